@@ -1,0 +1,100 @@
+"""Errors of the world outside the program. Each says what is wrong, what was found and what to do.
+
+The text is the same in panel, batch and command line; `kind` is the machine-readable name that travels
+through the worker protocol and into `result.json`. Wrong arguments stay ValueError and TypeError.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ICHSegmenterError(Exception):
+    """Base of all typed errors; the message is one or two sentences a radiologist can act on."""
+
+    kind: ClassVar[str] = "failed"
+
+
+class VolumeError(ICHSegmenterError):
+    """The input cannot be read, or is not a head CT in Hounsfield units on one grid."""
+
+    kind = "bad_input"
+
+
+class ModelNotFoundError(ICHSegmenterError):
+    """The method or network name is not in the table."""
+
+    kind = "unknown_method"
+
+
+class WeightsError(ICHSegmenterError):
+    """Weights cannot be used."""
+
+    kind = "weights_unusable"
+
+
+class WeightsMissingError(WeightsError):
+    """The method needs a weight file that is not on this computer."""
+
+    kind = "weights_missing"
+
+
+class WeightsCorruptError(WeightsError):
+    """The file is truncated, altered, unsafe, or belongs to another network."""
+
+    kind = "weights_corrupt"
+
+
+class DownloadError(WeightsError):
+    """A weight file could not be downloaded."""
+
+    kind = "download_failed"
+
+
+class DependencyError(ICHSegmenterError):
+    """A Python package is missing or broken."""
+
+    kind = "no_torch"
+
+
+class DeviceError(ICHSegmenterError):
+    """The chosen processor does not exist or does not work."""
+
+    kind = "bad_device"
+
+
+class OutOfGpuMemoryError(ICHSegmenterError):
+    """The graphics card has too little memory, even for one slice, and the CPU was not allowed."""
+
+    kind = "oom_gpu"
+
+
+class OutOfMemoryError(ICHSegmenterError):
+    """The computer has too little memory."""
+
+    kind = "oom_ram"
+
+
+class OutputError(ICHSegmenterError):
+    """Results cannot be written."""
+
+    kind = "cannot_write"
+
+
+class CancelledError(ICHSegmenterError):
+    """The user stopped the run; nothing was changed."""
+
+    kind = "cancelled"
+
+
+class WorkerError(ICHSegmenterError):
+    """The worker process ended or answered nonsense."""
+
+    kind = "crashed"
+
+
+ERROR_KINDS: tuple[str, ...] = (
+    "failed", "bad_input", "unknown_method", "weights_unusable", "weights_missing", "weights_corrupt",
+    "download_failed", "no_torch", "bad_device", "oom_gpu", "oom_ram", "cannot_write", "cancelled", "crashed",
+)  # fmt: skip
+"""Every value that `kind` may take; the panel has one icon and one next step for each."""

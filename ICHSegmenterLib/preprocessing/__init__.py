@@ -1,0 +1,1 @@
+"""From a CT volume to what networks see, and exactly back."""

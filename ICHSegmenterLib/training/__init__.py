@@ -1,0 +1,1 @@
+"""Training: recipes, data, tasks and synthetic exams."""

@@ -1,0 +1,1 @@
+"""CT volumes: geometry, reading and writing."""
