@@ -1,0 +1,62 @@
+"""What a network wants to see, as data. A model card holds one of these, so weights never meet the wrong window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Window:
+    """A CT window in HU. The edges are level - width // 2 and level + width // 2, as the published methods compute."""
+
+    level: int
+    width: int
+
+    @property
+    def edges(self) -> tuple[int, int]:
+        """Lowest and highest HU shown."""
+        return self.level - self.width // 2, self.level + self.width // 2
+
+
+BRAIN_WINDOW = Window(40, 80)
+SUBDURAL_WINDOW = Window(80, 200)
+BONE_WINDOW = Window(600, 2800)
+PHYSIONET_WINDOWS = (Window(40, 120), Window(80, 340), Window(700, 3200))
+"""HGI-SAM's windows for PhysioNet CT-ICH (Rasoulian et al., arXiv 2304.04902)."""
+RSNA_WINDOWS = (BRAIN_WINDOW, SUBDURAL_WINDOW, BONE_WINDOW)
+"""HGI-SAM's windows for RSNA 2019, without the header's own first window."""
+
+
+@dataclass(frozen=True)
+class SlicePreprocessing:
+    """Input of a slice network: windows as channels, resize of the shorter side, center crop.
+
+    Attributes:
+        windows: One channel each.
+        resize: Shorter side in pixels after bilinear resizing without antialiasing.
+        crop: Side in pixels of the central square that the network sees.
+        normalization: "minmax": of the clipped values, per slice and channel (constant slices unchanged);
+            "window": window edges to 0 and 1.
+    """
+
+    windows: tuple[Window, ...] = PHYSIONET_WINDOWS
+    resize: int = 422
+    crop: int = 384
+    normalization: Literal["minmax", "window"] = "minmax"
+
+
+@dataclass(frozen=True)
+class VolumePreprocessing:
+    """Input of a volume network: a regular LPS-aligned grid, HU clipped and mapped linearly to -1..1."""
+
+    spacing_mm: float = 1.0
+    hu_range: tuple[float, float] = (-15.0, 100.0)
+
+
+@dataclass(frozen=True)
+class NoPreprocessing:
+    """The method reads HU on the acquired grid."""
+
+
+Preprocessing = SlicePreprocessing | VolumePreprocessing | NoPreprocessing
