@@ -1,0 +1,318 @@
+"""Every method as data: what it is, what it needs, what it outputs, how far to trust it. One table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ICHSegmenterLib.errors import ModelNotFoundError
+from ICHSegmenterLib.labels import EAH, ICH, IPH, IVH, PERILESIONAL_EDEMA, SegmentLabel
+from ICHSegmenterLib.preprocessing.spec import (
+    NoPreprocessing,
+    Preprocessing,
+    SlicePreprocessing,
+    VolumePreprocessing,
+)
+
+NO_CONFIG: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published weight file.
+
+    Attributes:
+        name: File name in the cache.
+        urls: Tried in order; empty if it can only be imported.
+        sha256: Hex digest, its identity.
+        size: Bytes.
+        license: SPDX identifier or one sentence.
+        note: What is known of its availability.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str
+    size: int
+    license: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One method.
+
+    Attributes:
+        name: On the command line and in files.
+        title: In the panel; summary: one line of what it outputs.
+        predictor: "module:Class", resolved by the session only, so that this table stays free of torch.
+        network: Name for `models.create_model`, empty for classical methods; network_config: its arguments.
+        preprocessing: What the network sees.
+        labels: Segments it can make, in the order of its maps; empty for detection only.
+        labelmap_rule: "threshold" (maps above `threshold`, in positive slices only if `positive_slices_only`)
+            or "argmax" (largest class, background included).
+        threshold: Of the map; detection_threshold: of the "any" value of a slice.
+        value_name: What its slice values are: "probability" or "score".
+        weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
+        needs_weights: False for classical methods.
+        license, paper, doi, limits: What a reader must know.
+    """
+
+    name: str
+    title: str
+    summary: str
+    predictor: str
+    labels: tuple[SegmentLabel, ...]
+    license: str
+    paper: str
+    limits: str
+    network: str = ""
+    network_config: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
+    predictor_config: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
+    preprocessing: Preprocessing = field(default_factory=NoPreprocessing)
+    labelmap_rule: Literal["threshold", "argmax"] = "threshold"
+    threshold: float | None = None
+    detection_threshold: float = 0.5
+    positive_slices_only: bool = False
+    value_name: Literal["probability", "score"] = "probability"
+    weights: tuple[WeightsFile, ...] = ()
+    default_models: int = 1
+    doi: str = ""
+
+    @property
+    def needs_weights(self) -> bool:
+        """True if a network must be filled with weights first."""
+        return bool(self.network)
+
+
+APACHE = "Apache-2.0"
+HGI_SAM_PAPER = "Rasoulian et al., MELBA 2023:012 (arXiv 2304.04902)"
+SWIN_SAM_PAPER = "Rasoulian et al., MLCN 2022"
+BLAST_CT_PAPER = "Monteiro et al., Lancet Digital Health 2020;2:e314-e322"
+
+SWIN_LIMITS = (
+    "Weakly supervised: outlines are coarse (published mean Dice 0.44). Trained on RSNA 2019, whose terms are "
+    "non-commercial. Whether the authors' weight files can still be downloaded is not known."
+)
+UNET_LIMITS = (
+    "Trained on 36 bleeding exams of PhysioNet CT-ICH, the published folds split by slice. One class, no subtype. "
+    "Whether the authors' weight files can still be downloaded is not known."
+)
+BLAST_CT_LIMITS = (
+    "Trained on 184 scans of traumatic brain injury; extra-axial bleeds are one class; weaker on spontaneous "
+    "hemorrhage. Not for clinical use."
+)
+
+_LFS = "https://media.githubusercontent.com/media/HealthX-Lab/HGI-SAM/eb4d32b/extra/weights/backup/"
+_LFS_MIRROR = "https://media.githubusercontent.com/media/ah-rasoulian/HGI-SAM/eb4d32b/extra/weights/backup/"
+_UNVERIFIED = "Git LFS object; whether it can still be downloaded is not known. Importing a copy works by SHA-256."
+
+
+def _hgi_sam_file(name: str, sha256: str, size: int) -> WeightsFile:
+    return WeightsFile(name, (_LFS + name, _LFS_MIRROR + name), sha256, size, APACHE, _UNVERIFIED)
+
+
+SWIN_CROSS_ENTROPY = _hgi_sam_file(
+    "SwinWeak_CrossEntropyLoss.pth", "a5a2a9354a0f20e91c406e0be866b80b440eb8b54675c1f107686c5c674655e4", 361_237_599
+)
+SWIN_FOCAL_BINARY = _hgi_sam_file(
+    "SwinWeak_FocalBinaryCrossEntropyLoss-binary.pth",
+    "91694cf0a43f2043c9cdf02f6628ff9a9e7629bce57d8e6d4c24d1bdcd22959c",
+    361_251_067,
+)
+SWIN_FOCAL_MULTI = _hgi_sam_file(
+    "SwinWeak_FocalBinaryCrossEntropyLoss-multi.pth",
+    "5c6999642c0b1bccee58c3d718b2be74b8d866e1038c19a858cae85c29d2a2be",
+    361_254_349,
+)
+
+UNET_FOLDS = tuple(
+    _hgi_sam_file(f"UNet-DiceCELoss-fold{fold}.pt", sha256, 4_834_943)
+    for fold, sha256 in enumerate(
+        (
+            "c779e4655e2ed121419aed4942d532a8fb244d88b2733814022104a9a6f7e405",
+            "0c35ca332ab8fd4db52b171c53dd4b301ecbb6dfbd7f5a24fa971137c2131ba5",
+            "97f07abd5a91f756b01b9ded4538d76fea5f6192ff73e418926acb956b2ede5f",
+            "47bb2129247b521e3aaada29c3a0356c51cea23704cf628e441935ec88243782",
+            "10e6312aec6f2d5ec0d767351bc5cf15b640a186cd6c6cd59c601331d4e52fb2",
+        )
+    )
+)
+
+_BLAST_PATH = "96666a1/blast_ct/data/saved_models/"
+_BLAST_URLS = (
+    "https://raw.githubusercontent.com/biomedia-mira/blast-ct/" + _BLAST_PATH,
+    "https://raw.githubusercontent.com/biomedia-mira/blast_ct/" + _BLAST_PATH,
+)
+_BLAST_FILES = (
+    ("95f76e8b16fe42b6aa49388cb798e282c55cd70191544f4417445bb87803f99f", 4_171_361),
+    ("44621a70866c5d4a69a2011f258d2c2f17d86af047d384f858a74ae0151e149c", 4_171_361),
+    ("58c82cf9fa984266ffe56866e569241dfe41726f61101df963260da45fa4d120", 4_171_361),
+    ("b4d344dfeda52a190280bef76bd0719744a8ce01e735d01fcd4e3fe1d8d04609", 4_171_363),
+    ("5789d5d98f5a4507ffa5edec205026a26570a0444f09272de6dc06cdede92a99", 4_171_363),
+    ("5dc30c4008b2ba6c76934ddef23db76cba962f76ce1c052ca067b94f187e0477", 4_171_363),
+    ("af54c424b97f8dc4c62fe8c33af55d886d2dd444f4b55e9cab50f49af4084b86", 4_171_361),
+    ("8f5d5a48c382300646517049c6b87ae3074a91ae0c7a85d292998272673d876e", 4_171_361),
+    ("a255de8d04b670cbcbd0eda7c8bb7baf25d4a48a8606458000694b5062d7674c", 4_171_361),
+    ("7bb4643c1317e6d5b7dbcbf44669d5653d3ae3d2f01a04a22f3b2f84416dbc05", 4_171_363),
+    ("4a9e432244cf6c082f71b834b1aca6e6b9d44f514f2e52f07edd2f2802674121", 4_171_361),
+    ("1d567f0ec5f1888b5ce6660314db9c51af9758c861f66f001c980f46fe6f49b3", 4_171_363),
+)
+BLAST_CT_MODELS = tuple(
+    WeightsFile(
+        f"blast_ct_v1_model_{n}.pt", tuple(f"{url}model_{n}.pt" for url in _BLAST_URLS), sha256, size, APACHE
+    )
+    for n, (sha256, size) in enumerate(_BLAST_FILES, start=1)
+)
+
+_SWIN_PREDICTOR = "ICHSegmenterLib.inference.predictors.swin_maps:SwinMapPredictor"
+_UNET_PREDICTOR = "ICHSegmenterLib.inference.predictors.unet:UnetPredictor"
+
+
+def _swin_card(
+    name: str,
+    title: str,
+    summary: str,
+    *,
+    map_kind: str,
+    classes: int,
+    threshold: float,
+    paper: str,
+    weights: WeightsFile,
+) -> ModelCard:
+    """The four methods that draw maps from one Swin slice classifier."""
+    return ModelCard(
+        name=name,
+        title=title,
+        summary=summary,
+        predictor=_SWIN_PREDICTOR,
+        predictor_config=MappingProxyType({"map_kind": map_kind}),
+        network="swin_classifier",
+        network_config=MappingProxyType({"num_classes": classes}),
+        preprocessing=SlicePreprocessing(),
+        labels=(ICH,),
+        threshold=threshold,
+        positive_slices_only=True,
+        weights=(weights,),
+        license=APACHE,
+        paper=paper,
+        limits=SWIN_LIMITS,
+    )
+
+
+MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
+    {
+        card.name: card
+        for card in (
+            ModelCard(
+                name="blast-ct",
+                title="BLAST-CT",
+                summary="Outlines intraparenchymal, extra-axial and intraventricular blood, and edema",
+                predictor="ICHSegmenterLib.inference.predictors.blast_ct:BlastCtPredictor",
+                network="deepmedic",
+                preprocessing=VolumePreprocessing(),
+                labels=(IPH, EAH, PERILESIONAL_EDEMA, IVH),
+                labelmap_rule="argmax",
+                value_name="score",
+                weights=BLAST_CT_MODELS,
+                default_models=2,
+                license=APACHE,
+                paper=BLAST_CT_PAPER,
+                doi="10.1016/S2589-7500(20)30085-6",
+                limits=BLAST_CT_LIMITS,
+            ),
+            _swin_card(
+                "hgi-sam",
+                "HGI-SAM",
+                "Finds bleeding slices and outlines them from gradient-weighted attention",
+                map_kind="hgi-sam",
+                classes=2,
+                threshold=0.05,
+                paper=HGI_SAM_PAPER,
+                weights=SWIN_CROSS_ENTROPY,
+            ),
+            _swin_card(
+                "swin-sam",
+                "Swin-SAM",
+                "Finds bleeding slices and outlines them from attention",
+                map_kind="swin-sam",
+                classes=1,
+                threshold=0.07,
+                paper=SWIN_SAM_PAPER,
+                weights=SWIN_FOCAL_BINARY,
+            ),
+            _swin_card(
+                "swin-sam-multi",
+                "Swin-SAM, six labels",
+                "Finds bleeding slices with their subtypes and outlines them from attention",
+                map_kind="swin-sam",
+                classes=6,
+                threshold=0.11,
+                paper=SWIN_SAM_PAPER,
+                weights=SWIN_FOCAL_MULTI,
+            ),
+            _swin_card(
+                "swin-gradcam",
+                "Swin-GradCAM",
+                "Finds bleeding slices and outlines them by Grad-CAM",
+                map_kind="grad-cam",
+                classes=2,
+                threshold=0.80,
+                paper=HGI_SAM_PAPER,
+                weights=SWIN_CROSS_ENTROPY,
+            ),
+            ModelCard(
+                name="unet",
+                title="U-Net (five folds)",
+                summary="Outlines blood slice by slice; one class",
+                predictor=_UNET_PREDICTOR,
+                network="unet",
+                network_config=MappingProxyType({"variant": "release"}),
+                preprocessing=SlicePreprocessing(),
+                labels=(ICH,),
+                threshold=0.5,
+                weights=UNET_FOLDS,
+                default_models=5,
+                license=APACHE,
+                paper=HGI_SAM_PAPER,
+                limits=UNET_LIMITS,
+            ),
+            ModelCard(
+                name="hu-threshold",
+                title="HU threshold",
+                summary="Classical baseline: voxels as dense as acute blood inside the skull; works offline",
+                predictor="ICHSegmenterLib.inference.predictors.hu_threshold:HuThresholdPredictor",
+                labels=(ICH,),
+                threshold=0.5,
+                value_name="score",
+                license=APACHE,
+                paper="Classical baseline; HU of acute blood after Nowinski et al. 2014",
+                limits=(
+                    "No learning: misses isodense, diffuse and small bleeds, and can mistake dense sinuses, "
+                    "calcification or bone edges for blood. A floor to compare with."
+                ),
+            ),
+        )
+    }
+)
+
+DEFAULT_OFFLINE_METHOD = "hu-threshold"
+DEFAULT_METHOD = "blast-ct"
+
+
+def get_card(name: str) -> ModelCard:
+    """The card of a method.
+
+    Raises:
+        ModelNotFoundError: No such method.
+    """
+    if name not in MODEL_CARDS:
+        raise ModelNotFoundError(f"Unknown method {name!r}; available: {', '.join(sorted(MODEL_CARDS))}.")
+    return MODEL_CARDS[name]
+
+
+def weights_by_sha256() -> Mapping[str, WeightsFile]:
+    """Every published weight file by its digest."""
+    return {file.sha256: file for card in MODEL_CARDS.values() for file in card.weights}

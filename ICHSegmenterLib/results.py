@@ -1,0 +1,249 @@
+"""What an analysis returns: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.labels import ANY, SegmentLabel
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+RESEARCH_NOTICE = "Research software, not a medical device: do not use it for diagnosis or treatment."
+RESULT_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePrediction:
+    """What a predictor says of one acquired slice.
+
+    Attributes:
+        index: Position in the acquired array, from 0.
+        probabilities: Label ("any", "IPH", ...) to value in [0, 1]; always holds "any".
+        maps: float (labels, rows, columns) in [0, 1] on the acquired slice, one a segment label of the card
+            in its order, or None where there is nothing to outline.
+    """
+
+    index: int
+    probabilities: Mapping[str, float]
+    maps: NDArray[np.floating[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        if ANY not in self.probabilities:
+            raise ValueError(f"slice {self.index}: probabilities must hold {ANY!r}, got {sorted(self.probabilities)}")
+
+
+@dataclass(frozen=True)
+class SliceDetection:
+    """Detection on one slice.
+
+    Attributes:
+        index: Position in the acquired array, from 0.
+        position_mm: Along the slice normal.
+        probabilities: Label to value in [0, 1].
+        is_positive: "any" reaches the detection threshold.
+        blood_ml: Blood segmented on this slice, 0 without segmentation.
+    """
+
+    index: int
+    position_mm: float
+    probabilities: Mapping[str, float]
+    is_positive: bool
+    blood_ml: float = 0.0
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """Is there blood, on which slices, of which type.
+
+    Attributes:
+        slices: One entry for every acquired slice, in array order.
+        exam_probabilities: Label to value in [0, 1] for the exam: the highest of its slices.
+        threshold: "any" at or above it is positive.
+        key_slice: Index of the slice to look at first.
+    """
+
+    slices: tuple[SliceDetection, ...]
+    exam_probabilities: Mapping[str, float]
+    threshold: float
+    key_slice: int
+
+    @property
+    def is_positive(self) -> bool:
+        """True if any slice is positive."""
+        return any(one.is_positive for one in self.slices)
+
+    @property
+    def positive_slices(self) -> tuple[int, ...]:
+        """Indices of slices with hemorrhage."""
+        return tuple(one.index for one in self.slices if one.is_positive)
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """Where the blood is, on the acquired grid.
+
+    Attributes:
+        labelmap: uint8 (slices, rows, columns); 0 background, n the n-th label.
+        geometry: The acquired grid.
+        labels: labels[n - 1] belongs to value n.
+        soft_maps: float32 (labels, slices, rows, columns) in [0, 1] if asked for.
+    """
+
+    labelmap: NDArray[np.uint8]
+    geometry: VolumeGeometry
+    labels: tuple[SegmentLabel, ...]
+    soft_maps: NDArray[np.float32] | None = None
+
+    def mask(self, key: str) -> NDArray[np.bool_]:
+        """bool (slices, rows, columns) of one segment, by its label key."""
+        keys = [label.key for label in self.labels]
+        if key not in keys:
+            raise ValueError(f"no segment {key!r}; available: {', '.join(keys)}")
+        return np.asarray(self.labelmap == keys.index(key) + 1)
+
+    @property
+    def blood_mask(self) -> NDArray[np.bool_]:
+        """bool (slices, rows, columns) of all segments that are blood (edema is not)."""
+        values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
+        return np.isin(self.labelmap, values)
+
+
+@dataclass(frozen=True)
+class SegmentMeasurement:
+    """One segment in numbers.
+
+    Attributes:
+        key, name, is_blood: From its label.
+        volume_ml: Voxel volumes summed, each slice with its own extent.
+        mean_hu: Mean density in HU.
+        first_slice, last_slice: Acquired indices.
+        components: Number of separate pieces (26-connected).
+    """
+
+    key: str
+    name: str
+    is_blood: bool
+    volume_ml: float
+    mean_hu: float
+    first_slice: int
+    last_slice: int
+    components: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a result came to be.
+
+    Attributes:
+        method, title, version: Which method of which version of this program.
+        value_name: What the slice values are: "probability" or "score".
+        weights: File name to SHA-256.
+        device, precision: What was really used.
+        threshold: The map threshold that made the labelmap, None for argmax.
+        seconds: Phase to wall time.
+        warnings: Sentences for the reader (contrast, bone kernel, missing slices, memory fallback).
+        series_uid: Of the input, if it was DICOM.
+        created: UTC, ISO 8601.
+    """
+
+    method: str
+    title: str
+    version: str
+    device: str
+    precision: str
+    value_name: str = "probability"
+    weights: Mapping[str, str] = field(default_factory=dict)
+    threshold: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    series_uid: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysisResult:
+    """Everything one analysis says about one exam.
+
+    Attributes:
+        geometry: The acquired grid.
+        detection: Always present.
+        segmentation: None for detection-only methods.
+        measurements: One a non-empty segment.
+        provenance: How it came to be.
+    """
+
+    geometry: VolumeGeometry
+    detection: DetectionResult
+    segmentation: SegmentationResult | None
+    measurements: tuple[SegmentMeasurement, ...]
+    provenance: Provenance
+
+    @property
+    def blood_ml(self) -> float:
+        """Total volume of the blood segments."""
+        return sum(one.volume_ml for one in self.measurements if one.is_blood)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for the reader; slices are counted from 1, from the lowest position."""
+        value = self.detection.exam_probabilities[ANY]
+        word = self.provenance.value_name
+        if not self.detection.is_positive:
+            return f"No hemorrhage found ({word} {value:.2f})."
+        slices, total = len(self.detection.positive_slices), len(self.detection.slices)
+        text = f"Hemorrhage suspected ({word} {value:.2f}) on {slices} of {total} slices"
+        text += f", most on slice {self.slice_number(self.detection.key_slice)}"
+        return text + (f"; {self.blood_ml:.1f} mL segmented." if self.segmentation is not None else ".")
+
+    def slice_number(self, index: int) -> int:
+        """The number people see: 1 for the lowest slice, in ascending position."""
+        positions = self.geometry.slice_positions_mm
+        ascending = len(positions) < 2 or positions[-1] > positions[0]
+        return index + 1 if ascending else len(positions) - index
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `result.json` and the worker protocol; no voxels."""
+        slices = [
+            {
+                "index": one.index,
+                "number": self.slice_number(one.index),
+                "position_mm": round(one.position_mm, 4),
+                "origin_lps_mm": [round(float(x), 4) for x in self.geometry.slice_origins[one.index]],
+                "extent_mm": round(float(self.geometry.slice_extents_mm[one.index]), 4),
+                "probabilities": {key: round(float(value), 6) for key, value in one.probabilities.items()},
+                "positive": one.is_positive,
+                "blood_ml": round(one.blood_ml, 4),
+            }
+            for one in self.detection.slices
+        ]
+        labels = () if self.segmentation is None else self.segmentation.labels
+        return {
+            "format": RESULT_FORMAT_VERSION,
+            "notice": RESEARCH_NOTICE,
+            "verdict": self.verdict,
+            "positive": self.detection.is_positive,
+            "probabilities": {key: round(float(v), 6) for key, v in self.detection.exam_probabilities.items()},
+            "detection_threshold": self.detection.threshold,
+            "key_slice": self.detection.key_slice,
+            "blood_ml": round(self.blood_ml, 4),
+            "measurements": [asdict(one) for one in self.measurements],
+            "labels": [
+                {"value": n, "key": one.key, "name": one.name, "color": list(one.color), "terminology": one.terminology}
+                for n, one in enumerate(labels, start=1)
+            ],
+            "slices": slices,
+            "geometry": {
+                "shape": list(self.geometry.shape),
+                "ijk_to_lps": np.round(self.geometry.affine, 6).tolist(),
+                "column_step_mm": self.geometry.column_step.tolist(),
+                "row_step_mm": self.geometry.row_step.tolist(),
+                "regular": self.geometry.is_regular,
+                "largest_deviation_mm": round(self.geometry.largest_deviation_mm, 4),
+                "tilt_deg": round(self.geometry.tilt_deg, 3),
+            },
+            "provenance": asdict(self.provenance),
+        }
