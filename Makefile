@@ -1,0 +1,64 @@
+# make demo   a phantom CT with a known bleed through the whole job; says where the results are
+# make test   every test, the panel's included
+# make lint   ruff, mypy (library, strict), import-linter
+# Each makes .venv when it is absent and installs what it needs; a second call starts at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+THREADS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PYTEST_ARGS ?=
+
+PY := $(VENV)/bin/python
+BASE := $(VENV)/.installed-base
+FULL := $(VENV)/.installed-full
+# What Qt and VTK need to draw without a screen.
+DRAWING_PACKAGES := libosmesa6 libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libxkbcommon0 libfontconfig1 libdbus-1-3 fonts-dejavu-core
+
+export OMP_NUM_THREADS ?= $(THREADS)
+export QT_QPA_PLATFORM ?= offscreen
+export MPLBACKEND ?= Agg
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: demo test lint format metadata drawing-packages clean help
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+demo: $(BASE)
+	$(PY) Testing/demo.py
+
+test: drawing-packages $(FULL)
+	$(PY) -m pytest Testing/Python --durations=15 $(PYTEST_ARGS)
+
+lint: $(FULL)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+format: $(FULL)
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format .
+
+metadata:  # CMake file lists from the tree, public address from pyproject.toml
+	$(PYTHON) Testing/metadata.py --write
+
+drawing-packages:
+	@Testing/debian_packages.sh $(DRAWING_PACKAGES)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, for example: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || Testing/debian_packages.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(BASE): $(PY) pyproject.toml
+	$(PY) -m pip install --quiet --editable .
+	@touch $@
+
+$(FULL): $(PY) pyproject.toml
+	@echo "Installing torch and the test tools into $(VENV): several GB, some minutes the first time."
+	$(PY) -m pip install --quiet --editable '.[torch,train,test]'
+	@touch $(BASE) $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output
+	find . -name __pycache__ -prune -exec rm -rf {} +
