@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.model_cards import ModelCard
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
 
@@ -61,14 +63,29 @@ class Run:
 
 
 class Predictor(Protocol):
-    """A loaded method, ready for any number of exams."""
+    """A loaded method, ready for any number of exams.
+
+    Attributes:
+        device, precision: What it really runs on.
+        batch_size: Slices (or tiles) at a time; the engine halves it when memory runs out.
+    """
 
     device: str
     precision: str
+    batch_size: int
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> Predictor:
+        """Build the network of a card, fill it from checked weight files (none for classical methods), move it.
+
+        device is "cpu", "cuda", "cuda:N" or "mps"; precision "float32" or "bfloat16": both already resolved.
+        """
+        ...
 
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
         """One prediction for each acquired slice, in array order.
 
-        Slices without brain get zeros and no map. Reports progress in slices, or in tiles of a volume network.
+        Slices without brain get zeros and no map. Reports `run.report(done, total, "Predicting")` in slices, or in
+        tiles of a volume network, first with done = 0 before the first batch.
         """
         ...
