@@ -1,0 +1,48 @@
+"""Slice values to a detection: which slices, which type, which slice to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.results import DetectionResult, SliceDetection, SlicePrediction
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+
+def summarize(
+    predictions: Sequence[SlicePrediction],
+    geometry: VolumeGeometry,
+    threshold: float,
+    blood_ml: NDArray[np.float64] | None = None,
+) -> DetectionResult:
+    """Detection of an exam.
+
+    Args:
+        predictions: One a slice, in array order.
+        geometry: The acquired grid.
+        threshold: "any" at or above it makes a slice positive.
+        blood_ml: (slices,) segmented blood, if there is a segmentation.
+
+    Returns:
+        The exam has the highest value of its slices, label by label. The key slice is the positive slice with most
+        blood; without segmentation, or without a positive slice, the one with the highest "any".
+    """
+    volumes = np.zeros(len(predictions)) if blood_ml is None else blood_ml
+    positions = geometry.slice_positions_mm
+    slices = tuple(
+        SliceDetection(
+            index=one.index,
+            position_mm=float(positions[one.index]),
+            probabilities={key: float(value) for key, value in one.probabilities.items()},
+            is_positive=one.probabilities[ANY] >= threshold,
+            blood_ml=float(volumes[one.index]),
+        )
+        for one in predictions
+    )
+    keys = list(predictions[0].probabilities)
+    exam = {key: max(one.probabilities.get(key, 0.0) for one in slices) for key in keys}
+    key_slice = max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY])).index
+    return DetectionResult(slices, exam, threshold, key_slice)

@@ -1,0 +1,138 @@
+"""Which processor and which precision: chosen once, probed before use, with the reason when it is not the wish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ICHSegmenterLib.errors import DependencyError, DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+MIN_CUDA_CAPABILITY_FOR_BFLOAT16 = (8, 0)
+"""Ampere: older cards emulate bfloat16 slowly."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A processor that works.
+
+    Attributes:
+        name: "cpu", "cuda", "cuda:N" or "mps".
+        precision: "float32" or "bfloat16".
+        warning: Why it is not the one asked for, empty if it is.
+    """
+
+    name: str
+    precision: str
+    warning: str = ""
+
+
+CLASSICAL = Device("cpu", "float32")
+"""What methods without a network run on."""
+
+
+def choose_device(wish: str = "auto", precision: str = "auto") -> Device:
+    """The processor to use.
+
+    Args:
+        wish: "auto" (CUDA, then Apple's MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto" (bfloat16 where the processor computes in it), "float32" or "bfloat16".
+
+    Raises:
+        DependencyError: PyTorch is missing or broken.
+        DeviceError: The processor named explicitly does not exist or cannot compute.
+        ValueError: Unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    torch = import_torch()
+    if wish != "auto":
+        problem = _problem_of(torch, wish)
+        if problem:
+            raise DeviceError(f"The device {wish!r} cannot be used: {problem} Choose 'auto' or 'cpu'.")
+        return Device(wish, _precision_on(torch, wish, precision))
+    warning = ""
+    for name in _accelerators(torch):
+        problem = _problem_of(torch, name)
+        if not problem:
+            return Device(name, _precision_on(torch, name, precision), warning)
+        warning = f"The graphics processor was not used: {problem}"
+    return Device("cpu", _precision_on(torch, "cpu", precision), warning)
+
+
+def import_torch() -> Any:
+    """The torch module.
+
+    Raises:
+        DependencyError: It is missing or broken.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise DependencyError(f"PyTorch is broken ({error}); install it again.") from error
+        raise DependencyError(
+            "This method needs PyTorch, which is not installed. In Slicer: install the extension 'PyTorch' and let it "
+            "install PyTorch; elsewhere: pip install 'ichsegmenter[torch]'. The method hu-threshold works without it."
+        ) from error
+    except (ImportError, OSError) as error:
+        raise DependencyError(f"PyTorch is installed but cannot be loaded ({error}); install it again.") from error
+    return torch
+
+
+def available_devices() -> list[dict[str, str]]:
+    """Every processor that could be chosen, with its name and why it would not work ("" if it does)."""
+    torch = import_torch()
+    devices = [{"name": "cpu", "title": "CPU", "problem": ""}]
+    for name in _accelerators(torch):
+        title = torch.cuda.get_device_name(name) if name.startswith("cuda") else "Apple GPU"
+        devices.append({"name": name, "title": title, "problem": _problem_of(torch, name)})
+    return devices
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """The torch dtype of a resolved precision."""
+    torch = import_torch()
+    dtype: torch.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    return dtype
+
+
+def _accelerators(torch: Any) -> list[str]:
+    names = [f"cuda:{n}" for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return names + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def _problem_of(torch: Any, name: str) -> str:
+    """Empty if one small convolution runs there, else a sentence."""
+    if name == "cpu":
+        return ""
+    try:
+        device = torch.device(name)
+        image = torch.ones(1, 1, 4, 4, device=device)
+        torch.nn.functional.conv2d(image, torch.ones(1, 1, 3, 3, device=device)).sum().item()
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        return str(error).strip().splitlines()[0].rstrip(".") + "."
+    return ""
+
+
+def _precision_on(torch: Any, name: str, wish: str) -> str:
+    if wish != "auto":
+        return wish
+    if name == "cpu":
+        return "bfloat16" if _cpu_computes_bfloat16(torch) else "float32"
+    if name.startswith("cuda"):
+        capable = torch.cuda.get_device_capability(name) >= MIN_CUDA_CAPABILITY_FOR_BFLOAT16
+        return "bfloat16" if capable else "float32"
+    return "float32"
+
+
+def _cpu_computes_bfloat16(torch: Any) -> bool:
+    """True if the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); emulation would be slower than float32."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))

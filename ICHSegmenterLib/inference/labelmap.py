@@ -1,0 +1,90 @@
+"""Maps to a labelmap on the acquired grid, and its volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement, SlicePrediction
+from ICHSegmenterLib.volume.volume import Volume
+
+TOUCHING = np.ones((3, 3, 3), dtype=bool)
+"""Pieces that share a face, an edge or a corner are one."""
+
+
+def assemble(
+    predictions: Sequence[SlicePrediction],
+    volume: Volume,
+    card: ModelCard,
+    *,
+    threshold: float | None,
+    detection_threshold: float,
+    keep_maps: bool,
+) -> SegmentationResult:
+    """Masks of all slices as one labelmap, by the rule of the card.
+
+    Args:
+        predictions: One a slice, in array order.
+        volume: The exam.
+        card: Its labels and rule.
+        threshold: For the rule "threshold": a voxel belongs to the label with the highest map at or above it.
+        detection_threshold: Slices below it stay empty if the card says `positive_slices_only`.
+        keep_maps: Also return the maps.
+    """
+    geometry = volume.geometry
+    labelmap = np.zeros(geometry.shape, dtype=np.uint8)
+    soft = np.zeros((len(card.labels), *geometry.shape), dtype=np.float32) if keep_maps else None
+    for one in predictions:
+        if one.maps is None:
+            continue
+        if soft is not None:
+            soft[:, one.index] = one.maps
+        if card.positive_slices_only and one.probabilities[ANY] < detection_threshold:
+            continue
+        labelmap[one.index] = _label_slice(one.maps, None if card.labelmap_rule == "argmax" else threshold)
+    return SegmentationResult(labelmap, geometry, card.labels, soft)
+
+
+def blood_per_slice_ml(segmentation: SegmentationResult) -> NDArray[np.float64]:
+    """(slices,) mL of blood segments on each slice, each slice with its own extent."""
+    voxels = segmentation.blood_mask.sum(axis=(1, 2))
+    return np.asarray(voxels * segmentation.geometry.voxel_volumes_mm3 / 1000.0, dtype=np.float64)
+
+
+def measure(segmentation: SegmentationResult, volume: Volume) -> tuple[SegmentMeasurement, ...]:
+    """One measurement for each segment that has voxels, in the order of the labels."""
+    measurements = []
+    boxes = ndimage.find_objects(segmentation.labelmap, max_label=len(segmentation.labels))
+    for value, (label, box) in enumerate(zip(segmentation.labels, boxes, strict=True), start=1):
+        if box is None:
+            continue
+        mask = segmentation.labelmap[box] == value
+        voxels = mask.sum(axis=(1, 2))
+        volume_mm3 = float(voxels @ segmentation.geometry.voxel_volumes_mm3[box[0]])
+        measurements.append(
+            SegmentMeasurement(
+                key=label.key,
+                name=label.name,
+                is_blood=label.is_blood,
+                volume_ml=volume_mm3 / 1000.0,
+                mean_hu=float(volume.hu[box][mask].mean()),
+                first_slice=int(box[0].start),
+                last_slice=int(box[0].stop) - 1,
+                components=int(ndimage.label(mask, structure=TOUCHING)[1]),
+            )
+        )
+    return tuple(measurements)
+
+
+def _label_slice(maps: NDArray[np.floating], threshold: float | None) -> NDArray[np.uint8]:  # type: ignore[type-arg]
+    """(labels, rows, columns) to uint8 (rows, columns); without a threshold the background competes too."""
+    best = maps.argmax(axis=0)
+    height = np.take_along_axis(maps, best[None], axis=0)[0]
+    floor = 1.0 - maps.sum(axis=0, dtype=np.float32) if threshold is None else threshold
+    chosen = height > floor if threshold is None else height >= floor
+    return np.where(chosen, best + 1, 0).astype(np.uint8)

@@ -1,0 +1,66 @@
+"""Loaded methods kept warm, so that a second exam starts at once."""
+
+from __future__ import annotations
+
+import importlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from ICHSegmenterLib.inference.device import CLASSICAL, Device, choose_device
+from ICHSegmenterLib.inference.run import Predictor
+from ICHSegmenterLib.model_cards import ModelCard
+
+MAX_WARM_PREDICTORS = 2
+"""A Swin classifier holds 350 MB; more than two methods in turn are rare."""
+
+Key = tuple[str, tuple[tuple[str, int], ...], str, str]
+
+
+class Session:
+    """Predictors by method, weights, device and precision; the least recently used one is dropped first."""
+
+    def __init__(self) -> None:
+        self._predictors: OrderedDict[Key, Predictor] = OrderedDict()
+        self._devices: dict[tuple[str, str], Device] = {}
+
+    def device(self, card: ModelCard, wish: str, precision: str) -> Device:
+        """The probed processor for a method; each wish is probed once."""
+        if not card.needs_weights:
+            return CLASSICAL
+        if (wish, precision) not in self._devices:
+            self._devices[wish, precision] = choose_device(wish, precision)
+        return self._devices[wish, precision]
+
+    def predictor(self, card: ModelCard, weights: Sequence[Path], device: Device) -> Predictor:
+        """A predictor ready to run, loaded now or kept from before.
+
+        Raises:
+            WeightsCorruptError: A file does not fit the network.
+        """
+        files = tuple((str(path), path.stat().st_mtime_ns) for path in weights)
+        key = (card.name, files, device.name, device.precision)
+        if key not in self._predictors:
+            predictor_class = resolve(card.predictor)
+            while len(self._predictors) >= MAX_WARM_PREDICTORS:
+                self._predictors.popitem(last=False)
+            self._predictors[key] = predictor_class.load(
+                card, weights, device=device.name, precision=device.precision
+            )
+        self._predictors.move_to_end(key)
+        return self._predictors[key]
+
+    def drop(self, predictor: Predictor) -> None:
+        """Forget one predictor, freeing its memory."""
+        self._predictors = OrderedDict((key, kept) for key, kept in self._predictors.items() if kept is not predictor)
+
+    def free(self) -> None:
+        """Forget all predictors."""
+        self._predictors.clear()
+
+
+def resolve(path: str) -> type[Predictor]:
+    """The class behind "module:Class"."""
+    module, _, name = path.partition(":")
+    predictor_class: type[Predictor] = getattr(importlib.import_module(module), name)
+    return predictor_class
