@@ -1,0 +1,123 @@
+"""DICOM files on disk: which files of a folder are DICOM, and their headers without pixels or patient data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from ICHSegmenterLib.errors import VolumeError
+
+READ_THREADS = min(8, os.cpu_count() or 1)
+"""Files are read concurrently: hospital folders lie on network drives, where waiting dominates."""
+
+PREAMBLE_BYTES = 128
+_BARE_STARTS = (b"\x02\x00", b"\x08\x00")  # files without preamble begin with group 0002 or 0008, little endian
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+
+_TAGS: list[Any] = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+    "Modality", "ImageType", "SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber",
+    "AcquisitionDate", "AcquisitionTime", "ContentTime", "ContrastBolusAgent", "ContrastBolusAgentSequence",
+    "ConvolutionKernel", "SliceThickness", "LossyImageCompression",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames",
+    "SamplesPerPixel", "PixelRepresentation", "BitsAllocated", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "RescaleIntercept", "RescaleSlope", "RescaleType",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+"""All that is read of a header. Name, identifier and birth date of the patient are not among them."""
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """One DICOM file and the part of its header that this program needs.
+
+    Attributes:
+        path: Where it lies. Messages show only its base name, since folders are often named after patients.
+        header: The elements of `_TAGS` that the file has.
+    """
+
+    path: Path
+    header: Dataset
+
+    @property
+    def series_uid(self) -> str:
+        """SeriesInstanceUID."""
+        return str(self.header.get("SeriesInstanceUID", ""))
+
+
+@dataclass(frozen=True)
+class FolderListing:
+    """What a folder holds: DICOM files in order of their paths, and the number of all files."""
+
+    files: tuple[DicomFile, ...]
+    file_count: int
+
+
+def is_dicom(path: Path) -> bool:
+    """True if the file begins like DICOM: "DICM" after the preamble, or bare elements of group 0002 or 0008."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(PREAMBLE_BYTES + 4)
+    except OSError:
+        return False
+    return start[PREAMBLE_BYTES:] == b"DICM" or (start[:2] in _BARE_STARTS and len(start) > 8 and start[3] == 0)
+
+
+def list_dicom_files(folder: Path, *, nested: bool = True) -> FolderListing:
+    """Headers of all DICOM files in a folder, and with `nested` in the folders below it.
+
+    Raises:
+        VolumeError: The folder does not exist, or a DICOM file is broken.
+    """
+    paths = _files_in(folder, nested=nested)
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        headers = list(pool.map(_read_if_dicom, paths))
+    return FolderListing(tuple(found for found in headers if found is not None), len(paths))
+
+
+def read_header(path: Path) -> DicomFile | None:
+    """The header of one DICOM file; None for a DICOMDIR, which only points at other files.
+
+    Raises:
+        VolumeError: The header is truncated or damaged.
+    """
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
+    if header.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+        return None
+    if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
+        raise VolumeError(f"{path.name}: the DICOM header ends too early; the file is truncated, copy it again.")
+    return DicomFile(path, header)
+
+
+def _files_in(folder: Path, *, nested: bool) -> list[Path]:
+    if not folder.is_dir():
+        raise VolumeError(f"{folder.name}: there is no such folder.")
+    if not nested:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found.extend(Path(parent, name) for name in sorted(names) if not name.startswith("."))
+    return found
+
+
+def _read_if_dicom(path: Path) -> DicomFile | None:
+    return read_header(path) if is_dicom(path) else None
+
+
+def base_names(files: Iterable[Path], *, at_most: int = 3) -> str:
+    """Names for a message: `a.dcm, b.dcm, c.dcm and 4 more`."""
+    names = [path.name for path in files]
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more

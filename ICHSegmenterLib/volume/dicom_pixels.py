@@ -1,0 +1,82 @@
+"""Pixels of DICOM slices: decompressed, rescaled to Hounsfield units, padding turned into air."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+
+from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.volume.dicom_files import READ_THREADS
+from ICHSegmenterLib.volume.dicom_slices import DicomSlice
+from ICHSegmenterLib.volume.hounsfield import AIR_HU, LOWEST_HU
+
+HIGHEST_PADDING_HU = -500.0
+"""Padding that maps above this is a mistake in the header (0 in a file that stores HU): it would erase tissue."""
+
+
+def read_hu(slices: Sequence[DicomSlice]) -> NDArray[np.float32]:
+    """float32 (slices, rows, columns), Hounsfield units; pixel padding and values below -1024 become air, -1000.
+
+    Raises:
+        VolumeError: A file is truncated, has no pixels, or is compressed without a decoder for it.
+    """
+    rows, columns = slices[0].shape
+    hu = np.empty((len(slices), rows, columns), dtype=np.float32)
+    frames_of: dict[Path, list[int]] = {}
+    for index, item in enumerate(slices):
+        frames_of.setdefault(item.path, []).append(index)
+
+    def fill(path: Path) -> None:
+        stored = read_stored_values(path)
+        for index in frames_of[path]:
+            hu[index] = to_hu(stored[slices[index].frame], slices[index])
+
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        list(pool.map(fill, frames_of))
+    return hu
+
+
+def read_stored_values(path: Path) -> NDArray[np.number[Any]]:
+    """(frames, rows, columns) stored integers of one file, decompressed."""
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise VolumeError(f"{path.name}: the file is truncated or damaged; copy it again.") from error
+    if "PixelData" not in dataset:
+        raise VolumeError(f"{path.name}: there is no pixel data; the file is truncated or only a header was exported.")
+    stored = _decoded(dataset, path)
+    return stored if stored.ndim == 3 else stored[None]
+
+
+def to_hu(stored: NDArray[np.number[Any]], item: DicomSlice) -> NDArray[np.float32]:
+    """float32 (rows, columns) Hounsfield units of one slice's stored values."""
+    slope = 1.0 if item.slope is None else item.slope
+    intercept = 0.0 if item.intercept is None else item.intercept
+    hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    if item.padding is not None and item.padding[1] * slope + intercept <= HIGHEST_PADDING_HU:
+        hu[(stored >= item.padding[0]) & (stored <= item.padding[1])] = AIR_HU
+    hu[hu < LOWEST_HU] = AIR_HU
+    return hu
+
+
+def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    try:
+        return np.asarray(dataset.pixel_array)
+    except (RuntimeError, NotImplementedError) as error:
+        if syntax is None or not syntax.is_compressed:
+            raise VolumeError(f"{path.name}: the pixels cannot be read; the file is damaged.") from error
+        raise VolumeError(
+            f"{path.name}: the pixels are compressed ({syntax.name}) and cannot be "
+            "decoded. The file is damaged, or a decoder is missing: install pylibjpeg, pylibjpeg-libjpeg and "
+            "pylibjpeg-openjpeg."
+        ) from error
+    except (ValueError, AttributeError, KeyError, EOFError) as error:
+        raise VolumeError(f"{path.name}: pixels are missing; the file is truncated, copy it again.") from error

@@ -1,0 +1,193 @@
+"""DICOM series: grouping of files, what each series is, and which one is the head CT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.volume.dicom_files import DicomFile, FolderListing
+from ICHSegmenterLib.volume.kernels import is_sharp_kernel
+
+MIN_SERIES_SLICES = 3
+"""A series of fewer images is a localizer, a dose page or a single picture, not a scan."""
+
+_CT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
+    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
+}
+_CAPTURE_CLASSES = "1.2.840.10008.5.1.4.1.1.7"
+_LOCALIZER_WORDS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
+_SCREEN_WORDS = {"SCREEN SAVE", "SCREEN_SAVE", "DOSE", "DOSE_INFO", "PROTOCOL"}
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series of a folder, for choosing; nothing of the patient.
+
+    Attributes:
+        uid: SeriesInstanceUID: what `--series` takes.
+        number: SeriesNumber, 0 if unknown.
+        description: SeriesDescription.
+        modality: "CT", "MR", ...
+        slices: Images that can be slices (localizers and captures not counted).
+        plane: "axial", "coronal", "sagittal", or empty if unknown.
+        kernel: Reconstruction kernel, empty if unknown.
+        thickness_mm: Nominal slice thickness, 0 if unknown.
+        rejected: Why it is no CT scan, empty if it may be one.
+    """
+
+    uid: str
+    number: int
+    description: str
+    modality: str
+    slices: int
+    plane: str
+    kernel: str
+    thickness_mm: float
+    rejected: str
+
+    def __str__(self) -> str:
+        parts = [f'series {self.number} "{self.description}"', f"{self.slices} slices"]
+        parts += [f"{self.thickness_mm:g} mm"] * (self.thickness_mm > 0)
+        parts += [self.plane] * bool(self.plane) + [f"kernel {self.kernel}"] * bool(self.kernel)
+        return ", ".join(parts) + (f" ({self.rejected})" if self.rejected else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Files of one SeriesInstanceUID that are slices, and the summary."""
+
+    summary: SeriesSummary
+    files: tuple[DicomFile, ...]
+
+
+def group_series(files: Sequence[DicomFile]) -> list[Series]:
+    """One `Series` for each SeriesInstanceUID, in order of series number, then UID."""
+    by_uid: dict[str, list[DicomFile]] = {}
+    for file in files:
+        by_uid.setdefault(file.series_uid, []).append(file)
+    series = [_series(uid, members) for uid, members in by_uid.items()]
+    return sorted(series, key=lambda item: (item.summary.number, item.summary.uid))
+
+
+def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Series, tuple[str, ...]]:
+    """The series to read, and warnings about those left out.
+
+    With `series_uid` that one. Otherwise the only one left after dropping, in this order and only as long as
+    something remains: what is no CT scan, coronal and sagittal reformats, sharp (bone, lung) kernels.
+
+    Raises:
+        VolumeError: Nothing is a CT scan, several remain, or there is no such series.
+    """
+    every = group_series(listing.files)
+    if not every:
+        raise VolumeError(f"No DICOM images: the folder holds {listing.file_count} files, none of them DICOM.")
+    if series_uid is not None:
+        return _named_series(every, series_uid), ()
+    scans = [item for item in every if not item.summary.rejected]
+    if not scans:
+        raise VolumeError(f"No CT scan among {len(listing.files)} DICOM files: {_listed(every)}. Export the head CT.")
+    remaining = _preferred(scans)
+    if len(remaining) > 1:
+        raise VolumeError(
+            f"{len(remaining)} series could be the head CT: {_listed(remaining, uids=True)}. "
+            "Choose one with --series and its UID."
+        )
+    left_out = [item for item in scans if item is not remaining[0]]
+    if not left_out:
+        return remaining[0], ()
+    return remaining[0], (f"Read {remaining[0].summary}; not read: {_listed(left_out)}.",)
+
+
+def _named_series(every: Sequence[Series], series_uid: str) -> Series:
+    for item in every:
+        if item.summary.uid == series_uid:
+            if not item.files or item.summary.modality != "CT":
+                raise VolumeError(f"The chosen series is no CT scan: {item.summary}. Choose another one.")
+            return item
+    raise VolumeError(f"There is no series {series_uid}. Found: {_listed(every, uids=True)}.")
+
+
+def _preferred(scans: list[Series]) -> list[Series]:
+    axial = [item for item in scans if item.summary.plane in ("axial", "")] or scans
+    soft = [item for item in axial if not is_sharp_kernel(item.summary.kernel)]
+    return soft or axial
+
+
+def _listed(series: Sequence[Series], *, uids: bool = False) -> str:
+    return "; ".join(f"{item.summary}, UID {item.summary.uid}" if uids else str(item.summary) for item in series)
+
+
+def _series(uid: str, members: list[DicomFile]) -> Series:
+    reasons = [_why_no_slice(file) for file in members]
+    files = tuple(file for file, reason in zip(members, reasons, strict=True) if not reason)
+    header = (files or members)[0].header
+    slices = sum(int(file.header.get("NumberOfFrames") or 1) for file in files)
+    rejected = "" if files else next(reason for reason in reasons if reason)
+    if files and slices < MIN_SERIES_SLICES:
+        rejected = "too few slices"
+    summary = SeriesSummary(
+        uid=uid,
+        number=_integer(header.get("SeriesNumber")),
+        description=_text(header.get("SeriesDescription")),
+        modality=_text(header.get("Modality")),
+        slices=slices,
+        plane=_plane(header.get("ImageOrientationPatient")),
+        kernel=_text(header.get("ConvolutionKernel")),
+        thickness_mm=float(header.get("SliceThickness") or 0),
+        rejected=rejected,
+    )
+    return Series(summary, files)
+
+
+def _why_no_slice(file: DicomFile) -> str:
+    """Why a file is not a CT slice; empty if it is one."""
+    header = file.header
+    sop_class, modality = str(header.SOPClassUID), _text(header.get("Modality"))
+    words = {str(word).upper() for word in _values(header.get("ImageType"))}
+    if sop_class.startswith(_CAPTURE_CLASSES) or words & _SCREEN_WORDS:
+        return "screen capture"
+    if "Rows" not in header:
+        if sop_class in _CT_CLASSES:
+            raise VolumeError(f"{file.path.name}: the header ends too early; the file is truncated, copy it again.")
+        return "no images"
+    if modality != "CT":
+        return f"modality {modality or 'unknown'}, not CT"
+    if words & _LOCALIZER_WORDS:
+        return "localizer"
+    if int(header.get("SamplesPerPixel", 1)) != 1:
+        return "color pictures"
+    return ""
+
+
+def _plane(orientation: Any) -> str:
+    values = _values(orientation)
+    if len(values) != 6:
+        return ""
+    cosines = np.array([float(value) for value in values])
+    axis = int(np.abs(np.cross(cosines[:3], cosines[3:])).argmax())
+    return ("sagittal", "coronal", "axial")[axis]
+
+
+def _values(element: Any) -> list[Any]:
+    if element is None:
+        return []
+    return [element] if isinstance(element, str) or not hasattr(element, "__iter__") else list(element)
+
+
+def _text(element: Any) -> str:
+    """One printable line; several values joined by a slash."""
+    joined = "/".join(str(value) for value in _values(element))
+    return "".join(character for character in joined if character.isprintable()).strip()[:64]
+
+
+def _integer(element: Any) -> int:
+    try:
+        return int(element)
+    except (TypeError, ValueError):
+        return 0
