@@ -1,0 +1,1 @@
+"""Weight files on this computer and on the way to it. Never imports torch."""

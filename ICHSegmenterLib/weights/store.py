@@ -1,0 +1,244 @@
+"""The weight files on this computer: find those of a method, import, verify, remove."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, WeightsFile, weights_by_sha256
+from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
+from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
+
+PART_SUFFIX = ".part"
+"""Ends the name of a file that is not complete yet."""
+
+COMMAND = "python -m ICHSegmenterLib models"
+_GIT_LFS_POINTER = b"version https://git-lfs"
+
+
+class FileCondition(Enum):
+    """What `verify` finds."""
+
+    INTACT = "intact"
+    CORRUPT = "corrupt"
+    UNFINISHED = "unfinished download"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class WeightsState:
+    """Which files of a method are here; cheap, so judged by presence and size only.
+
+    Attributes:
+        method: Name of the card.
+        present, missing: Its published files, in the order of the card.
+        wanted: The files that `download` would fetch: the first `default_models` of the card that are missing.
+        is_ready: The method can run.
+    """
+
+    method: str
+    present: tuple[WeightsFile, ...]
+    missing: tuple[WeightsFile, ...]
+    wanted: tuple[WeightsFile, ...]
+    is_ready: bool
+
+    @property
+    def download_bytes(self) -> int:
+        """Size of `wanted`."""
+        return sum(file.size for file in self.wanted)
+
+
+def state(card: ModelCard) -> WeightsState:
+    """Which weight files of a method are on this computer."""
+    present = tuple(file for file in card.weights if locate(file) is not None)
+    missing = tuple(file for file in card.weights if file not in present)
+    wanted = tuple(file for file in card.weights[: card.default_models] if file in missing)
+    return WeightsState(card.name, present, missing, wanted, bool(present) or not card.needs_weights)
+
+
+def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Path, ...]:
+    """The weight files to load for a method, checked; none for a classical method.
+
+    Explicit files win and may be any file. Otherwise the first `default_models` files of the card that are here,
+    fewer (at least one) if not all of them are.
+
+    Raises:
+        WeightsMissingError: An explicit file does not exist, or none of the card is here.
+        WeightsCorruptError: A file is not what its name says.
+    """
+    if explicit_paths:
+        return tuple(_explicit_file(Path(path)) for path in explicit_paths)
+    if not card.needs_weights:
+        return ()
+    found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
+    if not found:
+        raise WeightsMissingError(missing_text(card))
+    return tuple(_intact(file, path) for file, path in found[: card.default_models])
+
+
+def locate(file: WeightsFile) -> Path | None:
+    """Where a published file lies, by name; its content is not read."""
+    for folder in (weights_folder(), bundled_folder()):
+        if (folder / file.name).is_file():
+            return folder / file.name
+    return None
+
+
+def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
+    """Copy published files, whatever they are called here, into the weights folder; a folder gives all it knows.
+
+    Raises:
+        WeightsMissingError: A path does not exist, or a folder holds no published file.
+        WeightsError: A file is none of the published ones (the others are imported all the same).
+        OutputError: The weights folder cannot be written.
+    """
+    imported: list[WeightsFile] = []
+    unknown: list[str] = []
+    for path in (Path(path).expanduser() for path in paths):
+        if path.is_dir():
+            inside = [file for child in sorted(path.iterdir()) if child.is_file() and (file := _import_file(child))]
+            imported += inside
+            if not inside:
+                unknown.append(f"{path} (a folder without any known file)")
+        elif not path.is_file():
+            raise WeightsMissingError(f"{path} does not exist. Choose the downloaded weight file itself.")
+        elif file := _import_file(path):
+            imported.append(file)
+        else:
+            unknown.append(f"{path.name} ({_content(path)})")
+    if unknown:
+        raise WeightsError(
+            f"{'; '.join(unknown)}: none of the published weight files. Was the download broken off, or is it another "
+            "version? A network that you trained yourself needs no import: choose it with --weights FILE."
+            + (f" Imported: {', '.join(file.name for file in imported)}." if imported else "")
+        )
+    return imported
+
+
+def verify() -> list[tuple[Path, FileCondition]]:
+    """Read every file of the weights folder and of the bundled models again, and judge it."""
+    known = {file.name: file for file in weights_by_sha256().values()}
+    return [
+        (path, _condition(path, known.get(path.name)))
+        for folder in (weights_folder(), bundled_folder())
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and (path.name in known or path.name.endswith((".pt", ".pth", PART_SUFFIX)))
+    ]
+
+
+def remove(names: Iterable[str]) -> list[Path]:
+    """Delete files of the weights folder, by file name or by method; bundled files stay. Returns what was deleted.
+
+    Raises:
+        WeightsMissingError: Nothing of that name is here.
+        OutputError: A file cannot be deleted.
+    """
+    removed: list[Path] = []
+    for name in names:
+        files = [file.name for file in MODEL_CARDS[name].weights] if name in MODEL_CARDS else [Path(name).name]
+        present = [path for file in files for path in _with_parts(weights_folder() / file) if path.is_file()]
+        if not present:
+            raise WeightsMissingError(f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`.")
+        for path in present:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise OutputError(f"{path} cannot be removed ({error.strerror}). Is it open in Slicer?") from error
+            removed.append(path)
+    return removed
+
+
+def missing_text(card: ModelCard) -> str:
+    """What is missing, how large it is, its licence, and how to get it."""
+    files = card.weights[: card.default_models]
+    if not files:
+        return f"{card.name} has no published weights. Train it, then choose your file with --weights FILE."
+    text = f"{card.name} needs {_names(files)}, which is not on this computer ({_sizes(files)}, {files[0].license}). "
+    if files[0].urls:
+        text += f"Press Download in the panel or run `{COMMAND} download {card.name}`. "
+    text += f"If you have it: Import from file… in the panel or `{COMMAND} import FILE`, under any file name."
+    return text + (f" Note: {files[0].note}" if files[0].note else "")
+
+
+def _with_parts(path: Path) -> list[Path]:
+    """A weight file and what unfinished downloads and imports left of it."""
+    return [path, *path.parent.glob(f"{glob.escape(path.name)}*{PART_SUFFIX}")]
+
+
+def _names(files: Sequence[WeightsFile]) -> str:
+    return files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name} (at least one)"
+
+
+def _sizes(files: Sequence[WeightsFile]) -> str:
+    return in_megabytes(sum(file.size for file in files))
+
+
+def _explicit_file(path: Path) -> Path:
+    """A file that the user named: it must exist and not be an obvious non-file."""
+    path = path.expanduser()
+    if not path.is_file():
+        raise WeightsMissingError(f"{path} does not exist. Choose the weight file itself, for example model.pt.")
+    if path.stat().st_size == 0 or _is_lfs_pointer(path):
+        raise WeightsCorruptError(f"{path}: {_content(path)}, not weights. Get the real file and choose it again.")
+    return path
+
+
+def _intact(file: WeightsFile, path: Path) -> Path:
+    if path.stat().st_size == file.size and file_sha256(path) == file.sha256:
+        return path
+    raise WeightsCorruptError(
+        f"{path} was altered or is incomplete ({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). "
+        f"Run `{COMMAND} remove {file.name}`, then download or import it again."
+    )
+
+
+def _import_file(path: Path) -> WeightsFile | None:
+    """The published file that this is a copy of, now in the weights folder; None if it is none."""
+    sizes = {file.size for file in weights_by_sha256().values()}
+    file = weights_by_sha256().get(file_sha256(path)) if path.stat().st_size in sizes else None
+    if file is None:
+        return None
+    target = weights_folder() / file.name
+    if target.is_file() and hash_file(target) == file.sha256:
+        return file
+    draft = writable_weights_folder(file.size) / f"{file.name}.{os.getpid()}{PART_SUFFIX}"
+    try:
+        shutil.copyfile(path, draft)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise OutputError(f"{path.name} could not be copied to {target} ({error.strerror or error}).") from error
+    remember(target, hash_file(target))
+    _intact(file, target)
+    return file
+
+
+def _condition(path: Path, file: WeightsFile | None) -> FileCondition:
+    if path.name.endswith(PART_SUFFIX):
+        return FileCondition.UNFINISHED
+    digest = hash_file(path)
+    remember(path, digest)
+    if file is None:
+        return FileCondition.UNKNOWN
+    return FileCondition.INTACT if digest == file.sha256 else FileCondition.CORRUPT
+
+
+def _content(path: Path) -> str:
+    """What a file that is no known weights seems to be."""
+    if path.stat().st_size == 0:
+        return "an empty file"
+    if _is_lfs_pointer(path):
+        return "a Git LFS pointer, a text file that only names the weights"
+    return f"{in_megabytes(path.stat().st_size)}, SHA-256 {file_sha256(path)[:12]}…"
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
