@@ -1,0 +1,192 @@
+"""Attention of a Swin transformer that can be looked at: what each token receives, and how the score depends on it.
+
+It takes the place of the attention in timm's blocks for the time of a `with`. The matrices are worked on in tiles that
+stay in the processor's cache; what leaves a block are sums over them, so memory stays low and nothing is kept twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+CPU_TILE_BYTES = 2**20
+"""Size of the attention matrices in work at a time, so that two of them fit a core's cache."""
+GPU_TILE_BYTES = 2**28
+
+
+@dataclass
+class BlockAttention:
+    """One transformer block and, after a recorded run, what its attention shows.
+
+    Attributes:
+        stage: 0 to 3.
+        grid: tokens (rows, columns) of the stage.
+        window: tokens (rows, columns) of a window.
+        shift: tokens that the map is rolled by, (rows, columns). As the authors do, every odd block is rolled by half
+            a window, also in the last stage, where the one window there is covers the grid and is not shifted.
+        received: float32 (B*windows, heads, tokens): attention that a key token receives, mean over the queries.
+        gradient_norm: float32 (B*windows, heads): Frobenius norm of d score / d attention before softmax.
+    """
+
+    stage: int
+    grid: tuple[int, int]
+    window: tuple[int, int]
+    shift: tuple[int, int]
+    received: torch.Tensor | None = None
+    gradient_norm: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """What the attention of one block needs besides its input.
+
+    Attributes:
+        scale: factor of the query-key products.
+        bias: (heads * tile windows or heads * windows of a slice, tokens, tokens), position bias plus shift mask.
+        tile: windows in work at a time; divides the windows of a slice.
+    """
+
+    heads: int
+    scale: float
+    bias: torch.Tensor
+    tile: int
+
+
+class AttentionRecorder:
+    """The attention of every block of a Swin transformer, with position bias and shift mask computed once.
+
+    Args:
+        swin: timm SwinTransformer on its device and in its dtype; its weights must not change afterwards.
+    """
+
+    def __init__(self, swin: nn.Module) -> None:
+        self._modules = [block for layer in swin.layers for block in layer.blocks]
+        self._kernels = [_kernel(block) for block in self._modules]
+        self._places = [(stage, place) for stage, layer in enumerate(swin.layers) for place in range(len(layer.blocks))]
+
+    @contextmanager
+    def recording(self, stages: tuple[int, ...], *, gradients: bool = False) -> Iterator[list[BlockAttention]]:
+        """Run the network inside; the yielded blocks of these stages then show their attention.
+
+        Args:
+            stages: counted from 0; blocks of other stages run without being recorded.
+            gradients: start the graph at the first recorded block, for a backward pass inside the `with`.
+        """
+        recorded: list[BlockAttention] = []
+        for module, kernel, (stage, place) in zip(self._modules, self._kernels, self._places, strict=True):
+            block = None
+            if stage in stages:
+                rows, columns = module.window_size
+                shift = (rows // 2, columns // 2) if place % 2 else (0, 0)
+                block = BlockAttention(stage, module.input_resolution, module.window_size, shift)
+                recorded.append(block)
+            is_root = gradients and len(recorded) == 1 and block is not None
+            module.attn.forward = partial(_forward, module.attn, kernel, block, is_root)
+        try:
+            yield recorded
+        finally:
+            for module in self._modules:
+                del module.attn.forward  # the instance attribute: timm's own method is visible again
+
+
+def _kernel(block: Any) -> _Kernel:
+    """Position bias of each head, plus the mask of each window in blocks whose windows are shifted."""
+    attention = block.attn
+    tokens = attention.window_area
+    table = attention.relative_position_bias_table.detach()
+    bias = table.t()[:, attention.relative_position_index.reshape(-1)].reshape(1, -1, tokens, tokens)
+    windows = (block.input_resolution[0] // block.window_size[0]) * (block.input_resolution[1] // block.window_size[1])
+    tile_bytes = CPU_TILE_BYTES if bias.device.type == "cpu" else GPU_TILE_BYTES
+    most = max(1, tile_bytes // (bias.numel() * bias.element_size()))
+    tile = max(size for size in range(1, windows + 1) if windows % size == 0 and size <= most)
+    if block.attn_mask is not None:
+        bias = bias + block.attn_mask.to(bias.dtype)[:, None]  # (windows, heads, tokens, tokens)
+    else:
+        bias = bias.expand(tile, -1, -1, -1)
+    return _Kernel(attention.num_heads, attention.scale, bias.reshape(-1, tokens, tokens).contiguous(), tile)
+
+
+def _forward(
+    attention: Any, kernel: _Kernel, block: BlockAttention | None, is_root: bool, x: torch.Tensor, mask: object = None
+) -> torch.Tensor:
+    """Stand-in for timm's WindowAttention.forward; the mask is already part of the kernel's bias."""
+    qkv = attention.qkv(x)
+    if is_root:
+        qkv = qkv.detach().requires_grad_()
+    mixed = _WindowAttention.apply(qkv, kernel, block, is_root)
+    projected: torch.Tensor = attention.proj(mixed)
+    return projected
+
+
+class _WindowAttention(torch.autograd.Function):
+    """softmax(scale * q k^T + bias) v in every window and head."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: torch.Tensor, kernel: _Kernel, block: BlockAttention | None, is_root: bool
+    ) -> torch.Tensor:
+        windows, tokens, width = qkv.shape
+        heads, step = kernel.heads, kernel.tile * kernel.heads
+        # (W, N, 3 * heads * D) -> three of (W * heads, N, D)
+        q, k, v = qkv.view(windows, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4).reshape(3, windows * heads, tokens, -1)
+        mixed = torch.empty_like(q)
+        inverse_sums = q.new_empty(windows * heads, tokens, 1, dtype=torch.float32)
+        received = q.new_empty(windows * heads, 1, tokens, dtype=torch.float32)
+        kept = []
+        for start in range(0, windows * heads, step):
+            part = slice(start, start + step)
+            first = start % len(kernel.bias)
+            weights = torch.baddbmm(
+                kernel.bias[first : first + step], q[part], k[part].transpose(1, 2), alpha=kernel.scale
+            )
+            weights.sub_(weights.amax(-1, keepdim=True)).exp_()
+            inverse = weights.sum(-1, keepdim=True, dtype=torch.float32).reciprocal_()
+            inverse_sums[part] = inverse
+            torch.mul(torch.bmm(weights, v[part]), inverse, out=mixed[part])
+            if block is not None:
+                received[part] = torch.bmm(inverse.transpose(1, 2).to(weights.dtype), weights)
+            if ctx.needs_input_grad[0]:
+                kept.append(weights)
+        if block is not None:
+            block.received = received.div_(tokens).view(windows, heads, tokens)
+        ctx.save_for_backward(q, k, v, mixed, inverse_sums, *kept)
+        ctx.kernel, ctx.block, ctx.is_root = kernel, block, is_root
+        # (W * heads, N, D) -> (W, N, heads * D)
+        return mixed.view(windows, heads, tokens, -1).transpose(1, 2).reshape(windows, tokens, width // 3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
+        (d_mixed,) = gradients
+        q, k, v, mixed, inverse_sums, *kept = ctx.saved_tensors
+        kernel: _Kernel = ctx.kernel
+        block: BlockAttention | None = ctx.block
+        windows, tokens, width = d_mixed.shape
+        heads, step = kernel.heads, kernel.tile * kernel.heads
+        # (W, N, heads * D) -> (W * heads, N, D), divided by the row sums because the kept weights are not normalized
+        d_mixed = d_mixed.view(windows, tokens, heads, -1).transpose(1, 2).reshape(windows * heads, tokens, -1)
+        d_mixed = (d_mixed * inverse_sums).to(q.dtype)
+        row_terms = (d_mixed * mixed).sum(-1, keepdim=True).neg_()
+        norms = q.new_empty(windows * heads, dtype=torch.float32)
+        d_qkv = torch.empty((3, *q.shape), dtype=q.dtype, device=q.device)
+        for start, weights in zip(range(0, windows * heads, step), kept, strict=True):
+            part = slice(start, start + step)
+            d_logits = torch.baddbmm(row_terms[part], d_mixed[part], v[part].transpose(1, 2)).mul_(weights)
+            if block is not None:
+                norms[part] = torch.linalg.vector_norm(d_logits, dim=(1, 2), dtype=torch.float32)
+            if not ctx.is_root:
+                torch.mul(torch.bmm(d_logits, k[part]), kernel.scale, out=d_qkv[0, part])
+                torch.mul(torch.bmm(d_logits.transpose(1, 2), q[part]), kernel.scale, out=d_qkv[1, part])
+                torch.bmm(weights.transpose(1, 2), d_mixed[part], out=d_qkv[2, part])
+        if block is not None:
+            block.gradient_norm = norms.view(windows, heads)
+        if ctx.is_root:
+            return None, None, None, None
+        # (3, W * heads, N, D) -> (W, N, 3 * heads * D)
+        d_qkv = d_qkv.view(3, windows, heads, tokens, -1).permute(1, 3, 0, 2, 4).reshape(windows, tokens, 3 * width)
+        return d_qkv, None, None, None

@@ -1,0 +1,218 @@
+"""Weights from a file into a network: PyTorch, safetensors, NumPy and Paddle files, with strict and telling checks."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ICHSegmenterLib.errors import DependencyError, WeightsCorruptError, WeightsError, WeightsMissingError
+
+State = dict[str, torch.Tensor]
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "params")
+"""Entries under which training scripts put the weights beside the optimizer's state."""
+_PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
+"""What DataParallel, torch.compile and Lightning write before every key."""
+_NAMED = 3
+"""How many keys an error names."""
+
+_log = logging.getLogger(__name__)
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+    """Fill a network with the weights of a file.
+
+    A network may have `convert_keys(state) -> state`: it translates the authors' key names and layouts.
+
+    Args:
+        model: network as `create_model` builds it; changed only if the whole file fits.
+        path: .pth, .pt, .ckpt, .safetensors, .npz or .pdparams.
+
+    Raises:
+        WeightsMissingError: there is no such file.
+        WeightsCorruptError: the file is truncated, holds code, or has values that are not finite.
+        WeightsError: it is of an unknown kind, or its weights belong to another network.
+    """
+    path = Path(path)
+    state = _without_prefix(_read(path), set(model.state_dict()))
+    convert: Callable[[State], Mapping[str, torch.Tensor]] | None = getattr(model, "convert_keys", None)
+    if convert is not None:
+        try:
+            state = dict(convert(state))
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            raise WeightsError(
+                f"{path.name}: its weights cannot be translated for {type(model).__name__} ({error}); "
+                "choose the file that was published for this method."
+            ) from error
+    _check_fits(model, state, path.name)
+    _check_finite(state, path.name)
+    model.load_state_dict(state, strict=True)
+    _log.info("%s: %d tensors loaded into %s", path.name, len(state), type(model).__name__)
+
+
+def _read(path: Path) -> State:
+    if not path.is_file():
+        raise WeightsMissingError(f"{path}: no such weight file; download it or choose Import from file.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise WeightsError(f"{path.name}: unknown kind of weight file; known are {', '.join(_READERS)}.")
+    return _unwrapped(reader(path), path.name)
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights only" in str(error).lower() and zipfile.is_zipfile(path):
+            raise WeightsCorruptError(
+                f"{path.name}: holds Python objects besides weights; running code from a weight file is not allowed. "
+                "Save the network's state_dict() alone."
+            ) from error
+        raise _truncated(path, error) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise _truncated(path, error) from error
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError as error:
+        raise DependencyError(f"{path.name}: reading it needs the Python package 'safetensors'.") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _truncated(path, error) from error
+
+
+def _read_npz(path: Path) -> Any:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except ValueError as error:  # NumPy's word for an array of objects or a file of pickled data
+        raise WeightsCorruptError(
+            f"{path.name}: is not a NumPy archive of plain arrays; pickled objects are not read. Save it with np.savez."
+        ) from error
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise _truncated(path, error) from error
+
+
+def _read_pdparams(path: Path) -> Any:
+    from ICHSegmenterLib.models.pdparams import read_pdparams  # its unpickler serves only Paddle's files
+
+    return read_pdparams(path)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".ckpt": _read_torch,
+    ".safetensors": _read_safetensors,
+    ".npz": _read_npz,
+    ".pdparams": _read_pdparams,
+}
+
+
+def _truncated(path: Path, error: Exception) -> WeightsCorruptError:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return WeightsCorruptError(
+        f"{path.name}: cannot be read ({path.stat().st_size} bytes; {reason[0][:120]}). "
+        "It is incomplete or altered: download or import it again."
+    )
+
+
+def _unwrapped(content: Any, name: str) -> State:
+    """The mapping of keys to tensors inside whatever a training script saved around it."""
+    while isinstance(content, Mapping) and not _is_state(content):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping) or not _is_state(content):
+        raise WeightsError(f"{name}: holds no weights (found {_described(content)}); a state_dict is expected.")
+    return {key: torch.as_tensor(value) for key, value in content.items()}
+
+
+def _is_state(content: Mapping[Any, Any]) -> bool:
+    return bool(content) and all(
+        isinstance(key, str) and isinstance(value, (torch.Tensor, np.ndarray)) for key, value in content.items()
+    )
+
+
+def _described(content: Any) -> str:
+    if isinstance(content, Mapping):
+        return f"entries {_named(map(str, content))}" if content else "nothing"
+    return f"a {type(content).__name__}"
+
+
+def _without_prefix(state: State, expected: set[str]) -> State:
+    """Keys without the wrapper's prefix, if every key has it and the network itself does not use it."""
+    for prefix in _PREFIXES:
+        used_by_network = any(key.startswith(prefix) for key in expected)
+        if not used_by_network and all(key.startswith(prefix) for key in state):
+            return _without_prefix({key[len(prefix) :]: tensor for key, tensor in state.items()}, expected)
+    return state
+
+
+def _check_fits(model: nn.Module, state: State, name: str) -> None:
+    expected = model.state_dict()
+    network = type(model).__name__
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    differing = [key for key in expected if key in state and state[key].shape != expected[key].shape]
+    if len(missing) == len(expected):
+        raise WeightsError(
+            f"{name}: belongs to another network: none of its {len(state)} tensors ({_named(state)}) is part of "
+            f"{network}. Choose the method that the file was made for."
+        )
+    if missing or unexpected:
+        parts = [f"{len(keys)} {word} ({_named(keys)})" for keys, word in
+                 ((missing, "missing"), (unexpected, "unexpected")) if keys]  # fmt: skip
+        raise WeightsError(
+            f"{name}: does not fit {network}: {' and '.join(parts)} tensors. "
+            "It was made for another variant of this network; choose the method or variant that it belongs to."
+        )
+    if differing:
+        raise _wrong_shapes(expected, state, differing, name, network)
+
+
+def _wrong_shapes(
+    expected: Mapping[str, torch.Tensor], state: State, differing: list[str], name: str, network: str
+) -> WeightsError:
+    """The last layer alone with another first dimension means another number of classes."""
+    last_layer = list(expected)[-1].rsplit(".", 1)[0]
+    if all(key.rsplit(".", 1)[0] == last_layer for key in differing):
+        found, wanted = (tensors[differing[0]].shape for tensors in (state, expected))
+        if found[1:] == wanted[1:]:
+            return WeightsError(
+                f"{name}: was trained for {found[0]} classes, this method needs {wanted[0]}; "
+                "choose the method or the file with the same number of classes."
+            )
+    shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}" for key in differing[:_NAMED]]
+    return WeightsError(
+        f"{name}: {len(differing)} tensors have other shapes than {network} needs: {'; '.join(shapes)}. "
+        "It was made for another size of this network."
+    )
+
+
+def _check_finite(state: State, name: str) -> None:
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.sum()):
+            raise WeightsCorruptError(
+                f"{name}: {key} has values that are not finite; the file is damaged or its training failed."
+            )
+
+
+def _named(keys: Any) -> str:
+    """The first few keys, and how many more there are."""
+    keys = list(keys)
+    more = f", and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return ", ".join(keys[:_NAMED]) + more

@@ -1,0 +1,59 @@
+"""From a network's name to the network. The table is literal: no registration by import, nothing loaded before use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ICHSegmenterLib.errors import DependencyError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_BUILDERS = MappingProxyType(
+    {
+        "deepmedic": "deepmedic:build_deepmedic",
+        "slice_sequence_transformer": "slice_sequence_transformer:build_slice_sequence_transformer",
+        "smart_net_down_cls": "smart_net:build_smart_net_down_cls",
+        "smart_net_down_seg": "smart_net:build_smart_net_down_seg",
+        "smart_net_up": "smart_net:build_smart_net_up",
+        "smart_net_up_dual_cls_rec": "smart_net:build_smart_net_up_dual_cls_rec",
+        "smart_net_up_dual_cls_seg": "smart_net:build_smart_net_up_dual_cls_seg",
+        "smart_net_up_dual_seg_rec": "smart_net:build_smart_net_up_dual_seg_rec",
+        "smart_net_up_single_cls": "smart_net:build_smart_net_up_single_cls",
+        "smart_net_up_single_rec": "smart_net:build_smart_net_up_single_rec",
+        "smart_net_up_single_seg": "smart_net:build_smart_net_up_single_seg",
+        "swin_classifier": "swin_classifier:build_swin_classifier",
+        "swin_unetr": "swin_unetr:build_swin_unetr",
+        "unet": "unet:build_unet",
+    }
+)
+"""Network name to "file:function" in this package."""
+
+MODEL_NAMES: tuple[str, ...] = tuple(_BUILDERS)
+
+
+def create_model(name: str, **config: Any) -> nn.Module:
+    """A network in evaluation mode with initial weights; fill it with `load_checkpoint`.
+
+    Args:
+        name: one of `MODEL_NAMES`.
+        config: arguments of that network's builder, such as num_classes= or variant=.
+
+    Raises:
+        ModelNotFoundError: no network has this name.
+        DependencyError: a package that the network needs is not installed.
+    """
+    if name not in _BUILDERS:
+        raise ModelNotFoundError(f"Unknown network {name!r}; available: {', '.join(MODEL_NAMES)}.")
+    file, function = _BUILDERS[name].split(":")
+    try:
+        builder = getattr(import_module(f"{__package__}.{file}"), function)
+        network: nn.Module = builder(**config)
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"Network {name!r} needs the Python package {error.name!r}, which is not installed; "
+            "install the torch extra of ICHSegmenter (pip install 'ichsegmenter[torch]')."
+        ) from error
+    return network.eval()
