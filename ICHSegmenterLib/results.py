@@ -169,7 +169,8 @@ class AnalysisResult:
     """Everything one analysis says about one exam.
 
     Attributes:
-        geometry: The acquired grid.
+        geometry: The grid whose slices the detection speaks of: the acquired one, or its axial view if the exam was
+            stored as sagittal or coronal slices.
         detection: Always present.
         segmentation: None for detection-only methods.
         measurements: One a non-empty segment.

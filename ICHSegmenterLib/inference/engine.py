@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from ICHSegmenterLib.inference.device import Device
 from ICHSegmenterLib.inference.run import Predictor, Run
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.model_cards import ModelCard, get_card
+from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.results import AnalysisResult, Provenance, SlicePrediction
 from ICHSegmenterLib.volume.fitness import check_head_ct
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
+from ICHSegmenterLib.weights.digests import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,14 @@ def analyze(
     Raises:
         ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
     """
+    view = AxialView.of(volume.geometry)
+    if not view.keeps_slices:
+        mask = None if brain_mask is None else view.apply(brain_mask)
+        result = analyze(
+            view.volume(volume), method, weights=weights, device=device, precision=precision, brain_mask=mask,
+            threshold=threshold, detection_threshold=detection_threshold, save_maps=save_maps, run=run, session=session,
+        )  # fmt: skip
+        return _as_acquired(result, view, volume)
     run = run or Run()
     session = session or Session()
     card = get_card(method)
@@ -109,7 +120,7 @@ def analyze(
         device=predictor.device,
         precision=predictor.precision,
         value_name=card.value_name,
-        weights={path.name: store.sha256_of(path) for path in files},
+        weights={path.name: file_sha256(path) for path in files},
         threshold=map_threshold if card.labelmap_rule == "threshold" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         warnings=tuple(run.warnings),
@@ -117,6 +128,21 @@ def analyze(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     return AnalysisResult(volume.geometry, found, segmentation, measurements, provenance)
+
+
+def _as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> AnalysisResult:
+    """The masks of an axial view back on the acquired grid; the detection keeps speaking of axial slices."""
+    if result.segmentation is None:
+        return result
+    axial = result.segmentation
+    maps = axial.soft_maps
+    segmentation = replace(
+        axial,
+        labelmap=np.ascontiguousarray(view.undo(axial.labelmap)),
+        geometry=volume.geometry,
+        soft_maps=None if maps is None else np.stack([view.undo(one) for one in maps]),
+    )
+    return replace(result, segmentation=segmentation)
 
 
 def _predict(

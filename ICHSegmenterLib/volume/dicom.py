@@ -7,7 +7,7 @@ from pathlib import Path
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import FolderListing, list_dicom_files, read_header
 from ICHSegmenterLib.volume.dicom_pixels import read_hu
-from ICHSegmenterLib.volume.dicom_series import Series, SeriesSummary, choose_series, group_series
+from ICHSegmenterLib.volume.dicom_series import Series, SeriesSummary, choose_series, group_series, preferred
 from ICHSegmenterLib.volume.dicom_slices import geometry_of, ordered, slices_of
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
@@ -15,6 +15,16 @@ from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 def list_series(folder: Path | str) -> list[SeriesSummary]:
     """Every series in a folder and the folders below it, those that are no CT scan included, with the reason."""
     return [item.summary for item in group_series(list_dicom_files(Path(folder)).files)]
+
+
+def scans_in(folder: Path) -> list[SeriesSummary]:
+    """The series of this folder alone (not below) that a batch should analyze: what `read_volume` would choose from.
+
+    Raises:
+        VolumeError: A DICOM file is broken.
+    """
+    every = group_series(list_dicom_files(folder, nested=False).files)
+    return [item.summary for item in preferred([item for item in every if not item.summary.rejected])]
 
 
 def read_dicom_folder(folder: Path, *, series_uid: str | None = None) -> Volume:

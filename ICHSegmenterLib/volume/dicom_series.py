@@ -92,7 +92,7 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     scans = [item for item in every if not item.summary.rejected]
     if not scans:
         raise VolumeError(f"No CT scan among {len(listing.files)} DICOM files: {_listed(every)}. Export the head CT.")
-    remaining = _preferred(scans)
+    remaining = preferred(scans)
     if len(remaining) > 1:
         raise VolumeError(
             f"{len(remaining)} series could be the head CT: {_listed(remaining, uids=True)}. "
@@ -113,7 +113,8 @@ def _named_series(every: Sequence[Series], series_uid: str) -> Series:
     raise VolumeError(f"There is no series {series_uid}. Found: {_listed(every, uids=True)}.")
 
 
-def _preferred(scans: list[Series]) -> list[Series]:
+def preferred(scans: list[Series]) -> list[Series]:
+    """Axial ones if there are any, and of these the ones without a sharp kernel if there are any."""
     axial = [item for item in scans if item.summary.plane in ("axial", "")] or scans
     soft = [item for item in axial if not is_sharp_kernel(item.summary.kernel)]
     return soft or axial

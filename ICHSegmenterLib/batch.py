@@ -1,0 +1,208 @@
+"""Many exams in one go: each in its own folder, resumable, one failure never stops the others."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, VolumeError
+from ICHSegmenterLib.report.write import DONE_FILE, write_outputs
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.dicom import scans_in
+from ICHSegmenterLib.volume.io import VOLUME_SUFFIXES, read_volume
+from ICHSegmenterLib.volume.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_FILE = "results.csv"
+SUMMARY_COLUMNS = (
+    "exam", "status", "positive", "any", "blood_ml", "positive_slices", "slices", "key_slice", "seconds", "method",
+    "error", "message",
+)  # fmt: skip
+
+Analyze = Callable[[Volume], AnalysisResult]
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One exam of a batch.
+
+    Attributes:
+        name: Folder name of its results. DICOM exams are named after their SeriesInstanceUID's digest, because
+            folders and files of DICOM exports often carry the patient's name; other files after their own name.
+        path: Folder or file to read.
+        series_uid: Which series of a DICOM folder.
+    """
+
+    name: str
+    path: Path
+    series_uid: str | None = None
+
+
+@dataclass(frozen=True)
+class ExamOutcome:
+    """What became of one exam. status is "done", "failed" or "skipped" (it was done before)."""
+
+    exam: Exam
+    status: str
+    result: dict[str, object]
+    error: str = ""
+    message: str = ""
+
+
+def find_exams(inputs: Sequence[Path]) -> list[Exam]:
+    """Every head CT below these folders and files: DICOM series, NIfTI, NRRD, MetaImage; sorted by name.
+
+    Raises:
+        VolumeError: Nothing to analyze.
+    """
+    exams: dict[str, Exam] = {}
+    for path in inputs:
+        if not path.exists():
+            raise VolumeError(f"{path} does not exist. Check the input path.")
+        for exam in _exams_below(path):
+            name, number = exam.name, 2
+            while exam.name in exams and exams[exam.name].path != exam.path:
+                exam = Exam(f"{name}-{number}", exam.path, exam.series_uid)
+                number += 1
+            exams[exam.name] = exam
+    if not exams:
+        raise VolumeError(
+            "No head CT was found. Name folders with DICOM series, or files ending in " + ", ".join(VOLUME_SUFFIXES)
+        )
+    return [exams[name] for name in sorted(exams)]
+
+
+def run_batch(
+    exams: Sequence[Exam],
+    output: Path,
+    analyze: Analyze,
+    *,
+    method: str,
+    overwrite: bool = False,
+    save_maps: bool = False,
+    announce: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> list[ExamOutcome]:
+    """Analyze exams one after the other; `results.csv` is written anew after each.
+
+    Args:
+        exams: From `find_exams`.
+        output: One folder an exam is made in it.
+        analyze: Volume to result; its network stays loaded between exams.
+        method: Exams done before with the same method are skipped.
+        overwrite: Do them again instead.
+        save_maps: Also write `map.nii.gz`.
+        announce: Called with (done, total, exam name) before each exam.
+
+    Raises:
+        CancelledError: Stopped; finished exams stay, and the next call goes on behind them.
+        OutputError: The output folder cannot be written.
+    """
+    outcomes: list[ExamOutcome] = []
+    for number, exam in enumerate(exams):
+        announce(number, len(exams), exam.name)
+        folder = output / exam.name
+        before = None if overwrite else _done_before(folder, method)
+        outcomes.append(
+            ExamOutcome(exam, "skipped", before)
+            if before is not None
+            else _analyze_one(exam, folder, analyze, save_maps=save_maps)
+        )
+        _write_summary(outcomes, output, method)
+    announce(len(exams), len(exams), "")
+    return outcomes
+
+
+def exam_name(series_uid: str, path: Path) -> str:
+    """A name without patient data for results: the series' digest for DICOM, the file's own name otherwise."""
+    if series_uid:
+        return "series-" + hashlib.sha256(series_uid.encode()).hexdigest()[:12]
+    name = path.name
+    for suffix in VOLUME_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return path.stem
+
+
+def _exams_below(path: Path) -> Iterator[Exam]:
+    if path.is_file():
+        yield Exam(exam_name("", path), path)
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        here = Path(folder)
+        volumes = sorted(name for name in names if name.lower().endswith(VOLUME_SUFFIXES))
+        yield from (Exam(exam_name("", here / name), here / name) for name in volumes)
+        if len(volumes) < len(names):
+            yield from _dicom_exams(here)
+
+
+def _dicom_exams(folder: Path) -> Iterator[Exam]:
+    """One exam for each head CT series; a folder that cannot be read is an exam too, so that its failure is told."""
+    try:
+        yield from (Exam(exam_name(series.uid, folder), folder, series.uid) for series in scans_in(folder))
+    except VolumeError:
+        yield Exam("unreadable-" + hashlib.sha256(str(folder).encode()).hexdigest()[:12], folder)
+
+
+def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, *, save_maps: bool) -> ExamOutcome:
+    try:
+        volume = read_volume(exam.path, series_uid=exam.series_uid)
+        result = analyze(volume)
+        write_outputs(result, volume, folder, save_maps=save_maps)
+        return ExamOutcome(exam, "done", result.to_json())
+    except CancelledError:
+        raise
+    except ICHSegmenterError as error:
+        logger.error("%s: %s", exam.name, error)
+        return ExamOutcome(exam, "failed", {}, error.kind, str(error))
+    except Exception as error:  # one broken exam must not stop a night's batch
+        logger.exception("%s: unexpected failure", exam.name)
+        return ExamOutcome(exam, "failed", {}, "failed", f"Unexpected {type(error).__name__}: {error}")
+
+
+def _done_before(folder: Path, method: str) -> dict[str, object] | None:
+    """The result of an earlier run with the same method, if it is there whole."""
+    try:
+        result: dict[str, object] = json.loads((folder / DONE_FILE).read_text(encoding="utf-8"))
+        provenance = result["provenance"]
+        same = isinstance(provenance, dict) and provenance["method"] == method
+        return result if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, method: str) -> None:
+    draft = output / f".{SUMMARY_FILE}.{os.getpid()}"
+    output.mkdir(parents=True, exist_ok=True)
+    with draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, SUMMARY_COLUMNS)
+        writer.writeheader()
+        for one in outcomes:
+            writer.writerow({"exam": one.exam.name, "status": one.status, "method": method, "error": one.error,
+                             "message": one.message, **_numbers(one.result)})  # fmt: skip
+    os.replace(draft, output / SUMMARY_FILE)
+
+
+def _numbers(result: dict[str, object]) -> dict[str, object]:
+    if not result:
+        return {}
+    slices, provenance = result["slices"], result["provenance"]
+    probabilities, key = result["probabilities"], result["key_slice"]
+    if not (isinstance(slices, list) and isinstance(provenance, dict) and isinstance(probabilities, dict)):
+        return {}
+    return {
+        "positive": int(bool(result["positive"])),
+        "any": probabilities["any"],
+        "blood_ml": result["blood_ml"],
+        "positive_slices": sum(bool(one["positive"]) for one in slices),
+        "slices": len(slices),
+        "key_slice": next(one["number"] for one in slices if one["index"] == key),
+        "seconds": round(sum(provenance["seconds"].values()), 2),
+    }

@@ -1,0 +1,99 @@
+"""`report.html`: one self-contained page, picture included, that opens anywhere and prints on one sheet."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+from string import Template
+
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+
+PAGE = Template(
+    """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Intracranial hemorrhage: $title</title>
+<style>
+ body { font: 15px/1.5 system-ui, sans-serif; color: #1b2126; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+ h1 { font-size: 1.5rem; margin: 0 0 .3rem; color: $color }
+ .notice { background: #fff4d6; border-left: 4px solid #e0a800; padding: .4rem .8rem; margin: .8rem 0 }
+ .warning { background: #fdeceb; border-left: 4px solid #d64533; padding: .4rem .8rem; margin: .4rem 0 }
+ img { width: 100%; border-radius: 6px; margin: .8rem 0 }
+ table { border-collapse: collapse; width: 100%; margin: .6rem 0 1.4rem }
+ th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e3e7ea }
+ th:first-child, td:first-child { text-align: left } .positive td { background: #fdeceb }
+ .swatch { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em }
+ .bar { display: inline-block; height: .7em; background: #d64533; vertical-align: middle; margin-right: .5em }
+ small { color: #66717a }
+</style></head><body>
+<h1>$verdict</h1>
+<small>$title, ICHSegmenter $version, $device ($precision), $seconds s, $created</small>
+<p class="notice">$notice</p>
+$warnings
+$picture
+<table><tr><th>Segment</th><th>Volume (mL)</th><th>Mean density (HU)</th><th>Slices</th><th>Pieces</th></tr>
+$segments</table>
+<table><tr><th>Slice</th><th>Position (mm)</th><th>$value_name</th><th>Blood (mL)</th></tr>
+$slices</table>
+<p><small>$limits Paper: $paper. Slices are counted from the lowest; positions are along the slice normal.</small></p>
+</body></html>
+"""
+)
+
+
+def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) -> None:
+    """Write the page; picture is embedded so that the file can be moved alone."""
+    card, used = get_card(result.provenance.method), result.provenance
+    page = PAGE.substitute(
+        title=escape(used.title),
+        verdict=escape(result.verdict),
+        color="#b3261e" if result.detection.is_positive else "#1d6b3a",
+        version=escape(used.version),
+        device=escape(used.device),
+        precision=escape(used.precision),
+        seconds=f"{sum(used.seconds.values()):.1f}",
+        created=escape(used.created),
+        notice=escape(RESEARCH_NOTICE),
+        warnings="".join(f'<p class="warning">{escape(sentence)}</p>' for sentence in used.warnings),
+        picture=_embed(picture) if picture is not None else "",
+        segments=_segment_rows(result),
+        slices=_slice_rows(result),
+        value_name=escape(used.value_name.capitalize()),
+        limits=escape(card.limits),
+        paper=escape(card.paper),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _embed(picture: Path) -> str:
+    data = base64.b64encode(picture.read_bytes()).decode("ascii")
+    return f'<img alt="Slices with outlines and the value of every slice" src="data:image/png;base64,{data}">'
+
+
+def _segment_rows(result: AnalysisResult) -> str:
+    if not result.measurements:
+        return '<tr><td colspan="5">No segment</td></tr>'
+    colors = {} if result.segmentation is None else {label.key: label.color for label in result.segmentation.labels}
+    rows = []
+    for one in result.measurements:
+        red, green, blue = colors.get(one.key, (128, 128, 128))
+        numbers = sorted((result.slice_number(one.first_slice), result.slice_number(one.last_slice)))
+        rows.append(
+            f'<tr><td><span class="swatch" style="background: rgb({red},{green},{blue})"></span>{escape(one.name)}</td>'
+            f"<td>{one.volume_ml:.2f}</td><td>{one.mean_hu:.0f}</td><td>{numbers[0]} to {numbers[1]}</td>"
+            f"<td>{one.components}</td></tr>"
+        )
+    return "\n".join(rows)
+
+
+def _slice_rows(result: AnalysisResult) -> str:
+    rows = []
+    for one in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
+        value = one.probabilities[ANY]
+        rows.append(
+            f"<tr{' class="positive"' if one.is_positive else ''}><td>{result.slice_number(one.index)}</td>"
+            f'<td>{one.position_mm:.1f}</td><td><span class="bar" style="width: {value * 6:.2f}em"></span>{value:.3f}</td>'
+            f"<td>{one.blood_ml:.2f}</td></tr>"
+        )
+    return "\n".join(rows)

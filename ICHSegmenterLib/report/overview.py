@@ -1,0 +1,122 @@
+"""One picture of a result: the slices that matter with outlines, and the value of every slice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
+from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+from ICHSegmenterLib.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS, ROWS = 4, 2
+BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
+POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
+DOTS_PER_INCH = 110
+
+
+def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
+    """Draw `overview.png`: eight slices in the brain window with colored outlines, and a bar for every slice.
+
+    Raises:
+        ModuleNotFoundError: Matplotlib is not installed (as inside Slicer).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 8.6), facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        ROWS + 1, COLUMNS, height_ratios=(1, 1, 0.42), left=0.04, right=0.985, top=0.9, bottom=0.085, hspace=0.1,
+        wspace=0.02,
+    )  # fmt: skip
+    figure.text(0.04, 0.955, result.verdict, color=INK, fontsize=15, weight="bold")
+    figure.text(0.04, 0.925, _subtitle(result), color=MUTED, fontsize=10)
+    view = AxialView.of(volume.geometry)
+    shown = slices_to_show(result, COLUMNS * ROWS)
+    for place, index in enumerate(shown):
+        _draw_slice(figure.add_subplot(grid[place // COLUMNS, place % COLUMNS]), result, volume, view, index)
+    _draw_values(figure.add_subplot(grid[ROWS, :]), result, shown)
+    figure.text(0.04, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
+    figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, format="png")
+
+
+def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
+    """Acquired indices, lowest slice first: the positive slices with most blood, else evenly spread ones."""
+    slices = result.detection.slices
+    positive = [one for one in slices if one.is_positive]
+    if positive:
+        ranked = sorted(positive, key=lambda one: (one.index == result.detection.key_slice, one.blood_ml,
+                                                   one.probabilities[ANY]), reverse=True)  # fmt: skip
+        chosen = [one.index for one in ranked[:count]]
+    else:
+        inner = np.linspace(0.15, 0.9, min(count, len(slices))) * (len(slices) - 1)
+        chosen = sorted({round(float(x)) for x in inner})
+    return sorted(chosen, key=result.slice_number)
+
+
+def _subtitle(result: AnalysisResult) -> str:
+    parts = [f"{one.name} {one.volume_ml:.1f} mL" for one in result.measurements]
+    source = f"{result.provenance.title}, version {result.provenance.version}, {result.provenance.device}"
+    return "   ".join([*parts, source])
+
+
+def _draw_slice(axes: Axes, result: AnalysisResult, volume: Volume, view: AxialView, index: int) -> None:
+    low, high = BRAIN_WINDOW.edges
+    row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
+    axes.imshow(_display(volume.hu, view, index), cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm)
+    if result.segmentation is not None:
+        labels = _display(result.segmentation.labelmap, view, index)
+        for value, label in enumerate(result.segmentation.labels, start=1):
+            _outline(axes, labels == value, tuple(channel / 255 for channel in label.color))
+    one = result.detection.slices[index]
+    color = POSITIVE_COLOR if one.is_positive else INK
+    text = f"slice {result.slice_number(index)}   {one.probabilities[ANY]:.2f}"
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, color=color, fontsize=9, va="top")
+    axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
+    axes.text(0.98, 0.5, "L", transform=axes.transAxes, color=MUTED, fontsize=9, va="center", ha="right")
+    axes.set_axis_off()
+
+
+def _display(acquired: NDArray[Any], view: AxialView, index: int) -> NDArray[Any]:
+    """Slice `index` of the detection, anterior up and the patient's right at the left."""
+    return view.apply_to_slices(acquired[index]) if view.keeps_slices else view.apply(acquired)[index]
+
+
+def _outline(axes: Axes, mask: NDArray[np.bool_], color: tuple[float, ...]) -> None:
+    if not mask.any():
+        return
+    fill = np.zeros((*mask.shape, 4))
+    fill[mask] = (*color, 0.28)
+    axes.imshow(fill, aspect=axes.get_aspect(), interpolation="nearest")
+    axes.contour(mask.astype(float), levels=[0.5], colors=[color], linewidths=1.2)
+
+
+def _draw_values(axes: Axes, result: AnalysisResult, shown: list[int]) -> None:
+    slices = result.detection.slices
+    numbers = [result.slice_number(one.index) for one in slices]
+    colors = [POSITIVE_COLOR if one.is_positive else NEGATIVE_COLOR for one in slices]
+    axes.bar(numbers, [one.probabilities[ANY] for one in slices], color=colors, width=0.8)
+    axes.axhline(result.detection.threshold, color=MUTED, linewidth=0.9, linestyle="--")
+    axes.plot([result.slice_number(index) for index in shown], [-0.06] * len(shown), "^", color=INK, markersize=4,
+              clip_on=False)  # fmt: skip
+    axes.set(xlim=(0.3, len(slices) + 0.7), ylim=(0, 1))
+    axes.set_xlabel("slice, from the lowest (triangles: shown above)", color=MUTED, fontsize=9)
+    axes.set_ylabel(result.provenance.value_name, color=MUTED, fontsize=9)
+    _plain(axes)
+
+
+def _plain(axes: Any) -> None:
+    axes.set_facecolor(BACKGROUND)
+    axes.tick_params(colors=MUTED, labelsize=8)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(MUTED)

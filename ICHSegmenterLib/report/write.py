@@ -1,0 +1,112 @@
+"""The output folder of one exam, written whole or not at all; `result.json` comes last and means "done"."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular
+from ICHSegmenterLib.report.html import write_report
+from ICHSegmenterLib.report.overview import write_overview
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.export import write_nifti, write_seg_nrrd
+from ICHSegmenterLib.volume.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+DONE_FILE = "result.json"
+
+
+def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool = False) -> dict[str, Path]:
+    """Write everything a person or a program wants of a result.
+
+    Args:
+        result: Of `engine.analyze`.
+        volume: The exam it was made from.
+        folder: Made if absent. Files of an earlier run with the same names are replaced at the very end.
+        save_maps: Also `map.nii.gz`, 0 to 1 on the acquired grid: the highest of the labels' maps.
+
+    Returns:
+        File name to path.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".ichsegmenter-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(f"Cannot write to {folder.parent}: {error.strerror}. Choose another output folder.") from error
+    try:
+        _write_all(result, volume, scratch, save_maps=save_maps)
+        return _publish(scratch, folder)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write to {folder}: {error.strerror}. Free some space or choose another output folder."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_all(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool) -> None:
+    if result.segmentation is not None:
+        _write_segmentation(result, folder, save_maps=save_maps)
+    _write_slices(result, folder / "slices.csv")
+    picture: Path | None = folder / "overview.png"
+    try:
+        write_overview(result, volume, folder / "overview.png")
+    except ModuleNotFoundError as error:
+        logger.warning("no overview picture: %s is not installed", error.name)
+        picture = None
+    write_report(result, folder / "report.html", picture=picture)
+    (folder / DONE_FILE).write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def _write_segmentation(result: AnalysisResult, folder: Path, *, save_maps: bool) -> None:
+    segmentation = result.segmentation
+    if segmentation is None:
+        return
+    geometry = segmentation.geometry
+    algorithm = f"ICHSegmenter {result.provenance.version} {result.provenance.method}"
+    write_seg_nrrd(
+        segmentation.labelmap, geometry, segmentation.labels, folder / "segmentation.seg.nrrd", algorithm=algorithm
+    )
+    write_nifti(segmentation.labelmap, geometry, folder / "labelmap.nii.gz")
+    if not geometry.is_regular or geometry.tilt_deg > 0:
+        regular, grid = labelmap_to_regular(segmentation.labelmap, geometry)
+        write_nifti(regular, grid, folder / "labelmap_regular.nii.gz")
+    if save_maps and segmentation.soft_maps is not None:
+        write_nifti(segmentation.soft_maps.max(axis=0), geometry, folder / "map.nii.gz")
+
+
+def _write_slices(result: AnalysisResult, path: Path) -> None:
+    """One row a slice, from the lowest; columns do not depend on the result."""
+    keys = list(result.detection.exam_probabilities)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["slice", "index", "position_mm", "extent_mm", *keys, "positive", "blood_ml"])
+        extents = result.geometry.slice_extents_mm
+        for one in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
+            values = [f"{one.probabilities[key]:.6f}" for key in keys]
+            writer.writerow(
+                [result.slice_number(one.index), one.index, f"{one.position_mm:.3f}", f"{extents[one.index]:.3f}",
+                 *values, int(one.is_positive), f"{one.blood_ml:.4f}"]
+            )  # fmt: skip
+
+
+def _publish(scratch: Path, folder: Path) -> dict[str, Path]:
+    """Move finished files into place, the done-file last; stale files of an earlier run do not stay beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted((file.name for file in scratch.iterdir()), key=lambda name: name == DONE_FILE)
+    optional = {"segmentation.seg.nrrd", "labelmap.nii.gz", "labelmap_regular.nii.gz", "map.nii.gz", "overview.png"}
+    for stale in optional - set(names):
+        (folder / stale).unlink(missing_ok=True)
+    for name in names:
+        os.replace(scratch / name, folder / name)
+    return {name: folder / name for name in names}
