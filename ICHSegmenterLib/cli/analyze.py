@@ -1,0 +1,110 @@
+"""`segment` and `detect`: one exam."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.batch import exam_name
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.device import PRECISIONS
+from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
+from ICHSegmenterLib.report.write import write_outputs
+from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+from ICHSegmenterLib.volume.io import read_mask, read_volume
+
+DEFAULT_OUTPUT = Path("ichsegmenter-results")
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    segment = verbs.add_parser("segment", help="detect, outline and measure hemorrhage on one exam")
+    detect = verbs.add_parser("detect", help="detection only: is there blood, on which slices, of which type")
+    for parser in (segment, detect):
+        parser.add_argument("input", type=Path, help="DICOM folder or file, NIfTI, NRRD or MHA")
+        add_method_arguments(parser)
+        parser.add_argument("--output", type=Path, help=f"folder of the results (default: {DEFAULT_OUTPUT}/EXAM-METHOD)")
+        parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
+        parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
+        parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
+    segment.add_argument("--save-maps", action="store_true", help="also write map.nii.gz, 0 to 1 on the input grid")
+    segment.set_defaults(run=run_segment)
+    detect.set_defaults(run=run_detect, save_maps=False)
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `segment`, `detect` and `batch` share."""
+    names = ", ".join(MODEL_CARDS)
+    parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
+    parser.add_argument("--weights", type=Path, nargs="+", default=(), metavar="FILE", help="several make an ensemble")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
+    parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
+
+
+def run_segment(chosen: argparse.Namespace) -> int:
+    """The verb `segment`."""
+    return _run(chosen, detection_only=False)
+
+
+def run_detect(chosen: argparse.Namespace) -> int:
+    """The verb `detect`."""
+    return _run(chosen, detection_only=True)
+
+
+def _run(chosen: argparse.Namespace, *, detection_only: bool) -> int:
+    card = get_card(choose_method(chosen.method))
+    volume = read_volume(chosen.input, series_uid=chosen.series)
+    mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
+    progress = TerminalProgress()
+    try:
+        result = engine.analyze(
+            volume,
+            card.name,
+            weights=chosen.weights,
+            device=chosen.device,
+            precision=chosen.precision,
+            brain_mask=mask,
+            threshold=chosen.threshold,
+            detection_threshold=chosen.detection_threshold,
+            save_maps=chosen.save_maps,
+            run=progress.run(),
+        )
+    finally:
+        progress.close()
+    if detection_only:
+        result = replace(result, segmentation=None, measurements=())
+    name = exam_name(volume.source.series_uid, chosen.input)
+    folder = chosen.output or DEFAULT_OUTPUT / f"{name}-{card.name}"
+    files = write_outputs(result, volume, folder, save_maps=chosen.save_maps)
+    if chosen.json:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        print(summary(result))
+        print(f"Results: {folder} ({', '.join(files)})")
+    return 0
+
+
+def summary(result: AnalysisResult) -> str:
+    """What a person reads after a run."""
+    lines = [result.verdict]
+    lines += [f"  {one.name}: {one.volume_ml:.1f} mL, mean {one.mean_hu:.0f} HU" for one in result.measurements]
+    lines += [f"  Note: {sentence}" for sentence in result.provenance.warnings]
+    used = result.provenance
+    timing = ", ".join(f"{phase} {value:.1f} s" for phase, value in used.seconds.items())
+    lines.append(f"  {used.title} on {used.device} in {used.precision}: {timing}")
+    lines.append(RESEARCH_NOTICE)
+    return "\n".join(lines)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
+    return value

@@ -1,0 +1,60 @@
+"""`doctor`: what is installed, which devices work, which methods are ready."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ICHSegmenterLib import __version__
+from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.device import available_devices, choose_device
+from ICHSegmenterLib.model_cards import MODEL_CARDS
+from ICHSegmenterLib.weights import store
+from ICHSegmenterLib.weights.cache import weights_folder
+
+PACKAGES = {
+    "numpy": "needed", "scipy": "needed", "pydicom": "needed", "SimpleITK": "files outside Slicer",
+    "pylibjpeg": "compressed DICOM", "matplotlib": "overview.png", "torch": "networks", "timm": "Swin methods",
+    "monai": "swin-unetr", "lightning": "training",
+}  # fmt: skip
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("doctor", help="what is installed, which devices work")
+    parser.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace) -> int:
+    """The verb."""
+    print(f"ICHSegmenter {__version__}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores")
+    for name, purpose in PACKAGES.items():
+        print(f"  {name:12} {_version_of(name):14} {purpose}")
+    _print_devices()
+    for card in MODEL_CARDS.values():
+        print(f"  {card.name:16} {'ready' if store.state(card).is_ready else 'weights missing'}")
+    print(f"Weights: {weights_folder()}")
+    print(f"Method without --method: {choose_method()}")
+    return 0
+
+
+def _print_devices() -> None:
+    try:
+        for device in available_devices():
+            print(f"  {device['name']:12} {device['problem'] or 'works':14} {device['title']}")
+        chosen = choose_device()
+        print(f"Device for auto: {chosen.name} in {chosen.precision}")
+    except DependencyError as error:
+        print(f"  {error}", file=sys.stderr)
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"

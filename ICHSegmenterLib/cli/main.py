@@ -1,0 +1,52 @@
+"""Parse arguments, run a verb, turn typed errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from ICHSegmenterLib import __version__
+from ICHSegmenterLib.cli import analyze, batch, doctor, models
+from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
+from ICHSegmenterLib.results import RESEARCH_NOTICE
+
+EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
+VERBS = (analyze, batch, models, doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong use."""
+    parser = _parser()
+    try:
+        chosen = parser.parse_args(arguments)
+    except SystemExit as stop:  # argparse has printed help or what is wrong
+        return int(stop.code or 0)
+    logging.basicConfig(level=logging.INFO if chosen.verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        return int(chosen.run(chosen))
+    except (CancelledError, KeyboardInterrupt):
+        print("cancelled; nothing was changed", file=sys.stderr)
+        return EXIT_FAILED
+    except ICHSegmenterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except (ValueError, TypeError) as error:
+        if chosen.verbose:
+            logging.getLogger(__name__).exception("wrong use")
+        print(f"wrong use: {error}", file=sys.stderr)
+        return EXIT_WRONG_USE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ICHSegmenterLib",
+        description="Find and outline intracranial hemorrhage on head CT. " + RESEARCH_NOTICE,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--verbose", action="store_true", help="also log what is being done")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add_parsers(verbs)
+    return parser

@@ -1,0 +1,78 @@
+"""`models list|download|import|verify|remove`: the weight files on this computer."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
+from ICHSegmenterLib.weights import download, store
+from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    models = verbs.add_parser("models", help="list, download, import, verify or remove weight files")
+    actions = models.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions.add_parser("list", help="every method and whether its weights are here").set_defaults(run=run_list)
+    get = actions.add_parser("download", help="fetch the published weights of a method")
+    get.add_argument("method", nargs="+")
+    get.set_defaults(run=run_download)
+    bring = actions.add_parser("import", help="take weight files that you have, recognized by SHA-256")
+    bring.add_argument("file", nargs="+", type=Path)
+    bring.set_defaults(run=run_import)
+    actions.add_parser("verify", help="read every installed file again").set_defaults(run=run_verify)
+    drop = actions.add_parser("remove", help="delete the weights of a method, or one file")
+    drop.add_argument("name", nargs="+", help="method or file name")
+    drop.set_defaults(run=run_remove)
+
+
+def run_list(_: argparse.Namespace) -> int:
+    """The action `list`."""
+    for card in MODEL_CARDS.values():
+        state = store.state(card)
+        total = len(card.weights)
+        ready = "ready" if state.is_ready else f"{in_megabytes(state.download_bytes)} to download"
+        count = f"{len(state.present)} of {total} files" if total else "no weights needed"
+        print(f"{card.name:16} {ready:22} {count:18} {card.license:11} {card.summary}")
+    print(f"Folder: {weights_folder()}")
+    return 0
+
+
+def run_download(chosen: argparse.Namespace) -> int:
+    """The action `download`."""
+    progress = TerminalProgress()
+    for name in chosen.method:
+        card = get_card(name)
+        try:
+            files = download.download(card, progress.run())
+        finally:
+            progress.close()
+        print(f"{name}: {', '.join(path.name for path in files) or 'nothing to download'} ({card.license})")
+    return 0
+
+
+def run_import(chosen: argparse.Namespace) -> int:
+    """The action `import`."""
+    for file in store.import_files(chosen.file):
+        print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})")
+    return 0
+
+
+def run_verify(_: argparse.Namespace) -> int:
+    """The action `verify`: exit code 1 if a file is corrupt."""
+    conditions = store.verify()
+    for path, condition in conditions:
+        print(f"{condition.value:20} {path}")
+    if not conditions:
+        print(f"No weight files in {weights_folder()}")
+    return int(any(condition is store.FileCondition.CORRUPT for _, condition in conditions))
+
+
+def run_remove(chosen: argparse.Namespace) -> int:
+    """The action `remove`."""
+    for path in store.remove(chosen.name):
+        print(f"removed {path}")
+    return 0

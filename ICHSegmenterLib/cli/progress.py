@@ -1,0 +1,33 @@
+"""A progress bar on the terminal, from the engine's callback."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+from ICHSegmenterLib.inference.run import Run
+
+
+class TerminalProgress:
+    """Turns (done, total, message) into a bar on standard error; silent where no one looks (not a terminal)."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None  # type: ignore[type-arg]
+
+    def run(self) -> Run:
+        """A run that reports here."""
+        return Run(progress=self.update)
+
+    def update(self, done: int, total: int, message: str) -> None:
+        """Show the state of the current phase."""
+        if self._bar is None or self._bar.desc != f"{message}: " or self._bar.total != total:
+            self.close()
+            self._bar = tqdm(total=total, desc=message, file=sys.stderr, disable=None, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Clear the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
