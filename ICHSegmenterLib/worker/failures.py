@@ -1,0 +1,58 @@
+"""Exceptions as the panel wants them: a kind, a sentence that says what to do, and details for the log."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+
+from ICHSegmenterLib.errors import (
+    DependencyError,
+    ICHSegmenterError,
+    OutOfGpuMemoryError,
+    OutOfMemoryError,
+    WorkerError,
+)
+
+DETAIL_LINES = 30
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request failed.
+
+    Attributes:
+        kind: One of `errors.ERROR_KINDS`.
+        message: What is wrong and what to do.
+        details: Last lines of the traceback, empty for a cancelled run.
+        is_fatal: The process cannot go on (a broken CUDA context stays broken) and must be started anew.
+    """
+
+    kind: str
+    message: str
+    details: str = ""
+    is_fatal: bool = False
+
+
+def explain(error: BaseException) -> Failure:
+    """What to tell of an exception."""
+    details = "".join(traceback.format_exception(type(error), error, error.__traceback__)).strip()
+    details = "\n".join(details.splitlines()[-DETAIL_LINES:])
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, ICHSegmenterError):
+        return Failure(error.kind, text, "" if error.kind == "cancelled" else details)
+    if isinstance(error, ModuleNotFoundError):
+        advice = "In Slicer let the extension 'PyTorch' install PyTorch; elsewhere: pip install 'ichsegmenter[torch]'."
+        return Failure(DependencyError.kind, f"The Python package {error.name!r} is missing. {advice}", details)
+    if type(error).__name__ == "OutOfMemoryError":
+        advice = "Close other programs that use the graphics card, or choose the device cpu."
+        return Failure(OutOfGpuMemoryError.kind, f"The graphics card has too little memory. {advice}", details)
+    if isinstance(error, MemoryError):
+        advice = "Close other programs or volumes and run again."
+        return Failure(OutOfMemoryError.kind, f"This computer has too little memory. {advice}", details)
+    if "CUDA error" in text:
+        first = text.splitlines()[0]
+        advice = "Run again: a new worker is started. If it happens again, choose the device cpu."
+        return Failure(WorkerError.kind, f"The graphics card stopped ({first}). {advice}", details, is_fatal=True)
+    first = text.splitlines()[0]
+    advice = "This is a mistake in the program: please report it with the log."
+    return Failure(ICHSegmenterError.kind, f"{type(error).__name__}: {first}. {advice}", details)
