@@ -8,8 +8,9 @@ from typing import Any
 
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
-from ICHSegmenterLib.weights import download, store
+from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
+from ICHSegmenterLib.weights.download import Transfer, download_model
 
 
 def add_parsers(verbs: Any) -> None:
@@ -47,7 +48,7 @@ def run_download(chosen: argparse.Namespace) -> int:
     for name in chosen.method:
         card = get_card(name)
         try:
-            files = download.download(card, progress.run())
+            files = download_model(card, Transfer(progress=progress.update))
         finally:
             progress.close()
         print(f"{name}: {', '.join(path.name for path in files) or 'nothing to download'} ({card.license})")

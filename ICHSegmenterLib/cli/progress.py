@@ -9,11 +9,15 @@ from tqdm import tqdm
 from ICHSegmenterLib.inference.run import Run
 
 
+BYTES_IF_ABOVE = 100_000
+"""No exam has so many slices or tiles; a total above it is a download in bytes."""
+
+
 class TerminalProgress:
     """Turns (done, total, message) into a bar on standard error; silent where no one looks (not a terminal)."""
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None  # type: ignore[type-arg]
+        self._bar: tqdm | None = None
 
     def run(self) -> Run:
         """A run that reports here."""
@@ -23,7 +27,9 @@ class TerminalProgress:
         """Show the state of the current phase."""
         if self._bar is None or self._bar.desc != f"{message}: " or self._bar.total != total:
             self.close()
-            self._bar = tqdm(total=total, desc=message, file=sys.stderr, disable=None, leave=False)
+            in_bytes = total > BYTES_IF_ABOVE
+            self._bar = tqdm(total=total, desc=message, file=sys.stderr, disable=None, leave=False, unit_scale=in_bytes,
+                             unit="B" if in_bytes else "slice")  # fmt: skip
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

@@ -95,8 +95,8 @@ def available_devices() -> list[dict[str, str]]:
 
 def torch_dtype(precision: str) -> torch.dtype:
     """The torch dtype of a resolved precision."""
-    torch = import_torch()
-    dtype: torch.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    backend = import_torch()
+    dtype: torch.dtype = {"float32": backend.float32, "bfloat16": backend.bfloat16}[precision]
     return dtype
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def measure(segmentation: SegmentationResult, volume: Volume) -> tuple[SegmentMe
     return tuple(measurements)
 
 
-def _label_slice(maps: NDArray[np.floating], threshold: float | None) -> NDArray[np.uint8]:  # type: ignore[type-arg]
+def _label_slice(maps: NDArray[np.floating[Any]], threshold: float | None) -> NDArray[np.uint8]:
     """(labels, rows, columns) to uint8 (rows, columns); without a threshold the background competes too."""
     best = maps.argmax(axis=0)
     height = np.take_along_axis(maps, best[None], axis=0)[0]
