@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import FolderListing, list_dicom_files, read_header
-from ICHSegmenterLib.volume.dicom_pixels import read_hu
+from ICHSegmenterLib.volume.dicom_frames import text_of, values_of
+from ICHSegmenterLib.volume.dicom_pixels import padding_is_tissue, read_hu
 from ICHSegmenterLib.volume.dicom_series import Series, SeriesSummary, choose_series, group_series, preferred
-from ICHSegmenterLib.volume.dicom_slices import geometry_of, ordered, slices_of
+from ICHSegmenterLib.volume.dicom_slices import DicomSlice, slices_of
+from ICHSegmenterLib.volume.dicom_stack import geometry_of, stack
+from ICHSegmenterLib.volume.hounsfield import HIGHEST_LOW_HU
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
+
+_NO_AGENT = {"", "NO", "NONE", "N", "NIL", "NEG", "WITHOUT", "NATIVE", "NO CONTRAST", "NON CONTRAST", "0"}
 
 
 def list_series(folder: Path | str) -> list[SeriesSummary]:
@@ -37,31 +47,83 @@ def read_dicom_folder(folder: Path, *, series_uid: str | None = None) -> Volume:
     return _read(series, warnings)
 
 
-def read_dicom_file(path: Path) -> Volume:
-    """The series that one file belongs to, from the file's folder; a multi-frame file alone."""
+def read_dicom_file(path: Path, *, series_uid: str | None = None) -> Volume:
+    """The series that one file belongs to, from the file's folder; a multi-frame file alone; a DICOMDIR's folder.
+
+    Raises:
+        VolumeError: The series is no CT scan, is broken, or is not `series_uid`.
+    """
     file = read_header(path)
     if file is None:
-        return read_dicom_folder(path.parent)
+        return read_dicom_folder(path.parent, series_uid=series_uid)
     if int(file.header.get("NumberOfFrames") or 1) > 1:
         listing = FolderListing((file,), 1)
     else:
         listing = list_dicom_files(path.parent, nested=False)
-    series, warnings = choose_series(listing, series_uid=file.series_uid)
+    series, warnings = choose_series(listing, series_uid=series_uid or file.series_uid)
     return _read(series, warnings)
 
 
-def _read(series: Series, warnings: tuple[str, ...]) -> Volume:
-    slices = ordered([item for file in series.files for item in slices_of(file)])
+def _read(series: Series, warnings: Sequence[str]) -> Volume:
+    slices, stack_warnings = stack([item for file in series.files for item in slices_of(file)])
     if len(slices) < 2:
         raise VolumeError("The series holds one slice; a head CT needs the whole stack. Export all its images.")
+    hu = read_hu(slices)
     header = series.files[0].header
+    found = (*warnings, *stack_warnings, _rescale(slices, hu), _padding(slices), _contrast(header), _loss(header))
     source = VolumeSource(
         format="DICOM",
         series_uid=series.summary.uid,
         study_uid=str(header.get("StudyInstanceUID", "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
         kernel=series.summary.kernel,
-        warnings=warnings,
+        warnings=tuple(sentence for sentence in found if sentence),
         instance_uids=tuple(item.uid for item in slices),
     )
-    return Volume(read_hu(slices), geometry_of(slices), source)
+    return Volume(hu, geometry_of(slices), source)
+
+
+def _rescale(slices: Sequence[DicomSlice], hu: NDArray[np.float32]) -> str:
+    """A warning if the files do not say how stored values become HU, but look like HU.
+
+    Raises:
+        VolumeError: The values are no Hounsfield units.
+    """
+    for item in slices:
+        if item.rescale_type and item.rescale_type not in ("HU", "US") and not item.rescale_type.startswith("HU_"):
+            raise VolumeError(
+                f"{item.path.name}: the values are of type {item.rescale_type}, not Hounsfield units "
+                "(a material map?). Choose the ordinary CT series."
+            )
+    without = [item for item in slices if item.slope is None or item.intercept is None]
+    if not without:
+        return ""
+    lowest, highest = float(hu.min()), float(hu.max())
+    if len(without) < len(slices) or lowest >= HIGHEST_LOW_HU:
+        raise VolumeError(
+            f"{without[0].path.name}: RescaleSlope and RescaleIntercept are missing, and values span {lowest:.0f} to "
+            f"{highest:.0f}, not Hounsfield units. Export the original CT images."
+        )
+    return "The files lack RescaleSlope and RescaleIntercept; stored values were taken as Hounsfield units."
+
+
+def _padding(slices: Sequence[DicomSlice]) -> str:
+    if not any(padding_is_tissue(item) for item in slices):
+        return ""
+    return "PixelPaddingValue lies among tissue values and was ignored."
+
+
+def _contrast(header: Dataset) -> str:
+    agent = text_of(header.get("ContrastBolusAgent")).upper()
+    if agent in _NO_AGENT and not values_of(header.get("ContrastBolusAgentSequence")):
+        return ""
+    return (
+        "The scan was made with contrast agent: vessels and dura are bright and may be taken for blood. "
+        "Prefer the scan without contrast."
+    )
+
+
+def _loss(header: Dataset) -> str:
+    if text_of(header.get("LossyImageCompression")) != "01":
+        return ""
+    return "The images were compressed with loss; faint bleeds may be blurred."

@@ -84,18 +84,23 @@ def list_dicom_files(folder: Path, *, nested: bool = True) -> FolderListing:
 
 
 def read_header(path: Path) -> DicomFile | None:
-    """The header of one DICOM file; None for a DICOMDIR, which only points at other files.
+    """The header of one DICOM file; None for a DICOMDIR, which only points at other files, or for no DICOM at all.
 
     Raises:
         VolumeError: The header is truncated or damaged.
     """
+    whole = _has_preamble(path)
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        if not whole:
+            return None
         raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
     if header.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
         return None
     if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
+        if not whole:
+            return None
         raise VolumeError(f"{path.name}: the DICOM header ends too early; the file is truncated, copy it again.")
     return DicomFile(path, header)
 
@@ -114,6 +119,11 @@ def _files_in(folder: Path, *, nested: bool) -> list[Path]:
 
 def _read_if_dicom(path: Path) -> DicomFile | None:
     return read_header(path) if is_dicom(path) else None
+
+
+def _has_preamble(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(PREAMBLE_BYTES + 4)[PREAMBLE_BYTES:] == b"DICM"
 
 
 def base_names(files: Iterable[Path], *, at_most: int = 3) -> str:

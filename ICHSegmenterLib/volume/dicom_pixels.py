@@ -60,10 +60,18 @@ def to_hu(stored: NDArray[np.number[Any]], item: DicomSlice) -> NDArray[np.float
     slope = 1.0 if item.slope is None else item.slope
     intercept = 0.0 if item.intercept is None else item.intercept
     hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    if item.padding is not None and item.padding[1] * slope + intercept <= HIGHEST_PADDING_HU:
+    if item.padding is not None and not padding_is_tissue(item):
         hu[(stored >= item.padding[0]) & (stored <= item.padding[1])] = AIR_HU
     hu[hu < LOWEST_HU] = AIR_HU
     return hu
+
+
+def padding_is_tissue(item: DicomSlice) -> bool:
+    """True if the header calls values padding that are tissue."""
+    if item.padding is None:
+        return False
+    slope = 1.0 if item.slope is None else item.slope
+    return item.padding[1] * slope + (item.intercept or 0.0) > HIGHEST_PADDING_HU
 
 
 def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
@@ -78,5 +86,5 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
             "decoded. The file is damaged, or a decoder is missing: install pylibjpeg, pylibjpeg-libjpeg and "
             "pylibjpeg-openjpeg."
         ) from error
-    except (ValueError, AttributeError, KeyError, EOFError) as error:
+    except (ValueError, AttributeError, KeyError, IndexError, TypeError, EOFError) as error:
         raise VolumeError(f"{path.name}: pixels are missing; the file is truncated, copy it again.") from error

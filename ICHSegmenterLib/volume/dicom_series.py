@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import DicomFile, FolderListing
+from ICHSegmenterLib.volume.dicom_frames import frames_of, look_up, number_of, text_of, values_of
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 
 MIN_SERIES_SLICES = 3
@@ -52,7 +53,8 @@ class SeriesSummary:
     rejected: str
 
     def __str__(self) -> str:
-        parts = [f'series {self.number} "{self.description}"', f"{self.slices} slices"]
+        parts = [f'series {self.number} "{self.description}"']
+        parts += [f"{self.slices} slice" + "s" * (self.slices > 1)] * (self.slices > 0)
         parts += [f"{self.thickness_mm:g} mm"] * (self.thickness_mm > 0)
         parts += [self.plane] * bool(self.plane) + [f"kernel {self.kernel}"] * bool(self.kernel)
         return ", ".join(parts) + (f" ({self.rejected})" if self.rejected else "")
@@ -86,12 +88,15 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     """
     every = group_series(listing.files)
     if not every:
-        raise VolumeError(f"No DICOM images: the folder holds {listing.file_count} files, none of them DICOM.")
+        raise VolumeError(_nothing_found(listing))
     if series_uid is not None:
         return _named_series(every, series_uid), ()
     scans = [item for item in every if not item.summary.rejected]
     if not scans:
-        raise VolumeError(f"No CT scan among {len(listing.files)} DICOM files: {_listed(every)}. Export the head CT.")
+        raise VolumeError(
+            f"No CT scan among {listing.file_count} files, {len(listing.files)} of them DICOM: {_listed(every)}. "
+            "Export the original slices of the head CT."
+        )
     remaining = preferred(scans)
     if len(remaining) > 1:
         raise VolumeError(
@@ -104,10 +109,19 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     return remaining[0], (f"Read {remaining[0].summary}; not read: {_listed(left_out)}.",)
 
 
+def _nothing_found(listing: FolderListing) -> str:
+    if not listing.file_count:
+        return "The folder is empty. Choose the folder that holds the DICOM files of the head CT."
+    return (
+        f"No DICOM images: the folder holds {listing.file_count} files, 0 of them DICOM. "
+        "Choose the folder of the head CT; give a NIfTI, NRRD or MHA file by its own name."
+    )
+
+
 def _named_series(every: Sequence[Series], series_uid: str) -> Series:
     for item in every:
         if item.summary.uid == series_uid:
-            if not item.files or item.summary.modality != "CT":
+            if not item.files:
                 raise VolumeError(f"The chosen series is no CT scan: {item.summary}. Choose another one.")
             return item
     raise VolumeError(f"There is no series {series_uid}. Found: {_listed(every, uids=True)}.")
@@ -128,19 +142,20 @@ def _series(uid: str, members: list[DicomFile]) -> Series:
     reasons = [_why_no_slice(file) for file in members]
     files = tuple(file for file, reason in zip(members, reasons, strict=True) if not reason)
     header = (files or members)[0].header
+    places = frames_of(header)[0]
     slices = sum(int(file.header.get("NumberOfFrames") or 1) for file in files)
     rejected = "" if files else next(reason for reason in reasons if reason)
     if files and slices < MIN_SERIES_SLICES:
         rejected = "too few slices"
     summary = SeriesSummary(
         uid=uid,
-        number=_integer(header.get("SeriesNumber")),
-        description=_text(header.get("SeriesDescription")),
-        modality=_text(header.get("Modality")),
+        number=int(number_of(header.get("SeriesNumber")) or 0),
+        description=text_of(header.get("SeriesDescription")),
+        modality=text_of(header.get("Modality")),
         slices=slices,
-        plane=_plane(header.get("ImageOrientationPatient")),
-        kernel=_text(header.get("ConvolutionKernel")),
-        thickness_mm=float(header.get("SliceThickness") or 0),
+        plane=_plane(places),
+        kernel=text_of(look_up(places, "ConvolutionKernel")),
+        thickness_mm=number_of(look_up(places, "SliceThickness")) or 0.0,
         rejected=rejected,
     )
     return Series(summary, files)
@@ -149,8 +164,8 @@ def _series(uid: str, members: list[DicomFile]) -> Series:
 def _why_no_slice(file: DicomFile) -> str:
     """Why a file is not a CT slice; empty if it is one."""
     header = file.header
-    sop_class, modality = str(header.SOPClassUID), _text(header.get("Modality"))
-    words = {str(word).upper() for word in _values(header.get("ImageType"))}
+    sop_class, modality = str(header.SOPClassUID), text_of(header.get("Modality"))
+    words = {str(word).upper() for word in values_of(header.get("ImageType"))}
     if sop_class.startswith(_CAPTURE_CLASSES) or words & _SCREEN_WORDS:
         return "screen capture"
     if "Rows" not in header:
@@ -166,29 +181,10 @@ def _why_no_slice(file: DicomFile) -> str:
     return ""
 
 
-def _plane(orientation: Any) -> str:
-    values = _values(orientation)
-    if len(values) != 6:
+def _plane(places: Sequence[Dataset]) -> str:
+    numbers = [number_of(value) for value in values_of(look_up(places, "ImageOrientationPatient"))]
+    cosines = np.array([number for number in numbers if number is not None])
+    if cosines.shape != (6,):
         return ""
-    cosines = np.array([float(value) for value in values])
     axis = int(np.abs(np.cross(cosines[:3], cosines[3:])).argmax())
     return ("sagittal", "coronal", "axial")[axis]
-
-
-def _values(element: Any) -> list[Any]:
-    if element is None:
-        return []
-    return [element] if isinstance(element, str) or not hasattr(element, "__iter__") else list(element)
-
-
-def _text(element: Any) -> str:
-    """One printable line; several values joined by a slash."""
-    joined = "/".join(str(value) for value in _values(element))
-    return "".join(character for character in joined if character.isprintable()).strip()[:64]
-
-
-def _integer(element: Any) -> int:
-    try:
-        return int(element)
-    except (TypeError, ValueError):
-        return 0

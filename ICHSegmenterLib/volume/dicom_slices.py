@@ -1,4 +1,4 @@
-"""Slices of a DICOM series: position, orientation and rescale of every frame, in order along the normal."""
+"""One DICOM slice: position, orientation and rescale, from a single-frame file or a frame of a multi-frame file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import DicomFile, base_names
-from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.dicom_files import DicomFile
+from ICHSegmenterLib.volume.dicom_frames import frames_of, look_up, number_of, text_of
 
 ORIENTATION_TOLERANCE = 1e-3
 """Direction cosines that differ by less are rounding: 0.06 degrees, a quarter of a millimeter across the head."""
-
-SPACING_TOLERANCE_MM = 1e-4
-"""PixelSpacing is written with few digits; 1e-4 mm adds up to 0.05 mm over 512 columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +31,8 @@ class DicomSlice:
         orientation: (6,) direction cosines: along a row (column index grows), then along a column.
         spacing_mm: (between rows, between columns).
         thickness_mm: Nominal SliceThickness, 0 if unknown.
-        slope, intercept: Stored value to Hounsfield units; None if the file has no rescale.
+        slope, intercept: Stored value to Hounsfield units; None if the file does not say.
+        rescale_type: "HU", "US" (unspecified), something else, or empty.
         padding: Lowest and highest stored value that mean "no measurement"; None if not given.
         recency: Grows with later acquisition, to choose between repeated slices.
     """
@@ -49,6 +47,7 @@ class DicomSlice:
     thickness_mm: float
     slope: float | None
     intercept: float | None
+    rescale_type: str
     padding: tuple[float, float] | None
     recency: tuple[float, ...]
 
@@ -64,120 +63,40 @@ def slices_of(file: DicomFile) -> list[DicomSlice]:
     Raises:
         VolumeError: Position, orientation or pixel spacing is missing or unusable.
     """
-    header = file.header
-    if "PerFrameFunctionalGroupsSequence" not in header:
-        return [_slice_from(file, 0, [header])]
-    shared = list(header.get("SharedFunctionalGroupsSequence") or [])
-    frames = header.PerFrameFunctionalGroupsSequence
-    return [_slice_from(file, number, [frame, *shared, header]) for number, frame in enumerate(frames)]
+    return [_slice(file, number, places) for number, places in enumerate(frames_of(file.header))]
 
 
-def ordered(slices: Sequence[DicomSlice]) -> list[DicomSlice]:
-    """Slices in ascending position along the normal, whatever the files are called.
-
-    Raises:
-        VolumeError: Orientations, sizes or pixel spacings differ.
-    """
-    _check_one_grid(slices)
-    normal = slices[len(slices) // 2].normal
-    return sorted(slices, key=lambda item: float(item.position @ normal))
-
-
-def geometry_of(slices: Sequence[DicomSlice]) -> VolumeGeometry:
-    """The grid of ordered slices; direction cosines are taken as written, so positions equal DICOM's formula."""
-    first = slices[0]
-    between_rows, between_columns = first.spacing_mm
-    return VolumeGeometry(
-        (len(slices), *first.shape),
-        first.orientation[:3] * between_columns,
-        first.orientation[3:] * between_rows,
-        np.stack([item.position for item in slices]),
-    )
-
-
-def _check_one_grid(slices: Sequence[DicomSlice]) -> None:
-    reference = slices[len(slices) // 2]
-    others = [s for s in slices if np.abs(s.orientation - reference.orientation).max() > ORIENTATION_TOLERANCE]
-    if others:
-        raise VolumeError(
-            f"The series mixes orientations: {len(others)} of {len(slices)} slices are not parallel to the rest "
-            f"({base_names(s.path for s in others)}). Remove the localizer or reformatted images."
-        )
-    others = [s for s in slices if s.shape != reference.shape]
-    if others:
-        raise VolumeError(
-            f"The series mixes image sizes: {others[0].path.name} has {_size(others[0])} pixels, "
-            f"{reference.path.name} has {_size(reference)}. Select slices of one size."
-        )
-    others = [s for s in slices if np.abs(np.subtract(s.spacing_mm, reference.spacing_mm)).max() > SPACING_TOLERANCE_MM]
-    if others:
-        raise VolumeError(
-            f"The series mixes pixel spacings: {others[0].path.name} has {others[0].spacing_mm[0]:g} mm, "
-            f"{reference.path.name} has {reference.spacing_mm[0]:g} mm. Select slices of one reconstruction."
-        )
-
-
-def _size(item: DicomSlice) -> str:
-    return f"{item.shape[1]} x {item.shape[0]}"
-
-
-def _slice_from(file: DicomFile, frame: int, groups: Sequence[Dataset]) -> DicomSlice:
-    """groups: where to look for each element, most specific first."""
+def _slice(file: DicomFile, frame: int, places: Sequence[Dataset]) -> DicomSlice:
     header, name = file.header, file.path.name
-    slope, intercept = _number(_look_up(groups, "RescaleSlope")), _number(_look_up(groups, "RescaleIntercept"))
-    padding = header.get("PixelPaddingValue")
-    limit = header.get("PixelPaddingRangeLimit", padding)
-    orientation = _vector(_look_up(groups, "ImageOrientationPatient"), 6, name, "orientation (ImageOrientationPatient)")
-    spacing = _vector(_look_up(groups, "PixelSpacing"), 2, name, "pixel spacing (PixelSpacing)")
+    orientation = _vector(places, "ImageOrientationPatient", 6, "orientation", name)
+    spacing = _vector(places, "PixelSpacing", 2, "pixel spacing", name)
     _check_plane(orientation, spacing, name)
     return DicomSlice(
         path=file.path,
         frame=frame,
         uid=str(header.get("SOPInstanceUID", "")),
-        shape=(int(header.get("Rows", 0)), int(header.get("Columns", 0))),
-        position=_vector(_look_up(groups, "ImagePositionPatient"), 3, name, "position (ImagePositionPatient)"),
+        shape=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
+        position=_vector(places, "ImagePositionPatient", 3, "position", name),
         orientation=orientation,
         spacing_mm=(float(spacing[0]), float(spacing[1])),
-        thickness_mm=_number(_look_up(groups, "SliceThickness")) or 0.0,
-        slope=slope,
-        intercept=intercept,
-        padding=None if padding is None else (float(min(padding, limit)), float(max(padding, limit))),
+        thickness_mm=number_of(look_up(places, "SliceThickness")) or 0.0,
+        slope=number_of(look_up(places, "RescaleSlope")),
+        intercept=number_of(look_up(places, "RescaleIntercept")),
+        rescale_type=text_of(look_up(places, "RescaleType")).upper(),
+        padding=_padding(header),
         recency=_recency(header, frame),
     )
 
 
-_MACROS = {
-    "ImagePositionPatient": "PlanePositionSequence",
-    "ImageOrientationPatient": "PlaneOrientationSequence",
-    "PixelSpacing": "PixelMeasuresSequence",
-    "SliceThickness": "PixelMeasuresSequence",
-    "RescaleSlope": "PixelValueTransformationSequence",
-    "RescaleIntercept": "PixelValueTransformationSequence",
-    "RescaleType": "PixelValueTransformationSequence",
-    "ConvolutionKernel": "CTReconstructionSequence",
-}
-"""Functional group of each element in enhanced multi-frame CT (DICOM PS3.3, section C.7.6.16)."""
-
-
-def _look_up(groups: Sequence[Dataset], keyword: str) -> Any:
-    """The element in the first group that has it, directly or in its functional group; None if nowhere."""
-    for group in groups:
-        if group.get(keyword) is not None:
-            return group.get(keyword)
-        sequence = group.get(_MACROS[keyword])
-        if sequence and sequence[0].get(keyword) is not None:
-            return sequence[0].get(keyword)
-    return None
-
-
-def _vector(value: Any, length: int, name: str, what: str) -> NDArray[np.float64]:
+def _vector(places: Sequence[Dataset], keyword: str, length: int, what: str, name: str) -> NDArray[np.float64]:
+    value: Any = look_up(places, keyword)
     try:
         vector = np.array([float(number) for number in value], dtype=np.float64)
     except (TypeError, ValueError):
         vector = np.empty(0)
     if vector.shape != (length,) or not np.isfinite(vector).all():
         raise VolumeError(
-            f"{name}: the {what} is missing or unreadable, so the slice has no place in the patient. "
+            f"{name}: the {what} ({keyword}) is missing or unreadable, so the slice has no place in the patient. "
             "Export the original axial images, not screenshots."
         )
     return vector
@@ -186,19 +105,25 @@ def _vector(value: Any, length: int, name: str, what: str) -> NDArray[np.float64
 def _check_plane(orientation: NDArray[np.float64], spacing: NDArray[np.float64], name: str) -> None:
     along_row, along_column = orientation[:3], orientation[3:]
     lengths = np.array([along_row @ along_row, along_column @ along_column])
-    if np.abs(lengths - 1).max() > 10 * ORIENTATION_TOLERANCE or abs(along_row @ along_column) > ORIENTATION_TOLERANCE:
-        raise VolumeError(f"{name}: ImageOrientationPatient does not hold two perpendicular unit vectors.")
+    if np.abs(lengths - 1).max() > 2 * ORIENTATION_TOLERANCE or abs(along_row @ along_column) > ORIENTATION_TOLERANCE:
+        raise VolumeError(
+            f"{name}: ImageOrientationPatient does not hold two perpendicular unit vectors. Export the images again."
+        )
     if spacing.min() <= 0:
-        raise VolumeError(f"{name}: PixelSpacing is {spacing[0]:g} x {spacing[1]:g} mm; it must be positive.")
+        raise VolumeError(
+            f"{name}: PixelSpacing is {spacing[0]:g} x {spacing[1]:g} mm; it must be positive. Export the images again."
+        )
 
 
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
+def _padding(header: Dataset) -> tuple[float, float] | None:
+    first = number_of(header.get("PixelPaddingValue"))
+    if first is None:
         return None
+    limit = number_of(header.get("PixelPaddingRangeLimit"))
+    last = first if limit is None else limit
+    return min(first, last), max(first, last)
 
 
 def _recency(header: Dataset, frame: int) -> tuple[float, ...]:
     keywords = ("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "InstanceNumber")
-    return (*(_number(header.get(keyword)) or 0.0 for keyword in keywords), float(frame))
+    return (*(number_of(header.get(keyword)) or 0.0 for keyword in keywords), float(frame))

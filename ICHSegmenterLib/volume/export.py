@@ -17,7 +17,8 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.nifti import encode_nifti
 from ICHSegmenterLib.volume.seg_nrrd import encode_seg_nrrd
 
-ALGORITHM = "ICHSegmenter"
+ALGORITHM = f"ICHSegmenter {__version__}"
+"""Name and version, as DICOM.SegmentAlgorithmName."""
 _FAST_COMPRESSION = 1  # maps are nearly incompressible; levels above cost seconds and save little
 _NIFTI_TYPES = ("uint8", "int16", "int32", "float32", "float64")
 
@@ -53,9 +54,10 @@ def write_seg_nrrd(
     path: Path | str,
     *,
     algorithm: str = ALGORITHM,
-    version: str = __version__,
 ) -> None:
     """Slicer's segmentation: value n of the labelmap becomes the segment labels[n - 1], if it occurs.
+
+    algorithm is name and version of what made the labelmap; Slicer hands it on to DICOM.
 
     Raises:
         ValueError: labelmap is not uint8 of the geometry's shape, or holds values without a label.
@@ -65,6 +67,6 @@ def write_seg_nrrd(
         raise ValueError(f"labelmap must be uint8 {geometry.shape}, got {labelmap.dtype} {labelmap.shape}")
     if labelmap.size and int(labelmap.max()) > len(labels):
         raise ValueError(f"labelmap holds value {int(labelmap.max())}, but there are {len(labels)} labels")
-    content = encode_seg_nrrd(labelmap, geometry, labels, algorithm=algorithm, version=version)
+    content = encode_seg_nrrd(labelmap, geometry, labels, algorithm=algorithm)
     with replacing(path) as temporary:
         temporary.write_bytes(content)

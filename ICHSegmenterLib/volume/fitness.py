@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.volume.hounsfield import HIGHEST_LOW_HU
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -23,10 +24,8 @@ MAX_SLICE_STEP_MM = 20.0
 USUAL_SLICE_STEP_MM = 10.0
 """Thicker steps hide small bleeds between slices: a warning."""
 MIN_HEAD_AREA_CM2, MAX_HEAD_AREA_CM2 = 40.0, 450.0
-"""Tissue on a slice, head rest included: an adult head has 200 to 300 cm2, a newborn's 80, a wrist 25, a trunk 500 to 1200."""
+"""Tissue on a slice, head rest included: an adult head has 200 to 300 cm2, a newborn's 80, a wrist 25, a trunk 500 or more."""
 
-HIGHEST_LOW_HU = -200.0
-"""A scan in HU holds air around or inside the head, so its lowest value lies below."""
 TISSUE_HU = -300.0
 BONE_HU = 300.0
 SOFT_TISSUE_HU = (0.0, 80.0)

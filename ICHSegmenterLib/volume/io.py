@@ -1,19 +1,44 @@
-"""Reading CT volumes: DICOM folder or file, NIfTI, NRRD, MetaImage."""
+"""Reading CT volumes and masks: DICOM folder or file, NIfTI, NRRD, MetaImage."""
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom import list_series, read_dicom_file, read_dicom_folder
 from ICHSegmenterLib.volume.dicom_files import is_dicom
-from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.volume.dicom_series import SeriesSummary
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
+from ICHSegmenterLib.volume.image_files import read_image_file
+from ICHSegmenterLib.volume.nifti import read_nifti
+from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
-__all__ = ["list_series", "read_volume"]
+__all__ = ["SeriesSummary", "list_series", "read_mask", "read_volume"]
+
+FORMATS = {
+    ".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage",
+}  # fmt: skip
+"""Format of each file name ending; anything else must be DICOM by its content."""
+
+MASK_TOLERANCE_MM = 0.1
+"""A mask file is on the same grid if its voxels lie this near: other programs write positions with few digits."""
 
 
 def read_volume(path: Path | str, *, series_uid: str | None = None) -> Volume:
     """A CT volume in Hounsfield units on its acquired grid.
+
+    DICOM slices come in ascending position along the normal; the array of another file stays as it is stored.
+
+    Args:
+        path: A folder with DICOM files (nested folders are searched), one DICOM file (its series is read from its
+            folder), or a NIfTI, NRRD or MetaImage file.
+        series_uid: SeriesInstanceUID of the DICOM series to read, if a folder holds several.
 
     Raises:
         VolumeError: What is at `path` cannot be read as one CT volume; the message says why and what to do.
@@ -21,8 +46,106 @@ def read_volume(path: Path | str, *, series_uid: str | None = None) -> Volume:
     path = Path(path)
     if path.is_dir():
         return read_dicom_folder(path, series_uid=series_uid)
-    if not path.exists():
-        raise VolumeError(f"{path.name}: there is no such file or folder.")
+    _check_exists(path)
+    if _format(path):
+        return _read_image(path)
     if is_dicom(path):
-        return read_dicom_file(path)
-    raise VolumeError(f"{path.name}: not a DICOM file, and no NIfTI, NRRD or MetaImage file by its name.")
+        return read_dicom_file(path, series_uid=series_uid)
+    raise VolumeError(
+        f"{path.name}: neither DICOM nor a file that ends in {', '.join(FORMATS)}. Choose the DICOM folder."
+    )
+
+
+def read_mask(path: Path | str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
+    """Voxels above 0.5 of a mask file on the grid of a volume: bool (slices, rows, columns).
+
+    Axes stored in the other direction are turned back. Of an irregular grid the best-fit affine is accepted, as
+    this program writes it.
+
+    Raises:
+        VolumeError: The file cannot be read, lies on another grid, or is empty.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if not _format(path):
+        raise VolumeError(f"{path.name}: a mask must be a file that ends in {', '.join(FORMATS)}.")
+    values, found, _ = _load(path)
+    mask = _on_grid(values > 0.5, found, geometry)
+    if mask is None:
+        raise VolumeError(
+            f"{path.name}: the mask lies on another grid: it has {_grid(found)}, the CT {_grid(geometry)}. "
+            "Draw or resample it on the CT."
+        )
+    if not mask.any():
+        raise VolumeError(f"{path.name}: the mask is empty. Draw the brain, or leave the mask out.")
+    return mask
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise VolumeError(f"{path.name}: there is no such file or folder. Check the path.")
+
+
+def _format(path: Path) -> str:
+    """Format by the name's ending; empty if it is none of `FORMATS`."""
+    name = path.name.lower()
+    return next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), "")
+
+
+def _read_image(path: Path) -> Volume:
+    values, geometry, warnings = _load(path)
+    if np.issubdtype(values.dtype, np.complexfloating):
+        raise VolumeError(f"{path.name}: the voxels are complex numbers, not Hounsfield units. Load the original CT.")
+    hu = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(hu).all():
+        warnings = (*warnings, "Voxels without a number (NaN or infinite) were taken as air.")
+        hu = np.where(np.isfinite(hu), hu, -np.inf).astype(np.float32)
+    return Volume(with_air_for_padding(hu), geometry, VolumeSource(format=_format(path), warnings=warnings))
+
+
+def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
+    """Values (slices, rows, columns), geometry, warnings."""
+    try:
+        if _format(path) != "NIfTI":
+            image = read_image_file(path)
+            return image.values, image.geometry, ()
+        nifti = read_nifti(path)
+    except ValueError as error:
+        raise VolumeError(
+            f"{path.name}: the header's orientation or spacing makes no grid. Load the DICOM files."
+        ) from error
+    if nifti.has_orientation:
+        return nifti.values, nifti.geometry, ()
+    return nifti.values, nifti.geometry, ("The NIfTI file does not say left from right; its axes were taken as RAS.",)
+
+
+def _on_grid(mask: NDArray[np.bool_], found: VolumeGeometry, wanted: VolumeGeometry) -> NDArray[np.bool_] | None:
+    """The mask in the array order of `wanted`, turned if its axes run the other way; None if the grids differ."""
+    if mask.shape != wanted.shape:
+        return None
+    targets = [wanted] if wanted.is_regular else [wanted, VolumeGeometry.from_affine(wanted.shape, wanted.affine)]
+    for flips in product((False, True), repeat=3):
+        turned = _flipped(found, flips)
+        if any(turned.matches(target, tolerance_mm=MASK_TOLERANCE_MM) for target in targets):
+            return np.ascontiguousarray(mask[tuple(slice(None, None, -1 if flip else 1) for flip in flips)])
+    return None
+
+
+def _flipped(geometry: VolumeGeometry, flips: tuple[bool, ...]) -> VolumeGeometry:
+    """The geometry of an array whose (slice, row, column) axes are reversed where flips says so."""
+    _, rows, columns = geometry.shape
+    origins, row_step, column_step = geometry.slice_origins, geometry.row_step, geometry.column_step
+    if flips[0]:
+        origins = origins[::-1]
+    if flips[1]:
+        origins, row_step = origins + (rows - 1) * row_step, -row_step
+    if flips[2]:
+        origins, column_step = origins + (columns - 1) * column_step, -column_step
+    return VolumeGeometry(geometry.shape, column_step, row_step, origins)
+
+
+def _grid(geometry: VolumeGeometry) -> str:
+    slices, rows, columns = geometry.shape
+    spacing = " x ".join(f"{step:.3g}" for step in (*geometry.pixel_spacing_mm[::-1], geometry.slice_step_mm))
+    origin = ", ".join(f"{number:.1f}" for number in geometry.slice_origins[0])
+    return f"{columns} x {rows} x {slices} voxels of {spacing} mm from LPS ({origin})"

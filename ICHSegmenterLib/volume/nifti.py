@@ -24,6 +24,7 @@ SCANNER_ANATOMICAL = 1
 MILLIMETERS = 2
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BEST_FIT_NOTE = "Unequal or sheared slices: best-fit affine"
+SHEAR_NOTE = "Gantry tilt: sform has shear, qform is upright"
 
 _FIELDS = [
     ("sizeof_hdr", "i4"), ("unused1", "V36"), ("dim", "i2", 8), ("unused2", "V14"), ("datatype", "i2"),
@@ -87,7 +88,6 @@ def encode_nifti(array: NDArray[Any], geometry: VolumeGeometry, description: str
     values = np.ascontiguousarray(array)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     affine = RAS_FROM_LPS @ geometry.affine
-    exact = geometry.is_regular
     rotation, spacing = _nearest_rotation(affine[:3, :3])
     header = np.zeros((), _HEADER.newbyteorder("<"))
     header["sizeof_hdr"] = HEADER_BYTES
@@ -97,13 +97,21 @@ def encode_nifti(array: NDArray[Any], geometry: VolumeGeometry, description: str
     determinant_sign = 1.0 if np.linalg.det(rotation) > 0 else -1.0
     header["pixdim"] = (determinant_sign, *spacing, 0, 0, 0, 0)
     header["vox_offset"], header["scl_slope"], header["xyzt_units"] = DATA_OFFSET, 1.0, MILLIMETERS
-    header["descrip"] = (description if exact else f"{description}. {BEST_FIT_NOTE}").encode("ascii", "replace")[:79]
-    header["intent_name"] = b"" if exact else b"best-fit affine"
+    header["descrip"] = _description(description, geometry)
+    header["intent_name"] = b"" if geometry.is_regular else b"best-fit affine"
     header["qform_code"] = header["sform_code"] = SCANNER_ANATOMICAL
     header["quatern"] = _quaternion(rotation * np.array([1.0, 1.0, determinant_sign]))
     header["qoffset"] = affine[:3, 3] + _centering(affine[:3, :3], rotation * spacing, values.shape[::-1])
     header["srow"], header["magic"] = affine[:3], b"n+1\0"
     return header.tobytes() + b"\0" * (DATA_OFFSET - HEADER_BYTES) + values.tobytes()
+
+
+def _description(text: str, geometry: VolumeGeometry) -> bytes:
+    if not geometry.is_regular:
+        text = f"{text}. {BEST_FIT_NOTE}"
+    elif geometry.tilt_deg > 0:
+        text = f"{text}. {SHEAR_NOTE}"
+    return text.encode("ascii", "replace")[:79]
 
 
 def _content(path: Path) -> bytes:

@@ -24,7 +24,6 @@ def encode_seg_nrrd(
     labels: Sequence[SegmentLabel],
     *,
     algorithm: str,
-    version: str,
 ) -> bytes:
     """A .seg.nrrd file in memory; only labels that occur become segments, since Slicer lists empty ones too."""
     present = [(value, label) for value, label in enumerate(labels, start=1) if (labelmap == value).any()]
@@ -40,7 +39,7 @@ def encode_seg_nrrd(
             "ICHSegmenter_Geometry:=best-fit affine; slices are unequal or sheared, result.json has each position"
         )
     for number, (value, label) in enumerate(present):
-        lines += _segment_fields(number, value, label, labelmap, algorithm=algorithm, version=version)
+        lines += _segment_fields(number, value, label, labelmap, algorithm=algorithm)
     header = "\n".join(lines) + "\n\n"
     return header.encode("utf-8") + gzip.compress(np.ascontiguousarray(labelmap).tobytes(), COMPRESSION_LEVEL, mtime=0)
 
@@ -65,7 +64,7 @@ def _image_fields(geometry: VolumeGeometry) -> list[str]:
 
 
 def _segment_fields(
-    number: int, value: int, label: SegmentLabel, labelmap: NDArray[np.uint8], *, algorithm: str, version: str
+    number: int, value: int, label: SegmentLabel, labelmap: NDArray[np.uint8], *, algorithm: str
 ) -> list[str]:
     prefix = f"Segment{number}_"
     color = " ".join(f"{channel / 255:.6g}" for channel in label.color)
@@ -73,7 +72,7 @@ def _segment_fields(
         "TerminologyEntry": label.terminology,
         "Segmentation.Status": "completed",
         "DICOM.SegmentAlgorithmType": "AUTOMATIC",
-        "DICOM.SegmentAlgorithmName": f"{algorithm} {version}".strip(),
+        "DICOM.SegmentAlgorithmName": algorithm,
         "ICHSegmenter.Label": label.key,
     }
     return [

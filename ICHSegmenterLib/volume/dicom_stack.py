@@ -1,0 +1,163 @@
+"""DICOM slices as one stack: ordered along the normal, repeated slices resolved, gaps found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.volume.dicom_files import base_names
+from ICHSegmenterLib.volume.dicom_pixels import read_stored_values, to_hu
+from ICHSegmenterLib.volume.dicom_slices import ORIENTATION_TOLERANCE, DicomSlice
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+SPACING_TOLERANCE_MM = 1e-4
+"""PixelSpacing is written with few digits; 1e-4 mm adds up to 0.05 mm over 512 columns."""
+
+SAME_POSITION_MM = 0.01
+"""Slices nearer than this lie at one position; the thinnest CT slices are 0.2 mm apart."""
+
+MAX_REPEATED_FRACTION = 0.5
+"""A technologist repeats a few moved slices; more than half is a second scan (contrast, time point, kernel)."""
+
+MISSING_TOLERANCE = 0.15
+"""A gap of missing slices is a whole multiple of its neighbors' step, within this fraction of a step."""
+
+UNEQUAL_STEP_MM = 0.05
+"""Steps that differ by less are rounding."""
+
+
+def stack(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], tuple[str, ...]]:
+    """Slices in ascending position along the normal, one a position, whatever the files are called; and warnings.
+
+    Copies are dropped. Of a few repeated slices with other pixels the latest is kept, with a warning.
+
+    Raises:
+        VolumeError: Orientations, sizes or pixel spacings differ, or most slices are there twice.
+    """
+    _check_one_grid(slices)
+    normal = slices[len(slices) // 2].normal
+    ascending = sorted(slices, key=lambda item: float(item.position @ normal))
+    unique, repeated_warning = _without_repeats(ascending, normal)
+    positions = np.array([float(item.position @ normal) for item in unique])
+    thickness = np.array([item.thickness_mm for item in unique])
+    spacing_warning = missing_slices(positions, thickness) or unequal_steps(positions)
+    return unique, tuple(sentence for sentence in (repeated_warning, spacing_warning) if sentence)
+
+
+def geometry_of(slices: Sequence[DicomSlice]) -> VolumeGeometry:
+    """The grid of a stack; direction cosines are taken as written, so positions equal DICOM's formula."""
+    middle = slices[len(slices) // 2]
+    between_rows, between_columns = middle.spacing_mm
+    return VolumeGeometry(
+        (len(slices), *middle.shape),
+        middle.orientation[:3] * between_columns,
+        middle.orientation[3:] * between_rows,
+        np.stack([item.position for item in slices]),
+    )
+
+
+def missing_slices(positions_mm: NDArray[np.float64], thickness_mm: NDArray[np.float64]) -> str:
+    """A sentence that names where slices are missing; empty if none are.
+
+    A gap is a step twice or more both neighbors' (a change of step as between 4 mm and 7 mm is none), and wider
+    than the slices there are thick.
+    """
+    steps = np.diff(positions_mm)
+    gaps = []
+    for index, step in enumerate(steps):
+        before, after = steps[max(0, index - 3) : index], steps[index + 1 : index + 4]
+        if len(before) + len(after) < 2:
+            continue
+        usual = max(float(np.median(side)) for side in (before, after) if len(side))
+        ratio = float(step) / usual
+        thickest = float(thickness_mm[index : index + 2].max())
+        if round(ratio) >= 2 and abs(ratio - round(ratio)) <= MISSING_TOLERANCE and step > 1.5 * thickest:
+            gaps.append((round(ratio) - 1, positions_mm[index], positions_mm[index + 1]))
+    if not gaps:
+        return ""
+    count = sum(gap[0] for gap in gaps)
+    where = ", ".join(f"between {low:.1f} and {high:.1f} mm" for _, low, high in gaps)
+    return (
+        f"{count} {'slice seems' if count == 1 else 'slices seem'} to be missing ({where} along the slice normal). "
+        "Volumes there are estimates; export the series again."
+    )
+
+
+def unequal_steps(positions_mm: NDArray[np.float64]) -> str:
+    """A sentence that says how unequal the steps are; empty if they are equal."""
+    steps = np.diff(positions_mm)
+    if len(steps) < 2 or float(np.ptp(steps)) <= UNEQUAL_STEP_MM:
+        return ""
+    return (
+        f"Unequal slice spacing: steps of {steps.min():.2f} to {steps.max():.2f} mm. "
+        "Positions and volumes take it into account."
+    )
+
+
+def _without_repeats(ascending: Sequence[DicomSlice], normal: NDArray[np.float64]) -> tuple[list[DicomSlice], str]:
+    groups: list[list[DicomSlice]] = []
+    for item in ascending:
+        if groups and float((item.position - groups[-1][0].position) @ normal) <= SAME_POSITION_MM:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    replaced = [group[0] for group in groups if len(group) > 1 and not _are_copies(group)]
+    if len(replaced) > MAX_REPEATED_FRACTION * len(groups):
+        raise VolumeError(
+            f"The series holds more than one scan: {len(ascending)} images at {len(groups)} positions, with "
+            "different pixels (contrast phase, time point or kernel). Export one of them as its own series."
+        )
+    unique = [max(group, key=lambda item: item.recency) for group in groups]
+    if not replaced:
+        return unique, ""
+    where = ", ".join(f"{float(item.position @ normal):.1f}" for item in replaced)
+    return unique, f"Slices were repeated at {where} mm along the slice normal; the latest acquisition was used."
+
+
+def _are_copies(group: Sequence[DicomSlice]) -> bool:
+    """True if all slices at one position have equal Hounsfield units."""
+    first = group[0]
+    apart = max(float(np.linalg.norm(item.position - first.position)) for item in group)
+    if apart > 2 * SAME_POSITION_MM:
+        raise VolumeError(
+            f"The series holds two stacks side by side: {first.path.name} and {group[-1].path.name} lie in one plane, "
+            f"{apart:.1f} mm apart. Export one of them as its own series."
+        )
+    hu = to_hu(read_stored_values(first.path)[first.frame], first)
+    others = (to_hu(read_stored_values(item.path)[item.frame], item) for item in group[1:])
+    return all(np.array_equal(hu, other) for other in others)
+
+
+def _check_one_grid(slices: Sequence[DicomSlice]) -> None:
+    reference = _most_common_orientation(slices)
+    others = [s for s in slices if np.abs(s.orientation - reference.orientation).max() > ORIENTATION_TOLERANCE]
+    if others:
+        raise VolumeError(
+            f"The series mixes orientations: {len(others)} of {len(slices)} slices are not parallel to the rest "
+            f"({base_names(s.path for s in others)}). Remove localizer or reformatted images."
+        )
+    others = [s for s in slices if s.shape != reference.shape]
+    if others:
+        raise VolumeError(
+            f"The series mixes image sizes: {others[0].path.name} has {_size(others[0])} pixels, "
+            f"{reference.path.name} {_size(reference)}. Export slices of one size."
+        )
+    others = [s for s in slices if np.abs(np.subtract(s.spacing_mm, reference.spacing_mm)).max() > SPACING_TOLERANCE_MM]
+    if others:
+        raise VolumeError(
+            f"The series mixes pixel spacings: {others[0].path.name} has {others[0].spacing_mm[0]:g} mm, "
+            f"{reference.path.name} {reference.spacing_mm[0]:g} mm. Export slices of one reconstruction."
+        )
+
+
+def _most_common_orientation(slices: Sequence[DicomSlice]) -> DicomSlice:
+    rounded = np.round([item.orientation for item in slices], 2)
+    _, first, counts = np.unique(rounded, axis=0, return_index=True, return_counts=True)
+    return slices[int(first[int(np.argmax(counts))])]
+
+
+def _size(item: DicomSlice) -> str:
+    return f"{item.shape[1]} x {item.shape[0]}"

@@ -1,0 +1,51 @@
+"""NRRD and MetaImage files, read by SimpleITK."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """values (slices, rows, columns) and where they lie."""
+
+    values: NDArray[Any]
+    geometry: VolumeGeometry
+
+
+def read_image_file(path: Path) -> ImageFile:
+    """One 3-D image with one number a voxel; a sheared grid stays sheared.
+
+    Raises:
+        VolumeError: The file is damaged, or not one 3-D image.
+        DependencyError: SimpleITK is not installed.
+    """
+    try:
+        import SimpleITK as sitk  # noqa: N813  (loading it crashes PythonSlicer, which has its own ITK)
+    except ImportError as error:
+        raise DependencyError(f"{path.name}: reading this format needs SimpleITK: pip install SimpleITK") from error
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise VolumeError(
+            f"{path.name}: the file is truncated, damaged, or its data file is missing; copy it again."
+        ) from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise VolumeError(
+            f"{path.name}: the image has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} "
+            "numbers a voxel; a CT is one 3-D volume. Export a single volume."
+        )
+    values = np.asarray(sitk.GetArrayFromImage(image))
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    slices, rows, columns = values.shape
+    return ImageFile(values, VolumeGeometry.from_affine((slices, rows, columns), affine))
