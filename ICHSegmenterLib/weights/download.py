@@ -137,7 +137,7 @@ def _fetch(url: str, file: WeightsFile, part: Path, transfer: Transfer) -> None:
                 raise _ServerRefusedError(_http_reason(error)) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             if _size(part) <= before:
-                raise _ServerRefusedError(_network_reason(error, transfer.timeout_s)) from error
+                raise _ServerRefusedError(_network_reason(error, transfer.timeout_s) + _way(url)) from error
         if _size(part) == file.size:
             return
         if _size(part) <= before:
@@ -153,7 +153,8 @@ def _fetch_once(url: str, file: WeightsFile, part: Path, transfer: Transfer) -> 
     if begun:
         request.add_header("Range", f"bytes={begun}-")
     _stop_if_cancelled(file, transfer)
-    with urllib.request.urlopen(request, timeout=transfer.timeout_s, context=_trust(url)) as response:
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_trust()))  # with the proxies of now
+    with opener.open(request, timeout=transfer.timeout_s) as response:
         done = begun if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
         announced = response.headers.get("Content-Length")
         if announced is not None and done + int(announced) != file.size:
@@ -182,10 +183,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _trust(url: str) -> ssl.SSLContext | None:
+def _trust() -> ssl.SSLContext:
     """Certificates of the system, which know a hospital's own proxy, and those of certifi if it is there."""
-    if not url.startswith("https:"):
-        return None
     context = ssl.create_default_context()
     with contextlib.suppress(ImportError):
         import certifi  # part of Slicer; elsewhere the certificates of the system do
@@ -214,6 +213,15 @@ def _network_reason(error: Exception, timeout_s: float) -> str:
     if isinstance(cause, socket.gaierror):
         return "not found; is this computer online, and does it need a proxy (https_proxy)?"
     return _PROXY_REASON if " 407 " in str(cause) else str(cause) or type(cause).__name__
+
+
+def _way(url: str) -> str:
+    """Names the proxy between here and a server, without its password."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return ""
+    return f" (through the proxy {proxy.rpartition('@')[2].removeprefix(f'{parts.scheme}://')})"
 
 
 def _failure_text(file: WeightsFile, reasons: list[str]) -> str:
