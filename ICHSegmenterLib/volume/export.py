@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.labels import SegmentLabel
 from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.volume.dicom_seg import write_dicom_seg
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.nifti import encode_nifti
 from ICHSegmenterLib.volume.seg_nrrd import encode_seg_nrrd
+
+__all__ = ["write_dicom_seg", "write_nifti", "write_seg_nrrd"]
 
 ALGORITHM = f"ICHSegmenter {__version__}"
 """Name and version, as DICOM.SegmentAlgorithmName."""

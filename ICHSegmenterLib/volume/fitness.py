@@ -24,7 +24,7 @@ MAX_SLICE_STEP_MM = 20.0
 USUAL_SLICE_STEP_MM = 10.0
 """Thicker steps hide small bleeds between slices: a warning."""
 MIN_HEAD_AREA_CM2, MAX_HEAD_AREA_CM2 = 40.0, 450.0
-"""Tissue on a slice, head rest included: an adult head has 200 to 300 cm2, a newborn's 80, a wrist 25, a trunk 500 or more."""
+"""Tissue on a slice, head rest included: an adult head has 200 to 300 cm2, a newborn's 80, a wrist 25, a trunk 500."""
 
 TISSUE_HU = -300.0
 BONE_HU = 300.0
