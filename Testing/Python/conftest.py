@@ -1,0 +1,56 @@
+"""What every test may use: the shared data folder, and an environment that needs no screen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("MPLBACKEND", "Agg")
+# VTK draws in memory, whatever display there may be.
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
+
+
+def shared_data(name: str = "") -> Path:
+    """Path of a file or folder of the shared data, which is too large for the repository.
+
+    The folder is the environment's ICHSEGMENTER_SHARED, else `shared` beside the repository.
+    The calling test (or, at module level, its file) is skipped when it is absent.
+    """
+    folder = Path(os.environ.get("ICHSEGMENTER_SHARED", REPOSITORY.parent / "shared"))
+    path = folder / name
+    if not path.exists():
+        pytest.skip(f"needs {name or 'the shared folder'}, not found in {folder}", allow_module_level=True)
+    return path
+
+
+@pytest.fixture(name="shared_data")
+def _shared_data() -> Callable[[str], Path]:
+    return shared_data
+
+
+@pytest.fixture(autouse=True)
+def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees or fills the weights cache of the person who runs it."""
+    monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", str(tmp_path_factory.mktemp("weights-cache")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are skipped where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    try:
+        import torch
+    except ImportError:
+        available = False
+    else:
+        available = torch.cuda.is_available()
+    if not available:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
