@@ -1,0 +1,137 @@
+"""Resize and center crop of a slice, and the way back to the acquired pixels.
+
+The forward way equals torchvision's `Resize(antialias=False)` + `CenterCrop` on square pixels. Bilinear
+resizing is separable and linear, so both ways are products with two small weight matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+SQUARE_PIXEL_TOLERANCE = 1e-3
+"""Relative difference of row and column spacing below which pixels count as square."""
+
+
+@dataclass(frozen=True)
+class InPlaneGrid:
+    """The pixels a slice network sees, and where they lie in the acquired slice.
+
+    The shorter side becomes `resize` pixels and the other keeps its proportion; pixels that are not square
+    are measured in millimeters, so the network always sees undistorted anatomy.
+
+    Attributes:
+        shape: (rows, columns) of the acquired slice.
+        resize: Shorter side after resizing, pixels.
+        crop: Side of the central square, pixels.
+        spacing_mm: (between rows, between columns) of the acquired slice.
+    """
+
+    shape: tuple[int, int]
+    resize: int = 422
+    crop: int = 384
+    spacing_mm: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1 or min(self.spacing_mm) <= 0:
+            raise ValueError(f"shape and spacing must be positive, got {self.shape} and {self.spacing_mm} mm")
+        if not 0 < self.crop <= self.resize:
+            raise ValueError(f"crop must be between 1 and resize = {self.resize}, got {self.crop}")
+
+    @cached_property
+    def resized_shape(self) -> tuple[int, int]:
+        """(rows, columns) after resizing, before the crop."""
+        rows, columns = (float(n) for n in self.shape)
+        if abs(self.spacing_mm[0] / self.spacing_mm[1] - 1) > SQUARE_PIXEL_TOLERANCE:
+            rows, columns = rows * self.spacing_mm[0], columns * self.spacing_mm[1]
+        if rows <= columns:
+            return self.resize, int(self.resize * columns / rows)
+        return int(self.resize * rows / columns), self.resize
+
+    @cached_property
+    def crop_origin(self) -> tuple[int, int]:
+        """(row, column) of the first cropped pixel on the resized slice."""
+        rows, columns = self.resized_shape
+        return round((rows - self.crop) / 2), round((columns - self.crop) / 2)
+
+    def forward(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Resize bilinearly without antialiasing and crop: (..., rows, columns) -> (..., crop, crop)."""
+        self._check(slices.shape, self.shape)
+        rows, columns = self._forward_weights
+        return np.asarray((rows @ slices) @ columns.T, dtype=np.float32)
+
+    def inverse(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring maps back: (..., crop, crop) -> (..., rows, columns) of the acquired slice.
+
+        Every acquired pixel samples the resized slice bilinearly at its own place; outside the crop is zero.
+        """
+        self._check(maps.shape, (self.crop, self.crop))
+        rows, columns = self._inverse_weights
+        return np.asarray((rows @ maps) @ columns.T, dtype=np.float32)
+
+    def forward_mask(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Nearest pixel center, then crop: (..., rows, columns) -> (..., crop, crop)."""
+        self._check(masks.shape, self.shape)
+        rows, columns = (
+            _nearest_index(size, resized)[start : start + self.crop]
+            for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True)
+        )
+        return np.asarray(masks[..., rows[:, None], columns])
+
+    def inverse_mask(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Nearest pixel center back on the acquired slice, False outside the crop."""
+        self._check(masks.shape, (self.crop, self.crop))
+        inside, index = [], []
+        for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True):
+            position = _nearest_index(resized, size) - start
+            inside.append((position >= 0) & (position < self.crop))
+            index.append(np.clip(position, 0, self.crop - 1))
+        acquired = masks[..., index[0][:, None], index[1]]
+        return np.asarray(acquired & inside[0][:, None] & inside[1])
+
+    @cached_property
+    def _forward_weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(crop, rows) and (crop, columns)."""
+        rows, columns = (
+            _bilinear_weights(size, resized)[start : start + self.crop]
+            for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True)
+        )
+        return rows, columns
+
+    @cached_property
+    def _inverse_weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(rows, crop) and (columns, crop)."""
+        rows, columns = (
+            np.ascontiguousarray(_bilinear_weights(resized, size)[:, start : start + self.crop])
+            for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True)
+        )
+        return rows, columns
+
+    def _check(self, shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+        if shape[-2:] != expected:
+            raise ValueError(f"expected slices of {expected} pixels, got shape {shape}")
+
+
+def _bilinear_weights(size: int, resized: int) -> NDArray[np.float32]:
+    """(resized, size) weights of linear interpolation between pixel centers, clamped at the edges.
+
+    Positions are computed in single precision, as torch does, so that weights agree to the last digits.
+    """
+    centers = np.arange(resized, dtype=np.float32) + np.float32(0.5)
+    position = np.maximum(centers * np.float32(size / resized) - np.float32(0.5), np.float32(0))
+    low = np.minimum(position.astype(int), size - 1)
+    high = np.minimum(low + 1, size - 1)
+    fraction = position - low
+    weights = np.zeros((resized, size), dtype=np.float32)
+    np.add.at(weights, (np.arange(resized), low), 1 - fraction)
+    np.add.at(weights, (np.arange(resized), high), fraction)
+    return weights
+
+
+def _nearest_index(size: int, resized: int) -> NDArray[np.intp]:
+    """(resized,) index of the pixel whose center is nearest."""
+    position = np.floor((np.arange(resized) + 0.5) * (size / resized))
+    return np.minimum(position, size - 1).astype(np.intp)

@@ -1,0 +1,81 @@
+"""Resize, crop and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
+
+SHAPES = [(512, 512), (256, 256), (512, 430), (401, 640), (768, 768), (422, 422)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_forward_equals_torchvision_resize_and_center_crop(shape: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch")
+    transforms = pytest.importorskip("torchvision.transforms")
+    slices = np.random.default_rng(0).random((2, 3, *shape), dtype=np.float32)
+    reference = transforms.CenterCrop(384)(transforms.Resize(422, antialias=False)(torch.from_numpy(slices)))
+    ours = InPlaneGrid(shape).forward(slices)
+    assert ours.shape == (2, 3, 384, 384) and ours.dtype == np.float32
+    np.testing.assert_allclose(ours, reference.numpy(), atol=2e-6)
+
+
+def _ramps(shape: tuple[int, int]) -> np.ndarray:
+    """(2, rows, columns): the row and the column of each pixel."""
+    return np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij"))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_pixel_comes_back_to_its_own_place(shape: tuple[int, int]) -> None:
+    grid = InPlaneGrid(shape)
+    ramps = _ramps(shape)
+    ones = grid.inverse(np.ones((384, 384), dtype=np.float32))
+    interior = ones > 0.999
+    back = grid.inverse(grid.forward(ramps))
+    assert interior.mean() > 0.5
+    assert np.abs(back - ramps)[:, interior].max() < 2e-3
+
+
+def test_nothing_comes_back_outside_the_crop() -> None:
+    back = InPlaneGrid((512, 512)).inverse(np.ones((384, 384), dtype=np.float32))
+    lost = int(19 * 512 / 422)
+    assert back[:, : lost - 2].max() == 0 and back[: lost - 2].max() == 0
+    assert back[lost + 2 : -lost - 2, lost + 2 : -lost - 2].min() > 0.999
+
+
+def test_a_mask_returns_to_its_acquired_pixels() -> None:
+    rows, columns = _ramps((512, 480))
+    disk = (rows - 230) ** 2 + (columns - 260) ** 2 < 90**2
+    grid = InPlaneGrid((512, 480))
+    back = grid.inverse_mask(grid.forward_mask(disk))
+    dice = 2 * (disk & back).sum() / (disk.sum() + back.sum())
+    assert dice > 0.99
+
+
+def test_a_soft_disk_thresholded_after_the_way_back_keeps_center_and_area() -> None:
+    rows, columns = _ramps((512, 512))
+    disk = ((rows - 200.25) ** 2 + (columns - 301.5) ** 2 < 60**2).astype(np.float32)
+    grid = InPlaneGrid((512, 512))
+    back = grid.inverse(grid.forward(disk)) > 0.5
+    assert abs(back.sum() / disk.sum() - 1) < 0.01
+    assert abs(rows[back].mean() - 200.25) < 0.1 and abs(columns[back].mean() - 301.5) < 0.1
+
+
+def test_unequal_pixel_spacing_is_undistorted() -> None:
+    grid = InPlaneGrid((256, 512), spacing_mm=(1.0, 0.5))
+    assert grid.resized_shape == (422, 422)
+    rows, columns = _ramps((256, 512))
+    disk = (rows - 128) ** 2 + ((columns - 256) / 2) ** 2 < 50**2
+    seen = grid.forward_mask(disk)
+    assert abs(np.ptp(np.nonzero(seen)[0]) - np.ptp(np.nonzero(seen)[1])) <= 2
+
+
+def test_a_crop_larger_than_the_resized_slice_is_refused() -> None:
+    with pytest.raises(ValueError, match="crop"):
+        InPlaneGrid((512, 512), resize=300)
+
+
+def test_slices_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="512"):
+        InPlaneGrid((512, 512)).forward(np.zeros((3, 500, 512), dtype=np.float32))
