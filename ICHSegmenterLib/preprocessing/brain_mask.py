@@ -1,0 +1,234 @@
+"""Intracranial mask from HU alone: what the skull encloses, found on a coarse grid and refined at full resolution.
+
+Inside are brain, ventricles, cerebrospinal fluid and blood, also next to the inner table; outside are skull,
+scalp, orbits, face and neck. Nothing is resampled: coarse voxels are whole blocks of acquired voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.volume.volume import Volume
+
+COARSE_SPACING_MM = 2.0
+"""Blocks of acquired voxels are about this wide; thin bone still shows in their mean."""
+BONE_HU = 150.0
+"""Mean of a block that contains skull."""
+AIR_HU = -300.0
+TISSUE_HU = (-20.0, 120.0)
+"""Block means of brain, cerebrospinal fluid and blood; fat is below, bone and calcification above."""
+INNER_TABLE_HU = 250.0
+"""Half-way between brain and inner table, where the edge of the skull lies at full resolution."""
+NECK_MM = 4.0
+"""Half the width of openings (fissures, canals, sutures) that do not let the mask out of the skull."""
+SKULL_THICKNESS_MM = 6.0
+"""Assumed where a piece of skull is missing."""
+MIN_ENCLOSING_RAYS = 7
+"""Of eight in-plane rays from a point inside the skull, at least so many meet bone."""
+MIN_OVERLAP = 0.4
+"""A piece of a slice belongs to the cranial cavity if so much of it lies against the cavity of the next slice."""
+MIN_CAVITY_CM2 = 25.0
+"""The largest slice of a cranial cavity is larger than this, even if only a part of a small head was scanned."""
+FORAMEN_MAGNUM_CM2 = 9.0
+"""The cavity ends downwards where its slice becomes smaller than this: below lies the spinal canal."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Coarse:
+    """Block means. hu: (slices, rows, columns); blocks: acquired voxels a block; spacing_mm: of the blocks."""
+
+    hu: NDArray[np.float32]
+    blocks: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+    def pixels(self, length_mm: float) -> float:
+        """A length in the plane, in coarse pixels."""
+        return length_mm / (0.5 * (self.spacing_mm[1] + self.spacing_mm[2]))
+
+
+def brain_mask(volume: Volume) -> Mask:
+    """Find the cranial cavity.
+
+    Returns:
+        bool (slices, rows, columns) on the acquired grid.
+
+    Raises:
+        VolumeError: Nothing in the volume is enclosed by a skull.
+    """
+    view = AxialView.of(volume.geometry)
+    axial = view.volume(volume)
+    coarse = _coarsen(axial)
+    cavity = _cranial_cavity(coarse)
+    return np.ascontiguousarray(view.undo(_refine(axial.hu, cavity, coarse)))
+
+
+def _coarsen(axial: Volume) -> _Coarse:
+    """Mean of blocks of voxels; the volume is extended with air to whole blocks."""
+    acquired_mm = (axial.geometry.slice_step_mm, *axial.geometry.pixel_spacing_mm)
+    blocks = tuple(max(1, round(COARSE_SPACING_MM / spacing)) for spacing in acquired_mm)
+    means = axial.hu
+    for axis in (1, 2, 0):
+        means = _block_mean(means, axis, blocks[axis])
+    spacing = tuple(block * mm for block, mm in zip(blocks, acquired_mm, strict=True))
+    return _Coarse(means, (blocks[0], blocks[1], blocks[2]), (spacing[0], spacing[1], spacing[2]))
+
+
+def _block_mean(array: NDArray[np.float32], axis: int, block: int) -> NDArray[np.float32]:
+    """Mean of `block` neighbors along an axis; an incomplete last block is filled up with its last voxel."""
+    if block == 1:
+        return array
+    moved = np.moveaxis(array, axis, 0)
+    count = -(-moved.shape[0] // block)
+    total = np.zeros((count, *moved.shape[1:]), dtype=np.float32)
+    for offset in range(block):
+        part = moved[offset::block]
+        total[: len(part)] += part
+        if len(part) < count:
+            total[-1] += moved[-1]
+    total /= block
+    return np.moveaxis(total, 0, axis)
+
+
+def _cranial_cavity(coarse: _Coarse) -> Mask:
+    """The coarse blocks inside the skull."""
+    bone = coarse.hu > BONE_HU
+    wall = bone | _missing_skull(coarse, bone)
+    tissue = (coarse.hu > TISSUE_HU[0]) & (coarse.hu < TISSUE_HU[1]) & ~wall
+    enclosed = tissue & (_enclosing_rays(wall) >= MIN_ENCLOSING_RAYS)
+    radius = max(1, round(coarse.pixels(NECK_MM)))
+    pieces = _follow(_erode(enclosed, radius), coarse)
+    cavity = _dilate(pieces, radius + 1) & tissue
+    cavity = _dilate(cavity, 1) & ~wall & (coarse.hu > AIR_HU)
+    return np.stack([ndimage.binary_fill_holes(one) for one in cavity])
+
+
+def _missing_skull(coarse: _Coarse, bone: Mask) -> Mask:
+    """Where skull would be in gaps of the calvaria, from the edges of each gap, seen from the head's center."""
+    slices, rows, columns = bone.shape
+    head = _largest(coarse.hu > AIR_HU)
+    bins = 120
+    missing = np.zeros_like(bone)
+    row_mm, column_mm = coarse.spacing_mm[1:]
+    for k in range(slices):
+        inside = head[k]
+        if np.count_nonzero(inside & bone[k]) < 10:
+            continue
+        center = [float(axis.mean()) for axis in np.nonzero(inside)]
+        y = (np.arange(rows)[:, None] - center[0]) * row_mm
+        x = (np.arange(columns)[None, :] - center[1]) * column_mm
+        radius = np.hypot(y, x)
+        angle = ((np.arctan2(y, x) + np.pi) * (bins / (2 * np.pi))).astype(int) % bins
+        skull = inside & bone[k]
+        outer = np.zeros(bins)
+        np.maximum.at(outer, angle[skull], radius[skull])
+        known = np.flatnonzero(outer > 0)
+        if len(known) == bins:
+            continue
+        expected = np.interp(np.arange(bins), known, outer[known], period=bins)
+        gap = (outer == 0)[angle]
+        reach = expected[angle]
+        missing[k] = gap & inside & (radius > reach - SKULL_THICKNESS_MM) & (radius <= reach + row_mm)
+    return missing
+
+
+def _enclosing_rays(wall: Mask) -> NDArray[np.uint8]:
+    """Of eight in-plane directions, in how many a ray from each block meets the wall."""
+    slices, rows, columns = wall.shape
+    count = np.zeros(wall.shape, dtype=np.uint8)
+    for axis in (1, 2):
+        count += np.logical_or.accumulate(wall, axis=axis)
+        count += np.flip(np.logical_or.accumulate(np.flip(wall, axis), axis=axis), axis)
+    for is_mirrored in (False, True):
+        source = wall[:, :, ::-1] if is_mirrored else wall
+        width = columns + rows
+        padded = np.zeros((slices, rows, width), dtype=bool)
+        padded[:, :, :columns] = source
+        # One element fewer a row shifts every row by one: diagonals become columns.
+        skewed = padded.reshape(slices, -1)[:, : rows * (width - 1)].reshape(slices, rows, width - 1)
+        met = np.logical_or.accumulate(skewed, axis=1).astype(np.uint8)
+        met += np.flip(np.logical_or.accumulate(np.flip(skewed, 1), axis=1), 1)
+        straight = np.zeros((slices, rows * width), dtype=np.uint8)
+        straight[:, : rows * (width - 1)] = met.reshape(slices, -1)
+        straight = straight.reshape(slices, rows, width)[:, :, :columns]
+        count += straight[:, :, ::-1] if is_mirrored else straight
+    return count
+
+
+def _follow(candidates: Mask, coarse: _Coarse) -> Mask:
+    """From the largest piece of any slice, the pieces that lie against it, upwards and downwards.
+
+    Raises:
+        VolumeError: No piece is large enough.
+    """
+    in_plane = np.zeros((3, 3, 3), dtype=bool)
+    in_plane[1] = ndimage.generate_binary_structure(2, 1)
+    labels, count = ndimage.label(candidates, in_plane)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas[0] = 0
+    block_cm2 = coarse.spacing_mm[1] * coarse.spacing_mm[2] / 100
+    if count == 0 or areas.max() * block_cm2 < MIN_CAVITY_CM2:
+        raise VolumeError(
+            "No skull with brain inside was found; is this a head CT in Hounsfield units with bone and brain in view? "
+            "A brain mask can be given instead."
+        )
+    start = int(np.argmax((labels == areas.argmax()).any(axis=(1, 2))))
+    kept = np.zeros_like(candidates)
+    kept[start] = labels[start] == areas.argmax()
+    for step, stop in ((1, len(labels)), (-1, -1)):
+        for k in range(start + step, stop, step):
+            inside = np.bincount(labels[k][kept[k - step]], minlength=count + 1)
+            chosen = np.flatnonzero((inside > MIN_OVERLAP * areas) & (areas > 0))
+            kept[k] = np.isin(labels[k], chosen)
+            if step < 0 and np.count_nonzero(kept[k]) * block_cm2 < FORAMEN_MAGNUM_CM2 / 2:
+                kept[k] = False
+                break
+    return kept
+
+
+def _refine(hu: NDArray[np.float32], cavity: Mask, coarse: _Coarse) -> Mask:
+    """The cavity at full resolution: its edge is where HU crosses from brain to bone."""
+    mask = np.zeros(hu.shape, dtype=bool)
+    _, rows, columns = hu.shape
+    up_rows = _linear_weights(rows, cavity.shape[1], coarse.blocks[1])
+    up_columns = _linear_weights(columns, cavity.shape[2], coarse.blocks[2]).T
+    for k in range(hu.shape[0]):
+        inside = cavity[k // coarse.blocks[0]]
+        if inside.any():
+            share = up_rows @ inside.astype(np.float32) @ up_columns
+            mask[k] = (share > 0.25) & (hu[k] < INNER_TABLE_HU) & (hu[k] > AIR_HU) | (share > 0.99)
+    return mask
+
+
+def _linear_weights(size: int, blocks: int, block: int) -> NDArray[np.float32]:
+    """(size, blocks) weights of linear interpolation between block centers."""
+    position = np.clip((np.arange(size) + 0.5) / block - 0.5, 0, blocks - 1)
+    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(blocks))).astype(np.float32)
+
+
+def _largest(mask: Mask) -> Mask:
+    labels, count = ndimage.label(mask)
+    return np.asarray(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])) if count else mask
+
+
+def _dilate(mask: Mask, radius: int) -> Mask:
+    """In the plane, with a disk of `radius` blocks."""
+    padded = np.pad(mask, ((0, 0), (radius, radius), (radius, radius)))
+    grown = np.zeros_like(mask)
+    _, rows, columns = mask.shape
+    for i in range(-radius, radius + 1):
+        for j in range(-radius, radius + 1):
+            if i * i + j * j <= radius * (radius + 1):
+                grown |= padded[:, radius + i : radius + i + rows, radius + j : radius + j + columns]
+    return grown
+
+
+def _erode(mask: Mask, radius: int) -> Mask:
+    return ~_dilate(~mask, radius)
