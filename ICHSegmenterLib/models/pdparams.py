@@ -1,0 +1,75 @@
+"""PaddlePaddle's .pdparams: a pickle of named arrays, read by an unpickler that builds arrays and nothing else."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.errors import WeightsCorruptError
+
+BOOKKEEPING_MARK = "@@"
+"""Ends the keys under which Paddle notes how it named things; they hold no weights."""
+
+_ALLOWED = {
+    (module, name)
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    for name in ("_reconstruct", "scalar")
+} | {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("builtins", "tuple"),  # Paddle writes a tensor as a tuple of its name and its array
+    ("collections", "OrderedDict"),
+    ("_codecs", "encode"),  # how pickle protocol 2 writes bytes
+}
+_NUMBERS = "biuf"
+
+
+def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
+    """Name to array, without Paddle's bookkeeping.
+
+    Raises:
+        WeightsCorruptError: The file is truncated, would run code, or holds something other than named arrays.
+    """
+    try:
+        with path.open("rb") as file:
+            content = _ArrayUnpickler(file, path.name).load()
+    except WeightsCorruptError:
+        raise
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise WeightsCorruptError(
+            f"{path.name}: cannot be read as PaddlePaddle weights ({error}); it is incomplete or altered: "
+            "download or import it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise WeightsCorruptError(f"{path.name}: holds a {type(content).__name__}, not named arrays.")
+    arrays = {key: _array(value) for key, value in content.items() if not str(key).endswith(BOOKKEEPING_MARK)}
+    foreign = [str(key) for key, value in arrays.items() if value is None]
+    if foreign or not arrays:
+        raise WeightsCorruptError(f"{path.name}: holds no arrays of numbers under {', '.join(foreign[:3]) or 'any key'}.")
+    return {str(key): value for key, value in arrays.items() if value is not None}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Refuses every class and function that is not needed to build an array."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        super().__init__(file, encoding="latin1")
+        self._name = name
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise WeightsCorruptError(
+                f"{self._name}: asks for {module}.{name}; a weight file that runs code is refused. "
+                "Get the file from its authors again."
+            )
+        return super().find_class(module, name)
+
+
+def _array(value: Any) -> NDArray[Any] | None:
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[1]
+    return value if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS else None
