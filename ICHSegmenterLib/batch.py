@@ -187,7 +187,7 @@ def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, method: str) -
         for one in outcomes:
             writer.writerow({"exam": one.exam.name, "status": one.status, "method": method, "error": one.error,
                              "message": one.message, **_numbers(one.result)})  # fmt: skip
-    os.replace(draft, output / SUMMARY_FILE)
+    draft.replace(output / SUMMARY_FILE)
 
 
 def _numbers(result: dict[str, object]) -> dict[str, object]:

@@ -161,9 +161,7 @@ _BLAST_FILES = (
     ("1d567f0ec5f1888b5ce6660314db9c51af9758c861f66f001c980f46fe6f49b3", 4_171_363),
 )
 BLAST_CT_MODELS = tuple(
-    WeightsFile(
-        f"blast_ct_v1_model_{n}.pt", tuple(f"{url}model_{n}.pt" for url in _BLAST_URLS), sha256, size, APACHE
-    )
+    WeightsFile(f"blast_ct_v1_model_{n}.pt", tuple(f"{url}model_{n}.pt" for url in _BLAST_URLS), sha256, size, APACHE)
     for n, (sha256, size) in enumerate(_BLAST_FILES, start=1)
 )
 

@@ -28,7 +28,7 @@ def add_parsers(verbs: Any) -> None:
     for parser in (segment, detect):
         parser.add_argument("input", type=Path, help="DICOM folder or file, NIfTI, NRRD or MHA")
         add_method_arguments(parser)
-        parser.add_argument("--output", type=Path, help=f"folder of the results (default: {DEFAULT_OUTPUT}/EXAM-METHOD)")
+        parser.add_argument("--output", type=Path, help=f"folder (default: {DEFAULT_OUTPUT}/EXAM-METHOD)")
         parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
         parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
         parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")

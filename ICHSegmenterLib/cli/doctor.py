@@ -32,7 +32,8 @@ def add_parsers(verbs: Any) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """The verb."""
-    print(f"ICHSegmenter {__version__}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores")
+    machine = f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores"
+    print(f"ICHSegmenter {__version__}, {machine}")
     for name, purpose in PACKAGES.items():
         print(f"  {name:12} {_version_of(name):14} {purpose}")
     _print_devices()

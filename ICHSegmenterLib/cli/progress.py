@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from ICHSegmenterLib.inference.run import Run
 
-
 BYTES_IF_ABOVE = 100_000
 """No exam has so many slices or tiles; a total above it is a download in bytes."""
 

@@ -44,9 +44,7 @@ class Session:
             predictor_class = resolve(card.predictor)
             while len(self._predictors) >= MAX_WARM_PREDICTORS:
                 self._predictors.popitem(last=False)
-            self._predictors[key] = predictor_class.load(
-                card, weights, device=device.name, precision=device.precision
-            )
+            self._predictors[key] = predictor_class.load(card, weights, device=device.name, precision=device.precision)
         self._predictors.move_to_end(key)
         return self._predictors[key]
 

@@ -49,7 +49,8 @@ def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
     arrays = {key: _array(value) for key, value in content.items() if not str(key).endswith(BOOKKEEPING_MARK)}
     foreign = [str(key) for key, value in arrays.items() if value is None]
     if foreign or not arrays:
-        raise WeightsCorruptError(f"{path.name}: holds no arrays of numbers under {', '.join(foreign[:3]) or 'any key'}.")
+        keys = ", ".join(foreign[:3]) or "any key"
+        raise WeightsCorruptError(f"{path.name}: holds no arrays of numbers under {keys}; it is no weight file.")
     return {str(key): value for key, value in arrays.items() if value is not None}
 
 

@@ -115,7 +115,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("attn_mask", _shift_mask(grid, shift) if shift else None, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        slices, grid, _, width = tokens.shape
+        slices, grid, _, _ = tokens.shape
         if self.shift:
             tokens = tokens.roll((-self.shift, -self.shift), dims=(1, 2))
         windows = _split(tokens)  # (S, g, g, C) -> (S * windows, 49, C)

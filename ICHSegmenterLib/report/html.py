@@ -91,9 +91,10 @@ def _slice_rows(result: AnalysisResult) -> str:
     rows = []
     for one in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
         value = one.probabilities[ANY]
+        row = '<tr class="positive">' if one.is_positive else "<tr>"
         rows.append(
-            f"<tr{' class="positive"' if one.is_positive else ''}><td>{result.slice_number(one.index)}</td>"
-            f'<td>{one.position_mm:.1f}</td><td><span class="bar" style="width: {value * 6:.2f}em"></span>{value:.3f}</td>'
+            f"{row}<td>{result.slice_number(one.index)}</td><td>{one.position_mm:.1f}</td>"
+            f'<td><span class="bar" style="width: {value * 6:.2f}em"></span>{value:.3f}</td>'
             f"<td>{one.blood_ml:.2f}</td></tr>"
         )
     return "\n".join(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -42,7 +41,7 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".ichsegmenter-", dir=folder.parent))
     except OSError as error:
-        raise OutputError(f"Cannot write to {folder.parent}: {error.strerror}. Choose another output folder.") from error
+        raise OutputError(f"Cannot write to {folder.parent}: {error.strerror}. Choose another folder.") from error
     try:
         _write_all(result, volume, scratch, save_maps=save_maps)
         return _publish(scratch, folder)
@@ -108,5 +107,5 @@ def _publish(scratch: Path, folder: Path) -> dict[str, Path]:
     for stale in optional - set(names):
         (folder / stale).unlink(missing_ok=True)
     for name in names:
-        os.replace(scratch / name, folder / name)
+        (scratch / name).replace(folder / name)
     return {name: folder / name for name in names}

@@ -321,6 +321,8 @@ Jobs.free = lambda self, message, run: {"type": "done", "plugins": os.environ.ge
 def test_every_failure_has_a_known_kind_and_one_line():
     out_of_memory = type("OutOfMemoryError", (RuntimeError,), {})
     missing = ModuleNotFoundError("No module named 'timm'", name="timm")
+    own = ModuleNotFoundError("No module named 'ICHSegmenterLib.x'", name="ICHSegmenterLib.x")
+    assert explain(own).kind == "failed"
     kinds = {
         explain(error).kind: explain(error).message
         for error in (MemoryError(), out_of_memory(), missing, RuntimeError("CUDA error: x\ny"), KeyError("x"))

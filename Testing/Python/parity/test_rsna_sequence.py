@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import shared_data
 
+from conftest import shared_data
 from ICHSegmenterLib.models import create_model, load_checkpoint
 
 REDUCED = {"embed_dim": 16, "depths": (2, 2, 4, 2), "num_heads": (2, 4, 8, 16)}
