@@ -1,0 +1,148 @@
+"""BLAST-CT: traumatic brain lesions in four classes, on a regular 1 mm grid, back on the acquired slices.
+
+Monteiro et al., Lancet Digital Health 2020, doi:10.1016/S2589-7500(20)30085-6; original
+https://github.com/biomedia-mira/blast_ct (Apache-2.0). Written anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import ANY, SegmentLabel
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.models.deepmedic import DeepMedic
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
+from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
+from ICHSegmenterLib.results import SlicePrediction
+
+CONTEXT_MM = 45.0
+"""What the network sees around a voxel: half of the coarsest path's 85 voxels, and its phase."""
+
+EDGE_VOXELS = 2
+"""Grid voxels computed around the brain, so that linear interpolation at its edge has all neighbors."""
+
+DETECTION_AREA_MM2 = 25.0
+"""A slice is as suspicious as the least suspicious part of its most suspicious 25 mm2: a spot of 5 to 6 mm.
+
+One noisy voxel does not raise it, and it does not depend on the thickness of the slice.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class BlastCtPredictor:
+    """One to twelve networks, averaged by probability.
+
+    Attributes:
+        device, precision: What it runs on.
+        batch_size: Edge of a tile in steps of 30 voxels.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[DenseDeepMedic],
+        labels: Sequence[SegmentLabel],
+        preprocessing: VolumePreprocessing,
+        *,
+        device: str,
+        precision: str,
+    ) -> None:
+        self.device, self.precision = device, precision
+        self.batch_size = tile_steps_for(bytes_per_value=4 if precision == "float32" else 2)
+        self._models, self._labels, self._preprocessing = tuple(models), tuple(labels), preprocessing
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> BlastCtPredictor:
+        """One network for each weight file."""
+        if not isinstance(card.preprocessing, VolumePreprocessing):
+            raise ValueError(f"the card {card.name!r} does not say how to make a regular grid")
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        models = []
+        for path in weights:
+            network = create_model(card.network, **card.network_config)
+            if not isinstance(network, DeepMedic):
+                raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not a DeepMedic")
+            load_checkpoint(network, path)
+            models.append(DenseDeepMedic.prepare(network, device=device, dtype=dtype))
+        return cls(models, card.labels, card.preprocessing, device=device, precision=precision)
+
+    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+        """Maps are (IPH, extra-axial, edema, IVH) probabilities inside the brain mask; "any" comes from blood alone."""
+        geometry = exam.volume.geometry
+        if not exam.brain_slices:
+            return [self._nothing(k) for k in range(geometry.shape[0])]
+        run.report(0, 1, "Resampling to 1 mm")
+        grid = regular_grid(
+            geometry, self._preprocessing.spacing_mm, mask=exam.brain_mask, margin_mm=CONTEXT_MM
+        )
+        image = network_input(to_regular(exam.volume, grid), self._preprocessing.hu_range)
+        run.check()
+        near_brain = ndimage.binary_dilation(
+            labelmap_to_regular(exam.brain_mask, geometry, grid), iterations=EDGE_VOXELS
+        )
+        logger.info("BLAST-CT: %d networks on %s voxels, %d of them brain",
+                    len(self._models), grid.shape, np.count_nonzero(near_brain))
+        found = predict_probabilities(image, self._models, mask=near_brain, tile_steps=self.batch_size, run=run)
+        maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
+        run.check()
+        return [self._slice(k, maps[:, k], exam) for k in range(geometry.shape[0])]
+
+    def _slice(self, index: int, maps: NDArray[np.float32], exam: PreparedVolume) -> SlicePrediction:
+        if index not in exam.brain_slices:
+            return self._nothing(index)
+        geometry = exam.volume.geometry
+        pixel_mm2 = float(np.linalg.norm(np.cross(geometry.column_step, geometry.row_step)))
+        return SlicePrediction(index, slice_probabilities(maps, self._labels, pixel_mm2), maps)
+
+    def _nothing(self, index: int) -> SlicePrediction:
+        keys = (ANY, *(label.key for label in self._labels if label.is_blood))
+        return SlicePrediction(index, dict.fromkeys(keys, 0.0))
+
+
+def network_input(hu: NDArray[np.float32], hu_range: tuple[float, float]) -> NDArray[np.float32]:
+    """HU clipped to the range and mapped linearly to -1..1, same shape."""
+    low, high = hu_range
+    scaled = np.clip(hu, low, high)
+    scaled -= low
+    scaled *= 2.0 / (high - low)
+    scaled -= 1.0
+    return scaled
+
+
+def slice_probabilities(
+    maps: NDArray[np.floating], labels: Sequence[SegmentLabel], pixel_mm2: float  # type: ignore[type-arg]
+) -> Mapping[str, float]:
+    """What a slice says of each blood class, and of blood of any class (edema never counts).
+
+    The value is the probability that is reached on `DETECTION_AREA_MM2` of the slice: the highest p such that so much
+    area has at least p. For "any" the probabilities of the blood classes are added in each pixel first.
+
+    Args:
+        maps: (labels, rows, columns).
+        labels: Of the maps.
+        pixel_mm2: Area of a pixel.
+    """
+    pixels = max(1, round(DETECTION_AREA_MM2 / pixel_mm2))
+    blood = [n for n, label in enumerate(labels) if label.is_blood]
+    values = {ANY: _reached_on(maps[blood].sum(axis=0), pixels)}
+    values.update((labels[n].key, _reached_on(maps[n], pixels)) for n in blood)
+    return values
+
+
+def _reached_on(values: NDArray[np.floating], pixels: int) -> float:  # type: ignore[type-arg]
+    """The value of the pixel that comes n-th when sorted from the highest."""
+    flat = values.ravel()
+    if pixels > len(flat):
+        return 0.0
+    return float(np.clip(np.partition(flat, len(flat) - pixels)[len(flat) - pixels], 0.0, 1.0))
