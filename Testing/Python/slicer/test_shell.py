@@ -1,0 +1,146 @@
+"""The stand-in for desktop Slicer behaves as Slicer's Python does where the module's tests rely on it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DEMO = Path(__file__).parent / "demo_module" / "ShellDemo.py"
+
+
+@pytest.fixture
+def demo(shell):
+    import slicer
+
+    if not hasattr(slicer.modules, "shelldemo"):
+        shell.loadModule(DEMO)
+    return shell.openModule("ShellDemo")
+
+
+@pytest.fixture
+def ct(shell):
+    """A small volume of 0 HU with a box of 100 HU: 4 x 5 x 6 = 120 voxels."""
+    import slicer
+
+    array = np.zeros((20, 30, 40), np.int16)
+    array[8:12, 10:15, 20:26] = 100
+    return slicer.util.addVolumeFromArray(array, name="CT")
+
+
+def test_a_disabled_button_ignores_the_click(shell, demo):
+    import slicer
+
+    assert not demo.ui.applyButton.enabled
+    shell.click(demo.ui.applyButton)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_a_mouse_click_makes_an_exact_segment(shell, ct, demo):
+    import slicer
+
+    demo.ui.volumeSelector.setCurrentNode(ct)
+    assert demo.parameters.volume is ct
+    shell.click(demo.ui.applyButton)
+    node = slicer.util.getNode("Demo")
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, "bright", ct) > 0
+    assert mask.sum() == 120
+    assert (slicer.util.arrayFromVolume(ct)[mask] == 100).all()
+    assert demo.ui.segmentsTable.displayedSegmentIDs() == ("bright",)
+    assert demo.ui.resultLabel.text == "1 segment(s)"
+
+
+def test_parameters_and_widgets_follow_each_other(shell, ct, demo):
+    demo.ui.thresholdSlider.value = 123
+    demo.ui.modeSelector.currentIndex = 1
+    demo.ui.nameEdit.text = "dark"
+    assert (demo.parameters.threshold, demo.parameters.mode.name, demo.parameters.name) == (123.0, "BELOW", "dark")
+    demo.parameters.threshold = 7
+    demo.parameters.smooth = True
+    assert demo.ui.thresholdSlider.value == 7
+    assert demo.ui.smoothBox.checked
+    with pytest.raises(ValueError):
+        demo.parameters.threshold = 5000
+
+
+def test_a_misspelled_attribute_raises(shell, demo):
+    with pytest.raises(AttributeError, match="creating new attributes on C\\+\\+ objects is not allowed"):
+        demo.ui.applyButton.txt = "Go"
+    with pytest.raises(AttributeError, match="creating new attributes"):
+        demo.ui.volumeSelector.noneEnable = True
+
+
+def test_a_name_that_slicers_python_does_not_see_raises(shell, demo):
+    import ctk
+    import slicer
+
+    with pytest.raises(AttributeError):
+        demo.ui.thresholdSlider.setRange(0, 1)
+    with pytest.raises(AttributeError):
+        ctk.ctkNoSuchWidget  # noqa: B018
+    with pytest.raises(AttributeError):
+        slicer.getNode  # noqa: B018 (the wheel has it, Slicer does not)
+    with pytest.raises(ValueError, match="no signal"):
+        demo.ui.applyButton.connect("clickd()", print)
+    with pytest.raises(TypeError):
+        demo.ui.applyButton.text()
+
+
+def test_the_scene_survives_an_mrb_file(shell, ct, demo, tmp_path):
+    import slicer
+
+    demo.ui.volumeSelector.setCurrentNode(ct)
+    demo.ui.thresholdSlider.value = 55
+    shell.click(demo.ui.applyButton)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    slicer.mrmlScene.Clear(False)
+    assert not demo.ui.applyButton.enabled
+    slicer.util.loadScene(path)
+    shell.process()
+    assert demo.parameters.threshold == 55
+    assert demo.ui.volumeSelector.currentNode().GetName() == "CT"
+    loaded = slicer.util.getNode("Demo")
+    assert (slicer.util.arrayFromSegmentBinaryLabelmap(loaded, "bright") > 0).sum() == 120
+
+
+def test_a_process_talks_over_its_pipes(shell):
+    import qt
+    import slicer
+
+    received, ends = [], []
+    process = qt.QProcess()
+    process.connect("readyReadStandardOutput()",
+                    lambda: received.append(process.readAllStandardOutput().data().decode()))
+    process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: ends.append((code, status)))
+    script = "import sys; print(sys.stdin.readline().strip().upper(), flush=True); sys.exit(3)"
+    process.start(f"{slicer.app.slicerHome}/bin/PythonSlicer", ["-u", "-c", script])
+    assert process.waitForStarted()
+    process.write(b"hello\n")
+    shell.waitUntil(lambda: ends, 20, "the process ended")
+    assert "".join(received) == "HELLO\n"
+    assert ends == [(3, qt.QProcess.NormalExit)]
+
+
+def test_an_exception_in_a_slot_is_recorded(shell):
+    import qt
+
+    def fail():
+        raise RuntimeError("on purpose")
+
+    button = qt.QPushButton("x")
+    button.connect("clicked()", fail)
+    shell.click(button)
+    assert "on purpose" in shell.errors[-1]
+    shell.errors.clear()
+
+
+def test_a_slot_gets_as_many_arguments_as_it_takes(shell):
+    import qt
+
+    seen = []
+    box = qt.QSpinBox()
+    box.connect("valueChanged(int)", lambda: seen.append("none"))
+    box.connect("valueChanged(int)", lambda value: seen.append(value))
+    box.valueChanged.connect(lambda value: seen.append(-value))
+    box.value = 4
+    assert seen == ["none", 4, -4]

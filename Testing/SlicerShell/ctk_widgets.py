@@ -1,0 +1,278 @@
+"""Behavior of the CTK widgets that panels use."""
+
+import os
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from SlicerShell.api import cxx
+
+HEADER_PX = 22
+SLIDER_STEPS = 1000
+
+
+class ctkCollapsibleButton(cxx("ctkCollapsibleButton")):
+    """A titled section that folds: the button is its header, its layout is the content."""
+
+    def __init__(self, *args):
+        text = args[0] if args and isinstance(args[0], str) else ""
+        super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
+        self._collapsed = False
+        self.setText(text)
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.setContentsMargins(0, HEADER_PX, 0, 0)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Preferred)
+        self.toggled.connect(lambda on: self._fold(not on))
+
+    @property
+    def collapsed(self):
+        return self._collapsed
+
+    @collapsed.setter
+    def collapsed(self, value):
+        self.setChecked(not value)
+
+    def _fold(self, collapsed):
+        if collapsed == self._collapsed:
+            return
+        self._collapsed = collapsed
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                child.setVisible(not collapsed)
+        self.updateGeometry()
+        self.contentsCollapsed.emit(collapsed)
+
+    def childEvent(self, event):
+        if self._collapsed and event.added() and isinstance(event.child(), QtWidgets.QWidget):
+            event.child().setVisible(False)
+
+    def hitButton(self, position):
+        return position.y() < HEADER_PX
+
+    def sizeHint(self):
+        return self._size("totalSizeHint")
+
+    def minimumSizeHint(self):
+        return self._size("totalMinimumSize")
+
+    def _size(self, which):
+        width = self.fontMetrics().horizontalAdvance(self.text) + 40
+        inner = getattr(self.layout(), which)() if self.layout() and not self._collapsed else QtCore.QSize(0, HEADER_PX)
+        return QtCore.QSize(max(width, inner.width()), max(HEADER_PX, inner.height()))
+
+    def paintEvent(self, event):
+        painter = QtGui.QPainter(self)
+        header = QtCore.QRect(0, 0, self.width, HEADER_PX)
+        painter.fillRect(header, self.palette.color(QtGui.QPalette.Button).darker(106))
+        painter.setPen(self.palette.color(QtGui.QPalette.Mid))
+        painter.drawRect(header.adjusted(0, 0, -1, -1))
+        option = QtWidgets.QStyleOption()
+        option.initFrom(self)
+        option.rect = QtCore.QRect(6, (HEADER_PX - 10) // 2, 10, 10)
+        arrow = QtWidgets.QStyle.PE_IndicatorArrowRight if self._collapsed else QtWidgets.QStyle.PE_IndicatorArrowDown
+        self.style().drawPrimitive(arrow, option, painter, self)
+        painter.setPen(self.palette.color(QtGui.QPalette.ButtonText))
+        painter.drawText(header.adjusted(22, 0, 0, 0), QtCore.Qt.AlignVCenter, self.text)
+        painter.end()
+
+
+class ctkCollapsibleGroupBox(cxx("ctkCollapsibleGroupBox")):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.setCheckable(True)
+        self.toggled.connect(lambda on: [c.setVisible(on) for c in self.children() if isinstance(c, QtWidgets.QWidget)])
+
+    @property
+    def collapsed(self):
+        return not self.isChecked()
+
+    @collapsed.setter
+    def collapsed(self, value):
+        self.setChecked(not value)
+
+
+class _Bounded:
+    """value, minimum, maximum, singleStep, decimals, prefix and suffix over a QDoubleSpinBox `_box`."""
+
+    def _forward(name):
+        capital = name[0].upper() + name[1:]
+        return property(lambda self: getattr(self._box, name),
+                        lambda self, value: getattr(self._box, f"set{capital}")(value))
+
+    minimum, maximum, singleStep = _forward("minimum"), _forward("maximum"), _forward("singleStep")
+    prefix, suffix = _forward("prefix"), _forward("suffix")
+
+    @property
+    def decimals(self):
+        return self._box.decimals
+
+    @decimals.setter
+    def decimals(self, value):
+        self._box.setDecimals(int(value))
+
+    def setDecimals(self, value):
+        self.decimals = value
+
+    @property
+    def value(self):
+        return self._box.value
+
+    @value.setter
+    def value(self, value):
+        self._box.setValue(float(value))
+
+    def setValue(self, value):
+        self.value = value
+
+
+class ctkDoubleSpinBox(cxx("ctkDoubleSpinBox")):
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._box = QtWidgets.QDoubleSpinBox()
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._box)
+        self._box.valueChanged.connect(lambda value: self.valueChanged.emit(value))
+        self._box.editingFinished.connect(lambda: self.editingFinished.emit())
+
+    minimum, maximum, singleStep, value = _Bounded.minimum, _Bounded.maximum, _Bounded.singleStep, _Bounded.value
+    prefix, suffix, decimals = _Bounded.prefix, _Bounded.suffix, _Bounded.decimals
+    setValue, setDecimals = _Bounded.setValue, _Bounded.setDecimals
+
+
+class ctkSliderWidget(cxx("ctkSliderWidget")):
+    """A slider and a spin box that show one number; both move it."""
+
+    def __init__(self, *args):
+        super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
+        self._slider, self._box = QtWidgets.QSlider(QtCore.Qt.Horizontal), QtWidgets.QDoubleSpinBox()
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider)
+        layout.addWidget(self._box)
+        self._slider.setRange(0, SLIDER_STEPS)
+        self._slider.valueChanged.connect(lambda step: self._fromSlider(step))
+        self._box.valueChanged.connect(lambda value: self._changed(value))
+
+    minimum, maximum, singleStep, value = _Bounded.minimum, _Bounded.maximum, _Bounded.singleStep, _Bounded.value
+    prefix, suffix, decimals = _Bounded.prefix, _Bounded.suffix, _Bounded.decimals
+    setValue, setDecimals = _Bounded.setValue, _Bounded.setDecimals
+
+    def _fromSlider(self, step):
+        self._box.setValue(self.minimum + step / SLIDER_STEPS * (self.maximum - self.minimum))
+
+    def _changed(self, value):
+        span = (self.maximum - self.minimum) or 1.0
+        blocked = self._slider.blockSignals(True)
+        self._slider.setValue(round((value - self.minimum) / span * SLIDER_STEPS))
+        self._slider.blockSignals(blocked)
+        self.valueChanged.emit(value)
+        self.valueIsChanging.emit(value)
+
+
+class ctkRangeWidget(cxx("ctkRangeWidget")):
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._low, self._high = QtWidgets.QDoubleSpinBox(), QtWidgets.QDoubleSpinBox()
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._low)
+        layout.addWidget(self._high)
+        for box in (self._low, self._high):
+            box.valueChanged.connect(lambda _: self.valuesChanged.emit(self._low.value, self._high.value))
+
+    minimumValue = property(lambda self: self._low.value, lambda self, value: self._low.setValue(value))
+    maximumValue = property(lambda self: self._high.value, lambda self, value: self._high.setValue(value))
+    minimum = property(lambda self: self._low.minimum, lambda self, v: (self._low.setMinimum(v), self._high.setMinimum(v)))
+    maximum = property(lambda self: self._high.maximum, lambda self, v: (self._low.setMaximum(v), self._high.setMaximum(v)))
+
+    def setMinimumValue(self, value):
+        self.minimumValue = value
+
+    def setMaximumValue(self, value):
+        self.maximumValue = value
+
+    def setValues(self, low, high):
+        self._low.setValue(low)
+        self._high.setValue(high)
+
+
+class ctkPathLineEdit(cxx("ctkPathLineEdit")):
+    def __init__(self, *args):
+        super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
+        self._edit = QtWidgets.QComboBox()
+        self._edit.setEditable(True)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._edit, 1)
+        layout.addWidget(QtWidgets.QToolButton(text="..."))
+        self._valid = False
+        self._edit.editTextChanged.connect(lambda path: self._changed(path))
+
+    @property
+    def currentPath(self):
+        return self._edit.currentText
+
+    @currentPath.setter
+    def currentPath(self, path):
+        if path != self._edit.currentText:
+            self._edit.setEditText(path)
+
+    def setCurrentPath(self, path):
+        self.currentPath = path
+
+    def comboBox(self):
+        return self._edit
+
+    def addCurrentPathToHistory(self):
+        if self._edit.findText(self.currentPath) < 0:
+            self._edit.addItem(self.currentPath)
+
+    def _changed(self, path):
+        valid = os.path.exists(path)
+        if valid != self._valid:
+            self._valid = valid
+            self.validInputChanged.emit(valid)
+        self.currentPathChanged.emit(path)
+
+
+class ctkDirectoryButton(cxx("ctkDirectoryButton")):
+    def __init__(self, *args):
+        super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
+        self._directory = "."
+        self._button = QtWidgets.QPushButton(".")
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._button)
+
+    @property
+    def directory(self):
+        return os.path.abspath(self._directory)
+
+    @directory.setter
+    def directory(self, path):
+        if path != self._directory:
+            self._directory = path
+            self._button.setText(path)
+            self.directoryChanged.emit(self.directory)
+            self.directorySelected.emit(self.directory)
+
+
+class ctkColorPickerButton(cxx("ctkColorPickerButton")):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._color = QtGui.QColor("black")
+
+    @property
+    def color(self):
+        return self._color
+
+    @color.setter
+    def color(self, color):
+        if color != self._color:
+            self._color = QtGui.QColor(color)
+            self.setText(self._color.name())
+            self.colorChanged.emit(self._color)
+
+    def setColor(self, color):
+        self.color = color

@@ -1,0 +1,87 @@
+"""The MRML scene, the application logic and the logics of Slicer's core modules, without a window."""
+
+import slicer
+import vtk
+
+from SlicerShell import terminology
+
+SHARE = "share/Slicer-5.13"
+LOGICS = {
+    "Colors": "vtkSlicerColorLogic",
+    "Units": "vtkSlicerUnitsLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Terminologies": "vtkSlicerTerminologiesModuleLogic",
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Plots": "vtkSlicerPlotsLogic",
+    "SegmentEditor": "vtkSlicerSegmentEditorLogic",
+}
+
+
+class SceneCore:
+    """What the C++ application owns; `home` and `temporary` are folders."""
+
+    def __init__(self, home, temporary):
+        share = home / SHARE
+        (share / "ColorFiles").mkdir(parents=True, exist_ok=True)
+        terminology.write(share)
+        (temporary / ".slicer-cache").touch()  # or the cache manager warns
+        self.scene = slicer.mrmlScene = slicer.vtkMRMLScene()
+        self.application = slicer.vtkSlicerApplicationLogic()
+        self.application.SetHomeDirectory(str(home))
+        self.application.SetShareDirectory(SHARE)
+        self.application.SetTemporaryPath(str(temporary))
+        self.application.SetMRMLScene(self.scene)
+        self._connectDataIO(temporary)
+        self.logics = {name: self._logic(name, kind, share) for name, kind in LOGICS.items()}
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
+        self._addViews()
+
+    def _connectDataIO(self, temporary):
+        """Without a remote cache directory, reading an .mrb fails."""
+        self._remote, self._data = slicer.vtkMRMLRemoteIOLogic(), slicer.vtkDataIOManagerLogic()
+        self._remote.GetCacheManager().SetRemoteCacheDirectory(str(temporary))
+        self._remote.SetMRMLApplicationLogic(self.application)
+        self._data.SetMRMLApplicationLogic(self.application)
+        self._data.SetAndObserveDataIOManager(self._remote.GetDataIOManager())
+        self.application.SetMRMLSceneDataIO(self.scene, self._remote, self._data)
+
+    def _logic(self, name, kind, share):
+        logic = getattr(slicer, kind)()
+        if hasattr(logic, "SetModuleShareDirectory"):
+            logic.SetModuleShareDirectory(str(share))
+        logic.SetMRMLApplicationLogic(self.application)
+        self.application.SetModuleLogic(name, logic)
+        logic.SetMRMLScene(self.scene)
+        return logic
+
+    def _addViews(self):
+        """Red, Yellow and Green slice nodes and a 3D view, each with its logic, as the layout manager makes them."""
+        for singleton in ("vtkMRMLSelectionNode", "vtkMRMLInteractionNode", "vtkMRMLCrosshairNode"):
+            if not self.scene.GetFirstNodeByClass(singleton):
+                node = self.scene.CreateNodeByClass(singleton)
+                node.UnRegister(None)
+                node.SetSingletonTag("default" if singleton.endswith("CrosshairNode") else "Singleton")
+                self.scene.AddNode(node)
+        self.layoutLogic = slicer.vtkMRMLLayoutLogic()
+        self.layoutLogic.SetMRMLScene(self.scene)
+        self.layoutLogic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self.sliceLogics, self.viewLogics = vtk.vtkCollection(), vtk.vtkCollection()
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            logic = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLApplicationLogic(self.application)
+            logic.SetMRMLScene(self.scene)
+            logic.AddSliceNode(node.GetLayoutName())
+            self.sliceLogics.AddItem(logic)
+        for node in slicer.util.getNodesByClass("vtkMRMLViewNode"):
+            logic = slicer.vtkMRMLViewLogic()
+            logic.SetMRMLApplicationLogic(self.application)
+            logic.SetMRMLScene(self.scene)
+            logic.AddViewNode(node.GetLayoutName())
+            self.viewLogics.AddItem(logic)
+        self.application.SetSliceLogics(self.sliceLogics)
+        self.application.SetViewLogics(self.viewLogics)

@@ -1,0 +1,100 @@
+"""The Shell: what a test holds to drive the stand-in."""
+
+import atexit
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import slicer
+
+from SlicerShell import api, pythonqt
+
+_running = None
+
+
+class Shell:
+    """The one running stand-in. `app` is slicer.app; `errors` the tracebacks that Slicer would only print."""
+
+    def __init__(self, window):
+        self._folder = Path(tempfile.mkdtemp(prefix="slicer-shell-"))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        home, temporary = self._folder / "home", self._folder / "temp"
+        home.mkdir()
+        temporary.mkdir()
+        pythonqt.install()
+        from SlicerShell import application, python_modules
+
+        application.prepareSettings(self._folder)
+        application.preparePaths(home)
+        from SlicerShell import ctk_widgets, file_io, layout, mrml_widgets, segment_widgets  # noqa: F401
+        from SlicerShell.scene import SceneCore
+
+        self.app = slicer.app = api.classFor("qSlicerApplication")([])
+        self.app.setStyle("Fusion")
+        self.app.setPalette(application.lightPalette())
+        python_modules.install()
+        self.app._boot(SceneCore(home, temporary), home, temporary, window)
+        self.errors, self.inertCalls = pythonqt.errors, api.inert_calls
+
+    @staticmethod
+    def start(window=True):
+        global _running
+        if _running is None:
+            _running = Shell(window)
+        return _running
+
+    def loadModule(self, path):
+        """Register a scripted module's .py file; `slicer.modules.<name>` then exists."""
+        from SlicerShell import modules
+
+        return modules.load(self.app.moduleManager(), path)
+
+    def openModule(self, name):
+        """Show the module's panel, as choosing it in the menu does. Returns its Python widget."""
+        slicer.util.selectModule(name)
+        self.process()
+        return slicer.util.getModuleWidget(name)
+
+    def process(self, seconds=0.0):
+        """Let events run, for `seconds` at least."""
+        end = time.monotonic() + seconds
+        self.app.processEvents()
+        while time.monotonic() < end:
+            self.app.processEvents()
+            time.sleep(0.005)
+
+    def waitUntil(self, condition, seconds=30.0, what=""):
+        """Run the event loop until condition() is true; TimeoutError after `seconds`."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{what or 'the condition'} was not true within {seconds} s; errors: {self.errors}")
+            self.app.processEvents()
+            time.sleep(0.005)
+
+    def click(self, widget):
+        """A real mouse click in the middle of a button (a disabled or hidden one ignores it)."""
+        from PySide6 import QtCore, QtTest
+
+        QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton)
+        self.app.processEvents()
+
+    def screenshot(self, path, panel=None, **options):
+        """Write a PNG: the panel at the left, Red, 3D, Green and Yellow views at the right."""
+        from SlicerShell.screenshot import compose
+
+        return compose(path, panel, **options)
+
+    def reset(self):
+        """Close the scene and forget errors: the state between two tests."""
+        slicer.mrmlScene.Clear(False)
+        self.process()
+        self.errors.clear()
+        self.inertCalls.clear()
+
+    def close(self):
+        """Unload the modules and end."""
+        from SlicerShell import application
+
+        return application.shutDown(self.app)

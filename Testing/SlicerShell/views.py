@@ -1,0 +1,84 @@
+"""Offscreen painting of slice and 3D views with Slicer's real displayable managers."""
+
+import numpy as np
+import slicer
+import vtk
+from vtkmodules.util.numpy_support import vtk_to_numpy
+
+SLICE_MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLModelSliceDisplayableManager",
+                  "vtkMRMLCrosshairDisplayableManager")
+THREE_D_MANAGERS = ("vtkMRMLViewDisplayableManager", "vtkMRMLCameraDisplayableManager",
+                    "vtkMRMLModelDisplayableManager", "vtkMRMLSegmentationsDisplayableManager3D")
+
+
+class _Renderer:
+    def __init__(self, node, managers, size):
+        self.window, self.renderer = vtk.vtkRenderWindow(), vtk.vtkRenderer()
+        self.window.SetOffScreenRendering(True)
+        self.window.SetMultiSamples(8)
+        self.window.SetSize(*size)
+        self.window.AddRenderer(self.renderer)
+        self._interactor = vtk.vtkGenericRenderWindowInteractor()
+        self._interactor.SetRenderWindow(self.window)
+        self.group = slicer.vtkMRMLDisplayableManagerGroup()
+        self.group.SetRenderer(self.renderer)
+        for name in managers:
+            manager = getattr(slicer, name)()
+            manager.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+            self.group.AddDisplayableManager(manager)
+        self.group.SetMRMLDisplayableNode(node)
+
+    def render(self):
+        self.window.Render()
+
+    def image(self):
+        """The view as it is now: uint8 (height, width, 3)."""
+        self.render()
+        grab = vtk.vtkWindowToImageFilter()
+        grab.SetInput(self.window)
+        grab.ReadFrontBufferOff()
+        grab.Update()
+        width, height, _ = grab.GetOutput().GetDimensions()
+        pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars())
+        return np.ascontiguousarray(pixels.reshape(height, width, -1)[::-1, :, :3])
+
+
+class SliceRenderer(_Renderer):
+    def __init__(self, logic, size):
+        self.logic = logic
+        super().__init__(logic.GetSliceNode(), SLICE_MANAGERS, size)
+        self._mapper, actor = vtk.vtkImageMapper(), vtk.vtkActor2D()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
+        self._mapper.SetInputConnection(logic.GetImageDataConnection())
+        actor.SetMapper(self._mapper)
+        actor.SetLayerNumber(0)
+        self.renderer.AddActor2D(actor)
+        self.resize(size)
+
+    def resize(self, size):
+        self.window.SetSize(*size)
+        self.logic.ResizeSliceNode(*size)
+
+    def render(self):
+        self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
+        self.window.Render()
+
+
+class ThreeDRenderer(_Renderer):
+    def __init__(self, node, size):
+        super().__init__(node, THREE_D_MANAGERS, size)
+
+    def resize(self, size):
+        self.window.SetSize(*size)
+
+    def resetFocalPoint(self):
+        self.renderer.ResetCamera()
+
+    def resetCamera(self, resetRotation=True):
+        camera = self.renderer.GetActiveCamera()
+        if resetRotation:
+            camera.SetFocalPoint(0, 0, 0)
+            camera.SetPosition(0, 500, 0)
+            camera.SetViewUp(0, 0, 1)
+        self.renderer.ResetCamera()
