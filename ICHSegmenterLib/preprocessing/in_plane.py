@@ -1,13 +1,14 @@
 """Resize and center crop of a slice, and the way back to the acquired pixels.
 
 The forward way equals torchvision's `Resize(antialias=False)` + `CenterCrop` on square pixels. Bilinear
-resizing is separable and linear, so both ways are products with two small weight matrices.
+resizing is separable, so both ways interpolate along rows and along columns with weights made once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +61,8 @@ class InPlaneGrid:
     def forward(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resize bilinearly without antialiasing and crop: (..., rows, columns) -> (..., crop, crop)."""
         self._check(slices.shape, self.shape)
-        rows, columns = self._forward_weights
-        return np.asarray((rows @ slices) @ columns.T, dtype=np.float32)
+        rows, columns = self._forward_taps
+        return columns.apply(rows.apply(slices, -2), -1)
 
     def inverse(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring maps back: (..., crop, crop) -> (..., rows, columns) of the acquired slice.
@@ -69,8 +70,8 @@ class InPlaneGrid:
         Every acquired pixel samples the resized slice bilinearly at its own place; outside the crop is zero.
         """
         self._check(maps.shape, (self.crop, self.crop))
-        rows, columns = self._inverse_weights
-        return np.asarray((rows @ maps) @ columns.T, dtype=np.float32)
+        rows, columns = self._inverse_taps
+        return columns.apply(rows.apply(maps, -2), -1)
 
     def forward_mask(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Nearest pixel center, then crop: (..., rows, columns) -> (..., crop, crop)."""
@@ -93,19 +94,17 @@ class InPlaneGrid:
         return np.asarray(acquired & inside[0][:, None] & inside[1])
 
     @cached_property
-    def _forward_weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(crop, rows) and (crop, columns)."""
+    def _forward_taps(self) -> tuple[_Taps, _Taps]:
         rows, columns = (
-            _bilinear_weights(size, resized)[start : start + self.crop]
+            _Taps.of(size, resized).outputs(slice(start, start + self.crop))
             for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True)
         )
         return rows, columns
 
     @cached_property
-    def _inverse_weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(rows, crop) and (columns, crop)."""
+    def _inverse_taps(self) -> tuple[_Taps, _Taps]:
         rows, columns = (
-            np.ascontiguousarray(_bilinear_weights(resized, size)[:, start : start + self.crop])
+            _Taps.of(resized, size).inputs(start, self.crop)
             for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True)
         )
         return rows, columns
@@ -115,20 +114,49 @@ class InPlaneGrid:
             raise ValueError(f"expected slices of {expected} pixels, got shape {shape}")
 
 
-def _bilinear_weights(size: int, resized: int) -> NDArray[np.float32]:
-    """(resized, size) weights of linear interpolation between pixel centers, clamped at the edges.
+@dataclass(frozen=True, eq=False)
+class _Taps:
+    """Linear interpolation along one axis: each output is input[low] * low_weight + input[high] * high_weight."""
 
-    Positions are computed in single precision, as torch does, so that weights agree to the last digits.
-    """
-    centers = np.arange(resized, dtype=np.float32) + np.float32(0.5)
-    position = np.maximum(centers * np.float32(size / resized) - np.float32(0.5), np.float32(0))
-    low = np.minimum(position.astype(int), size - 1)
-    high = np.minimum(low + 1, size - 1)
-    fraction = position - low
-    weights = np.zeros((resized, size), dtype=np.float32)
-    np.add.at(weights, (np.arange(resized), low), 1 - fraction)
-    np.add.at(weights, (np.arange(resized), high), fraction)
-    return weights
+    low: NDArray[np.intp]
+    high: NDArray[np.intp]
+    low_weight: NDArray[np.float32]
+    high_weight: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, size: int, resized: int) -> _Taps:
+        """From `size` to `resized` pixels, between pixel centers, clamped at the edges.
+
+        Positions are computed in single precision, as torch does, so that weights agree to the last digits.
+        """
+        centers = np.arange(resized, dtype=np.float32) + np.float32(0.5)
+        position = np.maximum(centers * np.float32(size / resized) - np.float32(0.5), np.float32(0))
+        low = np.minimum(position.astype(np.intp), size - 1)
+        high_weight = (position - low).astype(np.float32)
+        return cls(low, np.minimum(low + 1, size - 1), 1 - high_weight, high_weight)
+
+    def outputs(self, kept: slice) -> _Taps:
+        """Only these output pixels."""
+        return _Taps(self.low[kept], self.high[kept], self.low_weight[kept], self.high_weight[kept])
+
+    def inputs(self, start: int, count: int) -> _Taps:
+        """For an input of which only `count` pixels from `start` are held and the others are zero."""
+        low, high = self.low - start, self.high - start
+        low_weight = np.where((low >= 0) & (low < count), self.low_weight, np.float32(0))
+        high_weight = np.where((high >= 0) & (high < count), self.high_weight, np.float32(0))
+        return _Taps(np.clip(low, 0, count - 1), np.clip(high, 0, count - 1), low_weight, high_weight)
+
+    def apply(self, array: NDArray[np.float32], axis: Literal[-2, -1]) -> NDArray[np.float32]:
+        """Interpolate along an axis."""
+        low_weight, high_weight = self.low_weight, self.high_weight
+        if axis == -2:
+            low_weight, high_weight = low_weight[:, None], high_weight[:, None]
+        result = np.take(array, self.low, axis)
+        result *= low_weight
+        upper = np.take(array, self.high, axis)
+        upper *= high_weight
+        result += upper
+        return result
 
 
 def _nearest_index(size: int, resized: int) -> NDArray[np.intp]:
