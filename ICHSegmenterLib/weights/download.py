@@ -221,7 +221,7 @@ def _way(url: str) -> str:
     proxy = urllib.request.getproxies().get(parts.scheme)
     if not proxy or not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return ""
-    return f" (through the proxy {proxy.rpartition('@')[2].removeprefix(f'{parts.scheme}://')})"
+    return f" (through the proxy {proxy.rpartition('://')[2].rpartition('@')[2]})"
 
 
 def _failure_text(file: WeightsFile, reasons: list[str]) -> str:

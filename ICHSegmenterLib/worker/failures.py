@@ -40,7 +40,7 @@ def explain(error: BaseException) -> Failure:
     text = str(error).strip() or type(error).__name__
     if isinstance(error, ICHSegmenterError):
         return Failure(error.kind, text, "" if error.kind == "cancelled" else details)
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ICHSegmenterLib"):
         advice = "In Slicer let the extension 'PyTorch' install PyTorch; elsewhere: pip install 'ichsegmenter[torch]'."
         return Failure(DependencyError.kind, f"The Python package {error.name!r} is missing. {advice}", details)
     if type(error).__name__ == "OutOfMemoryError":

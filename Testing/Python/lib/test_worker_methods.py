@@ -1,0 +1,141 @@
+"""The worker with the real engine inside: a classical method without torch, a network kept warm, weights by request."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
+from worker_process import WorkerProcess, bleeding_head, write_job
+
+NO_TORCH = "import sys; sys.modules['torch'] = None; sys.modules['SimpleITK'] = None"
+"""As in a Slicer without PyTorch, and whoever imports SimpleITK fails."""
+
+PHASES = ["Loading the network", "Finding the brain", "Predicting", "Measuring"]
+
+
+def phases_until_result(worker: WorkerProcess) -> tuple[list[str], dict]:
+    phases: list[str] = []
+    while (answer := worker.until("progress", "result", "error"))["type"] == "progress":
+        if answer["message"] not in phases:
+            phases.append(answer["message"])
+    assert answer["type"] == "result", answer
+    return phases, answer
+
+
+@pytest.fixture(scope="module")
+def unet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A U-Net with seeded weights, in a folder with a non-ASCII name."""
+    torch = pytest.importorskip("torch")
+    from ICHSegmenterLib.models import create_model
+
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("Lékař") / "unet.pt"
+    torch.save(create_model("unet", variant="release").state_dict(), path)
+    return path
+
+
+def test_hu_threshold_finds_a_bleed_without_torch(tmp_path: Path):
+    hu = bleeding_head()
+    with WorkerProcess(prelude=NO_TORCH) as worker:
+        worker.send(**write_job(tmp_path, hu, save_maps=True), id="a")
+        phases, answer = phases_until_result(worker)
+    assert phases == PHASES
+    labelmap = np.load(tmp_path / "labelmap.npy")
+    blood = hu == 66
+    assert 2 * (labelmap.astype(bool) & blood).sum() / (labelmap.astype(bool).sum() + blood.sum()) > 0.8
+    assert np.load(tmp_path / "maps.npy").shape == (1, *hu.shape)
+    assert answer["result"]["positive"]
+    assert answer["result"]["provenance"]["series_uid"] == "1.2.3"
+    assert hu.tobytes() == np.load(tmp_path / "hu.npy").tobytes()
+
+
+def test_without_torch_a_network_says_what_to_install_and_the_worker_lives_on(tmp_path: Path, unet_weights: Path):
+    request = write_job(tmp_path, bleeding_head(), method="unet", weights=[str(unet_weights)])
+    with WorkerProcess(prelude=NO_TORCH) as worker:
+        for message in (request, {"type": "warm", "method": "unet", "weights": [str(unet_weights)]}):
+            answer = worker.ask(**message, id="a")
+            assert answer["kind"] == "no_torch"
+            assert "extension 'PyTorch'" in answer["message"]
+        described = worker.ask(type="describe", id="b")
+        assert described["torch"] is None
+        assert "extension 'PyTorch'" in described["torch_problem"]
+        assert worker.ask(**write_job(tmp_path, bleeding_head()), id="c")["type"] == "result"
+
+
+def test_a_volume_that_is_no_head_is_refused(tmp_path: Path):
+    with WorkerProcess() as worker:
+        answer = worker.ask(**write_job(tmp_path, np.zeros((8, 64, 64), np.int16)), id="a")
+    assert answer["kind"] == "bad_input"
+    assert "Hounsfield" in answer["message"]
+
+
+def test_an_unknown_method_lists_those_that_exist(tmp_path: Path):
+    with WorkerProcess() as worker:
+        answer = worker.ask(**write_job(tmp_path, bleeding_head(), method="magic"), id="a")
+    assert answer["kind"] == "unknown_method"
+    assert "hu-threshold" in answer["message"]
+
+
+def test_a_warm_network_serves_two_exams_and_answers_the_same(tmp_path: Path, unet_weights: Path):
+    request = write_job(tmp_path, bleeding_head(), method="unet", weights=[str(unet_weights)], precision="float32")
+    with WorkerProcess() as worker:
+        warm = worker.ask(
+            type="warm", id="w", method="unet", weights=[str(unet_weights)], device="cpu", precision="float32"
+        )
+        assert (warm["type"], warm["device"], warm["precision"]) == ("done", "cpu", "float32")
+        results = []
+        for name in "ab":
+            worker.send(**request, id=name)
+            phases, answer = phases_until_result(worker)
+            assert phases == PHASES
+            results.append((answer["result"]["probabilities"], np.load(tmp_path / "labelmap.npy")))
+        assert worker.ask(type="free", id="f")["type"] == "done"
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path, unet_weights: Path):
+    request = write_job(tmp_path, bleeding_head(), method="hgi-sam", weights=[str(unet_weights)])
+    with WorkerProcess() as worker:
+        assert worker.ask(**request, id="a")["kind"] == "weights_corrupt"
+
+
+def test_missing_weights_are_an_answer_with_the_way_to_get_them(tmp_path: Path):
+    with WorkerProcess(environment={FOLDER_VARIABLE: str(tmp_path / "none")}) as worker:
+        answer = worker.ask(**write_job(tmp_path, bleeding_head(), method="hgi-sam"), id="a")
+        assert answer["kind"] == "weights_missing"
+        assert "models download hgi-sam" in answer["message"]
+        assert worker.ask(type="remove", id="b", names=["hgi-sam"])["kind"] == "weights_missing"
+
+
+def test_describe_tells_methods_weights_and_processors():
+    with WorkerProcess() as worker:
+        described = worker.ask(type="describe", id="a")
+        methods = {method["name"]: method for method in described["methods"]}
+        assert methods["hu-threshold"]["is_ready"]
+        assert methods["hgi-sam"]["download_bytes"] in (0, 361_237_599)
+        assert described["torch"].startswith(worker.hello["torch"])  # here with its build, "+cpu" or "+cu130"
+        assert "cpu" in [device["name"] for device in described["devices"]]
+
+
+def test_weights_are_imported_used_and_removed_by_request(tmp_path: Path):
+    source = Path(__file__).resolve().parents[4] / "shared" / "data" / "blast_ct_v1" / "model_1.pt"
+    if not source.is_file():
+        pytest.skip("the shared data are not here")
+    copy = Path(shutil.copy(source, tmp_path / "jiný název.bin"))
+    with WorkerProcess(environment={FOLDER_VARIABLE: str(tmp_path / "cache")}) as worker:
+        answer = worker.ask(type="import", id="a", paths=[str(copy)])
+        assert answer["names"] == ["blast_ct_v1_model_1.pt"]
+        assert worker.ask(type="warm", id="b", method="blast-ct", device="cpu")["type"] == "done"
+        assert worker.ask(type="remove", id="c", names=["blast-ct"])["names"] == ["blast_ct_v1_model_1.pt"]
+        assert worker.ask(type="warm", id="d", method="blast-ct", device="cpu")["kind"] == "weights_missing"
+
+
+def test_a_download_that_fails_says_why(tmp_path: Path):
+    environment = {FOLDER_VARIABLE: str(tmp_path / "cache"), "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+    with WorkerProcess(environment=environment) as worker:
+        answer = worker.ask(type="download", id="a", method="hgi-sam")
+    assert answer["kind"] == "download_failed"
+    assert "through the proxy 127.0.0.1:9" in answer["message"]
