@@ -1,0 +1,404 @@
+"""Intracranial hemorrhage on head CT in 3D Slicer: the module, its panel, its logic and its self test."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+def _findLibrary() -> None:
+    """Make ICHSegmenterLib importable: it lies beside this file once installed, one folder up in a source checkout."""
+    here = Path(__file__).resolve().parent
+    root = here if (here / "ICHSegmenterLib").is_dir() else here.parent
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+
+
+_findLibrary()
+
+from ICHSegmenterLib.results import RESEARCH_NOTICE  # noqa: E402
+from ICHSegmenterSlicer import edits, fitness, mrml, terminology, views  # noqa: E402
+from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress, Settings  # noqa: E402
+from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds  # noqa: E402
+from ICHSegmenterSlicer.parameters import ICHSegmenterParameters  # noqa: E402
+from ICHSegmenterSlicer.paths import rootPath  # noqa: E402
+from ICHSegmenterSlicer.results_view import ResultsView  # noqa: E402
+from ICHSegmenterSlicer.worker_client import Failure, State, WorkerClient  # noqa: E402
+from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess  # noqa: E402
+
+
+class ICHSegmenter(ScriptedLoadableModule):
+    """What Slicer shows in its module list."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Intracranial Hemorrhage Segmenter")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["Segmentations", "Terminologies"]
+        parent.contributors = ["ICHSegmenter contributors"]
+        parent.helpText = _(
+            "Finds intracranial hemorrhage on a non-contrast head CT, tells on which slices, and outlines it as "
+            "segments that you can edit. Choose the CT, click Detect & Segment. Nothing leaves this computer. "
+            "Research software, not a medical device."
+        )
+        parent.acknowledgementText = _(
+            "Networks and weights are those of published works; the panel names the paper and licence of each method."
+        )
+        slicer.app.connect("startupCompleted()", terminology.load)
+
+
+class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: wires between widgets, parameter node and logic."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: ICHSegmenterLogic | None = None
+        self.analysis: Analysis | None = None
+        self._parameters: ICHSegmenterParameters | None = None
+        self._guiTag: Any = None
+        self._fitnessKey: Any = None
+        self._fitness = fitness.Fitness("", "")
+
+    # ---- life
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(str(rootPath() / "Resources" / "UI" / "ICHSegmenter.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = ICHSegmenterLogic(log=self._log)
+        self.results = ResultsView(self.ui, self._onSliceChosen)
+        self.methods = MethodView(self.ui, self.logic.client, self._onMethodChosen, self._showFailure)
+        self.editWatch = edits.EditWatch(self._onEdited)
+        self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
+        self.ui.applyButton.connect("clicked()", self.onApplyButton)
+        self.ui.editButton.connect("clicked()", self._onEdit)
+        self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
+        self.ui.copyLogButton.connect("clicked()", self._onCopyLog)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneEnd)
+        self.addObserver(scene, scene.EndImportEvent, self._onSceneEnd)
+        self.ui.resultButton.setVisible(False)
+        self.ui.progressBar.setVisible(False)
+        self._initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes and the module widget is destroyed."""
+        if self.analysis:
+            self.analysis.cancel()
+        self.logic.client.shutdown()
+        self.editWatch.stop()
+        self._setParameterNode(None)
+        self.removeObservers()
+
+    def onReload(self) -> None:
+        """Developer mode: take the whole extension anew, not only this file."""
+        for name in [one for one in sys.modules if one.split(".")[0] in ("ICHSegmenterLib", "ICHSegmenterSlicer")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def enter(self) -> None:
+        self._initializeParameterNode()
+
+    def exit(self) -> None:
+        """The panel is left; a run in progress goes on."""
+
+    # ---- parameter node
+
+    def _initializeParameterNode(self) -> None:
+        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+            return
+        parameters = self.logic.getParameterNode()
+        self._setParameterNode(parameters)
+        if parameters.inputVolume is None and views.displayedVolume() is not None:
+            parameters.inputVolume = views.displayedVolume()
+
+    def _setParameterNode(self, parameters: ICHSegmenterParameters | None) -> None:
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameters, "ModifiedEvent", self._onParametersModified)
+        self._parameters = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self.ui)
+            self.addObserver(parameters, "ModifiedEvent", self._onParametersModified)
+            self.methods.choose(parameters.method, parameters.device)
+            self._showResult()
+            self._onParametersModified()
+
+    def _onParametersModified(self, _caller: Any = None, _event: Any = None) -> None:
+        if self._parameters is None:
+            return
+        self._updateFitness()
+        self._updateButtons()
+        segmentationNode = self._segmentationNode()
+        if segmentationNode:
+            views.setOpacity(segmentationNode, self._parameters.opacity)
+
+    def _onMethodChosen(self) -> None:
+        self._parameters.method, self._parameters.device = self.methods.method, self.methods.device
+        self._updateButtons()
+        self._warmUp()
+
+    # ---- input
+
+    def _updateFitness(self) -> None:
+        """Look at the volume again only if it, its voxels or its transform changed."""
+        volumeNode = self._parameters.inputVolume
+        key = None
+        if volumeNode is not None:
+            key = (volumeNode.GetID(), volumeNode.GetImageData() and volumeNode.GetImageData().GetMTime(),
+                   volumeNode.GetTransformNodeID())  # fmt: skip
+        if key == self._fitnessKey:
+            return
+        self._fitnessKey = key
+        self._fitness = fitness.check(volumeNode) if volumeNode is not None else fitness.Fitness("", "")
+        problem = f"<br><b>{self._fitness.problem}</b>" if self._fitness.problem else ""
+        self.ui.inputInfoLabel.setText(f"<small>{self._fitness.description}</small>{problem}")
+        if volumeNode is not None and not self._fitness.problem:
+            self._warmUp()
+
+    def _warmUp(self) -> None:
+        if self._parameters.inputVolume is not None and self.analysis is None:
+            self.methods.warmUp()
+
+    def _updateButtons(self) -> None:
+        busy = self.analysis is not None
+        reason = self._whyNot()
+        button = self.ui.applyButton
+        button.setText(_("Cancel") if busy else _("Detect && Segment"))
+        button.setEnabled(busy or not reason)
+        button.setToolTip(_("Stop; the scene stays as it was") if busy else reason)
+        for name in ("inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox"):
+            getattr(self.ui, name).setEnabled(not busy)
+        self.ui.replaceCheckBox.setVisible(self._parameters.outputSegmentation is not None)
+        self.ui.thresholdSlider.setEnabled(self._parameters.useThreshold)
+        hasSegments = self._segmentationNode() is not None
+        for widget in (self.ui.editButton, self.ui.show3DButton, self.ui.opacitySlider):
+            widget.setEnabled(hasSegments)
+
+    def _whyNot(self) -> str:
+        """What is missing for a run, empty if nothing is."""
+        if self._parameters.inputVolume is None:
+            return _("Select a head CT")
+        if self._fitness.problem:
+            return self._fitness.problem
+        return "" if self.methods.isReady else _("The method is not ready: see what it needs above")
+
+    # ---- run
+
+    def onApplyButton(self) -> None:
+        """Detect & Segment, or Cancel while a run is on."""
+        if self.analysis is not None:
+            self.ui.statusLabel.setText(_("Cancelling…"))
+            self.analysis.cancel()
+            return
+        parameters = self._parameters
+        volumeNode = parameters.inputVolume
+        if volumeNode is None:
+            return
+        settings = Settings(
+            method=self.methods.method,
+            device=self.methods.device,
+            threshold=parameters.threshold if parameters.useThreshold else None,
+            replaceUnedited=parameters.replaceUnedited,
+        )
+        self.ui.statusLabel.setText("")
+        self.ui.progressBar.setVisible(True)
+        self._log(_("{method} on {volume}").format(method=settings.method, volume=volumeNode.GetName()))
+        self.analysis = self.logic.start(
+            volumeNode,
+            settings,
+            segmentationNode=parameters.outputSegmentation,
+            progress=self._onProgress,
+            finished=self._onFinished,
+        )
+        self._updateButtons()
+
+    def _onProgress(self, progress: Progress) -> None:
+        bar = self.ui.progressBar
+        if progress.fraction is None:
+            bar.setRange(0, 0)  # busy
+        else:
+            bar.setRange(0, 1000)
+            bar.setValue(int(progress.fraction * 1000))
+        text = progress.text
+        if progress.secondsLeft is not None:
+            text += " · " + _("about {seconds:.0f} s left").format(seconds=max(1.0, progress.secondsLeft))
+        self.ui.statusLabel.setText(text)
+
+    def _onFinished(self, outcome: Outcome) -> None:
+        self.analysis = None
+        self.ui.progressBar.setVisible(False)
+        self.ui.statusLabel.setText("")
+        if self._parameters is None or slicer.mrmlScene.IsClosing():
+            return
+        if outcome.failure is not None:
+            self._showFailure(outcome.failure)
+        else:
+            self._parameters.result = outcome.imported.resultNode
+            self._log(_("Done in {seconds:.1f} s").format(seconds=outcome.seconds))
+            provenance = json.loads(outcome.imported.resultNode.GetText())["provenance"]
+            rememberSeconds(provenance["method"], provenance["device"], outcome.seconds)
+            self.methods.update()
+            self._showResult(jump=True)
+        self._updateButtons()
+
+    def _showFailure(self, failure: Failure) -> None:
+        self.ui.statusLabel.setText(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
+        self._log(f"{failure.kind}: {failure.message}")
+        if failure.details:
+            self._log(failure.details)
+
+    # ---- result
+
+    def _showResult(self, *, jump: bool = False) -> None:
+        """Show the result that the parameter node holds, after a run or after loading a scene."""
+        resultNode = self._parameters.result
+        self.ui.resultButton.setVisible(resultNode is not None)
+        if resultNode is None:
+            self.results.clear()
+            return
+        result = json.loads(resultNode.GetText())
+        self.results.show(result)
+        self.editWatch.watchAll()
+        segmentationNode = self._segmentationNode()
+        if segmentationNode is not None:
+            views.setOpacity(segmentationNode, self._parameters.opacity)
+            self._onEdited(segmentationNode, edits.updateTags(segmentationNode))
+        blocked = self.ui.show3DButton.blockSignals(True)
+        self.ui.show3DButton.checked = False
+        self.ui.show3DButton.blockSignals(blocked)
+        if jump:
+            self.ui.resultButton.collapsed = False
+            volumeNode = resultNode.GetNodeReference("volume")
+            if volumeNode is not None:
+                views.show(volumeNode)
+            self.results.selectIndex(result["key_slice"])
+
+    def _segmentationNode(self) -> Any | None:
+        resultNode = self._parameters.result if self._parameters else None
+        return resultNode.GetNodeReference("segmentation") if resultNode else None
+
+    def _onSliceChosen(self, entry: dict[str, Any]) -> None:
+        views.jump(views.pointOf(json.loads(self._parameters.result.GetText()), entry))
+
+    def _onEdited(self, segmentationNode: Any, edited: dict[str, dict[int, int]]) -> None:
+        if self._parameters is not None and segmentationNode is self._segmentationNode():
+            self.results.showEdits(edits.volumesMl(json.loads(self._parameters.result.GetText()), edited))
+
+    def _onEdit(self) -> None:
+        views.openSegmentEditor(self._segmentationNode(), self._parameters.result.GetNodeReference("volume"))
+
+    def _onShow3D(self, checked: bool) -> None:
+        if self._segmentationNode() is not None:
+            views.setShow3D(self._segmentationNode(), checked)
+
+    # ---- log, scene
+
+    def _log(self, line: str) -> None:
+        self.ui.logText.appendPlainText(line)
+
+    def _onCopyLog(self) -> None:
+        qt.QApplication.clipboard().setText(self.ui.logText.toPlainText())
+
+    def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
+        if self.analysis is not None:
+            self.analysis.cancel()
+        self.editWatch.stop()
+        self._setParameterNode(None)
+        self._fitnessKey = None
+
+    def _onSceneEnd(self, _caller: Any, _event: Any) -> None:
+        """A scene was closed or loaded."""
+        if self.parent.isEntered or self._parameters is None:
+            self._initializeParameterNode()
+        self.editWatch.watchAll()
+
+
+class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
+    """Runs analyses; needs no panel.
+
+    Example, in Slicer's Python console:
+        from ICHSegmenter import ICHSegmenterLogic
+        imported = ICHSegmenterLogic().process(slicer.util.getNode("HeadCT"), "hu-threshold")
+        imported.segmentationNode
+
+    Args:
+        log: Called with each line of the worker's log.
+    """
+
+    def __init__(self, log: Callable[[str], None] = lambda line: None) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        root = rootPath()
+        self.client = WorkerClient(lambda events: WorkerProcess(events, root), QtTimer, log=log)
+
+    def getParameterNode(self) -> ICHSegmenterParameters:
+        return ICHSegmenterParameters(super().getParameterNode())
+
+    def start(
+        self,
+        volumeNode: Any,
+        settings: Settings,
+        *,
+        segmentationNode: Any | None = None,
+        progress: Callable[[Progress], None] = lambda progress: None,
+        finished: Callable[[Outcome], None] = lambda outcome: None,
+    ) -> Analysis:
+        """Analyze in the background; returns at once."""
+        return Analysis(self.client, volumeNode, segmentationNode, settings, progress=progress, finished=finished)
+
+    def process(self, volumeNode: Any, method: str, **options: Any) -> mrml.Imported:
+        """Analyze and wait, with Slicer alive meanwhile; options are those of `Settings`.
+
+        Raises:
+            RuntimeError: It failed; the text says why and what to do.
+        """
+        outcomes: list[Outcome] = []
+        loop = qt.QEventLoop()
+
+        def finished(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            loop.quit()
+
+        self.start(volumeNode, Settings(method, **options), finished=finished)
+        if not outcomes:
+            loop.exec_()
+        if outcomes[0].failure is not None:
+            raise RuntimeError(outcomes[0].failure.message)
+        return outcomes[0].imported
+
+
+class ICHSegmenterTest(ScriptedLoadableModuleTest):
+    """Slicer's "Reload and Test", and the test of the build machines: a bleed of known place in a simple head."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def test_aBleedIsFoundWhereItIs(self) -> None:
+        from ICHSegmenterSlicer.sample import addPhantom
+
+        phantom = addPhantom()
+        logic = ICHSegmenterLogic()
+        imported = logic.process(phantom.volumeNode, "hu-threshold")
+        logic.client.shutdown()
+        self.assertIsNotNone(imported.segmentationNode)
+        result = json.loads(imported.resultNode.GetText())
+        self.assertTrue(result["positive"])
+        self.assertLess(abs(result["blood_ml"] - phantom.bleedMl), 0.2 * phantom.bleedMl)
+        self.assertEqual(State.DONE, logic.client.state)

@@ -1,0 +1,203 @@
+"""One run from the click to segments in the scene: voxels out in steps, the worker, segments in by steps."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from ICHSegmenterLib.errors import ICHSegmenterError
+from ICHSegmenterSlicer import mrml
+from ICHSegmenterSlicer.steps import StepRunner
+from ICHSegmenterSlicer.worker_client import Failure, Message, State, WorkerClient
+
+MIN_SLICES_FOR_ESTIMATE = 3
+PREDICTING = "Predicting"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run.
+
+    Attributes:
+        method, device: As in the worker's protocol.
+        threshold: Of the maps, None for the method's own.
+        replaceUnedited: Remove unedited segments of earlier runs from the chosen node first.
+    """
+
+    method: str
+    device: str = "auto"
+    threshold: float | None = None
+    replaceUnedited: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. fraction is 0 to 1, None while unknown; secondsLeft None while unknown."""
+
+    fraction: float | None
+    text: str
+    secondsLeft: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: with `imported`, or with `failure`."""
+
+    imported: mrml.Imported | None
+    failure: Failure | None
+    seconds: float
+
+
+class Analysis:
+    """A run in progress; nodes are kept by ID, because they may vanish meanwhile.
+
+    Args:
+        client: The worker.
+        volumeNode: The head CT.
+        segmentationNode: Where segments are added, None for a new node.
+        settings: Method, device, threshold.
+        progress: Called with `Progress`.
+        finished: Called once with `Outcome`.
+    """
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+        settings: Settings,
+        *,
+        progress: Callable[[Progress], None],
+        finished: Callable[[Outcome], None],
+    ) -> None:
+        self._client = client
+        self._volumeId = volumeNode.GetID()
+        self._segmentationId = segmentationNode.GetID() if segmentationNode else None
+        self._settings = settings
+        self._progress = progress
+        self._finished = finished
+        self._requestId: str | None = None
+        self._reason: Failure | None = None
+        self._predictingSince: tuple[float, int] | None = None
+        self._started = time.monotonic()
+        client.begin()
+        self._folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
+        self._progress(Progress(None, _("Reading the volume")))
+        self._runner = StepRunner(mrml.exportVolume(volumeNode, self._folder), self._submit, self._onError)
+
+    @property
+    def volumeId(self) -> str:
+        return self._volumeId
+
+    def cancel(self) -> None:
+        """Stop as soon as possible; nothing stays in the scene."""
+        self.abort(Failure("cancelled", _("Cancelled; the scene is as it was.")))
+
+    def abort(self, failure: Failure) -> None:
+        """Stop for a reason of ours."""
+        if self._requestId is not None:
+            self._reason = failure
+            self._client.cancel(self._requestId)
+        else:
+            self._runner.stop()
+            self._end(failure=failure)
+
+    # ---- stations
+
+    def _submit(self, fields: Message) -> None:
+        self._progress(Progress(None, _("Starting the analysis")))
+        request = {
+            "type": "analyze",
+            "method": self._settings.method,
+            "device": self._settings.device,
+            "threshold": self._settings.threshold,
+            **fields,
+        }
+        requestId = self._client.submit(request, progress=self._onProgress, done=self._onResult, failed=self._onFailed)
+        if self._client.state.isBusy:  # else it has failed already
+            self._requestId = requestId
+
+    def _onProgress(self, done: int, total: int, message: str) -> None:
+        if self._node(self._volumeId) is None:
+            self.abort(self._volumeIsGone())
+            return
+        fraction = done / total if total and message == PREDICTING else None
+        self._progress(Progress(fraction, _progressText(done, total, message), self._secondsLeft(done, total, message)))
+
+    def _secondsLeft(self, done: int, total: int, message: str) -> float | None:
+        """From the pace since prediction began; loading the network says nothing about it."""
+        if message != PREDICTING:
+            return None
+        now = time.monotonic()
+        if self._predictingSince is None:
+            self._predictingSince = (now, done)
+        since, first = self._predictingSince
+        if done - first < min(MIN_SLICES_FOR_ESTIMATE, total):
+            return None
+        return (now - since) / (done - first) * (total - done)
+
+    def _onResult(self, message: Message) -> None:
+        self._requestId = None
+        volumeNode = self._node(self._volumeId)
+        if volumeNode is None:
+            self._end(failure=self._volumeIsGone())
+            return
+        self._progress(Progress(1.0, _("Making segments")))
+        segmentationNode = self._node(self._segmentationId)  # a new one if the chosen one was deleted
+        steps = mrml.importResult(
+            self._folder, message, volumeNode, segmentationNode, replace=self._settings.replaceUnedited
+        )
+        self._runner = StepRunner(steps, lambda imported: self._end(imported=imported), self._onError)
+
+    def _onFailed(self, failure: Failure) -> None:
+        self._requestId = None
+        self._end(failure=self._reason or failure)
+
+    def _onError(self, error: Exception) -> None:
+        if isinstance(error, ICHSegmenterError):
+            self._end(failure=Failure(error.kind, str(error)))
+            return
+        logger.error("The analysis failed", exc_info=error)
+        text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")
+        self._end(failure=Failure("failed", text.format(error=f"{type(error).__name__}: {error}")))
+
+    def _end(self, *, imported: mrml.Imported | None = None, failure: Failure | None = None) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if failure is None:
+            self._client.finish(State.DONE)
+        else:
+            self._client.finish(State.CANCELLED if failure.kind == "cancelled" else State.FAILED)
+        logger.debug("longest import step %.0f ms", self._runner.longestStepS * 1000)
+        self._finished(Outcome(imported, failure, time.monotonic() - self._started))
+
+    def _volumeIsGone(self) -> Failure:
+        return Failure(
+            "bad_input",
+            _("The volume was deleted while it was analyzed, so there is nothing to show. Load it and click again."),
+        )
+
+    @staticmethod
+    def _node(nodeId: str | None) -> Any | None:
+        return slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
+
+
+def _progressText(done: int, total: int, message: str) -> str:
+    """The phases of the worker in the user's language."""
+    phases = {
+        "Loading the network": _("Loading the network"),
+        "Finding the brain": _("Finding the brain"),
+        "Predicting": _("Predicting: {done} of {total}"),
+        "Measuring": _("Measuring"),
+    }
+    return phases.get(message, message).format(done=done, total=total)

@@ -1,0 +1,149 @@
+"""Has a person changed a segment since it was made? Then it is SEMIAUTOMATIC, and no run may replace it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+DIGEST_TAG = "ICHSegmenter.digest"
+"""Segment tag: checksum of the voxels as they came out of the worker."""
+ALGORITHM_TAG = "DICOM.SegmentAlgorithmType"
+SETTLE_MS = 300
+"""Strokes come in bursts; voxels are compared when they have settled."""
+
+
+def digestOfMask(mask: np.ndarray, start: Sequence[int]) -> str:
+    """Checksum of the voxel positions of a mask, whatever box it is cropped to.
+
+    Args:
+        mask: bool (slices, rows, columns), a box of the volume.
+        start: (slice, row, column) of the box in the volume.
+    """
+    positions = np.argwhere(mask).astype(np.int32) + np.asarray(start, np.int32)
+    return f"{len(positions)}-{zlib.crc32(np.ascontiguousarray(positions)):08x}"
+
+
+def maskOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The voxels of a segment now: bool (slices, rows, columns) of its box, and where the box starts."""
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = segment.GetRepresentation(name)
+    if image is None or image.GetPointData().GetScalars() is None or image.IsEmpty():
+        return np.zeros((0, 0, 0), bool), (0, 0, 0)
+    extent = image.GetExtent()
+    shape = (extent[5] - extent[4] + 1, extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
+    voxels = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
+    return voxels == segment.GetLabelValue(), (extent[4], extent[2], extent[0])
+
+
+def tagOf(segment: slicer.vtkSegment, name: str) -> str:
+    """A tag's value, empty if it is not there."""
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(name, value) else ""
+
+
+def isOurs(segment: slicer.vtkSegment) -> bool:
+    """True if a run made this segment."""
+    return bool(tagOf(segment, DIGEST_TAG))
+
+
+def isEdited(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> bool:
+    """True if the voxels are not those that the run made."""
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    return isOurs(segment) and tagOf(segment, DIGEST_TAG) != digestOfMask(*maskOf(segmentationNode, segmentId))
+
+
+def updateTags(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[str, dict[int, int]]:
+    """Say AUTOMATIC or SEMIAUTOMATIC on each of our segments, as DICOM SEG wants it; an undone edit counts as none.
+
+    Returns:
+        Identifier of each edited segment to its voxels in each slice now: {slice index: count}.
+    """
+    edited: dict[str, dict[int, int]] = {}
+    segmentation = segmentationNode.GetSegmentation()
+    for segmentId in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segmentId)
+        if not isOurs(segment):
+            continue
+        mask, start = maskOf(segmentationNode, segmentId)
+        changed = tagOf(segment, DIGEST_TAG) != digestOfMask(mask, start)
+        if changed:
+            counts = mask.sum(axis=(1, 2)).tolist()
+            edited[segmentId] = {start[0] + n: count for n, count in enumerate(counts) if count}
+        wanted = "SEMIAUTOMATIC" if changed else "AUTOMATIC"
+        if tagOf(segment, ALGORITHM_TAG) != wanted:
+            segment.SetTag(ALGORITHM_TAG, wanted)
+    return edited
+
+
+def volumesMl(result: dict[str, Any], edited: dict[str, dict[int, int]]) -> dict[str, float]:
+    """Volumes of edited segments now.
+
+    Args:
+        result: `result.json` with "segment_ids".
+        edited: From `updateTags`.
+
+    Returns:
+        Segment key to mL.
+    """
+    geometry = result["geometry"]
+    area = float(np.linalg.norm(np.cross(geometry["column_step_mm"], geometry["row_step_mm"])))
+    extents = {one["index"]: one["extent_mm"] for one in result["slices"]}
+    return {
+        key: sum(count * area * extents.get(index, 0.0) for index, count in edited[segmentId].items()) / 1000
+        for key, segmentId in result.get("segment_ids", {}).items()
+        if segmentId in edited
+    }
+
+
+class EditWatch(VTKObservationMixin):
+    """Watches segmentations that runs made; tells, a moment after a stroke, which segments are edited.
+
+    Args:
+        changed: Called with the node and `updateTags`' answer.
+    """
+
+    def __init__(self, changed: Callable[[Any, dict[str, dict[int, int]]], None]) -> None:
+        VTKObservationMixin.__init__(self)
+        self._changed = changed
+        self._waiting: set[str] = set()
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SETTLE_MS)
+        self._timer.connect("timeout()", self._look)
+
+    def watch(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        """Watch one node, once."""
+        event = slicer.vtkSegmentation.SourceRepresentationModified
+        if not self.hasObserver(segmentationNode, event, self._onModified):
+            self.addObserver(segmentationNode, event, self._onModified)
+
+    def watchAll(self) -> None:
+        """Watch every node of the scene that a run made, for example after loading one."""
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+            if node.GetAttribute("ICHSegmenter.method"):
+                self.watch(node)
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        self._timer.stop()
+        self._waiting.clear()
+        self.removeObservers()
+
+    def _onModified(self, caller: Any, _event: Any) -> None:
+        self._waiting.add(caller.GetID())
+        self._timer.start()
+
+    def _look(self) -> None:
+        for nodeId in self._waiting:
+            node = slicer.mrmlScene.GetNodeByID(nodeId)
+            if node is not None:
+                self._changed(node, updateTags(node))
+        self._waiting.clear()

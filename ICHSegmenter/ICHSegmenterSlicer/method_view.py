@@ -1,0 +1,214 @@
+"""The method box of the panel: which method, what it needs, and how to get that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.model_cards import DEFAULT_METHOD, DEFAULT_OFFLINE_METHOD, MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.weights import store
+from ICHSegmenterSlicer import dependencies
+from ICHSegmenterSlicer.worker_client import Failure, Message, WorkerClient
+
+SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
+MEGABYTE = 1_000_000
+
+
+def rememberSeconds(method: str, device: str, seconds: float) -> None:
+    """Keep how long a run took on this computer."""
+    qt.QSettings().setValue(SECONDS_KEY.format(method=method, device=device.split(":")[0]), f"{seconds:.1f}")
+
+
+def rememberedSeconds(method: str) -> dict[str, float]:
+    """Processor to seconds of the last run on this computer."""
+    found = {}
+    for device in ("cpu", "cuda", "mps"):
+        value = qt.QSettings().value(SECONDS_KEY.format(method=method, device=device))
+        if value:
+            found[device] = float(value)
+    return found
+
+
+def defaultMethod() -> str:
+    """The network if everything it needs is here, else the classical method."""
+    card = get_card(DEFAULT_METHOD)
+    ready = store.state(card).is_ready and not dependencies.missing(card)
+    return DEFAULT_METHOD if ready else DEFAULT_OFFLINE_METHOD
+
+
+class MethodView:
+    """Method and processor, weights and packages.
+
+    Args:
+        ui: The panel's widgets by name.
+        client: The worker; it downloads and imports.
+        changed: Called when another method or processor was chosen, or what one needs has come.
+        tell: Shows a failure in the panel.
+    """
+
+    def __init__(
+        self, ui: Any, client: WorkerClient, changed: Callable[[], None], tell: Callable[[Failure], None]
+    ) -> None:
+        self._ui = ui
+        self._client = client
+        self._changed = changed
+        self._tell = tell
+        self._requestId: str | None = None
+        self._described = False
+        for card in MODEL_CARDS.values():
+            ui.methodComboBox.addItem(card.title, card.name)
+        ui.deviceComboBox.addItem(_("Automatic"), "auto")
+        ui.deviceComboBox.addItem(_("CPU"), "cpu")
+        ui.methodComboBox.connect("currentIndexChanged(int)", self._onChosen)
+        ui.deviceComboBox.connect("currentIndexChanged(int)", self._onChosen)
+        ui.downloadButton.connect("clicked()", self._onDownload)
+        ui.importButton.connect("clicked()", self._onImport)
+        ui.installButton.connect("clicked()", self._onInstall)
+        ui.freeButton.connect("clicked()", lambda: client.send({"type": "free"}))
+        self.update()
+
+    @property
+    def method(self) -> str:
+        return self._ui.methodComboBox.currentData
+
+    @property
+    def device(self) -> str:
+        return self._ui.deviceComboBox.currentData
+
+    @property
+    def card(self) -> ModelCard:
+        return get_card(self.method)
+
+    @property
+    def isReady(self) -> bool:
+        """True if weights and packages of the method are here."""
+        return store.state(self.card).is_ready and not dependencies.missing(self.card)
+
+    @property
+    def isTransferring(self) -> bool:
+        return self._requestId is not None
+
+    def choose(self, method: str, device: str) -> None:
+        """Show a method and a processor, as a loaded scene wants them."""
+        self._select(self._ui.methodComboBox, method if method in MODEL_CARDS else defaultMethod())
+        if self._ui.deviceComboBox.findData(device) < 0:
+            self._ui.deviceComboBox.addItem(device.upper(), device)
+        self._select(self._ui.deviceComboBox, device)
+        self.update()
+
+    def warmUp(self) -> None:
+        """Let the worker load the network now, so that the click starts predicting at once."""
+        if not self.card.needs_weights or not self.isReady or self._client.state.isBusy:
+            return
+        self._client.submit({"type": "warm", "method": self.method, "device": self.device})
+        if not self._described:
+            self._described = True
+            self._client.submit({"type": "describe"}, done=self._onDescribed)
+
+    def update(self) -> None:
+        """Tell what the method does and what it lacks."""
+        ui, card, state = self._ui, self.card, store.state(self.card)
+        missing = dependencies.missing(card)
+        ui.methodInfoLabel.setText(_infoText(card))
+        ui.limitsLabel.setText(f"{card.limits} {card.paper}.")
+        lacks = []
+        if missing:
+            lacks.append(_("Needs the Python package {names}.").format(names=", ".join(missing)))
+        if not state.is_ready:
+            lacks.append(_weightsText(state))
+        ui.needsFrame.setVisible(bool(lacks) or self.isTransferring)
+        ui.needsLabel.setText(" ".join(lacks))
+        ui.installButton.setVisible(bool(missing))
+        for button in (ui.downloadButton, ui.importButton):
+            button.setVisible(not state.is_ready or self.isTransferring)
+        ui.importButton.setEnabled(not self.isTransferring)
+        ui.downloadButton.setEnabled(bool(card.weights) or self.isTransferring)
+        ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
+        ui.downloadProgressBar.setVisible(self.isTransferring)
+
+    def _select(self, comboBox: qt.QComboBox, data: str) -> None:
+        blocked = comboBox.blockSignals(True)
+        comboBox.setCurrentIndex(max(0, comboBox.findData(data)))
+        comboBox.blockSignals(blocked)
+
+    def _onChosen(self, _index: int) -> None:
+        self.update()
+        self._changed()
+
+    def _onDownload(self) -> None:
+        if self._requestId is not None:
+            self._client.cancel(self._requestId)
+            return
+        self._transfer({"type": "download", "method": self.method})
+
+    def _onImport(self) -> None:
+        paths = qt.QFileDialog.getOpenFileNames(
+            slicer.util.mainWindow(), _("Import weight files"), "", _("Weights (*.pt *.pth *.safetensors);;All (*)")
+        )
+        if paths:
+            self.importFiles(list(paths))
+
+    def importFiles(self, paths: list[str]) -> None:
+        """Bring in weight files by their SHA-256."""
+        self._transfer({"type": "import", "paths": paths})
+
+    def _transfer(self, message: Message) -> None:
+        self._ui.downloadProgressBar.setRange(0, 0)
+        self._requestId = ""  # `failed` may come before `submit` returns
+        requestId = self._client.submit(
+            message, progress=self._onProgress, done=lambda _message: self._onTransferred(), failed=self._onTransferred
+        )
+        if self._requestId is not None:
+            self._requestId = requestId
+        self.update()
+
+    def _onProgress(self, done: int, total: int, message: str) -> None:
+        bar = self._ui.downloadProgressBar
+        bar.setRange(0, max(1, total // 1000))
+        bar.setValue(done // 1000)
+        self._ui.needsLabel.setText(message)
+
+    def _onTransferred(self, failure: Failure | None = None) -> None:
+        self._requestId = None
+        self.update()
+        self._changed()
+        if failure is not None and failure.kind != "cancelled":
+            self._tell(failure)
+
+    def _onInstall(self) -> None:
+        try:
+            dependencies.install(dependencies.missing(self.card))
+        except DependencyError as error:
+            self._tell(Failure(error.kind, str(error)))
+        self._client.shutdown()  # a worker that started before does not see new packages
+        self.update()
+        self._changed()
+
+    def _onDescribed(self, message: Message) -> None:
+        for device in message.get("devices", ()):
+            if not device["problem"] and self._ui.deviceComboBox.findData(device["name"]) < 0:
+                self._ui.deviceComboBox.addItem(device["title"], device["name"])
+
+
+def _infoText(card: ModelCard) -> str:
+    """One or two lines: what it does, licence, seconds, and whether it is ready."""
+    parts = [card.license]
+    names = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS"}
+    for device, seconds in rememberedSeconds(card.name).items():
+        parts.append(_("{seconds:.0f} s on {device} here").format(seconds=max(1.0, seconds), device=names[device]))
+    if card.needs_weights and store.state(card).is_ready:
+        parts.append(_("weights present"))
+    return f"{card.summary}.<br><small>{' · '.join(parts)}</small>"
+
+
+def _weightsText(state: store.WeightsState) -> str:
+    if not state.wanted:
+        return _("No published weights exist; train the method, then import your file.")
+    return _("Needs {count} weight file(s), {size:.0f} MB, {license}; not on this computer.").format(
+        count=len(state.wanted), size=state.download_bytes / MEGABYTE, license=state.wanted[0].license
+    )

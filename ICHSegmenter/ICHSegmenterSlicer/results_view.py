@@ -1,0 +1,207 @@
+"""The result box of the panel: verdict, volumes, slices. Shows `result.json` as the worker sent it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from ICHSegmenterSlicer.slice_strip import NEGATIVE, POSITIVE, SliceStrip
+
+BAR_WIDTH, BAR_HEIGHT = 84, 10
+NAME, VOLUME, DENSITY, EXTENT = range(4)
+NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
+SUBTYPE_IS_SURE = 0.5
+
+
+class ResultsView:
+    """Fills the widgets of the result box.
+
+    Args:
+        ui: The panel's widgets by name.
+        jump: Called with the entry of a slice that the user chose.
+    """
+
+    def __init__(self, ui: Any, jump: Callable[[dict[str, Any]], None]) -> None:
+        self._ui = ui
+        self._jump = jump
+        self._slices: list[dict[str, Any]] = []
+        self._isFilling = False
+        self._strip = SliceStrip(self.select)
+        ui.sliceStripFrame.layout().addWidget(self._strip)
+        _prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
+        _prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
+        ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
+        ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
+
+    def show(self, result: dict[str, Any]) -> None:
+        """Fill everything; no slice is chosen yet."""
+        self._isFilling = True
+        self._slices = sorted(result["slices"], key=lambda one: one["number"])
+        self._showVerdict(result)
+        self._showSegments(result)
+        self._strip.setEntries(self._slices, result["detection_threshold"])
+        self._showSlices(result["provenance"].get("value_name", "probability"))
+        self._isFilling = False
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._isFilling = True
+        self._slices = []
+        for table in (self._ui.segmentTable, self._ui.sliceTable):
+            table.setRowCount(0)
+        self._strip.setEntries([], 0.5)
+        self._ui.verdictLabel.setText("")
+        self._isFilling = False
+
+    def select(self, position: int) -> None:
+        """Choose a slice by its place in ascending order: table, strip and views follow."""
+        self._ui.sliceTable.setCurrentCell(position, NUMBER)
+
+    def selectIndex(self, index: int) -> None:
+        """Choose a slice by its array index."""
+        positions = [n for n, one in enumerate(self._slices) if one["index"] == index]
+        if positions:
+            self.select(positions[0])
+
+    def showEdits(self, volumes: dict[str, float]) -> None:
+        """Say the volume of edited segments, as they are now.
+
+        Args:
+            volumes: Segment key to mL; segments that are as they were made are absent.
+        """
+        table = self._ui.segmentTable
+        for row in range(table.rowCount):
+            key, made = table.item(row, NAME).data(qt.Qt.UserRole), table.item(row, VOLUME).data(qt.Qt.UserRole)
+            edited = volumes.get(key)
+            text = made if edited is None else _("{volume:.1f} (edited)").format(volume=edited)
+            table.item(row, VOLUME).setText(text)
+
+    def _showVerdict(self, result: dict[str, Any]) -> None:
+        provenance = result["provenance"]
+        positive = result["positive"]
+        seconds = sum(provenance.get("seconds", {}).values())
+        made = _("{title} {version}, {device}, {seconds:.1f} s").format(
+            title=provenance["title"], version=provenance["version"], device=provenance["device"], seconds=seconds
+        )
+        lines = [f"<b>{html.escape(result['verdict'])}</b>"]
+        if not positive:
+            lines.append(_("A negative result does not exclude hemorrhage."))
+        lines += [f"⚠ {html.escape(warning)}" for warning in provenance.get("warnings", ())]
+        lines.append(f"<small>{html.escape(made)}</small>")
+        self._ui.verdictLabel.setText("<br>".join(lines))
+        self._ui.verdictIcon.setPixmap(_badge("!" if positive else "–", POSITIVE if positive else NEGATIVE))
+
+    def _showSegments(self, result: dict[str, Any]) -> None:
+        table = self._ui.segmentTable
+        colors = {label["key"]: label["color"] for label in result["labels"]}
+        numbers = {one["index"]: one["number"] for one in self._slices}
+        table.setRowCount(len(result["measurements"]))
+        for row, one in enumerate(result["measurements"]):
+            name = _item(one["name"])
+            name.setIcon(qt.QIcon(_swatch(colors.get(one["key"], (128, 128, 128)))))
+            name.setData(qt.Qt.UserRole, one["key"])
+            volume = _item(f"{one['volume_ml']:.1f}", right=True)
+            volume.setData(qt.Qt.UserRole, f"{one['volume_ml']:.1f}")
+            ends = sorted(numbers.get(one[end], one[end] + 1) for end in ("first_slice", "last_slice"))
+            extent = _item(str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}", right=True)
+            for column, item in enumerate((name, volume, _item(f"{one['mean_hu']:.0f}", right=True), extent)):
+                table.setItem(row, column, item)
+        table.setVisible(bool(result["measurements"]))
+        rows = max(1, len(result["measurements"]))
+        table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * table.rowHeight(0) + 4)
+
+    def _showSlices(self, valueName: str) -> None:
+        table = self._ui.sliceTable
+        table.setUpdatesEnabled(False)
+        heading = _("Probability") if valueName == "probability" else _("Score")
+        table.horizontalHeaderItem(PROBABILITY).setText(heading)
+        table.setRowCount(len(self._slices))
+        for row, one in enumerate(self._slices):
+            probability = _item(f"{one['probabilities']['any']:.2f}")
+            probability.setIcon(qt.QIcon(_bar(one["probabilities"]["any"], one["positive"])))
+            blood = _item(f"{one['blood_ml']:.1f}" if one["blood_ml"] >= 0.05 else "", right=True)
+            for column, item in enumerate((_item(str(one["number"]), right=True), probability, _item(_type(one)), blood)):
+                table.setItem(row, column, item)
+        table.setCurrentCell(-1, -1)
+        table.setUpdatesEnabled(True)
+
+    def _onCurrentRow(self, row: int) -> None:
+        if not self._isFilling and 0 <= row < len(self._slices):
+            self._strip.setCurrent(row)
+            self._jump(self._slices[row])
+
+
+def _type(entry: dict[str, Any]) -> str:
+    """What kind of bleed: the largest segment there, else the likeliest subtype if it is sure."""
+    if "type" in entry:
+        return entry["type"]
+    subtypes = {key: value for key, value in entry["probabilities"].items() if key != "any"}
+    best = max(subtypes, key=subtypes.get, default=None)
+    return best if best is not None and subtypes[best] >= SUBTYPE_IS_SURE else ""
+
+
+def _prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -> None:
+    table.setColumnCount(len(headings))
+    table.setHorizontalHeaderLabels(headings)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(22)
+    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.setShowGrid(False)
+    for column in range(len(headings)):
+        mode = qt.QHeaderView.Stretch if column == wide else qt.QHeaderView.ResizeToContents
+        table.horizontalHeader().setSectionResizeMode(column, mode)
+
+
+def _item(text: str, *, right: bool = False) -> qt.QTableWidgetItem:
+    item = qt.QTableWidgetItem(text)
+    if right:
+        item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    return item
+
+
+def _bar(value: float, positive: bool) -> qt.QPixmap:
+    pixmap = _canvas(BAR_WIDTH, BAR_HEIGHT)
+    painter = qt.QPainter(pixmap)
+    painter.fillRect(0, 0, BAR_WIDTH, BAR_HEIGHT, qt.QColor(128, 128, 128, 50))
+    painter.fillRect(0, 0, max(1, round(value * BAR_WIDTH)), BAR_HEIGHT, qt.QColor(POSITIVE if positive else NEGATIVE))
+    painter.end()
+    return pixmap
+
+
+def _swatch(color: tuple[int, int, int]) -> qt.QPixmap:
+    pixmap = _canvas(14, 14)
+    painter = qt.QPainter(pixmap)
+    painter.fillRect(1, 1, 12, 12, qt.QColor(*color))
+    painter.end()
+    return pixmap
+
+
+def _badge(sign: str, color: str) -> qt.QPixmap:
+    """A disc with a sign, so that the verdict does not depend on color alone."""
+    size = 30
+    pixmap = _canvas(size, size)
+    painter = qt.QPainter(pixmap)
+    painter.setRenderHint(qt.QPainter.Antialiasing)
+    painter.setPen(qt.QPen(qt.Qt.NoPen))
+    painter.setBrush(qt.QBrush(qt.QColor(color)))
+    painter.drawEllipse(1, 1, size - 2, size - 2)
+    font = qt.QFont()
+    font.setBold(True)
+    font.setPixelSize(20)
+    painter.setFont(font)
+    painter.setPen(qt.QPen(qt.QColor("white")))
+    painter.drawText(qt.QRect(0, 0, size, size), int(qt.Qt.AlignCenter), sign)
+    painter.end()
+    return pixmap
+
+
+def _canvas(width: int, height: int) -> qt.QPixmap:
+    pixmap = qt.QPixmap(width, height)
+    pixmap.fill(qt.QColor(0, 0, 0, 0))
+    return pixmap

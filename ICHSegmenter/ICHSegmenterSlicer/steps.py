@@ -1,0 +1,55 @@
+"""Long work on the GUI thread in small steps, so that the views, and Cancel, stay alive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import qt
+
+BUDGET_S = 0.015
+"""Steps are taken together until this is used up; one step alone should stay below 0.05 s."""
+
+
+class StepRunner:
+    """Advances a generator from a timer until it ends.
+
+    Args:
+        steps: Does a piece of work at each `next`; what it returns is the result.
+        done: Called with the result.
+        failed: Called with the exception that a step raised.
+    """
+
+    def __init__(
+        self, steps: Iterator[None], done: Callable[[object], None], failed: Callable[[Exception], None]
+    ) -> None:
+        self._steps = steps
+        self._done = done
+        self._failed = failed
+        self.longestStepS = 0.0
+        self._timer = qt.QTimer()
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._advance)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Take no further step; the generator's `finally` blocks run now."""
+        self._timer.stop()
+        self._steps.close()
+
+    def _advance(self) -> None:
+        deadline = time.perf_counter() + BUDGET_S
+        while self._timer.active:
+            started = time.perf_counter()
+            try:
+                next(self._steps)
+            except StopIteration as end:
+                self._timer.stop()
+                self._done(end.value)
+            except Exception as error:
+                self._timer.stop()
+                self._failed(error)
+            now = time.perf_counter()
+            self.longestStepS = max(self.longestStepS, now - started)
+            if now > deadline:
+                return

@@ -1,0 +1,73 @@
+"""Slice and 3D views: what they show and where they look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+EDITOR_TAG = "SegmentEditor"
+
+
+def displayedVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The volume behind the Red slice view, None if it is none."""
+    composite = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    node = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "") if composite else None
+    return node if node is not None and node.IsA("vtkMRMLScalarVolumeNode") else None
+
+
+def show(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Put a volume behind all slice views, unless it is there already."""
+    if displayedVolume() is not volumeNode:
+        slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
+
+
+def jump(ras: np.ndarray) -> None:
+    """Let every slice view show this point (RAS, mm) without moving what is in its center."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        node.JumpSliceByOffsetting(*(float(coordinate) for coordinate in ras))
+
+
+def pointOf(result: dict[str, Any], entry: dict[str, Any]) -> np.ndarray:
+    """RAS mm of where to look on a slice of a result: its bleed, else its middle."""
+    geometry = result["geometry"]
+    _, rows, columns = geometry["shape"]
+    column, row = entry.get("focus") or ((columns - 1) / 2, (rows - 1) / 2)
+    lps = (
+        np.array(entry["origin_lps_mm"])
+        + column * np.array(geometry["column_step_mm"])
+        + row * np.array(geometry["row_step_mm"])
+    )
+    return lps * (-1, -1, 1)
+
+
+def setOpacity(segmentationNode: slicer.vtkMRMLSegmentationNode, opacity: float) -> None:
+    """Opacity 0 to 1 of the filling of all segments in slice views; outlines stay."""
+    display = segmentationNode.GetDisplayNode()
+    if display:
+        display.SetOpacity2DFill(opacity)
+
+
+def setShow3D(segmentationNode: slicer.vtkMRMLSegmentationNode, visible: bool) -> None:
+    """Make the surfaces and show them, or hide them."""
+    if visible:
+        segmentationNode.CreateClosedSurfaceRepresentation()
+    segmentationNode.GetDisplayNode().SetVisibility3D(visible)
+    layoutManager = slicer.app.layoutManager()
+    if visible and layoutManager is not None and layoutManager.threeDViewCount:
+        layoutManager.threeDWidget(0).threeDView().resetFocalPoint()
+
+
+def openSegmentEditor(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLScalarVolumeNode | None
+) -> None:
+    """Switch to Segment Editor with this segmentation and volume chosen."""
+    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.vtkMRMLSegmentEditorNode()
+        node.SetSingletonTag(EDITOR_TAG)
+        node = slicer.mrmlScene.AddNode(node)
+    node.SetAndObserveSegmentationNode(segmentationNode)
+    node.SetAndObserveSourceVolumeNode(volumeNode)
+    slicer.util.selectModule("SegmentEditor")
