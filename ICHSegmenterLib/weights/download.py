@@ -96,7 +96,7 @@ def download(file: WeightsFile, transfer: Transfer | None = None) -> Path:
             _fetch_and_check(url, file, part, transfer)
         except _ServerRefusedError as error:
             reasons.append(f"{urllib.parse.urlsplit(url).hostname or url}: {error}")
-            logger.warning("%s: %s", url, error)
+            logger.info("%s: %s", url, error)
             continue
         target = part.replace(folder / file.name)
         remember(target, file.sha256)
@@ -211,7 +211,7 @@ def _network_reason(error: Exception, timeout_s: float) -> str:
     if isinstance(cause, ssl.SSLError):
         return f"not trusted ({cause}); if a proxy inspects the traffic, name its certificate in SSL_CERT_FILE"
     if isinstance(cause, socket.gaierror):
-        return "not found; is this computer online, and does it need a proxy (https_proxy)?"
+        return "not found: this computer seems to be offline, or needs a proxy (https_proxy)"
     return _PROXY_REASON if " 407 " in str(cause) else str(cause) or type(cause).__name__
 
 
@@ -225,7 +225,7 @@ def _way(url: str) -> str:
 
 
 def _failure_text(file: WeightsFile, reasons: list[str]) -> str:
-    why = "; ".join(reasons) or f"no server is known for it; {MIRROR_VARIABLE} can name one"
+    why = "; ".join(dict.fromkeys(reasons)) or f"no server is known for it; {MIRROR_VARIABLE} can name one"
     return (
         f"{file.name} ({in_megabytes(file.size)}) could not be downloaded: {why}. Try again later, or get it on "
         f"another computer (SHA-256 {file.sha256}) and use Import from file… in the panel or `{COMMAND} import FILE`."

@@ -174,8 +174,14 @@ def test_no_network_asks_for_the_proxy(server, monkeypatch: pytest.MonkeyPatch):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "create_connection", not_found)
-    with pytest.raises(DownloadError, match=r"is this computer online.*https_proxy"):
+    with pytest.raises(DownloadError, match=r"seems to be offline.*https_proxy"):
         download.download(weights_at(server, "good"))
+
+
+def test_the_same_reason_of_two_mirrors_is_told_once(server):
+    with pytest.raises(DownloadError) as caught:
+        download.download(weights_at(server, "404", "404"))
+    assert str(caught.value).count("HTTP 404") == 1
 
 
 def test_a_proxy_that_is_down_is_named(server, monkeypatch: pytest.MonkeyPatch):
