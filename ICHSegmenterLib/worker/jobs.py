@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,10 @@ class Jobs:
     def free(self, message: Message, run: Run) -> Message:
         """Drop the warm networks, and give back what the graphics card still holds."""
         self._session.free()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            gc.collect()
+            torch.cuda.empty_cache()
         return {"type": "done"}
 
     def _limit_threads(self, card: ModelCard) -> None:

@@ -34,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "silent":
             self.server.released.wait(10)
             return None
+        if kind == "moved":
+            self.send_response(302)
+            self.send_header("Location", "/good/model.pt")
+            return self.end_headers()
         if kind == "portal":
             return self._answer(200, b"<html>please log in</html>")
         content = WRONG if kind == "wrong" else CONTENT
@@ -100,6 +104,12 @@ def test_a_download_of_yesterday_is_resumed(server):
     part_file().write_bytes(CONTENT[:2_500_000])
     assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
     assert [wish for _, wish in server.asked] == ["bytes=2500000-"]
+
+
+def test_a_server_that_sends_us_elsewhere_is_followed_and_resumed(server):
+    part_file().write_bytes(CONTENT[:2_500_000])
+    assert download.download(weights_at(server, "moved")).read_bytes() == CONTENT
+    assert server.asked[-1] == ("/good/model.pt", "bytes=2500000-")
 
 
 def test_a_server_without_ranges_starts_anew(server):
