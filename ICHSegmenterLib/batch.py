@@ -15,7 +15,7 @@ from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, VolumeErro
 from ICHSegmenterLib.report.write import DONE_FILE, write_outputs
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.dicom import scans_in
-from ICHSegmenterLib.volume.io import VOLUME_SUFFIXES, read_volume
+from ICHSegmenterLib.volume.io import FORMATS, read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,9 @@ SUMMARY_COLUMNS = (
     "exam", "status", "positive", "any", "blood_ml", "positive_slices", "slices", "key_slice", "seconds", "method",
     "error", "message",
 )  # fmt: skip
+
+VOLUME_SUFFIXES = tuple(sorted(FORMATS, key=len, reverse=True))
+"""Longest first, so that .nii.gz is cut off whole."""
 
 Analyze = Callable[[Volume], AnalysisResult]
 

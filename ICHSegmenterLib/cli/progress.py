@@ -17,6 +17,7 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
+        self._phase = ("", 0)
 
     def run(self) -> Run:
         """A run that reports here."""
@@ -24,8 +25,9 @@ class TerminalProgress:
 
     def update(self, done: int, total: int, message: str) -> None:
         """Show the state of the current phase."""
-        if self._bar is None or self._bar.desc != f"{message}: " or self._bar.total != total:
+        if self._bar is None or self._phase != (message, total):
             self.close()
+            self._phase = (message, total)
             in_bytes = total > BYTES_IF_ABOVE
             self._bar = tqdm(total=total, desc=message, file=sys.stderr, disable=None, leave=False, unit_scale=in_bytes,
                              unit="B" if in_bytes else "slice")  # fmt: skip

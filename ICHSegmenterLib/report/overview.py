@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -21,6 +22,10 @@ COLUMNS, ROWS = 4, 2
 BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
 POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
 DOTS_PER_INCH = 110
+LOWEST_SHOWN, HIGHEST_SHOWN = 0.2, 0.9
+"""Part of the stack from which slices are shown when few are positive: below lies the neck, above the vertex."""
+HEAD_HU = -200.0
+COARSE_PIXELS, MARGIN_PIXELS = 4, 8
 
 
 def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
@@ -42,25 +47,25 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     figure.text(0.04, 0.925, _subtitle(result), color=MUTED, fontsize=10)
     view = AxialView.of(volume.geometry)
     shown = slices_to_show(result, COLUMNS * ROWS)
+    head = _head_box([_display(volume.hu, view, index) for index in shown])
     for place, index in enumerate(shown):
-        _draw_slice(figure.add_subplot(grid[place // COLUMNS, place % COLUMNS]), result, volume, view, index)
+        _draw_slice(figure.add_subplot(grid[place // COLUMNS, place % COLUMNS]), result, volume, view, index, head)
     _draw_values(figure.add_subplot(grid[ROWS, :]), result, shown)
     figure.text(0.04, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
     figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, format="png")
 
 
 def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
-    """Acquired indices, lowest slice first: the positive slices with most blood, else evenly spread ones."""
+    """Acquired indices, lowest slice first: the positive slices with most blood, then evenly spread others."""
     slices = result.detection.slices
-    positive = [one for one in slices if one.is_positive]
-    if positive:
-        ranked = sorted(positive, key=lambda one: (one.index == result.detection.key_slice, one.blood_ml,
-                                                   one.probabilities[ANY]), reverse=True)  # fmt: skip
-        chosen = [one.index for one in ranked[:count]]
-    else:
-        inner = np.linspace(0.15, 0.9, min(count, len(slices))) * (len(slices) - 1)
-        chosen = sorted({round(float(x)) for x in inner})
-    return sorted(chosen, key=result.slice_number)
+    ranked = sorted(
+        (one for one in slices if one.is_positive), key=lambda one: (-one.blood_ml, -one.probabilities[ANY])
+    )
+    chosen = [result.detection.key_slice, *(one.index for one in ranked)]
+    inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(slices) - 1)
+    lowest_first = sorted((one.index for one in slices), key=result.slice_number)
+    chosen += [lowest_first[round(float(x))] for x in inner]
+    return sorted(list(dict.fromkeys(chosen))[:count], key=result.slice_number)
 
 
 def _subtitle(result: AnalysisResult) -> str:
@@ -69,12 +74,29 @@ def _subtitle(result: AnalysisResult) -> str:
     return "   ".join([*parts, source])
 
 
-def _draw_slice(axes: Axes, result: AnalysisResult, volume: Volume, view: AxialView, index: int) -> None:
+def _head_box(slices: list[NDArray[np.float32]]) -> tuple[slice, slice]:
+    """Rows and columns that hold the head on all these slices, without the head rest."""
+    coarse = np.max(slices, axis=0)[::COARSE_PIXELS, ::COARSE_PIXELS] > HEAD_HU
+    pieces, count = ndimage.label(ndimage.binary_opening(coarse, iterations=2))
+    if count == 0:
+        return slice(None), slice(None)
+    rows, columns = np.nonzero(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
+    return (_with_margin(rows), _with_margin(columns))
+
+
+def _with_margin(coarse: NDArray[np.intp]) -> slice:
+    low, high = int(coarse.min()) * COARSE_PIXELS, (int(coarse.max()) + 1) * COARSE_PIXELS
+    return slice(max(0, low - MARGIN_PIXELS), high + MARGIN_PIXELS)
+
+
+def _draw_slice(
+    axes: Axes, result: AnalysisResult, volume: Volume, view: AxialView, index: int, head: tuple[slice, slice]
+) -> None:
     low, high = BRAIN_WINDOW.edges
     row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
-    axes.imshow(_display(volume.hu, view, index), cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm)
+    axes.imshow(_display(volume.hu, view, index)[head], cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm)
     if result.segmentation is not None:
-        labels = _display(result.segmentation.labelmap, view, index)
+        labels = _display(result.segmentation.labelmap, view, index)[head]
         for value, label in enumerate(result.segmentation.labels, start=1):
             _outline(axes, labels == value, tuple(channel / 255 for channel in label.color))
     one = result.detection.slices[index]
@@ -83,7 +105,7 @@ def _draw_slice(axes: Axes, result: AnalysisResult, volume: Volume, view: AxialV
     axes.text(0.03, 0.97, text, transform=axes.transAxes, color=color, fontsize=9, va="top")
     axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
     axes.text(0.98, 0.5, "L", transform=axes.transAxes, color=MUTED, fontsize=9, va="center", ha="right")
-    axes.set_axis_off()
+    axes.set(facecolor="black", xticks=[], yticks=[])
 
 
 def _display(acquired: NDArray[Any], view: AxialView, index: int) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
-from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular
+from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
 from ICHSegmenterLib.report.html import write_report
 from ICHSegmenterLib.report.overview import write_overview
 from ICHSegmenterLib.results import AnalysisResult
@@ -20,6 +20,8 @@ from ICHSegmenterLib.volume.volume import Volume
 logger = logging.getLogger(__name__)
 
 DONE_FILE = "result.json"
+REGULAR_SPACING_MM = 1.0
+"""Of `labelmap_regular.nii.gz`."""
 
 
 def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool = False) -> dict[str, Path]:
@@ -78,7 +80,8 @@ def _write_segmentation(result: AnalysisResult, folder: Path, *, save_maps: bool
     )
     write_nifti(segmentation.labelmap, geometry, folder / "labelmap.nii.gz")
     if not geometry.is_regular or geometry.tilt_deg > 0:
-        regular, grid = labelmap_to_regular(segmentation.labelmap, geometry)
+        grid = regular_grid(geometry, REGULAR_SPACING_MM)
+        regular = labelmap_to_regular(segmentation.labelmap, geometry, grid)
         write_nifti(regular, grid, folder / "labelmap_regular.nii.gz")
     if save_maps and segmentation.soft_maps is not None:
         write_nifti(segmentation.soft_maps.max(axis=0), geometry, folder / "map.nii.gz")
