@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,11 +13,21 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
 
 READ_THREADS = min(8, os.cpu_count() or 1)
 """Files are read concurrently: hospital folders lie on network drives, where waiting dominates."""
+
+UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error,
+    InvalidDicomError,
+)  # fmt: skip
+"""What pydicom raises for files that are truncated or damaged, depending on where."""
+
+DICOM_SUFFIXES = (".dcm", ".ima")
+"""Only these names promise DICOM; most files from hospitals have no suffix at all."""
 
 PREAMBLE_BYTES = 128
 _BARE_STARTS = (b"\x02\x00", b"\x08\x00")  # files without preamble begin with group 0002 or 0008, little endian
@@ -42,10 +53,18 @@ class DicomFile:
     Attributes:
         path: Where it lies. Messages show only its base name, since folders are often named after patients.
         header: The elements of `_TAGS` that the file has.
+        has_pixels: False if the file ends with the header.
     """
 
     path: Path
     header: Dataset
+    has_pixels: bool = True
+
+    @property
+    def sop_class(self) -> str:
+        """SOPClassUID; that of the file's meta header if there is one, which survives truncation."""
+        meta = getattr(self.header, "file_meta", None) or {}
+        return str(meta.get("MediaStorageSOPClassUID", "") or self.header.get("SOPClassUID", ""))
 
     @property
     def series_uid(self) -> str:
@@ -91,18 +110,22 @@ def read_header(path: Path) -> DicomFile | None:
     """
     whole = _has_preamble(path)
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        with path.open("rb") as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+            at_end = file.tell() >= os.fstat(file.fileno()).st_size
+    except UNREADABLE as error:
         if not whole:
             return None
         raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
+    _drop_unreadable(header)
     if header.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
         return None
     if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
         if not whole:
             return None
         raise VolumeError(f"{path.name}: the DICOM header ends too early; the file is truncated, copy it again.")
-    return DicomFile(path, header)
+    deflated = header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian  # read to its end at once
+    return DicomFile(path, header, has_pixels=deflated or not at_end)
 
 
 def _files_in(folder: Path, *, nested: bool) -> list[Path]:
@@ -118,7 +141,22 @@ def _files_in(folder: Path, *, nested: bool) -> list[Path]:
 
 
 def _read_if_dicom(path: Path) -> DicomFile | None:
-    return read_header(path) if is_dicom(path) else None
+    if is_dicom(path):
+        return read_header(path)
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        raise VolumeError(
+            f"{path.name}: the file is named like DICOM but is not; it is empty or damaged, copy it again."
+        )
+    return None
+
+
+def _drop_unreadable(header: Dataset) -> None:
+    """Remove elements whose value makes no sense, such as a number that is text: as good as absent."""
+    for tag in list(header.keys()):
+        try:
+            header[tag]
+        except UNREADABLE:
+            del header[tag]
 
 
 def _has_preamble(path: Path) -> bool:

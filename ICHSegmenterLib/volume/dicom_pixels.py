@@ -11,9 +11,10 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import READ_THREADS
+from ICHSegmenterLib.volume.dicom_files import READ_THREADS, UNREADABLE
 from ICHSegmenterLib.volume.dicom_slices import DicomSlice
 from ICHSegmenterLib.volume.hounsfield import AIR_HU, LOWEST_HU
 
@@ -47,8 +48,11 @@ def read_stored_values(path: Path) -> NDArray[np.number[Any]]:
     """(frames, rows, columns) stored integers of one file, decompressed."""
     try:
         dataset = pydicom.dcmread(path, force=True)
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise VolumeError(f"{path.name}: the file is truncated or damaged; copy it again.") from error
+    if "TransferSyntaxUID" not in dataset.file_meta:  # a file without meta header
+        explicit = not dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
     if "PixelData" not in dataset:
         raise VolumeError(f"{path.name}: there is no pixel data; the file is truncated or only a header was exported.")
     stored = _decoded(dataset, path)
@@ -78,7 +82,7 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     try:
         return np.asarray(dataset.pixel_array)
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError) as error:  # from a decoder, or there is none
         if syntax is None or not syntax.is_compressed:
             raise VolumeError(f"{path.name}: the pixels cannot be read; the file is damaged.") from error
         raise VolumeError(
@@ -86,5 +90,5 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
             "decoded. The file is damaged, or a decoder is missing: install pylibjpeg, pylibjpeg-libjpeg and "
             "pylibjpeg-openjpeg."
         ) from error
-    except (ValueError, AttributeError, KeyError, IndexError, TypeError, EOFError) as error:
+    except UNREADABLE as error:
         raise VolumeError(f"{path.name}: pixels are missing; the file is truncated, copy it again.") from error

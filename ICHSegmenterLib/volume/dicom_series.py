@@ -164,13 +164,16 @@ def _series(uid: str, members: list[DicomFile]) -> Series:
 def _why_no_slice(file: DicomFile) -> str:
     """Why a file is not a CT slice; empty if it is one."""
     header = file.header
-    sop_class, modality = str(header.SOPClassUID), text_of(header.get("Modality"))
+    sop_class, modality = file.sop_class, text_of(header.get("Modality"))
     words = {str(word).upper() for word in values_of(header.get("ImageType"))}
     if sop_class.startswith(_CAPTURE_CLASSES) or words & _SCREEN_WORDS:
         return "screen capture"
+    if sop_class in _CT_CLASSES and not file.has_pixels:
+        raise VolumeError(
+            f"{file.path.name}: there is no pixel data; the file is truncated, or only its header was exported. "
+            "Copy it again, or remove it."
+        )
     if "Rows" not in header:
-        if sop_class in _CT_CLASSES:
-            raise VolumeError(f"{file.path.name}: the header ends too early; the file is truncated, copy it again.")
         return "no images"
     if modality != "CT":
         return f"modality {modality or 'unknown'}, not CT"

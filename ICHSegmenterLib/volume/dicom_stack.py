@@ -132,7 +132,7 @@ def _are_copies(group: Sequence[DicomSlice]) -> bool:
 
 
 def _check_one_grid(slices: Sequence[DicomSlice]) -> None:
-    reference = _most_common_orientation(slices)
+    reference = _most_common(slices)
     others = [s for s in slices if np.abs(s.orientation - reference.orientation).max() > ORIENTATION_TOLERANCE]
     if others:
         raise VolumeError(
@@ -153,9 +153,10 @@ def _check_one_grid(slices: Sequence[DicomSlice]) -> None:
         )
 
 
-def _most_common_orientation(slices: Sequence[DicomSlice]) -> DicomSlice:
-    rounded = np.round([item.orientation for item in slices], 2)
-    _, first, counts = np.unique(rounded, axis=0, return_index=True, return_counts=True)
+def _most_common(slices: Sequence[DicomSlice]) -> DicomSlice:
+    """The first slice of the orientation, size and spacing that most slices have."""
+    grids = [(*np.round(item.orientation, 2), *item.shape, *np.round(item.spacing_mm, 3)) for item in slices]
+    _, first, counts = np.unique(grids, axis=0, return_index=True, return_counts=True)
     return slices[int(first[int(np.argmax(counts))])]
 
 
