@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 CPU_TILE_BYTES = 2**20
 """Size of the attention matrices in work at a time, so that two of them fit a core's cache."""
 GPU_TILE_BYTES = 2**28
+MIN_SUM, MAX_SUM = 1e-30, 1e30
+"""Row sums of exp between these lost nothing to the range of float32 and bfloat16 (both 1e-38 to 1e38)."""
 
 
 @dataclass
@@ -65,7 +66,7 @@ class AttentionRecorder:
         swin: timm SwinTransformer on its device and in its dtype; its weights must not change afterwards.
     """
 
-    def __init__(self, swin: nn.Module) -> None:
+    def __init__(self, swin: Any) -> None:
         self._modules = [block for layer in swin.layers for block in layer.blocks]
         self._kernels = [_kernel(block) for block in self._modules]
         self._places = [(stage, place) for stage, layer in enumerate(swin.layers) for place in range(len(layer.blocks))]
@@ -132,45 +133,34 @@ class _WindowAttention(torch.autograd.Function):
         ctx: Any, qkv: torch.Tensor, kernel: _Kernel, block: BlockAttention | None, is_root: bool
     ) -> torch.Tensor:
         windows, tokens, width = qkv.shape
-        heads, step = kernel.heads, kernel.tile * kernel.heads
         # (W, N, 3 * heads * D) -> three of (W * heads, N, D)
-        q, k, v = qkv.view(windows, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4).reshape(3, windows * heads, tokens, -1)
-        mixed = torch.empty_like(q)
-        inverse_sums = q.new_empty(windows * heads, tokens, 1, dtype=torch.float32)
-        received = q.new_empty(windows * heads, 1, tokens, dtype=torch.float32)
-        kept = []
-        for start in range(0, windows * heads, step):
-            part = slice(start, start + step)
-            first = start % len(kernel.bias)
-            weights = torch.baddbmm(
-                kernel.bias[first : first + step], q[part], k[part].transpose(1, 2), alpha=kernel.scale
-            )
-            weights.sub_(weights.amax(-1, keepdim=True)).exp_()
-            inverse = weights.sum(-1, keepdim=True, dtype=torch.float32).reciprocal_()
-            inverse_sums[part] = inverse
-            torch.mul(torch.bmm(weights, v[part]), inverse, out=mixed[part])
-            if block is not None:
-                received[part] = torch.bmm(inverse.transpose(1, 2).to(weights.dtype), weights)
-            if ctx.needs_input_grad[0]:
-                kept.append(weights)
+        q, k, v = (
+            qkv.view(windows, tokens, 3, kernel.heads, -1)
+            .permute(2, 0, 3, 1, 4)
+            .reshape(3, windows * kernel.heads, tokens, -1)
+        )
+        keep = bool(ctx.needs_input_grad[0])
+        mixed, sums, received, kept = _attend(q, k, v, kernel, record=block is not None, keep=keep, shift=False)
+        if not bool((sums.amin() > MIN_SUM) & (sums.amax() < MAX_SUM)):
+            mixed, sums, received, kept = _attend(q, k, v, kernel, record=block is not None, keep=keep, shift=True)
         if block is not None:
-            block.received = received.div_(tokens).view(windows, heads, tokens)
-        ctx.save_for_backward(q, k, v, mixed, inverse_sums, *kept)
+            block.received = received.view(windows, kernel.heads, tokens)
+        ctx.save_for_backward(q, k, v, mixed, sums, *kept)
         ctx.kernel, ctx.block, ctx.is_root = kernel, block, is_root
         # (W * heads, N, D) -> (W, N, heads * D)
-        return mixed.view(windows, heads, tokens, -1).transpose(1, 2).reshape(windows, tokens, width // 3)
+        return mixed.view(windows, kernel.heads, tokens, -1).transpose(1, 2).reshape(windows, tokens, width // 3)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         (d_mixed,) = gradients
-        q, k, v, mixed, inverse_sums, *kept = ctx.saved_tensors
+        q, k, v, mixed, sums, *kept = ctx.saved_tensors
         kernel: _Kernel = ctx.kernel
         block: BlockAttention | None = ctx.block
         windows, tokens, width = d_mixed.shape
         heads, step = kernel.heads, kernel.tile * kernel.heads
         # (W, N, heads * D) -> (W * heads, N, D), divided by the row sums because the kept weights are not normalized
         d_mixed = d_mixed.view(windows, tokens, heads, -1).transpose(1, 2).reshape(windows * heads, tokens, -1)
-        d_mixed = (d_mixed * inverse_sums).to(q.dtype)
+        d_mixed = (d_mixed / sums).to(q.dtype)
         row_terms = (d_mixed * mixed).sum(-1, keepdim=True).neg_()
         norms = q.new_empty(windows * heads, dtype=torch.float32)
         d_qkv = torch.empty((3, *q.shape), dtype=q.dtype, device=q.device)
@@ -190,3 +180,41 @@ class _WindowAttention(torch.autograd.Function):
         # (3, W * heads, N, D) -> (W, N, 3 * heads * D)
         d_qkv = d_qkv.view(3, windows, heads, tokens, -1).permute(1, 3, 0, 2, 4).reshape(windows, tokens, 3 * width)
         return d_qkv, None, None, None
+
+
+def _attend(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, kernel: _Kernel, *, record: bool, keep: bool, shift: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """Attention of all windows and heads, tile by tile.
+
+    Args:
+        q, k, v: (W * heads, N, D).
+        record: also sum up the attention that the keys receive.
+        keep: also keep the weights, for the backward pass.
+        shift: subtract each row's maximum before exp. It costs a tenth of a forward pass and trained networks never
+            need it, so the caller tries without and looks at the sums.
+
+    Returns:
+        Mixed values (W * heads, N, D), row sums float32 (W * heads, N, 1) of the weights, received attention float32
+        (W * heads, 1, N), and the tiles of weights exp(...), not divided by their row sums.
+    """
+    mixed = torch.empty_like(q)
+    sums = torch.empty((*q.shape[:2], 1), dtype=torch.float32, device=q.device)
+    received = torch.zeros((len(q), 1, q.shape[1]), dtype=torch.float32, device=q.device)
+    kept = []
+    step = kernel.tile * kernel.heads
+    for start in range(0, len(q), step):
+        part = slice(start, start + step)
+        first = start % len(kernel.bias)
+        bias = kernel.bias[first : first + step]
+        weights = torch.baddbmm(bias, q[part], k[part].transpose(1, 2), alpha=kernel.scale)
+        if shift:
+            weights.sub_(weights.amax(-1, keepdim=True))
+        torch.sum(weights.exp_(), -1, keepdim=True, dtype=torch.float32, out=sums[part])
+        torch.div(torch.bmm(weights, v[part]), sums[part], out=mixed[part])
+        if record:
+            shares = (1 / (q.shape[1] * sums[part])).transpose(1, 2).to(weights.dtype)
+            received[part] = torch.bmm(shares, weights)
+        if keep:
+            kept.append(weights)
+    return mixed, sums, received, kept

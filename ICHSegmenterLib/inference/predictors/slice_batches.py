@@ -1,0 +1,65 @@
+"""The walk of a slice network over an exam: batches of slices with brain, and zeros for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.results import SlicePrediction
+
+CPU_BATCH_SIZE = 2
+"""Larger batches are no faster on a CPU, need more memory, and make cancelling slower."""
+GPU_BATCH_SIZE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class SliceBatch:
+    """What a network says of some slices.
+
+    Attributes:
+        probabilities: label to (slices,) in [0, 1]; holds "any".
+        maps: (slices, labels, crop, crop) in [0, 1] at the network's pixels.
+    """
+
+    probabilities: Mapping[str, NDArray[np.floating[Any]]]
+    maps: NDArray[np.floating[Any]]
+
+
+PredictBatch = Callable[[Sequence[int]], SliceBatch]
+"""From acquired slice indices to what the network says of them."""
+
+
+def default_batch_size(device: str, precision: str) -> int:
+    """Slices at a time; one where a CPU needs more than half a second for a slice, so that cancelling is prompt."""
+    if device != "cpu":
+        return GPU_BATCH_SIZE
+    return CPU_BATCH_SIZE if precision == "bfloat16" else 1
+
+
+def predict_slices(
+    exam: PreparedVolume, run: Run, batch_size: int, labels: Sequence[str], predict_batch: PredictBatch
+) -> list[SlicePrediction]:
+    """One prediction for every acquired slice, in array order; slices without brain are not shown to the network.
+
+    Raises:
+        CancelledError: between two batches.
+    """
+    empty = dict.fromkeys(labels, 0.0)
+    predictions = [SlicePrediction(index, empty) for index in range(exam.volume.geometry.shape[0])]
+    todo = exam.brain_slices
+    run.report(0, len(todo), "Predicting")
+    for start in range(0, len(todo), batch_size):
+        indices = todo[start : start + batch_size]
+        found = predict_batch(indices)
+        maps = exam.restore(found.maps, indices)
+        for place, index in enumerate(indices):
+            values = {label: float(found.probabilities[label][place]) for label in labels}
+            predictions[index] = SlicePrediction(index, values, maps[place])
+        run.report(start + len(indices), len(todo), "Predicting")
+    return predictions

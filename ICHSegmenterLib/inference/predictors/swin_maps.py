@@ -1,0 +1,78 @@
+"""HGI-SAM, Swin-SAM and Swin-GradCAM: detection by a Swin slice classifier, outlines from its attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.errors import WeightsError
+from ICHSegmenterLib.inference.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
+from ICHSegmenterLib.inference.device import torch_dtype
+from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.models.swin_classifier import SwinClassifier
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.results import SlicePrediction
+
+MapKind = Literal["hgi-sam", "swin-sam", "grad-cam"]
+
+
+class SwinMapPredictor:
+    """One classifier and one kind of map.
+
+    Args:
+        network: float32, filled with weights; it is moved to the device and precision, its gradients are turned off.
+        map_kind: "hgi-sam" and "grad-cam" need two classes, "swin-sam" takes one, two or six.
+    """
+
+    def __init__(self, network: SwinClassifier, *, map_kind: MapKind, device: str, precision: str) -> None:
+        self.device = device
+        self.precision = precision
+        self.batch_size = default_batch_size(device, precision)
+        self.labels = SUBTYPE_LABELS if network.head.out_features == len(SUBTYPE_LABELS) else (ANY,)
+        network = network.requires_grad_(False).eval().to(device=device, dtype=torch_dtype(precision))
+        mapper = AttentionMapper(network)
+        self._maps = {"hgi-sam": mapper.hgi_sam, "swin-sam": mapper.swin_sam, "grad-cam": mapper.grad_cam}[map_kind]
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SwinMapPredictor:
+        """The predictor of a model card.
+
+        Raises:
+            WeightsError: not one file, or the file does not fit the network.
+        """
+        if len(weights) != 1:
+            raise WeightsError(f"{card.title} uses one weight file, but {len(weights)} were given; name one.")
+        network = cast(SwinClassifier, create_model(card.network, **card.network_config))
+        load_checkpoint(network, weights[0])
+        return cls(network, device=device, precision=precision, **card.predictor_config)
+
+    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+        """Probabilities and one map for each slice with brain."""
+
+        def predict_batch(indices: Sequence[int]) -> SliceBatch:
+            slices = torch.from_numpy(exam.batch(indices)).to(self.device)
+            brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
+            logits, maps = self._maps(slices, brain)
+            return SliceBatch(probabilities_of(logits), maps[:, None].cpu().numpy())
+
+        return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
+
+
+def probabilities_of(logits: torch.Tensor) -> Mapping[str, NDArray[np.float32]]:
+    """Label to probabilities (B,) of logits (B, 1, 2 or 6): sigmoid, softmax of two classes, sigmoid of each."""
+    classes = logits.shape[1]
+    if classes == 2:
+        return {ANY: logits.softmax(dim=1)[:, HEMORRHAGE_CLASS].cpu().numpy()}
+    labels = {1: (ANY,), len(SUBTYPE_LABELS): SUBTYPE_LABELS}.get(classes)
+    if labels is None:
+        raise ValueError(f"classifiers have 1, 2 or {len(SUBTYPE_LABELS)} classes, this one has {classes}")
+    return dict(zip(labels, logits.sigmoid().T.cpu().numpy(), strict=True))
