@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -36,7 +37,8 @@ from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds  # noqa: 
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters  # noqa: E402
 from ICHSegmenterSlicer.paths import rootPath  # noqa: E402
 from ICHSegmenterSlicer.results_view import ResultsView  # noqa: E402
-from ICHSegmenterSlicer.worker_client import Failure, State, WorkerClient  # noqa: E402
+from ICHSegmenterSlicer.worker_client import State, WorkerClient  # noqa: E402
+from ICHSegmenterSlicer.worker_connection import Failure  # noqa: E402
 from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess  # noqa: E402
 
 
@@ -132,11 +134,11 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _setParameterNode(self, parameters: ICHSegmenterParameters | None) -> None:
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameters, "ModifiedEvent", self._onParametersModified)
+            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameters = parameters
         if parameters is not None:
             self._guiTag = parameters.connectGui(self.ui)
-            self.addObserver(parameters, "ModifiedEvent", self._onParametersModified)
+            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
             self._showResult()
             self._onParametersModified()
@@ -397,8 +399,8 @@ class ICHSegmenterTest(ScriptedLoadableModuleTest):
         logic = ICHSegmenterLogic()
         imported = logic.process(phantom.volumeNode, "hu-threshold")
         logic.client.shutdown()
-        self.assertIsNotNone(imported.segmentationNode)
+        assert imported.segmentationNode is not None
         result = json.loads(imported.resultNode.GetText())
-        self.assertTrue(result["positive"])
-        self.assertLess(abs(result["blood_ml"] - phantom.bleedMl), 0.2 * phantom.bleedMl)
-        self.assertEqual(State.DONE, logic.client.state)
+        assert result["positive"]
+        assert abs(result["blood_ml"] - phantom.bleedMl) < 0.2 * phantom.bleedMl
+        assert logic.client.state is State.DONE

@@ -17,7 +17,8 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.errors import ICHSegmenterError
 from ICHSegmenterSlicer import mrml
 from ICHSegmenterSlicer.steps import StepRunner
-from ICHSegmenterSlicer.worker_client import Failure, Message, State, WorkerClient
+from ICHSegmenterSlicer.worker_client import State, WorkerClient
+from ICHSegmenterSlicer.worker_connection import Failure, Message
 
 MIN_SLICES_FOR_ESTIMATE = 3
 PREDICTING = "Predicting"

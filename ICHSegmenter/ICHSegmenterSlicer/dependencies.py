@@ -64,9 +64,7 @@ def _installTorch(*, ask: bool) -> None:
                 "PyTorch, restart Slicer. HU threshold works without it."
             )
         ) from error
-    torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
-        askConfirmation=ask, torchVersionRequirement=f">={MIN_TORCH}"
-    )
+    torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=ask, torchVersionRequirement=f">={MIN_TORCH}")
     if torch is None:
         raise DependencyError(_("PyTorch was not installed. HU threshold works without it."))
 
@@ -76,7 +74,9 @@ def _offerExtension(*, ask: bool) -> bool:
     manager = slicer.app.extensionsManagerModel()
     if manager is None:
         return False
-    text = _("This method needs PyTorch (about 1 to 3 GB). Install the PyTorch extension now? Slicer must restart then.")
+    text = _(
+        "This method needs PyTorch (about 1 to 3 GB). Install the PyTorch extension now? Slicer must restart then."
+    )
     if ask and not slicer.util.confirmOkCancelDisplay(text, _("Install PyTorch")):
         raise DependencyError(_("PyTorch was not installed. HU threshold works without it."))
     manager.interactive = False

@@ -13,7 +13,8 @@ from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.model_cards import DEFAULT_METHOD, DEFAULT_OFFLINE_METHOD, MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.worker_client import Failure, Message, WorkerClient
+from ICHSegmenterSlicer.worker_client import WorkerClient
+from ICHSegmenterSlicer.worker_connection import Failure, Message
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE = 1_000_000

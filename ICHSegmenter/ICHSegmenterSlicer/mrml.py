@@ -234,7 +234,11 @@ def _findRegions(labelmap: np.ndarray, labels: int) -> Steps:
         yield
     return {
         value: Region(
-            (_extent(list(centers[value])), _extent(np.flatnonzero(rows[value])), _extent(np.flatnonzero(columns[value]))),
+            (
+                _extent(list(centers[value])),
+                _extent(np.flatnonzero(rows[value])),
+                _extent(np.flatnonzero(columns[value])),
+            ),
             centers[value],
             counts[value],
         )

@@ -124,7 +124,9 @@ class ResultsView:
             probability = _item(f"{one['probabilities']['any']:.2f}")
             probability.setIcon(qt.QIcon(_bar(one["probabilities"]["any"], one["positive"])))
             blood = _item(f"{one['blood_ml']:.1f}" if one["blood_ml"] >= 0.05 else "", right=True)
-            for column, item in enumerate((_item(str(one["number"]), right=True), probability, _item(_type(one)), blood)):
+            for column, item in enumerate(
+                (_item(str(one["number"]), right=True), probability, _item(_type(one)), blood)
+            ):
                 table.setItem(row, column, item)
         table.setCurrentCell(-1, -1)
         table.setUpdatesEnabled(True)

@@ -5,23 +5,18 @@ Plain Python without Qt. The process and the clock are handed in, so that every 
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
+
+from ICHSegmenterSlicer.worker_connection import After, Connection, Failure, Launch, Message
 
 PROTOCOL = 1
-HELLO_TIMEOUT_S = 60.0
-"""Slow disks and virus scanners: the first start of Python may take long."""
 CANCEL_GRACE_S = 2.0
 """A cancelled worker that has not stopped by itself by then is killed."""
-STDERR_LINES = 30
 LOADING_MESSAGE = "Loading the network"
-
-Message = dict[str, Any]
 
 
 class State(Enum):
@@ -39,56 +34,6 @@ class State(Enum):
     @property
     def isBusy(self) -> bool:
         return self in (State.STARTING, State.LOADING, State.RUNNING, State.IMPORTING)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a request failed.
-
-    Attributes:
-        kind: One of `ICHSegmenterLib.errors.ERROR_KINDS`.
-        message: What is wrong and what to do.
-        details: The last lines of the worker's log, for a report.
-    """
-
-    kind: str
-    message: str
-    details: str = ""
-
-
-class Process(Protocol):
-    """A running child process with pipes."""
-
-    def write(self, data: bytes) -> None:
-        """Send to its standard input."""
-
-    def closeInput(self) -> None:
-        """End of file: a worker exits by itself."""
-
-    def kill(self, pid: int | None) -> None:
-        """End it and its children now; pid is the worker's own, where the process is only a launcher."""
-
-
-class ProcessEvents(Protocol):
-    """What a process tells; all output arrives before `finished`."""
-
-    def output(self, data: bytes) -> None: ...
-
-    def errorOutput(self, data: bytes) -> None: ...
-
-    def finished(self, exitCode: int, crashed: bool) -> None: ...
-
-    def failedToStart(self, reason: str) -> None: ...
-
-
-class Timer(Protocol):
-    """One call that is due later."""
-
-    def stop(self) -> None: ...
-
-
-Launch = Callable[[ProcessEvents], Process]
-After = Callable[[float, Callable[[], None]], Timer]
 
 
 @dataclass
@@ -137,7 +82,7 @@ class WorkerClient:
         self._after = after
         self._stateChanged = stateChanged
         self._log = log
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._requests: dict[str, Request] = {}
         self.state = State.IDLE
 
@@ -165,7 +110,7 @@ class WorkerClient:
     def start(self) -> None:
         """Launch the worker if none runs."""
         if self._connection is None:
-            self._connection = _Connection(self)
+            self._connection = Connection(self)
             self._connection.open(self._launch, self._after)
 
     def submit(
@@ -222,7 +167,7 @@ class WorkerClient:
 
     # ---- answers
 
-    def receive(self, connection: _Connection, message: Message) -> None:
+    def receive(self, connection: Connection, message: Message) -> None:
         """One decoded line of the worker."""
         if connection is not self._connection:
             return  # of a worker that was given up
@@ -245,14 +190,14 @@ class WorkerClient:
             )
             self._fail(request, _cancelled() if request.isCancelled else failure)
 
-    def lost(self, connection: _Connection, failure: Failure) -> None:
+    def lost(self, connection: Connection, failure: Failure) -> None:
         """The worker has ended, whatever the reason."""
         if connection is not self._connection:
             return
         self._connection = None
         self._failAll(failure)
 
-    def unresponsive(self, connection: _Connection, failure: Failure) -> None:
+    def unresponsive(self, connection: Connection, failure: Failure) -> None:
         """The worker must not be waited for any longer."""
         if connection is self._connection:
             self._drop(connection)
@@ -261,7 +206,7 @@ class WorkerClient:
     def logLine(self, line: str) -> None:
         self._log(line)
 
-    def _greet(self, connection: _Connection, message: Message) -> None:
+    def _greet(self, connection: Connection, message: Message) -> None:
         if message.get("protocol") != PROTOCOL:
             text = (
                 f"The worker speaks protocol {message.get('protocol')}, this panel {PROTOCOL}: two versions of "
@@ -309,7 +254,7 @@ class WorkerClient:
         for request in list(self._requests.values()):
             self._fail(request, _cancelled() if request.isCancelled else failure)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         """Kill the process tree; the next request starts a fresh worker."""
         self._connection = None
         connection.kill()
@@ -320,117 +265,5 @@ class WorkerClient:
             self._stateChanged(state)
 
 
-class _Connection:
-    """One worker process: bytes to lines to messages, and its last words."""
-
-    def __init__(self, client: WorkerClient) -> None:
-        self._client = client
-        self._buffers = {"out": b"", "error": b""}
-        self._lastWords: deque[str] = deque(maxlen=STDERR_LINES)
-        self._process: Process | None = None
-        self._helloTimer: Timer | None = None
-        self.hello: Message | None = None
-
-    def open(self, launch: Launch, after: After) -> None:
-        self._helloTimer = after(HELLO_TIMEOUT_S, self._noHello)
-        try:
-            self._process = launch(self)
-        except OSError as error:
-            self.failedToStart(str(error))
-
-    def greeted(self, hello: Message) -> None:
-        self.hello = hello
-        self._stopTimer()
-
-    def send(self, message: Message) -> None:
-        self._process.write(json.dumps(message).encode() + b"\n")
-
-    def close(self) -> None:
-        self._stopTimer()
-        if self.hello:
-            self.send({"type": "shutdown"})
-        self._process.closeInput()
-
-    def kill(self) -> None:
-        self._stopTimer()
-        self._process.kill(self.hello.get("pid") if self.hello else None)
-
-    # ---- ProcessEvents
-
-    def output(self, data: bytes) -> None:
-        for line in self._lines("out", data):
-            self._decode(line)
-
-    def errorOutput(self, data: bytes) -> None:
-        for line in self._lines("error", data):
-            self._say(line.decode("utf-8", "replace"))
-
-    def finished(self, exitCode: int, crashed: bool) -> None:
-        self._stopTimer()
-        for name, handle in (("out", self.output), ("error", self.errorOutput)):
-            if self._buffers[name]:
-                handle(b"\n")  # the last line may lack its end
-        self._client.lost(self, Failure("crashed", _deathText(exitCode, crashed, self._lastWords), self._details()))
-
-    def failedToStart(self, reason: str) -> None:
-        self._stopTimer()
-        text = (
-            f"The analysis process could not be started ({reason}). Check that Slicer is installed completely and "
-            "that security software does not block PythonSlicer."
-        )
-        self._client.lost(self, Failure("crashed", text))
-
-    def _lines(self, name: str, data: bytes) -> list[bytes]:
-        """Complete lines; the rest waits for its end, so that a character cut in two is whole again."""
-        *lines, self._buffers[name] = (self._buffers[name] + data).split(b"\n")
-        return [line.rstrip(b"\r") for line in lines]
-
-    def _decode(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        try:
-            message = json.loads(line)
-        except ValueError:
-            message = None
-        if isinstance(message, dict):
-            self._client.receive(self, message)
-        else:  # a library that printed past all guards; it must not break the run
-            self._say(line.decode("utf-8", "replace"))
-
-    def _say(self, line: str) -> None:
-        self._lastWords.append(line)
-        self._client.logLine(line)
-
-    def _details(self) -> str:
-        return "\n".join(self._lastWords)
-
-    def _noHello(self) -> None:
-        text = (
-            f"The analysis process did not answer within {HELLO_TIMEOUT_S:.0f} s. Try again; if it happens again, "
-            "security software may be holding PythonSlicer back."
-        )
-        self._client.unresponsive(self, Failure("crashed", text, self._details()))
-
-    def _stopTimer(self) -> None:
-        if self._helloTimer is not None:
-            self._helloTimer.stop()
-            self._helloTimer = None
-
-
 def _cancelled() -> Failure:
     return Failure("cancelled", "Cancelled; the scene is as it was.")
-
-
-def _deathText(exitCode: int, crashed: bool, lastWords: deque[str]) -> str:
-    """What an unexpected end probably means, and what to do."""
-    log = "\n".join(lastWords)
-    if "No module named 'ICHSegmenterLib'" in log:
-        return "The worker did not find ICHSegmenterLib: the extension is incomplete. Reinstall it, restart Slicer."
-    if "MemoryError" in log or "out of memory" in log.lower():
-        return "The analysis ran out of memory and ended. Close other programs, or choose a smaller method."
-    how = "was killed or crashed" if crashed else f"ended with exit code {exitCode}"
-    return (
-        f"The analysis process {how} unexpectedly; the scene is as it was. Click again: a new one starts. If it "
-        "happens again, memory is probably short (close other programs), or choose CPU as processor; the log below "
-        "tells more."
-    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import qt
 
-from ICHSegmenterSlicer.worker_client import ProcessEvents
+from ICHSegmenterSlicer.worker_connection import ProcessEvents
 
 IDLE_SECONDS = 600
 """A worker that nobody needs frees its memory after ten minutes."""

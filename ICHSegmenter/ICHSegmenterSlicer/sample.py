@@ -1,0 +1,49 @@
+"""A head CT to try the panel on, made by formula: no patient, a bleed of known place and volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+BLEED = Bleed.sphere(20.0, (30.0, 5.0, 32.0))
+"""20 mL in the left hemisphere."""
+WINDOW_WIDTH, WINDOW_LEVEL = 80, 40
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A volume node and its answer."""
+
+    volumeNode: slicer.vtkMRMLScalarVolumeNode
+    bleedMl: float
+    bleedCenterLps: tuple[float, float, float]
+
+
+def addPhantom(name: str = "PhantomHeadCT", *, pixels: int = 128, slices: int = 26, bleeds: bool = True) -> Sample:
+    """Add a phantom to the scene and show it in a brain window."""
+    geometry = head_geometry((slices, pixels, pixels), pixel_mm=(230 / pixels,) * 2, slice_step_mm=130 / slices)
+    phantom = make_phantom(geometry, HeadModel((BLEED,) if bleeds else ()), subsamples=(2, 1, 1))
+    node = addVolume(np.rint(phantom.volume.hu).astype(np.int16), geometry, name)
+    return Sample(node, phantom.blood_ml, tuple(BLEED.center))
+
+
+def addVolume(voxels: np.ndarray, geometry: VolumeGeometry, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add voxels (slices, rows, columns) on a regular grid to the scene and show them in a brain window."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    ijkToRas = vtk.vtkMatrix4x4()
+    slicer.util.updateVTKMatrixFromArray(ijkToRas, RAS_TO_LPS @ geometry.affine)
+    node.SetIJKToRASMatrix(ijkToRas)
+    slicer.util.updateVolumeFromArray(node, voxels)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(WINDOW_WIDTH, WINDOW_LEVEL)
+    slicer.util.setSliceViewerLayers(background=node, fit=True)
+    return node

@@ -1,0 +1,189 @@
+"""One worker process as seen through its pipes: bytes to lines to messages, and its last words."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+HELLO_TIMEOUT_S = 60.0
+"""Slow disks and virus scanners: the first start of Python may take long."""
+STDERR_LINES = 30
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request failed.
+
+    Attributes:
+        kind: One of `ICHSegmenterLib.errors.ERROR_KINDS`.
+        message: What is wrong and what to do.
+        details: The last lines of the worker's log, for a report.
+    """
+
+    kind: str
+    message: str
+    details: str = ""
+
+
+class Process(Protocol):
+    """A running child process with pipes."""
+
+    def write(self, data: bytes) -> None:
+        """Send to its standard input."""
+
+    def closeInput(self) -> None:
+        """End of file: a worker exits by itself."""
+
+    def kill(self, pid: int | None) -> None:
+        """End it and its children now; pid is the worker's own, where the process is only a launcher."""
+
+
+class ProcessEvents(Protocol):
+    """What a process tells; all output arrives before `finished`."""
+
+    def output(self, data: bytes) -> None: ...
+
+    def errorOutput(self, data: bytes) -> None: ...
+
+    def finished(self, exitCode: int, crashed: bool) -> None: ...
+
+    def failedToStart(self, reason: str) -> None: ...
+
+
+class Timer(Protocol):
+    """One call that is due later."""
+
+    def stop(self) -> None: ...
+
+
+Launch = Callable[[ProcessEvents], Process]
+After = Callable[[float, Callable[[], None]], Timer]
+
+
+class Owner(Protocol):
+    """Who hears of a connection."""
+
+    def receive(self, connection: Connection, message: Message) -> None: ...
+
+    def lost(self, connection: Connection, failure: Failure) -> None: ...
+
+    def unresponsive(self, connection: Connection, failure: Failure) -> None: ...
+
+    def logLine(self, line: str) -> None: ...
+
+
+class Connection:
+    """A worker process and what it said; implements `ProcessEvents`."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._buffers = {"out": b"", "error": b""}
+        self._lastWords: deque[str] = deque(maxlen=STDERR_LINES)
+        self._process: Process | None = None
+        self._helloTimer: Timer | None = None
+        self.hello: Message | None = None
+
+    def open(self, launch: Launch, after: After) -> None:
+        self._helloTimer = after(HELLO_TIMEOUT_S, self._noHello)
+        try:
+            self._process = launch(self)
+        except OSError as error:
+            self.failedToStart(str(error))
+
+    def greeted(self, hello: Message) -> None:
+        self.hello = hello
+        self._stopTimer()
+
+    def send(self, message: Message) -> None:
+        self._process.write(json.dumps(message).encode() + b"\n")
+
+    def close(self) -> None:
+        self._stopTimer()
+        if self.hello:
+            self.send({"type": "shutdown"})
+        self._process.closeInput()
+
+    def kill(self) -> None:
+        self._stopTimer()
+        self._process.kill(self.hello.get("pid") if self.hello else None)
+
+    # ---- ProcessEvents
+
+    def output(self, data: bytes) -> None:
+        for line in self._lines("out", data):
+            self._decode(line)
+
+    def errorOutput(self, data: bytes) -> None:
+        for line in self._lines("error", data):
+            self._say(line.decode("utf-8", "replace"))
+
+    def finished(self, exitCode: int, crashed: bool) -> None:
+        self._stopTimer()
+        for name, handle in (("out", self.output), ("error", self.errorOutput)):
+            if self._buffers[name]:
+                handle(b"\n")  # the last line may lack its end
+        self._owner.lost(self, Failure("crashed", _deathText(exitCode, crashed, self._lastWords), self._details()))
+
+    def failedToStart(self, reason: str) -> None:
+        self._stopTimer()
+        text = (
+            f"The analysis process could not be started ({reason}). Check that Slicer is installed completely and "
+            "that security software does not block PythonSlicer."
+        )
+        self._owner.lost(self, Failure("crashed", text))
+
+    def _lines(self, name: str, data: bytes) -> list[bytes]:
+        """Complete lines; the rest waits for its end, so that a character cut in two is whole again."""
+        *lines, self._buffers[name] = (self._buffers[name] + data).split(b"\n")
+        return [line.rstrip(b"\r") for line in lines]
+
+    def _decode(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if isinstance(message, dict):
+            self._owner.receive(self, message)
+        else:  # a library that printed past all guards; it must not break the run
+            self._say(line.decode("utf-8", "replace"))
+
+    def _say(self, line: str) -> None:
+        self._lastWords.append(line)
+        self._owner.logLine(line)
+
+    def _details(self) -> str:
+        return "\n".join(self._lastWords)
+
+    def _noHello(self) -> None:
+        text = (
+            f"The analysis process did not answer within {HELLO_TIMEOUT_S:.0f} s. Try again; if it happens again, "
+            "security software may be holding PythonSlicer back."
+        )
+        self._owner.unresponsive(self, Failure("crashed", text, self._details()))
+
+    def _stopTimer(self) -> None:
+        if self._helloTimer is not None:
+            self._helloTimer.stop()
+            self._helloTimer = None
+
+
+def _deathText(exitCode: int, crashed: bool, lastWords: deque[str]) -> str:
+    """What an unexpected end probably means, and what to do."""
+    log = "\n".join(lastWords)
+    if "No module named 'ICHSegmenterLib'" in log:
+        return "The worker did not find ICHSegmenterLib: the extension is incomplete. Reinstall it, restart Slicer."
+    if "MemoryError" in log or "out of memory" in log.lower():
+        return "The analysis ran out of memory and ended. Close other programs, or choose a smaller method."
+    how = "was killed or crashed" if crashed else f"ended with exit code {exitCode}"
+    return (
+        f"The analysis process {how} unexpectedly; the scene is as it was. Click again: a new one starts. If it "
+        "happens again, memory is probably short (close other programs), or choose CPU as processor; the log below "
+        "tells more."
+    )
