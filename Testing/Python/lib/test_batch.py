@@ -1,0 +1,95 @@
+"""Many exams: discovery, failures, resuming, and names without patients."""
+
+import csv
+
+import pytest
+
+from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.export import write_nifti
+
+
+@pytest.fixture(scope="module")
+def volume():
+    geometry = head_geometry((16, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=9.0)
+    return make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(25.0, (26.0, 6.0, 30.0), 62.0),)), seed=5).volume
+
+
+@pytest.fixture
+def inputs(volume, tmp_path):
+    folder = tmp_path / "inputs"
+    write_dicom_series(volume, folder / "DOE^JANE" / "series", seed=1)
+    write_nifti(volume.hu, volume.geometry, folder / "case_b.nii.gz")
+    (folder / "case_c.nii.gz").write_bytes(b"not an image")
+    (folder / "notes.txt").write_text("nothing")
+    return folder
+
+
+def analyze(volume):
+    return engine.analyze(volume, "hu-threshold")
+
+
+def summary(output):
+    with (output / SUMMARY_FILE).open() as file:
+        return {row["exam"]: row for row in csv.DictReader(file)}
+
+
+def test_dicom_and_files_are_found_in_nested_folders(inputs):
+    names = [exam.name for exam in find_exams([inputs])]
+    assert names[:2] == ["case_b", "case_c"]
+    assert names[2].startswith("series-")
+    assert len(names) == 3
+
+
+def test_one_broken_exam_does_not_stop_the_others(inputs, tmp_path):
+    output = tmp_path / "out"
+    outcomes = run_batch(find_exams([inputs]), output, analyze, method="hu-threshold")
+    assert [one.status for one in outcomes] == ["done", "failed", "done"]
+    rows = summary(output)
+    assert rows["case_c"]["error"] == "bad_input"
+    assert rows["case_b"]["positive"] == "1"
+    assert float(rows["case_b"]["blood_ml"]) > 15
+    assert (output / "case_b" / "result.json").exists()
+    assert not (output / "case_c").exists()
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(inputs, tmp_path):
+    output, seen = tmp_path / "out", []
+
+    def counting(volume):
+        seen.append(volume)
+        return analyze(volume)
+
+    exams = find_exams([inputs])
+    run_batch(exams[:1], output, counting, method="hu-threshold")
+    outcomes = run_batch(exams, output, counting, method="hu-threshold")
+    assert [one.status for one in outcomes] == ["skipped", "failed", "done"]
+    assert len(seen) == 2
+    assert summary(output)["case_b"]["status"] == "skipped"
+    assert float(summary(output)["case_b"]["blood_ml"]) > 15  # a skipped exam keeps its numbers
+
+
+def test_results_of_another_method_are_not_taken_for_done(inputs, tmp_path):
+    exams = find_exams([inputs / "case_b.nii.gz"])
+    run_batch(exams, tmp_path / "out", analyze, method="hu-threshold")
+    assert run_batch(exams, tmp_path / "out", analyze, method="unet")[0].status == "done"
+    assert run_batch(exams, tmp_path / "out", analyze, method="hu-threshold", overwrite=True)[0].status == "done"
+
+
+def test_no_patient_name_reaches_any_result(inputs, tmp_path):
+    output = tmp_path / "out"
+    run_batch(find_exams([inputs]), output, analyze, method="hu-threshold")
+    for path in output.rglob("*"):
+        assert "DOE" not in path.name
+        if path.is_file():
+            assert b"DOE" not in path.read_bytes()
+
+
+def test_an_empty_folder_says_what_would_be_an_exam(tmp_path):
+    with pytest.raises(VolumeError, match="No head CT was found"):
+        find_exams([tmp_path])
+    with pytest.raises(VolumeError, match="does not exist"):
+        find_exams([tmp_path / "nowhere"])

@@ -1,0 +1,106 @@
+"""The command line: verbs, exit codes, one line of why."""
+
+import json
+
+import pytest
+
+from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    geometry = head_geometry((16, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=9.0, tilt_deg=10)
+    phantom = make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(25.0, (26.0, 6.0, 30.0), 62.0),)), seed=5)
+    folder = tmp_path_factory.mktemp("ct")
+    write_dicom_series(phantom.volume, folder)
+    return str(folder)
+
+
+def test_segment_writes_results_and_says_where(series, tmp_path, capsys):
+    assert main(["segment", series, "--method", "hu-threshold", "--output", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Hemorrhage suspected")
+    assert str(tmp_path / "out") in printed
+    assert (tmp_path / "out" / "segmentation.seg.nrrd").exists()
+
+
+def test_json_is_the_result_and_nothing_else(series, tmp_path, capsys):
+    code = main(["segment", series, "--method", "hu-threshold", "--output", str(tmp_path / "out"), "--json"])
+    plain = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert plain["positive"]
+    assert plain == json.loads((tmp_path / "out" / "result.json").read_text())
+
+
+def test_detect_outlines_nothing(series, tmp_path):
+    assert main(["detect", series, "--method", "hu-threshold", "--output", str(tmp_path / "out")]) == 0
+    assert not (tmp_path / "out" / "labelmap.nii.gz").exists()
+    assert (tmp_path / "out" / "slices.csv").exists()
+
+
+def test_results_go_to_a_folder_without_patient_data_if_none_is_named(series, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["segment", series, "--method", "hu-threshold"]) == 0
+    (folder,) = (tmp_path / "ichsegmenter-results").iterdir()
+    assert folder.name.startswith("series-")
+    assert folder.name.endswith("-hu-threshold")
+
+
+def test_the_default_without_weights_is_the_classical_method(series, tmp_path, capsys):
+    assert main(["segment", series, "--output", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["provenance"]["method"] == "hu-threshold"
+
+
+def test_batch_exits_with_one_if_an_exam_failed(series, tmp_path, capsys):
+    (tmp_path / "broken.nii.gz").write_bytes(b"x")
+    arguments = ["batch", series, str(tmp_path / "broken.nii.gz"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--method", "hu-threshold"]) == 1
+    assert "1 done, 0 done before, 1 failed" in capsys.readouterr().out
+
+
+def test_missing_weights_fail_with_one_line_of_what_to_do(series, tmp_path, capsys):
+    assert main(["segment", series, "--method", "blast-ct", "--output", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert "models download blast-ct" in told[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["segment"], ["dance"], ["segment", "x", "--threshold", "40"], ["segment", "x", "--precision", "float8"]],
+)
+def test_wrong_use_exits_with_two(arguments):
+    assert main(arguments) == 2
+
+
+def test_an_input_that_does_not_exist_fails_with_its_name(tmp_path, capsys):
+    assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 1
+    assert "nothing.nii.gz" in capsys.readouterr().err
+
+
+def test_an_unknown_method_names_the_known_ones(series, capsys):
+    assert main(["segment", series, "--method", "best"]) == 1
+    assert "available:" in capsys.readouterr().err
+
+
+def test_models_list_names_every_method(capsys):
+    assert main(["models", "list"]) == 0
+    printed = capsys.readouterr().out
+    assert "hgi-sam" in printed
+    assert "no weights needed" in printed
+
+
+def test_importing_an_unknown_file_is_refused(tmp_path, capsys):
+    (tmp_path / "other.pt").write_bytes(b"something else")
+    assert main(["models", "import", str(tmp_path / "other.pt")]) == 1
+    assert "other.pt" in capsys.readouterr().err
+
+
+def test_doctor_tells_devices_and_methods(capsys):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "Device for auto" in printed
+    assert "blast-ct" in printed

@@ -1,0 +1,165 @@
+"""The one entry point, with the classical method and with small stand-in predictors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.errors import CancelledError, ModelNotFoundError, OutOfMemoryError, VolumeError
+from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.volume import Volume
+
+BLEED = Bleed.sphere(20.0, (26.0, 6.0, 30.0), 62.0)
+
+
+@pytest.fixture(scope="module")
+def bleeding():
+    steps = [4.2] * 12 + [7.4] * 11
+    geometry = head_geometry((24, 192, 192), pixel_mm=(1.2, 1.2), slice_step_mm=steps, tilt_deg=15)
+    return make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
+
+
+@pytest.fixture(scope="module")
+def result(bleeding):
+    return engine.analyze(bleeding.volume, "hu-threshold", save_maps=True)
+
+
+def dice(one, other):
+    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+def test_a_bleed_in_a_tilted_unequal_scan_is_found_where_it_is(bleeding, result):
+    assert result.detection.is_positive
+    assert dice(result.segmentation.blood_mask, bleeding.labelmap > 0) > 0.85
+    assert result.blood_ml == pytest.approx(bleeding.blood_ml, rel=0.2)
+    assert (bleeding.labelmap[result.detection.key_slice] > 0).any()
+
+
+def test_positive_slices_are_the_slices_with_blood(bleeding, result):
+    truth = set(np.flatnonzero((bleeding.blood_fraction.sum(axis=(1, 2)) * 1.44) > 60))
+    assert truth <= set(result.detection.positive_slices)
+
+
+def test_a_head_without_blood_is_called_negative(bleeding):
+    normal = make_phantom(bleeding.volume.geometry, HeadModel(), seed=4)
+    result = engine.analyze(normal.volume, "hu-threshold")
+    assert not result.detection.is_positive
+    assert result.verdict.startswith("No hemorrhage found")
+    assert result.blood_ml < 1.0
+
+
+def test_the_result_tells_how_it_was_made(result):
+    used = result.provenance
+    assert (used.method, used.device, used.value_name) == ("hu-threshold", "cpu", "score")
+    assert set(used.seconds) == {"load", "prepare", "predict", "assemble"}
+    plain = result.to_json()
+    assert plain["notice"] == RESEARCH_NOTICE
+    assert len(plain["slices"]) == 24
+    assert plain["geometry"]["tilt_deg"] == pytest.approx(15, abs=0.2)
+    origin = plain["slices"][5]["origin_lps_mm"]
+    np.testing.assert_allclose(origin, result.geometry.slice_origins[5], atol=1e-3)
+
+
+def test_soft_maps_come_on_the_acquired_grid_only_when_asked_for(bleeding, result):
+    assert result.segmentation.soft_maps.shape == (1, *bleeding.volume.geometry.shape)
+    assert result.segmentation.soft_maps.max() <= 1.0
+    assert engine.analyze(bleeding.volume, "hu-threshold").segmentation.soft_maps is None
+
+
+@pytest.mark.parametrize("flips", [{"is_descending": True}, {"flips_rows": True}, {"flips_columns": True}])
+def test_flipped_acquisitions_give_the_same_blood_at_the_same_place(bleeding, flips):
+    geometry = head_geometry((24, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=6.0, tilt_deg=10, **flips)
+    phantom = make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
+    result = engine.analyze(phantom.volume, "hu-threshold")
+    assert dice(result.segmentation.blood_mask, phantom.labelmap > 0) > 0.8
+
+
+def test_a_volume_stored_as_sagittal_slices_is_analyzed_as_axial_and_returned_as_stored(bleeding):
+    geometry = head_geometry((30, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=5.0)
+    phantom = make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
+    order = (2, 1, 0)  # columns become slices
+    affine = geometry.affine[:, [2, 1, 0, 3]]
+    stored = Volume(phantom.volume.hu.transpose(order), VolumeGeometry.from_affine((128, 128, 30), affine))
+    result = engine.analyze(stored, "hu-threshold")
+    assert result.segmentation.labelmap.shape == (128, 128, 30)
+    assert len(result.detection.slices) == 30
+    assert dice(result.segmentation.blood_mask, phantom.labelmap.transpose(order) > 0) > 0.8
+
+
+def test_an_own_brain_mask_limits_what_can_be_found(bleeding):
+    mask = np.zeros(bleeding.volume.geometry.shape, dtype=bool)
+    mask[:, :, : 192 // 2] = bleeding.brain_mask[:, :, : 192 // 2]  # the right side of the patient; blood is left
+    result = engine.analyze(bleeding.volume, "hu-threshold", brain_mask=mask)
+    assert result.blood_ml < 1.0
+
+
+def test_unknown_methods_name_the_known_ones(bleeding):
+    with pytest.raises(ModelNotFoundError, match=r"'best'; available: .*hu-threshold"):
+        engine.analyze(bleeding.volume, "best")
+
+
+@pytest.mark.parametrize("name", ["threshold", "detection_threshold"])
+def test_thresholds_outside_zero_to_one_are_refused(bleeding, name):
+    with pytest.raises(ValueError, match=f"{name} must lie between 0 and 1, got 40"):
+        engine.analyze(bleeding.volume, "hu-threshold", **{name: 40})
+
+
+def test_gray_values_are_refused_before_anything_runs(bleeding):
+    gray = Volume(np.clip(bleeding.volume.hu, 0, 255), bleeding.volume.geometry)
+    with pytest.raises(VolumeError, match="Hounsfield"):
+        engine.analyze(gray, "hu-threshold")
+
+
+def test_cancelling_stops_with_a_typed_error(bleeding):
+    with pytest.raises(CancelledError):
+        engine.analyze(bleeding.volume, "hu-threshold", run=Run(cancelled=lambda: True))
+
+
+class HungryPredictor:
+    """Runs out of memory until its batch is small enough."""
+
+    precision = "float32"
+
+    def __init__(self, fits: int, device: str = "cpu") -> None:
+        self.fits, self.device, self.batch_size = fits, device, 8
+
+    def predict(self, exam, run):
+        if self.batch_size > self.fits:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return [SlicePrediction(k, {"any": 0.0}) for k in range(exam.volume.geometry.shape[0])]
+
+
+def analyze_with(monkeypatch, bleeding, predictor):
+    session = Session()
+    monkeypatch.setattr(session, "predictor", lambda *_: predictor)
+    return engine.analyze(bleeding.volume, "hu-threshold", session=session)
+
+
+def test_running_out_of_memory_halves_the_batch_and_says_so(monkeypatch, bleeding):
+    predictor = HungryPredictor(fits=2)
+    result = analyze_with(monkeypatch, bleeding, predictor)
+    assert predictor.batch_size == 2
+    assert any("batches of 2" in sentence for sentence in result.provenance.warnings)
+
+
+def test_too_little_memory_for_one_slice_is_a_teaching_error(monkeypatch, bleeding):
+    with pytest.raises(OutOfMemoryError, match="Close other programs"):
+        analyze_with(monkeypatch, bleeding, HungryPredictor(fits=0))
+
+
+def test_other_failures_are_not_mistaken_for_lack_of_memory(monkeypatch, bleeding):
+    predictor = HungryPredictor(fits=8)
+    predictor.predict = lambda *_: (_ for _ in ()).throw(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        analyze_with(monkeypatch, bleeding, predictor)
+
+
+def test_warnings_of_the_reader_reach_the_result(bleeding):
+    source = replace(bleeding.volume.source, warnings=("Contrast was given.",))
+    volume = Volume(bleeding.volume.hu, bleeding.volume.geometry, source)
+    assert "Contrast was given." in engine.analyze(volume, "hu-threshold").provenance.warnings

@@ -1,0 +1,123 @@
+"""The output folder of one exam."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.report import write as report
+from ICHSegmenterLib.report.overview import slices_to_show
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.io import read_mask
+
+
+@pytest.fixture(scope="module")
+def exam():
+    geometry = head_geometry((20, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=7.0, tilt_deg=12)
+    model = HeadModel(bleeds=(Bleed.sphere(15.0, (26.0, 6.0, 30.0), 62.0),))
+    volume = make_phantom(geometry, model, seed=2).volume
+    return volume, engine.analyze(volume, "hu-threshold", save_maps=True)
+
+
+def test_everything_promised_is_written(exam, tmp_path):
+    volume, result = exam
+    files = report.write_outputs(result, volume, tmp_path / "out", save_maps=True)
+    assert set(files) == {
+        "segmentation.seg.nrrd", "labelmap.nii.gz", "labelmap_regular.nii.gz", "map.nii.gz", "slices.csv",
+        "overview.png", "report.html", "result.json",
+    }  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(files)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]  # no scratch folder stays
+
+
+def test_the_labelmap_comes_back_voxel_for_voxel(exam, tmp_path):
+    volume, result = exam
+    files = report.write_outputs(result, volume, tmp_path / "out")
+    back = read_mask(files["labelmap.nii.gz"], volume.geometry)
+    np.testing.assert_array_equal(back, result.segmentation.labelmap > 0)
+
+
+def test_slices_csv_has_one_row_a_slice_from_the_lowest(exam, tmp_path):
+    volume, result = exam
+    files = report.write_outputs(result, volume, tmp_path / "out")
+    with files["slices.csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["slice"]) for row in rows] == list(range(1, 21))
+    assert sum(float(row["blood_ml"]) for row in rows) == pytest.approx(result.blood_ml, abs=0.01)
+
+
+def test_the_report_is_one_file_with_verdict_picture_and_notice(exam, tmp_path):
+    volume, result = exam
+    page = report.write_outputs(result, volume, tmp_path / "out")["report.html"].read_text(encoding="utf-8")
+    assert result.verdict in page
+    assert "data:image/png;base64," in page
+    assert page.count("Research software") == 1
+
+
+def test_the_overview_shows_gray_slices_and_the_color_of_the_segment(exam, tmp_path):
+    volume, result = exam
+    picture = np.asarray(Image.open(report.write_outputs(result, volume, tmp_path / "o")["overview.png"]).convert("RGB"))
+    red, green, blue = (picture[..., channel].astype(int) for channel in range(3))
+    assert np.count_nonzero((red - green > 80) & (red - blue > 80)) > 100  # outlines
+    assert np.count_nonzero((red == green) & (green == blue) & (red > 40)) > 10_000  # brain
+
+
+def test_the_key_slice_is_always_shown(exam):
+    _, result = exam
+    assert result.detection.key_slice in slices_to_show(result, 8)
+    assert len(slices_to_show(result, 8)) == 8
+
+
+def test_an_interrupted_write_leaves_the_earlier_results_whole(exam, tmp_path, monkeypatch):
+    volume, result = exam
+    folder = tmp_path / "out"
+    report.write_outputs(result, volume, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full_disk(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "write_report", full_disk)
+    with pytest.raises(OutputError, match="No space left on device. Free some space"):
+        report.write_outputs(result, volume, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_of_an_earlier_run_do_not_stay_beside_a_detection(exam, tmp_path):
+    from dataclasses import replace
+
+    volume, result = exam
+    report.write_outputs(result, volume, tmp_path / "out")
+    report.write_outputs(replace(result, segmentation=None, measurements=()), volume, tmp_path / "out")
+    assert not (tmp_path / "out" / "labelmap.nii.gz").exists()
+
+
+def test_without_matplotlib_everything_but_the_picture_is_written(exam, tmp_path, monkeypatch):
+    volume, result = exam
+
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+    monkeypatch.setattr(report, "write_overview", missing)
+    files = report.write_outputs(result, volume, tmp_path / "out")
+    assert "overview.png" not in files
+    assert {"report.html", "result.json", "labelmap.nii.gz"} <= set(files)
+
+
+def test_an_output_below_a_file_is_a_teaching_error(exam, tmp_path):
+    volume, result = exam
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="Choose another folder"):
+        report.write_outputs(result, volume, tmp_path / "file" / "sub" / "out")
+
+
+def test_result_json_holds_every_slice_position(exam, tmp_path):
+    volume, result = exam
+    plain = json.loads(report.write_outputs(result, volume, tmp_path / "out")["result.json"].read_text())
+    found = [one["origin_lps_mm"] for one in plain["slices"]]
+    np.testing.assert_allclose(found, volume.geometry.slice_origins, atol=1e-3)
