@@ -12,7 +12,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
@@ -22,7 +22,7 @@ READ_THREADS = min(8, os.cpu_count() or 1)
 
 UNREADABLE = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error,
-    InvalidDicomError,
+    InvalidDicomError, BytesLengthException,
 )  # fmt: skip
 """What pydicom raises for files that are truncated or damaged, depending on where."""
 

@@ -63,7 +63,14 @@ def slices_of(file: DicomFile) -> list[DicomSlice]:
     Raises:
         VolumeError: Position, orientation or pixel spacing is missing or unusable.
     """
-    return [_slice(file, number, places) for number, places in enumerate(frames_of(file.header))]
+    frames = frames_of(file.header)
+    claimed = int(number_of(file.header.get("NumberOfFrames")) or 1)
+    if claimed != len(frames):
+        raise VolumeError(
+            f"{file.path.name}: the file holds {claimed} frames, but positions of {len(frames)}. "
+            "Export the series as enhanced CT or as one file a slice."
+        )
+    return [_slice(file, number, places) for number, places in enumerate(frames)]
 
 
 def _slice(file: DicomFile, frame: int, places: Sequence[Dataset]) -> DicomSlice:
