@@ -44,6 +44,14 @@ class PreActivationBlock(nn.Module):
         return self.conv.in_channels == self.conv.out_channels
 
     @property
+    def normalization(self) -> tuple[Tensor, Tensor]:
+        """(in_channels,) scale and shift, float64, that equal the BatchNorm in evaluation."""
+        statistics = self.bn.state_dict()
+        mean, variance = statistics["running_mean"].double(), statistics["running_var"].double()
+        scale = statistics["weight"].double() / torch.sqrt(variance + self.bn.eps)
+        return scale, statistics["bias"].double() - mean * scale
+
+    @property
     def border(self) -> int:
         """Voxels that the convolution removes on each side."""
         return self.conv.kernel_size[0] // 2
@@ -65,6 +73,11 @@ class ScalePath(nn.Module):
         self.path = nn.Sequential()
         for name, block in blocks.items():  # the authors' index 0 is the parameterless subsampling
             self.path.add_module(name, block)
+
+    @property
+    def blocks(self) -> tuple[PreActivationBlock, ...]:
+        """In the order of evaluation."""
+        return tuple(block for block in self.path if isinstance(block, PreActivationBlock))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, 1, scale * (n + 16), ...) -> (B, 50, scale * n, ...)."""
@@ -91,6 +104,11 @@ class DeepMedic(nn.Module):
                 for n in range(len(widths) - 1)
             )
         )
+
+    @property
+    def head_blocks(self) -> tuple[PreActivationBlock, ...]:
+        """The 1x1x1 blocks behind the paths."""
+        return tuple(block for block in self.fully_connected if isinstance(block, PreActivationBlock))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of the block that has 40 voxels of context on every side.

@@ -96,7 +96,7 @@ def from_regular(
     *,
     where: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Soft maps of the grid at every acquired voxel center, linear; 0 outside the grid.
+    """Soft maps of the grid at every acquired voxel center, linear; 0 more than half a voxel outside the grid.
 
     Args:
         maps: float (..., z, y, x) on the grid.
@@ -113,15 +113,14 @@ def from_regular(
     for channel, values in zip(result, stack, strict=True):
         source = np.asarray(values, dtype=np.float32)  # one map at a time: float16 is not interpolated by scipy
         for index, pixels, coordinates in points:
-            sampled = ndimage.map_coordinates(source, coordinates, order=1, mode="constant", cval=0.0)
-            channel[index][pixels] = sampled
+            channel[index][pixels] = ndimage.map_coordinates(source, coordinates, order=1, mode="nearest")
     return result.reshape(*maps.shape[:-3], *geometry.shape)
 
 
 def labelmap_from_regular(
     labelmap: NDArray[Any], grid: VolumeGeometry, geometry: VolumeGeometry, *, where: NDArray[np.bool_] | None = None
 ) -> NDArray[Any]:
-    """The nearest label of the grid at every acquired voxel center; 0 outside the grid.
+    """The nearest label of the grid at every acquired voxel center; 0 more than half a voxel outside the grid.
 
     Args:
         labelmap: integer or bool (z, y, x) on the grid.
@@ -135,11 +134,7 @@ def labelmap_from_regular(
     (values,) = _as_stack(labelmap, grid)
     result = np.zeros(geometry.shape, dtype=labelmap.dtype)
     for index, pixels, coordinates in _acquired_points(geometry, grid, where):
-        nearest = np.rint(coordinates).astype(np.intp)
-        inside = np.all((nearest >= 0) & (nearest < np.reshape(grid.shape, (3, 1))), axis=0)
-        labels = np.zeros(nearest.shape[1], dtype=labelmap.dtype)
-        labels[inside] = values[tuple(nearest[:, inside])]
-        result[index][pixels] = labels
+        result[index][pixels] = values[tuple(np.rint(coordinates).astype(np.intp))]
     return result
 
 
@@ -243,10 +238,14 @@ def _as_stack(maps: NDArray[Any], grid: VolumeGeometry) -> NDArray[Any]:
 def _acquired_points(
     geometry: VolumeGeometry, grid: VolumeGeometry, where: NDArray[np.bool_] | None
 ) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.float64]]]:
-    """For each slice with wanted voxels: its index, the wanted pixels, their (z, y, x) indices in the grid (3, n)."""
+    """Slices with wanted voxels in the grid: index, bool (rows, columns) of them, their (z, y, x) grid indices (3, n).
+
+    Indices of the outer half voxel of the grid are moved to its edge.
+    """
     if not grid.is_regular:
         raise ValueError("the source grid must be regular")
     _, rows, columns = geometry.shape
+    limits = np.reshape(grid.shape, (3, 1)) - 1.0
     to_grid = np.linalg.inv(grid.affine)
     i_step, j_step = to_grid[:3, :3] @ geometry.column_step, to_grid[:3, :3] @ geometry.row_step
     for k, origin in enumerate(geometry.slice_origins):
@@ -255,5 +254,8 @@ def _acquired_points(
         if not len(i):
             continue
         first = to_grid[:3, :3] @ origin + to_grid[:3, 3]
-        xyz = first[:, None] + i_step[:, None] * i + j_step[:, None] * j
-        yield k, pixels, xyz[::-1]
+        zyx = (first[:, None] + i_step[:, None] * i + j_step[:, None] * j)[::-1]
+        inside = np.all((zyx >= -HALF_VOXEL) & (zyx <= limits + HALF_VOXEL), axis=0)
+        reached = np.zeros((rows, columns), dtype=bool)
+        reached[j[inside], i[inside]] = True
+        yield k, reached, np.clip(zyx[:, inside], 0, limits)

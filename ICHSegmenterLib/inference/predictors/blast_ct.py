@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,16 +84,18 @@ class BlastCtPredictor:
         if not exam.brain_slices:
             return [self._nothing(k) for k in range(geometry.shape[0])]
         run.report(0, 1, "Resampling to 1 mm")
-        grid = regular_grid(
-            geometry, self._preprocessing.spacing_mm, mask=exam.brain_mask, margin_mm=CONTEXT_MM
-        )
+        grid = regular_grid(geometry, self._preprocessing.spacing_mm, mask=exam.brain_mask, margin_mm=CONTEXT_MM)
         image = network_input(to_regular(exam.volume, grid), self._preprocessing.hu_range)
         run.check()
         near_brain = ndimage.binary_dilation(
             labelmap_to_regular(exam.brain_mask, geometry, grid), iterations=EDGE_VOXELS
         )
-        logger.info("BLAST-CT: %d networks on %s voxels, %d of them brain",
-                    len(self._models), grid.shape, np.count_nonzero(near_brain))
+        logger.info(
+            "BLAST-CT: %d networks on %s voxels, %d of them brain",
+            len(self._models),
+            grid.shape,
+            np.count_nonzero(near_brain),
+        )
         found = predict_probabilities(image, self._models, mask=near_brain, tile_steps=self.batch_size, run=run)
         maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
         run.check()
@@ -121,7 +124,9 @@ def network_input(hu: NDArray[np.float32], hu_range: tuple[float, float]) -> NDA
 
 
 def slice_probabilities(
-    maps: NDArray[np.floating], labels: Sequence[SegmentLabel], pixel_mm2: float  # type: ignore[type-arg]
+    maps: NDArray[np.floating[Any]],
+    labels: Sequence[SegmentLabel],
+    pixel_mm2: float,
 ) -> Mapping[str, float]:
     """What a slice says of each blood class, and of blood of any class (edema never counts).
 
@@ -140,7 +145,7 @@ def slice_probabilities(
     return values
 
 
-def _reached_on(values: NDArray[np.floating], pixels: int) -> float:  # type: ignore[type-arg]
+def _reached_on(values: NDArray[np.floating[Any]], pixels: int) -> float:
     """The value of the pixel that comes n-th when sorted from the highest."""
     flat = values.ravel()
     if pixels > len(flat):
