@@ -23,20 +23,26 @@ BONE_HU = 150.0
 AIR_HU = -300.0
 TISSUE_HU = (-20.0, 120.0)
 """Block means of brain, cerebrospinal fluid and blood; fat is below, bone and calcification above."""
-INNER_TABLE_HU = 250.0
+INNER_TABLE_HU = 500.0
 """Half-way between brain and inner table, where the edge of the skull lies at full resolution."""
 NECK_MM = 4.0
 """Half the width of openings (fissures, canals, sutures) that do not let the mask out of the skull."""
+EDGE_SHARE = 0.1
+"""The mask is looked for as far from the coarse cavity as its linear interpolation reaches this."""
+DEEP_SHARE = 0.99
+"""Where the interpolation reaches this, voxels belong to the mask at any density: calcification, metal, air."""
 SKULL_THICKNESS_MM = 6.0
 """Assumed where a piece of skull is missing."""
+ANGLES = 120
+"""Directions in which gaps of the calvaria are looked for, 3 degrees each."""
 MIN_ENCLOSING_RAYS = 7
 """Of eight in-plane rays from a point inside the skull, at least so many meet bone."""
 MIN_OVERLAP = 0.4
 """A piece of a slice belongs to the cranial cavity if so much of it lies against the cavity of the next slice."""
 MIN_CAVITY_CM2 = 25.0
 """The largest slice of a cranial cavity is larger than this, even if only a part of a small head was scanned."""
-FORAMEN_MAGNUM_CM2 = 9.0
-"""The cavity ends downwards where its slice becomes smaller than this: below lies the spinal canal."""
+MIN_LOWER_CM2 = 4.5
+"""The cavity ends downwards where its slice, narrowed by `NECK_MM`, becomes smaller: below lies the spinal canal."""
 
 Mask = NDArray[np.bool_]
 
@@ -100,42 +106,39 @@ def _block_mean(array: NDArray[np.float32], axis: int, block: int) -> NDArray[np
 def _cranial_cavity(coarse: _Coarse) -> Mask:
     """The coarse blocks inside the skull."""
     bone = coarse.hu > BONE_HU
-    wall = bone | _missing_skull(coarse, bone)
+    gaps = _missing_skull(coarse, bone)
+    wall = bone | gaps
     tissue = (coarse.hu > TISSUE_HU[0]) & (coarse.hu < TISSUE_HU[1]) & ~wall
     enclosed = tissue & (_enclosing_rays(wall) >= MIN_ENCLOSING_RAYS)
     radius = max(1, round(coarse.pixels(NECK_MM)))
     pieces = _follow(_erode(enclosed, radius), coarse)
     cavity = _dilate(pieces, radius + 1) & tissue
-    cavity = _dilate(cavity, 1) & ~wall & (coarse.hu > AIR_HU)
+    cavity = _dilate(cavity, 1) & ~gaps & (coarse.hu < INNER_TABLE_HU) & (coarse.hu > AIR_HU)
     return np.stack([ndimage.binary_fill_holes(one) for one in cavity])
 
 
 def _missing_skull(coarse: _Coarse, bone: Mask) -> Mask:
-    """Where skull would be in gaps of the calvaria, from the edges of each gap, seen from the head's center."""
-    slices, rows, columns = bone.shape
-    head = _largest(coarse.hu > AIR_HU)
-    bins = 120
+    """Where skull would be in gaps of the calvaria, continued from the edges of each gap along an ellipse."""
     missing = np.zeros_like(bone)
-    row_mm, column_mm = coarse.spacing_mm[1:]
-    for k in range(slices):
-        inside = head[k]
-        if np.count_nonzero(inside & bone[k]) < 10:
-            continue
-        center = [float(axis.mean()) for axis in np.nonzero(inside)]
-        y = (np.arange(rows)[:, None] - center[0]) * row_mm
-        x = (np.arange(columns)[None, :] - center[1]) * column_mm
+    head = _largest(coarse.hu > AIR_HU)
+    for k in np.flatnonzero((head & bone).any(axis=(1, 2))):
+        index = np.nonzero(head[k])
+        center_and_size = [(float(n.mean()), float(n.std()) + 1e-6) for n in index]
+        # In units of the head's own half-axes the skull is nearly a circle.
+        y, x = ((n - center) / size for n, (center, size) in zip(index, center_and_size, strict=True))
         radius = np.hypot(y, x)
-        angle = ((np.arctan2(y, x) + np.pi) * (bins / (2 * np.pi))).astype(int) % bins
-        skull = inside & bone[k]
-        outer = np.zeros(bins)
-        np.maximum.at(outer, angle[skull], radius[skull])
-        known = np.flatnonzero(outer > 0)
-        if len(known) == bins:
+        angle = ((np.arctan2(y, x) + np.pi) * (ANGLES / (2 * np.pi))).astype(int) % ANGLES
+        is_bone = bone[k][index]
+        outer = np.zeros(ANGLES)
+        np.maximum.at(outer, angle[is_bone], radius[is_bone])
+        known = np.flatnonzero(outer)
+        if len(known) in (0, ANGLES):
             continue
-        expected = np.interp(np.arange(bins), known, outer[known], period=bins)
-        gap = (outer == 0)[angle]
-        reach = expected[angle]
-        missing[k] = gap & inside & (radius > reach - SKULL_THICKNESS_MM) & (radius <= reach + row_mm)
+        expected = np.interp(np.arange(ANGLES), known, outer[known], period=ANGLES)[angle]
+        half_axis = 0.5 * sum(size for _, size in center_and_size)
+        thickness = coarse.pixels(SKULL_THICKNESS_MM) / half_axis
+        in_gap = (outer[angle] == 0) & (radius > expected - thickness) & (radius < expected + 0.5 / half_axis)
+        missing[k][index] = in_gap
     return missing
 
 
@@ -187,7 +190,7 @@ def _follow(candidates: Mask, coarse: _Coarse) -> Mask:
             inside = np.bincount(labels[k][kept[k - step]], minlength=count + 1)
             chosen = np.flatnonzero((inside > MIN_OVERLAP * areas) & (areas > 0))
             kept[k] = np.isin(labels[k], chosen)
-            if step < 0 and np.count_nonzero(kept[k]) * block_cm2 < FORAMEN_MAGNUM_CM2 / 2:
+            if step < 0 and np.count_nonzero(kept[k]) * block_cm2 < MIN_LOWER_CM2:
                 kept[k] = False
                 break
     return kept
@@ -199,11 +202,13 @@ def _refine(hu: NDArray[np.float32], cavity: Mask, coarse: _Coarse) -> Mask:
     _, rows, columns = hu.shape
     up_rows = _linear_weights(rows, cavity.shape[1], coarse.blocks[1])
     up_columns = _linear_weights(columns, cavity.shape[2], coarse.blocks[2]).T
-    for k in range(hu.shape[0]):
-        inside = cavity[k // coarse.blocks[0]]
+    for index, inside in enumerate(cavity):
         if inside.any():
             share = up_rows @ inside.astype(np.float32) @ up_columns
-            mask[k] = (share > 0.25) & (hu[k] < INNER_TABLE_HU) & (hu[k] > AIR_HU) | (share > 0.99)
+            is_near, is_deep = share > EDGE_SHARE, share > DEEP_SHARE
+            block = slice(index * coarse.blocks[0], (index + 1) * coarse.blocks[0])
+            tissue = (hu[block] < INNER_TABLE_HU) & (hu[block] > AIR_HU)
+            mask[block] = is_deep | is_near & tissue
     return mask
 
 
