@@ -8,8 +8,8 @@ _SHARP = re.compile(
     r"""
     ^ (?:
         .*(?:BONE|EDGE|LUNG|SHARP|OSTEO|KNOCHEN|INNER.?EAR|PETROUS).*  # GE, and what technologists type
-      | [BHUJT] \d? [FKQRS]? [A-Z]? [6-9]\d [A-Z]? (?:[/\\ ].*)?       # Siemens: H60s, H70h, B70f, U90u, J70h, T80u
-      | [BHU][RVP] (?:5[89]|[6-9]\d) [A-Z]? (?:[/\\ ].*)?              # Siemens, newer: Hr59, Hr68u, Br64, Ur77
+      | [BHUIJT] [6-9]\d [A-Z]? (?:[/\\ ].*)?                          # Siemens: H60s, B70f, U90u, I70f, J70h, T80u
+      | [BHU][RVPL] (?:5[89]|[6-9]\d) [A-Z]? (?:[/\\ ].*)?             # Siemens, newer: Hr59, Hr68u, Br64, Ur77
       | (?:D|E|YC|YD|YE)  (?:[/\\ ].*)?                                # Philips: D, E, YC, YD, YE
       | FC (?:3[01]|5\d|8\d)  (?:[/\\ ].*)?                            # Canon, Toshiba: FC30 bone, FC5x lung, FC8x bone
     ) $
