@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from SlicerShell import modules, pythonqt
+from SlicerShell import modules
 from SlicerShell.api import classFor, cxx
 
 VERSION = (5, 13, 0)
@@ -208,7 +208,8 @@ def lightPalette() -> QtGui.QPalette:
 
 
 def shutDown(app):
-    """Unload the modules, so that their widgets clean up."""
+    """Unload the modules, so that their widgets clean up, and empty the scene."""
     modules.unload(app.moduleManager())
     app.processEvents()
-    return list(pythonqt.errors)
+    slicer.mrmlScene.Clear(False)  # the view nodes stay: removing them crashes their managers
+    app.processEvents()

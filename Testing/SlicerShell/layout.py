@@ -3,9 +3,8 @@
 import slicer
 
 from SlicerShell.api import classFor, cxx
+from SlicerShell.scene import VIEW_PX
 from SlicerShell.views import SliceRenderer, ThreeDRenderer
-
-DEFAULT_VIEW_PX = (400, 400)
 
 
 class _Renders:
@@ -31,7 +30,7 @@ class qMRMLSliceView(cxx("qMRMLSliceView")):
     forceRender, scheduleRender = _Renders.forceRender, _Renders.scheduleRender
 
     def _makePainter(self):
-        return SliceRenderer(self._shell_logic, DEFAULT_VIEW_PX)
+        return SliceRenderer(self._shell_logic, VIEW_PX)
 
     def mrmlSliceNode(self):
         return self._shell_logic.GetSliceNode()
@@ -42,13 +41,25 @@ class qMRMLThreeDView(cxx("qMRMLThreeDView")):
     forceRender, scheduleRender = _Renders.forceRender, _Renders.scheduleRender
 
     def _makePainter(self):
-        return ThreeDRenderer(self._shell_viewNode, DEFAULT_VIEW_PX)
+        return ThreeDRenderer(self._shell_viewNode, VIEW_PX)
 
     def mrmlViewNode(self):
         return self._shell_viewNode
 
     def resetFocalPoint(self):
         self._painter().resetFocalPoint()
+
+    def yaw(self):
+        self._painter().turn(self.pitchRollYawIncrement or 5.0, 0.0)
+
+    def pitch(self):
+        self._painter().turn(0.0, self.pitchRollYawIncrement or 5.0)
+
+    def zoomIn(self):
+        self._painter().zoom(1.0 + (self.zoomFactor or 0.05))
+
+    def zoomOut(self):
+        self._painter().zoom(1.0 / (1.0 + (self.zoomFactor or 0.05)))
 
     def resetCamera(self, resetRotation=True, resetTranslation=True, resetDistance=True):
         self._painter().resetCamera(resetRotation)

@@ -4,8 +4,11 @@ import slicer
 import vtk
 
 from SlicerShell import terminology
+from SlicerShell.views import keepForever
 
 SHARE = "share/Slicer-5.13"
+ORIENTATIONS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
+VIEW_PX = (400, 400)
 LOGICS = {
     "Colors": "vtkSlicerColorLogic",
     "Units": "vtkSlicerUnitsLogic",
@@ -40,6 +43,8 @@ class SceneCore:
         self.logics = {name: self._logic(name, kind, share) for name, kind in LOGICS.items()}
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
         self._addViews()
+        for kept in (self.scene, self.application, self._remote, self._data, self.sliceLogics, self.viewLogics):
+            keepForever(kept)
 
     def _connectDataIO(self, temporary):
         """Without a remote cache directory, reading an .mrb fails."""
@@ -67,21 +72,25 @@ class SceneCore:
                 node.UnRegister(None)
                 node.SetSingletonTag("default" if singleton.endswith("CrosshairNode") else "Singleton")
                 self.scene.AddNode(node)
+        interaction = self.scene.GetFirstNodeByClass("vtkMRMLInteractionNode")
+        self.sliceLogics, self.viewLogics = vtk.vtkCollection(), vtk.vtkCollection()
+        threeD = self._viewLogic("vtkMRMLViewLogic", self.viewLogics)
+        threeD.AddViewNode("1").SetInteractionNode(interaction)  # before the layout logic makes one of its own
+        for name, orientation in ORIENTATIONS.items():
+            logic = self._viewLogic("vtkMRMLSliceLogic", self.sliceLogics)
+            node = logic.AddSliceNode(name)
+            node.SetInteractionNode(interaction)
+            node.SetOrientation(orientation)
+            logic.ResizeSliceNode(*VIEW_PX)
+        self.application.SetSliceLogics(self.sliceLogics)
+        self.application.SetViewLogics(self.viewLogics)
         self.layoutLogic = slicer.vtkMRMLLayoutLogic()
         self.layoutLogic.SetMRMLScene(self.scene)
         self.layoutLogic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        self.sliceLogics, self.viewLogics = vtk.vtkCollection(), vtk.vtkCollection()
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-            logic = slicer.vtkMRMLSliceLogic()
-            logic.SetMRMLApplicationLogic(self.application)
-            logic.SetMRMLScene(self.scene)
-            logic.AddSliceNode(node.GetLayoutName())
-            self.sliceLogics.AddItem(logic)
-        for node in slicer.util.getNodesByClass("vtkMRMLViewNode"):
-            logic = slicer.vtkMRMLViewLogic()
-            logic.SetMRMLApplicationLogic(self.application)
-            logic.SetMRMLScene(self.scene)
-            logic.AddViewNode(node.GetLayoutName())
-            self.viewLogics.AddItem(logic)
-        self.application.SetSliceLogics(self.sliceLogics)
-        self.application.SetViewLogics(self.viewLogics)
+
+    def _viewLogic(self, kind, collection):
+        logic = getattr(slicer, kind)()
+        logic.SetMRMLApplicationLogic(self.application)
+        logic.SetMRMLScene(self.scene)
+        collection.AddItem(logic)
+        return logic

@@ -18,7 +18,8 @@ class Shell:
 
     def __init__(self, window):
         self._folder = Path(tempfile.mkdtemp(prefix="slicer-shell-"))
-        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._closed = False
+        atexit.register(self.close)
         home, temporary = self._folder / "home", self._folder / "temp"
         home.mkdir()
         temporary.mkdir()
@@ -94,7 +95,10 @@ class Shell:
         self.inertCalls.clear()
 
     def close(self):
-        """Unload the modules and end."""
+        """Unload the modules and end, once."""
         from SlicerShell import application
 
-        return application.shutDown(self.app)
+        if not self._closed:
+            self._closed = True
+            application.shutDown(self.app)
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,5 +1,7 @@
 """Offscreen painting of slice and 3D views with Slicer's real displayable managers."""
 
+import ctypes
+
 import numpy as np
 import slicer
 import vtk
@@ -11,6 +13,11 @@ THREE_D_MANAGERS = ("vtkMRMLViewDisplayableManager", "vtkMRMLCameraDisplayableMa
                     "vtkMRMLModelDisplayableManager", "vtkMRMLSegmentationsDisplayableManager3D")
 
 
+def keepForever(item):
+    """Never destroy an object: the order in which Python ends would crash the displayable managers."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
+
+
 class _Renderer:
     def __init__(self, node, managers, size):
         self.window, self.renderer = vtk.vtkRenderWindow(), vtk.vtkRenderer()
@@ -20,6 +27,7 @@ class _Renderer:
         self.window.AddRenderer(self.renderer)
         self._interactor = vtk.vtkGenericRenderWindowInteractor()
         self._interactor.SetRenderWindow(self.window)
+        self._addBackground()  # first: what is added later is drawn over it
         self.group = slicer.vtkMRMLDisplayableManagerGroup()
         self.group.SetRenderer(self.renderer)
         for name in managers:
@@ -27,6 +35,11 @@ class _Renderer:
             manager.SetMRMLApplicationLogic(slicer.app.applicationLogic())
             self.group.AddDisplayableManager(manager)
         self.group.SetMRMLDisplayableNode(node)
+        for kept in (self.window, self.renderer, self._interactor, self.group):
+            keepForever(kept)
+
+    def _addBackground(self):
+        """Nothing to draw below the displayable managers."""
 
     def render(self):
         self.window.Render()
@@ -47,14 +60,15 @@ class SliceRenderer(_Renderer):
     def __init__(self, logic, size):
         self.logic = logic
         super().__init__(logic.GetSliceNode(), SLICE_MANAGERS, size)
+        self.resize(size)
+
+    def _addBackground(self):
         self._mapper, actor = vtk.vtkImageMapper(), vtk.vtkActor2D()
         self._mapper.SetColorWindow(255)
         self._mapper.SetColorLevel(127.5)
-        self._mapper.SetInputConnection(logic.GetImageDataConnection())
+        self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
         actor.SetMapper(self._mapper)
-        actor.SetLayerNumber(0)
         self.renderer.AddActor2D(actor)
-        self.resize(size)
 
     def resize(self, size):
         self.window.SetSize(*size)
@@ -71,6 +85,17 @@ class ThreeDRenderer(_Renderer):
 
     def resize(self, size):
         self.window.SetSize(*size)
+
+    def turn(self, azimuth, elevation):
+        camera = self.renderer.GetActiveCamera()
+        camera.Azimuth(azimuth)
+        camera.Elevation(elevation)
+        camera.OrthogonalizeViewUp()
+        self.renderer.ResetCameraClippingRange()
+
+    def zoom(self, factor):
+        self.renderer.GetActiveCamera().Dolly(factor)
+        self.renderer.ResetCameraClippingRange()
 
     def resetFocalPoint(self):
         self.renderer.ResetCamera()

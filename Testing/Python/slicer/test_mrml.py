@@ -1,0 +1,368 @@
+"""Volumes leave the scene, and segments enter it, exactly: places, voxels, names, codes, tags."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.labels import EAH, EDH, ICH, IPH, SDH
+from ICHSegmenterLib.training.synthesis.phantom import head_geometry
+from ICHSegmenterLib.volume.dicom import read_dicom_folder
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+STEPS_MM = [4.22] * 5 + [1.14] + [7.38] * 5
+
+
+@pytest.fixture
+def mrml(shell):
+    from ICHSegmenterSlicer import mrml
+
+    return mrml
+
+
+@pytest.fixture
+def scenes(shell):
+    import scene_volumes
+
+    return scene_volumes
+
+
+def tiltedGeometry() -> VolumeGeometry:
+    return head_geometry((12, 20, 24), pixel_mm=(0.9, 0.7), slice_step_mm=STEPS_MM, tilt_deg=18.5, turn_deg=4)
+
+
+def ramp(shape, dtype=np.int16) -> np.ndarray:
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+def result(geometry: VolumeGeometry, labels=(ICH,), **provenance):
+    """A result as the worker sends it."""
+    slices = [
+        {
+            "index": k, "number": k + 1, "position_mm": 0.0, "origin_lps_mm": geometry.slice_origins[k].tolist(),
+            "extent_mm": float(geometry.slice_extents_mm[k]), "probabilities": {"any": 0.9}, "positive": True,
+            "blood_ml": 1.0,
+        }
+        for k in range(geometry.shape[0])
+    ]  # fmt: skip
+    return {
+        "verdict": "Hemorrhage suspected.", "positive": True, "key_slice": 0, "blood_ml": 1.0,
+        "detection_threshold": 0.5, "measurements": [],
+        "labels": [
+            {"value": n, "key": one.key, "name": one.name, "color": list(one.color), "terminology": one.terminology}
+            for n, one in enumerate(labels, start=1)
+        ],
+        "slices": slices,
+        "geometry": {
+            "shape": list(geometry.shape), "column_step_mm": geometry.column_step.tolist(),
+            "row_step_mm": geometry.row_step.tolist(),
+        },
+        "provenance": {
+            "method": "hu-threshold", "title": "HU threshold", "version": "0.1.0", "device": "cpu",
+            "precision": "float32", "created": "2026-01-01T00:00:00+00:00", "weights": {"a.pt": "12ab"}, **provenance,
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def imports(mrml, scenes, tmp_path):
+    """Imports a labelmap for a volume node: imports(node, labelmap, labels, ...)."""
+
+    def run(node, labelmap, labels=(ICH,), segmentationNode=None, replace=False):
+        np.save(tmp_path / "labelmap.npy", labelmap.astype(np.uint8))
+        message = {"result": result(mrml.geometryOf(node), labels), "labelmap": "labelmap.npy"}
+        return scenes.drain(mrml.importResult(tmp_path, message, node, segmentationNode, replace=replace))
+
+    return run
+
+
+def someLabelmap(shape) -> np.ndarray:
+    labelmap = np.zeros(shape, np.uint8)
+    labelmap[3:6, 4:9, 10:17] = 1
+    labelmap[7, 2:4, 1:3] = 2
+    return labelmap
+
+
+# ---- out
+
+
+def test_each_slice_of_a_tilted_uneven_series_lies_where_dicom_says(mrml, scenes):
+    geometry = tiltedGeometry()
+    node = scenes.addAsFromDicom(ramp(geometry.shape), geometry)
+    assert mrml.geometryOf(node).matches(geometry, tolerance_mm=1e-6)
+
+
+def test_a_real_tilted_series_lies_where_dicom_says(mrml, scenes, shared_data):
+    volume = read_dicom_folder(shared_data("data/ge_head_ct"))
+    node = scenes.addAsFromDicom(volume.hu.astype(np.int16), volume.geometry)
+    found = mrml.geometryOf(node)
+    assert found.matches(volume.geometry, tolerance_mm=1e-5)
+    assert found.tilt_deg == pytest.approx(18.5, abs=0.1)
+
+
+def test_a_linear_transform_moves_every_voxel(mrml, scenes):
+    geometry = head_geometry((5, 6, 7), turn_deg=10)
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    node = scenes.addLinear(ramp(geometry.shape), flip @ geometry.affine)
+    moved = np.eye(4)
+    moved[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    moved[:3, 3] = (10, -20, 30)
+    scenes.underTransform(node, moved)
+    expected = VolumeGeometry.from_affine(geometry.shape, flip @ moved @ flip @ geometry.affine)
+    assert mrml.geometryOf(node).matches(expected, tolerance_mm=1e-9)
+
+
+def test_a_transform_that_bends_slices_is_refused_with_advice(mrml, scenes):
+    import slicer
+
+    geometry = tiltedGeometry()
+    node = scenes.addAsFromDicom(ramp(geometry.shape), geometry)
+    transformNode = node.GetParentTransformNode()
+    slicer.util.arrayFromGridTransform(transformNode)[4, 1, 1] += 5.0
+    slicer.util.arrayFromGridTransformModified(transformNode)
+    with pytest.raises(VolumeError, match="bends its slices.*Harden"):
+        mrml.geometryOf(node)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "saved"), [(np.int16, np.int16), (np.int32, np.int16), (np.uint8, np.int16), (np.float64, np.float32)]
+)
+def test_voxels_are_exported_unchanged(mrml, scenes, tmp_path, dtype, saved):
+    voxels = ramp((4, 5, 6), dtype)
+    node = scenes.addLinear(voxels, np.eye(4))
+    fields = scenes.drain(mrml.exportVolume(node, tmp_path))
+    exported = np.load(tmp_path / "hu.npy")
+    assert exported.dtype == saved
+    assert_array_equal(exported, voxels)
+    assert fields["geometry"]["shape"] == [4, 5, 6]
+    assert fields["job"] == str(tmp_path)
+
+
+def test_padding_beyond_int16_is_clipped_not_wrapped(mrml, scenes, tmp_path):
+    voxels = np.zeros((3, 4, 5), np.int32)
+    voxels[0, 0, 0], voxels[1, 0, 0] = -100_000, 100_000
+    scenes.drain(mrml.exportVolume(scenes.addLinear(voxels, np.eye(4)), tmp_path))
+    exported = np.load(tmp_path / "hu.npy")
+    assert exported[0, 0, 0] == -32768
+    assert exported[1, 0, 0] == 32767
+
+
+def test_a_large_volume_is_exported_in_many_steps(mrml, scenes, tmp_path):
+    node = scenes.addLinear(np.zeros((90, 512, 512), np.int16), np.eye(4))
+    assert len(list(mrml.exportVolume(node, tmp_path))) >= 6
+
+
+def test_a_volume_without_voxels_is_refused(mrml, scenes, tmp_path):
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    with pytest.raises(VolumeError, match="holds no voxels"):
+        scenes.drain(mrml.exportVolume(node, tmp_path))
+
+
+# ---- in
+
+
+def test_segments_have_exactly_the_voxels_of_the_labelmap(mrml, scenes, imports):
+    import slicer
+
+    geometry = tiltedGeometry()
+    node = scenes.addAsFromDicom(ramp(geometry.shape), geometry)
+    labelmap = someLabelmap(geometry.shape)
+    imported = imports(node, labelmap, (IPH, EAH))
+    assert len(imported.segmentIds) == 2
+    for value, segmentId in enumerate(imported.segmentIds, start=1):
+        found = slicer.util.arrayFromSegmentBinaryLabelmap(imported.segmentationNode, segmentId, node)
+        assert_array_equal(found > 0, labelmap == value)
+
+
+def test_a_segment_lies_in_the_world_where_its_voxels_do(mrml, scenes, imports):
+    geometry = tiltedGeometry()
+    node = scenes.addAsFromDicom(ramp(geometry.shape), geometry)
+    imported = imports(node, someLabelmap(geometry.shape))
+    assert imported.segmentationNode.GetTransformNodeID() == node.GetTransformNodeID()
+    image = imported.segmentationNode.GetSegmentation().GetSegment(imported.segmentIds[0]).GetRepresentation(
+        "Binary labelmap"
+    )
+    import slicer
+    import vtk
+
+    imageToWorld = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(imageToWorld)
+    corner = imageToWorld.MultiplyPoint((image.GetExtent()[0], image.GetExtent()[2], image.GetExtent()[4], 1))[:3]
+    world = [0.0, 0.0, 0.0]
+    slicer.vtkMRMLTransformableNode.TransformPointToWorld(imported.segmentationNode, corner, world)
+    assert_allclose(np.array(world) * (-1, -1, 1), geometry.ijk_to_lps((10, 4, 3)), atol=1e-5)
+
+
+def test_segments_carry_name_color_terminology_and_dicom_tags(mrml, scenes, imports):
+    import slicer
+
+    from ICHSegmenterSlicer.edits import tagOf
+
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4), "Head")
+    imported = imports(node, someLabelmap((12, 20, 24)), (IPH, SDH))
+    assert imported.segmentationNode.GetName() == "Head hemorrhage (HU threshold)"
+    segmentation = imported.segmentationNode.GetSegmentation()
+    entries = []
+    for segmentId, label in zip(imported.segmentIds, (IPH, SDH), strict=True):
+        segment = segmentation.GetSegment(segmentId)
+        assert segment.GetName() == label.name
+        assert_allclose(segment.GetColor(), np.array(label.color) / 255)
+        assert tagOf(segment, "DICOM.SegmentAlgorithmType") == "AUTOMATIC"
+        assert tagOf(segment, "DICOM.SegmentAlgorithmName") == "ICHSegmenter 0.1.0 hu-threshold"
+        entry = slicer.vtkSlicerTerminologyEntry()
+        assert slicer.modules.terminologies.logic().DeserializeTerminologyEntry(segment.GetTerminology(), entry)
+        entries.append((entry.GetTypeObject().GetCodeValue(), entry.GetRegionObject().GetCodeValue()))
+    assert entries == [("50960005", "12738006"), ("50960005", "54214006")]
+
+
+def test_the_space_under_the_dura_is_known_to_slicer(mrml, scenes, imports):
+    import slicer
+
+    from ICHSegmenterLib.labels import OWN_REGION_CONTEXT
+
+    imports(scenes.addLinear(ramp((12, 20, 24)), np.eye(4)), someLabelmap((12, 20, 24)), (SDH, IPH))
+    logic = slicer.modules.terminologies.logic()
+    region, codes = slicer.vtkSlicerTerminologyType(), set()
+    for n in range(logic.GetNumberOfRegionsInRegionContext(OWN_REGION_CONTEXT)):
+        assert logic.GetNthRegionInRegionContext(OWN_REGION_CONTEXT, n, region)
+        codes.add(region.GetCodeValue())
+    assert {SDH.region.value, EDH.region.value} <= codes
+
+
+def test_no_empty_segment_is_made(mrml, scenes, imports):
+    labelmap = np.zeros((12, 20, 24), np.uint8)
+    labelmap[2, 3:5, 4:6] = 2
+    imported = imports(scenes.addLinear(ramp(labelmap.shape), np.eye(4)), labelmap, (IPH, EAH, SDH))
+    segmentation = imported.segmentationNode.GetSegmentation()
+    assert [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())] == [EAH.name]
+
+
+def test_without_blood_there_is_a_result_and_no_segmentation(mrml, scenes, imports):
+    import slicer
+
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
+    imported = imports(node, np.zeros((12, 20, 24), np.uint8))
+    assert imported.segmentationNode is None
+    assert json.loads(imported.resultNode.GetText())["verdict"]
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_the_segmentation_has_the_volumes_grid_and_tells_how_it_was_made(mrml, scenes, imports):
+    node = scenes.addLinear(ramp((12, 20, 24)), np.diag([0.7, 0.9, 5.0, 1.0]))
+    segmentationNode = imports(node, someLabelmap((12, 20, 24))).segmentationNode
+    role = segmentationNode.GetReferenceImageGeometryReferenceRole()
+    assert segmentationNode.GetNodeReference(role) is node
+    assert segmentationNode.GetAttribute("ICHSegmenter.method") == "hu-threshold"
+    assert segmentationNode.GetAttribute("ICHSegmenter.weights") == "a.pt:12ab"
+    assert segmentationNode.GetDisplayNode().GetVisibility()
+
+
+def test_the_segmentation_joins_the_study_of_its_volume(mrml, scenes, imports):
+    import slicer
+
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
+    item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(study, node)
+    hierarchy.SetItemParent(item, study)
+    segmentationNode = imports(node, someLabelmap((12, 20, 24))).segmentationNode
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(segmentationNode)) == study
+
+
+def test_the_result_says_where_to_look_on_each_slice(mrml, scenes, imports):
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
+    slices = json.loads(imports(node, someLabelmap((12, 20, 24)), (IPH, EAH)).resultNode.GetText())["slices"]
+    assert slices[4]["focus"] == [13, 6]
+    assert slices[4]["type"] == "IPH"
+    assert "focus" not in slices[0]
+
+
+# ---- runs on top of earlier work
+
+
+@pytest.fixture
+def twice(mrml, scenes, imports):
+    """A first import, and a function that imports again into its node."""
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
+    first = imports(node, someLabelmap((12, 20, 24)), (IPH, EAH))
+
+    def again(**options):
+        labelmap = np.roll(someLabelmap((12, 20, 24)), 2, axis=2)
+        return imports(node, labelmap, (IPH, EAH), segmentationNode=first.segmentationNode, **options)
+
+    return node, first, again
+
+
+def names(segmentationNode):
+    segmentation = segmentationNode.GetSegmentation()
+    return [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
+
+
+def test_a_run_into_an_existing_segmentation_adds_and_keeps(twice):
+    _, first, again = twice
+    again()
+    assert names(first.segmentationNode) == [
+        IPH.name, EAH.name, f"{IPH.name} (HU threshold)", f"{EAH.name} (HU threshold)",
+    ]  # fmt: skip
+
+
+def test_replacing_takes_unedited_segments_only(twice):
+    import slicer
+
+    from ICHSegmenterSlicer import edits
+
+    node, first, again = twice
+    mine = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
+    mine[4, 6, 12] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mine, first.segmentationNode, first.segmentIds[0], node)
+    assert edits.isEdited(first.segmentationNode, first.segmentIds[0])
+    assert not edits.isEdited(first.segmentationNode, first.segmentIds[1])
+    again(replace=True)
+    assert names(first.segmentationNode) == [IPH.name, f"{IPH.name} (HU threshold)", EAH.name]
+    kept = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
+    assert_array_equal(kept > 0, mine > 0)
+
+
+def test_segments_of_the_user_are_never_replaced(twice):
+    _, first, again = twice
+    first.segmentationNode.GetSegmentation().AddEmptySegment("own", "My segment")
+    again(replace=True)
+    assert names(first.segmentationNode) == ["My segment", IPH.name, EAH.name]
+
+
+def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, scenes, tmp_path):
+    import slicer
+
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
+    np.save(tmp_path / "labelmap.npy", someLabelmap((12, 20, 24)))
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    for steps in range(1, 4):
+        message = {"result": result(mrml.geometryOf(node), (IPH, EAH)), "labelmap": "labelmap.npy"}
+        work = mrml.importResult(tmp_path, message, node)
+        for _ in range(steps):
+            next(work)
+        work.close()
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+        assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_an_edit_makes_a_segment_semiautomatic_and_undoing_it_automatic_again(twice):
+    import slicer
+
+    from ICHSegmenterSlicer import edits
+
+    node, first, _ = twice
+    segment = first.segmentationNode.GetSegmentation().GetSegment(first.segmentIds[0])
+    before = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
+    after = before.copy()
+    after[4, 0, 0] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(after, first.segmentationNode, first.segmentIds[0], node)
+    assert edits.updateTags(first.segmentationNode) == {first.segmentIds[0]: {3: 35, 4: 36, 5: 35}}
+    assert edits.tagOf(segment, edits.ALGORITHM_TAG) == "SEMIAUTOMATIC"
+    slicer.util.updateSegmentBinaryLabelmapFromArray(before, first.segmentationNode, first.segmentIds[0], node)
+    assert edits.updateTags(first.segmentationNode) == {}
+    assert edits.tagOf(segment, edits.ALGORITHM_TAG) == "AUTOMATIC"

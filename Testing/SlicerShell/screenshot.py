@@ -1,0 +1,97 @@
+"""One picture of the application: the module panel at the left, Red, 3D, Green and Yellow views at the right."""
+
+import numpy as np
+import slicer
+from PySide6 import QtCore, QtGui, QtWidgets
+
+VIEWS = ("Red", "3D", "Green", "Yellow")  # left to right, top to bottom: Slicer's four-up layout
+TITLES = {"Red": "R", "Green": "G", "Yellow": "Y", "3D": "1"}
+COLORS = {"Red": "#f34a33", "Green": "#6eb04b", "Yellow": "#edd54c", "3D": "#7474c6"}
+BAR_PX, GAP_PX = 20, 3
+DARK = QtGui.QColor("#26282c")
+
+
+def compose(path, panel=None, size=(1600, 900), panel_width=470, panel_height=None):
+    """Write the PNG and return its QImage. `panel` is a widget, or None for the views alone."""
+    picture = QtGui.QImage(*size, QtGui.QImage.Format_RGB32)
+    picture.fill(DARK)
+    painter = QtGui.QPainter(picture)
+    painter.setRenderHint(QtGui.QPainter.TextAntialiasing)
+    left = 0
+    if panel is not None:
+        painter.drawPixmap(0, 0, _grab(panel, panel_width, size[1]))
+        left = panel_width
+    cell = QtCore.QSize((size[0] - left - GAP_PX) // 2, (size[1] - GAP_PX) // 2)
+    for index, name in enumerate(VIEWS):
+        x = left + GAP_PX + (index % 2) * (cell.width() + GAP_PX)
+        y = (index // 2) * (cell.height() + GAP_PX)
+        _drawView(painter, name, QtCore.QRect(QtCore.QPoint(x, y), cell))
+    painter.end()
+    if not picture.save(str(path)):
+        raise OSError(f"{path} could not be written")
+    return picture
+
+
+def _grab(panel, width, height):
+    """The panel at a size of its own: what a user sees with a tall window."""
+    holder = panel.parentWidget() if isinstance(panel.parentWidget(), QtWidgets.QWidget) else None
+    before = panel.size
+    panel.resize(width, height)
+    slicer.app.processEvents()
+    pixmap = QtGui.QPixmap(width, height)
+    pixmap.fill(panel.palette.color(QtGui.QPalette.Window))
+    panel.render(pixmap)
+    panel.resize(before)
+    if holder is not None:
+        holder.updateGeometry()
+    return pixmap
+
+
+def _drawView(painter, name, area):
+    body = area.adjusted(0, BAR_PX, 0, 0)
+    manager = slicer.app.layoutManager()
+    view = manager.threeDWidget(0).threeDView() if name == "3D" else manager.sliceWidget(name).sliceView()
+    renderer = view._painter()
+    renderer.resize((body.width(), body.height()))
+    pixels = renderer.image()
+    image = QtGui.QImage(pixels.data, pixels.shape[1], pixels.shape[0], pixels.shape[1] * 3, QtGui.QImage.Format_RGB888)
+    painter.drawImage(body.topLeft(), image.copy())
+    _drawBar(painter, name, QtCore.QRect(area.topLeft(), QtCore.QSize(area.width(), BAR_PX)))
+    if name != "3D":
+        _drawOrientation(painter, manager.sliceWidget(name).mrmlSliceNode(), body)
+
+
+def _drawBar(painter, name, bar):
+    color = QtGui.QColor(COLORS[name])
+    painter.fillRect(bar, color)
+    painter.setPen(QtGui.QColor("black"))
+    painter.drawText(bar.adjusted(8, 0, 0, 0), QtCore.Qt.AlignVCenter, TITLES[name])
+    if name == "3D":
+        return
+    node = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
+    logic = slicer.app.layoutManager().sliceWidget(name).sliceLogic()
+    text = f"{node.GetOrientation()}   {logic.GetSliceOffset():.1f} mm"
+    painter.drawText(bar.adjusted(0, 0, -8, 0), QtCore.Qt.AlignVCenter | QtCore.Qt.AlignRight, text)
+
+
+def _drawOrientation(painter, node, area):
+    """The patient's side at each edge, from the slice's axes."""
+    matrix = node.GetSliceToRAS()
+    axes = [np.array([matrix.GetElement(r, c) for r in range(3)]) for c in range(2)]
+    font = painter.font()
+    font.setPointSize(11)
+    font.setBold(True)
+    painter.setFont(font)
+    edges = ((axes[0], QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter), (-axes[0], QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter),
+             (axes[1], QtCore.Qt.AlignTop | QtCore.Qt.AlignHCenter), (-axes[1], QtCore.Qt.AlignBottom | QtCore.Qt.AlignHCenter))
+    painter.setPen(QtGui.QColor("#e8e8e8"))
+    for direction, place in edges:
+        painter.drawText(area.adjusted(8, 5, -8, -5), place, _letter(direction))
+    font.setPointSize(9)
+    font.setBold(False)
+    painter.setFont(font)
+
+
+def _letter(direction):
+    axis = int(np.abs(direction).argmax())
+    return "RAS"[axis] if direction[axis] > 0 else "LPI"[axis]
