@@ -230,3 +230,16 @@ def test_damaged_compressed_pixels_name_the_compression(tmp_path: Path) -> None:
     edit(files[5], change)
     with pytest.raises(VolumeError, match=r"compressed \(JPEG-LS Lossless.*install pylibjpeg"):
         read_volume(tmp_path)
+
+
+def test_negative_padding_is_understood_without_explicit_types(tmp_path: Path) -> None:
+    files = write_head(tmp_path)
+    store_as_hu(files, -990)
+    add_padding(files, -990)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        plain = pydicom.Dataset(dataset)
+        plain.file_meta = dataset.file_meta
+        plain.save_as(path, implicit_vr=True, little_endian=True)
+    assert (read_volume(tmp_path).hu[:, :4] == -1000).all()
