@@ -10,7 +10,7 @@ os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x02")  # enums are ints, a
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
 os.environ.pop("DISPLAY", None)
 
-from SlicerShell.requirements import missingReason  # noqa: E402
+from SlicerShell.requirements import missingReason
 
 __all__ = ["boot", "missingReason"]
 

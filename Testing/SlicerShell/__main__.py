@@ -1,7 +1,7 @@
-"""`python -m SlicerShell [--no-main-window] [--additional-module-paths DIR ...] --python-script FILE -- ARGUMENTS`
+"""Runs a script as `Slicer --python-script` does.
 
-Runs a script as `Slicer --python-script` does: inside the event loop, with its arguments in sys.argv, until it calls
-slicer.util.exit(). Where Slicer would stay open after an exception, this ends with exit code 70.
+`python -m SlicerShell [--no-main-window] [--additional-module-paths DIR ...] --python-script FILE -- ARGUMENTS`:
+inside the event loop, with its arguments in sys.argv, until the script calls slicer.util.exit(). Where Slicer would stay open after an exception, this ends with exit code 70.
 """
 
 import argparse

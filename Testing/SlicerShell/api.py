@@ -109,7 +109,8 @@ def _signalTable(name: str) -> dict[str, dict[str, tuple[str, int]]]:
         table[head] = {}
         for index, signature in enumerate(signatures):
             inside = signature.rstrip(")").split("(", 1)[1]
-            table[head][signature] = (head if index == 0 else f"_{head}{index}", len(inside.split(",")) if inside else 0)
+            attribute = head if index == 0 else f"_{head}{index}"
+            table[head][signature] = (attribute, len(inside.split(",")) if inside else 0)
     return table
 
 

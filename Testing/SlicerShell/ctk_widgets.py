@@ -183,8 +183,12 @@ class ctkRangeWidget(cxx("ctkRangeWidget")):
 
     minimumValue = property(lambda self: self._low.value, lambda self, value: self._low.setValue(value))
     maximumValue = property(lambda self: self._high.value, lambda self, value: self._high.setValue(value))
-    minimum = property(lambda self: self._low.minimum, lambda self, v: (self._low.setMinimum(v), self._high.setMinimum(v)))
-    maximum = property(lambda self: self._high.maximum, lambda self, v: (self._low.setMaximum(v), self._high.setMaximum(v)))
+    minimum = property(lambda self: self._low.minimum, lambda self, value: self._bound("setMinimum", value))
+    maximum = property(lambda self: self._high.maximum, lambda self, value: self._bound("setMaximum", value))
+
+    def _bound(self, setter, value):
+        for box in (self._low, self._high):
+            getattr(box, setter)(value)
 
     def setMinimumValue(self, value):
         self.minimumValue = value

@@ -1,7 +1,7 @@
 """Behavior of the MRML widgets that panels use: node selector, table view, plot view, Segment Editor."""
 
 import slicer
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from SlicerShell.api import cxx
 from SlicerShell.observing import Observer

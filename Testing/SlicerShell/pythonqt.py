@@ -147,7 +147,7 @@ def _dynamicAttribute(self, name, missing):
     if name == "delete":
         return functools.partial(QtCore.QObject.deleteLater, self)
     if name == "exec_":
-        return getattr(self, "exec")
+        return self.exec
     if name in {bytes(n).decode() if isinstance(n, bytes) else n.data().decode()
                 for n in QtCore.QObject.dynamicPropertyNames(self)}:
         return QtCore.QObject.property(self, name)
@@ -163,7 +163,7 @@ def className(self) -> str:
 
 
 def _setAttribute(self, name, value):
-    if name.startswith("__") or isinstance(value, QtCore.SignalInstance) or name.startswith("_shell"):
+    if name.startswith(("__", "_shell")) or isinstance(value, QtCore.SignalInstance):
         return _store(self, name, value)
     found = next((c.__dict__[name] for c in type(self).__mro__ if name in c.__dict__), None)
     if isinstance(found, (Property, property)):
@@ -183,7 +183,7 @@ def _store(self, name, value):
 
 
 def connect(sender, *args):
-    """sender.connect("signal(types)", callable) or connect("signal(types)", receiver, "slot(types)")."""
+    """Connect "signal(types)" to a callable, or to a receiver and "slot(types)"."""
     signature, target = args[0], args[1]
     if len(args) == 3:
         target = getattr(args[1], args[2].split("(")[0])

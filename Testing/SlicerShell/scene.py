@@ -32,6 +32,7 @@ class SceneCore:
         share = home / SHARE
         (share / "ColorFiles").mkdir(parents=True, exist_ok=True)
         terminology.write(share)
+        _writeGenericColors(share / "ColorFiles" / "GenericColors.txt")
         (temporary / ".slicer-cache").touch()  # or the cache manager warns
         self.scene = slicer.mrmlScene = slicer.vtkMRMLScene()
         self.application = slicer.vtkSlicerApplicationLogic()
@@ -94,3 +95,9 @@ class SceneCore:
         logic.SetMRMLScene(self.scene)
         collection.AddItem(logic)
         return logic
+
+
+def _writeGenericColors(path):
+    """The color table of label volumes; Slicer's file is not in the wheel, this one has a few rows."""
+    rows = [f"{i} region_{i} {(i * 89) % 256} {(i * 151) % 256} {(i * 197) % 256} 255" for i in range(1, 32)]
+    path.write_text("0 background 0 0 0 0\n" + "\n".join(rows) + "\n", encoding="utf-8")

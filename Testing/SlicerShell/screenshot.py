@@ -82,8 +82,9 @@ def _drawOrientation(painter, node, area):
     font.setPointSize(11)
     font.setBold(True)
     painter.setFont(font)
-    edges = ((axes[0], QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter), (-axes[0], QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter),
-             (axes[1], QtCore.Qt.AlignTop | QtCore.Qt.AlignHCenter), (-axes[1], QtCore.Qt.AlignBottom | QtCore.Qt.AlignHCenter))
+    align = QtCore.Qt
+    edges = ((axes[0], align.AlignRight | align.AlignVCenter), (-axes[0], align.AlignLeft | align.AlignVCenter),
+             (axes[1], align.AlignTop | align.AlignHCenter), (-axes[1], align.AlignBottom | align.AlignHCenter))
     painter.setPen(QtGui.QColor("#e8e8e8"))
     for direction, place in edges:
         painter.drawText(area.adjusted(8, 5, -8, -5), place, _letter(direction))

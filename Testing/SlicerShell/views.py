@@ -1,7 +1,5 @@
 """Offscreen painting of slice and 3D views with Slicer's real displayable managers."""
 
-import ctypes
-
 import numpy as np
 import slicer
 import vtk
@@ -15,7 +13,7 @@ THREE_D_MANAGERS = ("vtkMRMLViewDisplayableManager", "vtkMRMLCameraDisplayableMa
 
 def keepForever(item):
     """Never destroy an object: the order in which Python ends would crash the displayable managers."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
+    item.Register(None)
 
 
 class _Renderer:

@@ -1,10 +1,13 @@
 """The stand-in for desktop Slicer behaves as Slicer's Python does where the module's tests rely on it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 DEMO = Path(__file__).parent / "demo_module" / "ShellDemo.py"
 
 
@@ -58,7 +61,7 @@ def test_parameters_and_widgets_follow_each_other(shell, ct, demo):
     demo.parameters.smooth = True
     assert demo.ui.thresholdSlider.value == 7
     assert demo.ui.smoothBox.checked
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="5000"):
         demo.parameters.threshold = 5000
 
 
@@ -144,3 +147,27 @@ def test_a_slot_gets_as_many_arguments_as_it_takes(shell):
     box.valueChanged.connect(lambda value: seen.append(-value))
     box.value = 4
     assert seen == ["none", 4, -4]
+
+
+def test_the_views_show_the_segment_in_its_color(shell, ct, demo, tmp_path):
+    import slicer
+
+    demo.ui.volumeSelector.setCurrentNode(ct)
+    shell.click(demo.ui.applyButton)
+    slicer.util.setSliceViewerLayers(background=ct, fit=True)
+    for name in slicer.app.layoutManager().sliceViewNames():
+        slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode().JumpSliceByOffsetting(22, 12, 10)
+    picture = shell.screenshot(tmp_path / "views.png", panel=demo.parent, size=(1200, 600), panel_width=400)
+    assert (tmp_path / "views.png").stat().st_size > 0
+    red_view = [picture.pixelColor(x, y) for x in range(405, 800, 4) for y in range(25, 295, 4)]
+    assert any(c.red() > 120 and c.red() > 1.5 * c.green() for c in red_view)
+
+
+def test_a_script_gets_its_arguments_and_sets_the_exit_code(shell, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import sys, slicer\nprint(sys.argv[1:], slicer.app.layoutManager())\nslicer.util.exit(4)\n")
+    command = [sys.executable, "-m", "SlicerShell", "--no-splash", "--no-main-window", "--python-script", str(script)]
+    done = subprocess.run([*command, "--", "--input", "a b"], cwd=REPOSITORY / "Testing", capture_output=True, text=True,
+                          timeout=120)
+    assert done.stdout.strip() == "['--input', 'a b'] None", done.stderr
+    assert done.returncode == 4

@@ -8,8 +8,12 @@ from pathlib import Path
 import qt
 import slicer
 
-__all__ = ["ScriptedLoadableModule", "ScriptedLoadableModuleWidget", "ScriptedLoadableModuleLogic",
-           "ScriptedLoadableModuleTest"]
+__all__ = [
+    "ScriptedLoadableModule",
+    "ScriptedLoadableModuleLogic",
+    "ScriptedLoadableModuleTest",
+    "ScriptedLoadableModuleWidget",
+]
 
 
 class ScriptedLoadableModule:

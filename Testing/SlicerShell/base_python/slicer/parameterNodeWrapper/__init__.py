@@ -11,10 +11,21 @@ import qt
 import slicer
 import vtk
 
-from .annotations import (Choice, Decimals, Default, Exclude, IsInstance, Maximum, Minimum, NotNone, SingleStep,
-                          Validator, WithinRange)
+from .annotations import (
+    Choice,
+    Decimals,
+    Default,
+    Exclude,
+    IsInstance,
+    Maximum,
+    Minimum,
+    NotNone,
+    SingleStep,
+    Validator,
+    WithinRange,
+)
 from .connectors import createGuiConnector
-from .storage import nodeTypes, storageFor
+from .storage import storageFor
 
 __all__ = ["Choice", "Decimals", "Default", "Exclude", "IsInstance", "Maximum", "Minimum", "NotNone", "SingleStep",
            "SlicerParameterNamePropertyName", "Validator", "WithinRange", "findChildWidgetForParameter",
@@ -161,7 +172,7 @@ def parameterNodeWrapper(classtype=None):
 
 
 def _plainUnion(hint):
-    return typing.Union[tuple(typing.get_args(hint))] if isinstance(hint, types.UnionType) else hint
+    return typing.Union[tuple(typing.get_args(hint))] if isinstance(hint, types.UnionType) else hint  # noqa: UP007
 
 
 def isParameterNodeWrapper(classOrObject):
