@@ -283,8 +283,9 @@ def _newSegmentation(volumeNode: slicer.vtkMRMLScalarVolumeNode, result: dict[st
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     volumeItem, item = hierarchy.GetItemByDataNode(volumeNode), hierarchy.GetItemByDataNode(node)
-    if volumeItem and item:
-        hierarchy.SetItemParent(item, hierarchy.GetItemParent(volumeItem))
+    if volumeItem:
+        parent = hierarchy.GetItemParent(volumeItem)
+        hierarchy.SetItemParent(item or hierarchy.CreateItem(parent, node), parent)
     for attribute in ATTRIBUTES:
         node.SetAttribute(f"ICHSegmenter.{attribute}", str(result["provenance"].get(attribute, "")))
     weights = result["provenance"].get("weights", {})
@@ -365,6 +366,10 @@ def _takeBack(segmentationNode: Any, isNew: bool, segmentIds: Sequence[str]) -> 
     if segmentationNode is None or segmentationNode.GetScene() is None:
         return
     if isNew:
+        for display in [
+            segmentationNode.GetNthDisplayNode(n) for n in range(segmentationNode.GetNumberOfDisplayNodes())
+        ]:
+            slicer.mrmlScene.RemoveNode(display)
         slicer.mrmlScene.RemoveNode(segmentationNode)
         return
     for segmentId in segmentIds:
