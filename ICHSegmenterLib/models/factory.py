@@ -15,8 +15,8 @@ _BUILDERS = MappingProxyType(
     {
         "deepmedic": "deepmedic:build_deepmedic",
         "slice_sequence_transformer": "slice_sequence_transformer:build_slice_sequence_transformer",
-        "smart_net_down_cls": "smart_net:build_smart_net_down_cls",
-        "smart_net_down_seg": "smart_net:build_smart_net_down_seg",
+        "smart_net_down_cls": "smart_net_volume:build_smart_net_down_cls",
+        "smart_net_down_seg": "smart_net_volume:build_smart_net_down_seg",
         "smart_net_up": "smart_net:build_smart_net_up",
         "smart_net_up_dual_cls_rec": "smart_net:build_smart_net_up_dual_cls_rec",
         "smart_net_up_dual_cls_seg": "smart_net:build_smart_net_up_dual_cls_seg",
