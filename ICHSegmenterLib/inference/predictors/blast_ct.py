@@ -33,8 +33,8 @@ CONTEXT_MM = 45.0
 EDGE_VOXELS = 2
 """Grid voxels computed around the brain, so that linear interpolation at its edge has all neighbors."""
 
-DETECTION_AREA_MM2 = 25.0
-"""A slice is as suspicious as the least suspicious part of its most suspicious 25 mm2: a spot of 5 to 6 mm.
+DETECTION_AREA_MM2 = 50.0
+"""A slice is as suspicious as the least suspicious part of its most suspicious 50 mm2: a spot of 8 mm.
 
 One noisy voxel does not raise it, and it does not depend on the thickness of the slice.
 """

@@ -1,0 +1,71 @@
+"""BLAST-CT's trained networks on a real head: silent without a bleed, exact with one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from conftest import shared_data
+
+torch = pytest.importorskip("torch")
+
+from ICHSegmenterLib.inference.labelmap import assemble, blood_per_slice_ml  # noqa: E402
+from ICHSegmenterLib.inference.predictors.blast_ct import BlastCtPredictor  # noqa: E402
+from ICHSegmenterLib.inference.run import Run  # noqa: E402
+from ICHSegmenterLib.model_cards import get_card  # noqa: E402
+from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
+from ICHSegmenterLib.results import SegmentationResult, SlicePrediction  # noqa: E402
+from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
+from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
+from ICHSegmenterLib.volume.volume import Volume  # noqa: E402
+
+CARD = get_card("blast-ct")
+SPHERE_CENTER_LPS_MM = np.array((-36.6, -16.5, 55.8))
+SPHERE_ML = 20.0
+SPHERE_HU = 60.0
+
+
+def run_default_networks(volume: Volume) -> tuple[Sequence[SlicePrediction], SegmentationResult]:
+    numbers = [file.name.rsplit("_", 1)[1] for file in CARD.weights[: CARD.default_models]]
+    files = [shared_data(f"data/blast_ct_v1/model_{number}") for number in numbers]
+    predictor = BlastCtPredictor.load(CARD, files, device="cpu", precision="bfloat16")
+    found = predictor.predict(prepare(volume, CARD.preprocessing), Run())
+    return found, assemble(found, volume, CARD, threshold=None, detection_threshold=0.5, keep_maps=False)
+
+
+def sphere(geometry: VolumeGeometry) -> np.ndarray:
+    radius = (SPHERE_ML * 1000 * 3 / 4 / np.pi) ** (1 / 3)
+    k, j, i = np.indices(geometry.shape)
+    points = geometry.ijk_to_lps(np.stack((i, j, k), axis=-1))
+    return np.linalg.norm(points - SPHERE_CENTER_LPS_MM, axis=-1) <= radius
+
+
+def center_lps(mask: np.ndarray, geometry: VolumeGeometry) -> np.ndarray:
+    k, j, i = np.nonzero(mask)
+    points = geometry.ijk_to_lps(np.stack((i, j, k), axis=-1))
+    return np.average(points, axis=0, weights=geometry.voxel_volumes_mm3[k])
+
+
+@pytest.mark.slow
+def test_head_without_a_bleed_has_at_most_one_milliliter_of_blood_labels() -> None:
+    found, segmentation = run_default_networks(read_volume(shared_data("data/ge_head_ct")))
+    assert blood_per_slice_ml(segmentation).sum() <= 1.0
+    assert max(one.probabilities["any"] for one in found) < CARD.detection_threshold
+
+
+@pytest.mark.slow
+def test_inserted_bleed_is_found_at_its_place_and_size() -> None:
+    clean = read_volume(shared_data("data/ge_head_ct"))
+    inserted = sphere(clean.geometry)
+    hu = np.where(inserted, SPHERE_HU, clean.hu).astype(np.float32)
+    found, segmentation = run_default_networks(Volume(hu, clean.geometry, clean.source))
+
+    weights = clean.geometry.voxel_volumes_mm3[:, None, None]
+    blood = segmentation.blood_mask
+    overlap = 2 * (weights * (blood & inserted)).sum() / ((weights * blood).sum() + (weights * inserted).sum())
+    assert overlap >= 0.88
+    assert np.linalg.norm(center_lps(blood, clean.geometry) - SPHERE_CENTER_LPS_MM) < 2.0
+    bleeding = {one.index for one in found if one.probabilities["any"] >= CARD.detection_threshold}
+    assert bleeding >= set(np.flatnonzero(inserted.sum(axis=(1, 2)) > 800).tolist())
