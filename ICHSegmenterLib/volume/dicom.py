@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import FolderListing, list_dicom_files, read_header
-from ICHSegmenterLib.volume.dicom_frames import text_of, values_of
+from ICHSegmenterLib.volume.dicom_frames import count_of, text_of, values_of
 from ICHSegmenterLib.volume.dicom_pixels import padding_is_tissue, read_hu
 from ICHSegmenterLib.volume.dicom_series import Series, SeriesSummary, choose_series, group_series, preferred
 from ICHSegmenterLib.volume.dicom_slices import DicomSlice, slices_of
@@ -56,7 +56,7 @@ def read_dicom_file(path: Path, *, series_uid: str | None = None) -> Volume:
     file = read_header(path)
     if file is None:
         return read_dicom_folder(path.parent, series_uid=series_uid)
-    if int(file.header.get("NumberOfFrames") or 1) > 1:
+    if count_of(file.header.get("NumberOfFrames"), default=1) > 1:
         listing = FolderListing((file,), 1)
     else:
         listing = list_dicom_files(path.parent, nested=False)

@@ -117,7 +117,8 @@ def read_header(path: Path) -> DicomFile | None:
         if not whole:
             return None
         raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
-    _drop_unreadable(header)
+    drop_unreadable(header)
+    drop_unreadable(header.file_meta)
     if header.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
         return None
     if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
@@ -150,7 +151,7 @@ def _read_if_dicom(path: Path) -> DicomFile | None:
     return None
 
 
-def _drop_unreadable(header: Dataset) -> None:
+def drop_unreadable(header: Dataset) -> None:
     """Remove elements whose value makes no sense, such as a number that is text: as good as absent."""
     for tag in list(header.keys()):
         try:

@@ -5,6 +5,7 @@ DICOM PS3.3, section C.7.6.16: an element stands in a group of one frame, else i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,11 +43,18 @@ def look_up(places: Sequence[Dataset], keyword: str) -> Any:
 
 
 def number_of(value: Any) -> float | None:
-    """A number, or None if the value is absent or no number."""
+    """A finite number, or None if the value is absent or none."""
     try:
-        return None if value is None or value == "" else float(value)
+        number = None if value is None or value == "" else float(value)
     except (TypeError, ValueError):
         return None
+    return number if number is not None and math.isfinite(number) else None
+
+
+def count_of(value: Any, *, default: int = 0) -> int:
+    """A whole number, or the default if the value is absent or no number."""
+    number = number_of(value)
+    return default if number is None else int(number)
 
 
 def values_of(element: Any) -> list[Any]:

@@ -11,10 +11,10 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import READ_THREADS, UNREADABLE
+from ICHSegmenterLib.volume.dicom_files import READ_THREADS, UNREADABLE, drop_unreadable
 from ICHSegmenterLib.volume.dicom_slices import DicomSlice
 from ICHSegmenterLib.volume.hounsfield import AIR_HU, LOWEST_HU
 
@@ -36,6 +36,12 @@ def read_hu(slices: Sequence[DicomSlice]) -> NDArray[np.float32]:
 
     def fill(path: Path) -> None:
         stored = read_stored_values(path)
+        frames_needed = 1 + max(slices[index].frame for index in frames_of[path])
+        if len(stored) < frames_needed or stored.shape[1:] != (rows, columns):
+            raise VolumeError(
+                f"{path.name}: the header promises {frames_needed} x {rows} x {columns} pixels, the file holds "
+                f"{' x '.join(str(size) for size in stored.shape)}; it is damaged, copy it again."
+            )
         for index in frames_of[path]:
             hu[index] = to_hu(stored[slices[index].frame], slices[index])
 
@@ -50,6 +56,7 @@ def read_stored_values(path: Path) -> NDArray[np.number[Any]]:
         dataset = pydicom.dcmread(path, force=True)
     except UNREADABLE as error:
         raise VolumeError(f"{path.name}: the file is truncated or damaged; copy it again.") from error
+    drop_unreadable(dataset.file_meta)
     if "TransferSyntaxUID" not in dataset.file_meta:  # a file without meta header
         explicit = not dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
@@ -83,7 +90,7 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
     try:
         return np.asarray(dataset.pixel_array)
     except (RuntimeError, NotImplementedError) as error:  # from a decoder, or there is none
-        if syntax is None or not syntax.is_compressed:
+        if syntax is None or not _is_compressed(syntax):
             raise VolumeError(f"{path.name}: the pixels cannot be read; the file is damaged.") from error
         raise VolumeError(
             f"{path.name}: the pixels are compressed ({syntax.name}) and cannot be "
@@ -92,3 +99,7 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
         ) from error
     except UNREADABLE as error:
         raise VolumeError(f"{path.name}: pixels are missing; the file is truncated, copy it again.") from error
+
+
+def _is_compressed(syntax: UID) -> bool:
+    return bool(syntax.is_transfer_syntax and syntax.is_compressed)

@@ -128,7 +128,7 @@ def _source_images(volume: Volume, source: Path) -> list[Dataset]:
     missing = [uid for uid in wanted if uid not in paths]
     if missing:
         raise OutputError(
-            f"{len(missing)} of {len(wanted)} slices are not in the given folder. Give the folder of the CT that was read."
+            f"{len(missing)} of {len(wanted)} slices are not in the given folder. Give the folder that was read."
         )
     return [_complete(pydicom.dcmread(paths[uid], stop_before_pixels=True)) for uid in wanted]
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import DicomFile, FolderListing
-from ICHSegmenterLib.volume.dicom_frames import frames_of, look_up, number_of, text_of, values_of
+from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of, values_of
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 
 MIN_SERIES_SLICES = 3
@@ -143,13 +143,13 @@ def _series(uid: str, members: list[DicomFile]) -> Series:
     files = tuple(file for file, reason in zip(members, reasons, strict=True) if not reason)
     header = (files or members)[0].header
     places = frames_of(header)[0]
-    slices = sum(int(file.header.get("NumberOfFrames") or 1) for file in files)
+    slices = sum(count_of(file.header.get("NumberOfFrames"), default=1) for file in files)
     rejected = "" if files else next(reason for reason in reasons if reason)
     if files and slices < MIN_SERIES_SLICES:
         rejected = "too few slices"
     summary = SeriesSummary(
         uid=uid,
-        number=int(number_of(header.get("SeriesNumber")) or 0),
+        number=count_of(header.get("SeriesNumber")),
         description=text_of(header.get("SeriesDescription")),
         modality=text_of(header.get("Modality")),
         slices=slices,
@@ -179,7 +179,7 @@ def _why_no_slice(file: DicomFile) -> str:
         return f"modality {modality or 'unknown'}, not CT"
     if words & _LOCALIZER_WORDS:
         return "localizer"
-    if int(header.get("SamplesPerPixel", 1)) != 1:
+    if count_of(header.get("SamplesPerPixel"), default=1) != 1:
         return "color pictures"
     return ""
 

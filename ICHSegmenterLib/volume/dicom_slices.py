@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import DicomFile
-from ICHSegmenterLib.volume.dicom_frames import frames_of, look_up, number_of, text_of
+from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of
 
 ORIENTATION_TOLERANCE = 1e-3
 """Direction cosines that differ by less are rounding: 0.06 degrees, a quarter of a millimeter across the head."""
@@ -64,7 +64,7 @@ def slices_of(file: DicomFile) -> list[DicomSlice]:
         VolumeError: Position, orientation or pixel spacing is missing or unusable.
     """
     frames = frames_of(file.header)
-    claimed = int(number_of(file.header.get("NumberOfFrames")) or 1)
+    claimed = count_of(file.header.get("NumberOfFrames"), default=1)
     if claimed != len(frames):
         raise VolumeError(
             f"{file.path.name}: the file holds {claimed} frames, but positions of {len(frames)}. "
@@ -82,7 +82,7 @@ def _slice(file: DicomFile, frame: int, places: Sequence[Dataset]) -> DicomSlice
         path=file.path,
         frame=frame,
         uid=str(header.get("SOPInstanceUID", "")),
-        shape=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
+        shape=_shape(header, name),
         position=_vector(places, "ImagePositionPatient", 3, "position", name),
         orientation=orientation,
         spacing_mm=(float(spacing[0]), float(spacing[1])),
@@ -93,6 +93,13 @@ def _slice(file: DicomFile, frame: int, places: Sequence[Dataset]) -> DicomSlice
         padding=_padding(header),
         recency=_recency(header, frame),
     )
+
+
+def _shape(header: Dataset, name: str) -> tuple[int, int]:
+    rows, columns = count_of(header.get("Rows")), count_of(header.get("Columns"))
+    if rows < 1 or columns < 1:
+        raise VolumeError(f"{name}: the image size (Rows, Columns) is missing or unreadable; copy the file again.")
+    return rows, columns
 
 
 def _vector(places: Sequence[Dataset], keyword: str, length: int, what: str, name: str) -> NDArray[np.float64]:

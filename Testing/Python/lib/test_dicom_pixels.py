@@ -243,3 +243,27 @@ def test_negative_padding_is_understood_without_explicit_types(tmp_path: Path) -
         plain.file_meta = dataset.file_meta
         plain.save_as(path, implicit_vr=True, little_endian=True)
     assert (read_volume(tmp_path).hu[:, :4] == -1000).all()
+
+
+def test_pixels_that_are_not_as_many_as_the_header_promises_are_refused(tmp_path: Path) -> None:
+    files = write_head(tmp_path)
+    compress(files[5:6], JPEG2000Lossless)
+    small = pydicom.dcmread(files[6])
+    small.Rows = small.Columns = 32
+    small.PixelData = bytes(2048)
+    small.compress(JPEG2000Lossless, generate_instance_uid=False)
+    stream = small.PixelData
+
+    def swap(dataset: pydicom.Dataset) -> None:
+        dataset.PixelData = stream
+
+    edit(files[5], swap)
+    with pytest.raises(VolumeError, match=r"^0006\.dcm: "):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+def test_an_image_without_size_is_refused(tmp_path: Path, keyword: str) -> None:
+    set_elements(write_head(tmp_path), **{keyword: 0})
+    with pytest.raises(VolumeError, match="the image size"):
+        read_volume(tmp_path)

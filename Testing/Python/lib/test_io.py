@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -254,3 +256,22 @@ def test_a_mask_must_be_an_image_file(tmp_path: Path) -> None:
     path = write_head(tmp_path)[0]
     with pytest.raises(VolumeError, match="a mask must be a file that ends in"):
         read_mask(path, gantry_geometry())
+
+
+def test_reading_dicom_and_writing_results_load_neither_simpleitk_nor_torch_nor_highdicom(tmp_path: Path) -> None:
+    write_head(tmp_path / "ct")
+    program = """
+import sys
+from ICHSegmenterLib.volume.export import write_nifti, write_seg_nrrd
+from ICHSegmenterLib.volume.fitness import check_head_ct
+from ICHSegmenterLib.volume.io import read_volume
+from ICHSegmenterLib.labels import ICH
+folder = sys.argv[1]
+volume = read_volume(folder + "/ct")
+labelmap = (volume.hu > 40).astype("uint8")
+write_nifti(labelmap, volume.geometry, folder + "/labelmap.nii.gz")
+write_seg_nrrd(labelmap, volume.geometry, (ICH,), folder + "/segmentation.seg.nrrd")
+read_volume(folder + "/labelmap.nii.gz")
+assert not {"SimpleITK", "torch", "highdicom"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
