@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -82,25 +83,9 @@ def _coarsen(axial: Volume) -> _Coarse:
     blocks = tuple(max(1, round(COARSE_SPACING_MM / spacing)) for spacing in acquired_mm)
     means = axial.hu
     for axis in (1, 2, 0):
-        means = _block_mean(means, axis, blocks[axis])
+        means = block_mean(means, axis, blocks[axis])
     spacing = tuple(block * mm for block, mm in zip(blocks, acquired_mm, strict=True))
     return _Coarse(means, (blocks[0], blocks[1], blocks[2]), (spacing[0], spacing[1], spacing[2]))
-
-
-def _block_mean(array: NDArray[np.float32], axis: int, block: int) -> NDArray[np.float32]:
-    """Mean of `block` neighbors along an axis; an incomplete last block is filled up with its last voxel."""
-    if block == 1:
-        return array
-    moved = np.moveaxis(array, axis, 0)
-    count = -(-moved.shape[0] // block)
-    total = np.zeros((count, *moved.shape[1:]), dtype=np.float32)
-    for offset in range(block):
-        part = moved[offset::block]
-        total[: len(part)] += part
-        if len(part) < count:
-            total[-1] += moved[-1]
-    total /= block
-    return np.moveaxis(total, 0, axis)
 
 
 def _cranial_cavity(coarse: _Coarse) -> Mask:
@@ -111,9 +96,9 @@ def _cranial_cavity(coarse: _Coarse) -> Mask:
     tissue = (coarse.hu > TISSUE_HU[0]) & (coarse.hu < TISSUE_HU[1]) & ~wall
     enclosed = tissue & (_enclosing_rays(wall) >= MIN_ENCLOSING_RAYS)
     radius = max(1, round(coarse.pixels(NECK_MM)))
-    pieces = _follow(_erode(enclosed, radius), coarse)
-    cavity = _dilate(pieces, radius + 1) & tissue
-    cavity = _dilate(cavity, 1) & ~gaps & (coarse.hu < INNER_TABLE_HU) & (coarse.hu > AIR_HU)
+    pieces = _follow(erode_in_plane(enclosed, radius), coarse)
+    cavity = dilate_in_plane(pieces, radius + 1) & tissue
+    cavity = dilate_in_plane(cavity, 1) & ~gaps & (coarse.hu < INNER_TABLE_HU) & (coarse.hu > AIR_HU)
     return np.stack([ndimage.binary_fill_holes(one) for one in cavity])
 
 
@@ -200,8 +185,8 @@ def _refine(hu: NDArray[np.float32], cavity: Mask, coarse: _Coarse) -> Mask:
     """The cavity at full resolution: its edge is where HU crosses from brain to bone."""
     mask = np.zeros(hu.shape, dtype=bool)
     _, rows, columns = hu.shape
-    up_rows = _linear_weights(rows, cavity.shape[1], coarse.blocks[1])
-    up_columns = _linear_weights(columns, cavity.shape[2], coarse.blocks[2]).T
+    up_rows = linear_weights(rows, cavity.shape[1], coarse.blocks[1])
+    up_columns = linear_weights(columns, cavity.shape[2], coarse.blocks[2]).T
     for index, inside in enumerate(cavity):
         if inside.any():
             share = up_rows @ inside.astype(np.float32) @ up_columns
@@ -212,28 +197,6 @@ def _refine(hu: NDArray[np.float32], cavity: Mask, coarse: _Coarse) -> Mask:
     return mask
 
 
-def _linear_weights(size: int, blocks: int, block: int) -> NDArray[np.float32]:
-    """(size, blocks) weights of linear interpolation between block centers."""
-    position = np.clip((np.arange(size) + 0.5) / block - 0.5, 0, blocks - 1)
-    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(blocks))).astype(np.float32)
-
-
 def _largest(mask: Mask) -> Mask:
     labels, count = ndimage.label(mask)
     return np.asarray(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])) if count else mask
-
-
-def _dilate(mask: Mask, radius: int) -> Mask:
-    """In the plane, with a disk of `radius` blocks."""
-    padded = np.pad(mask, ((0, 0), (radius, radius), (radius, radius)))
-    grown = np.zeros_like(mask)
-    _, rows, columns = mask.shape
-    for i in range(-radius, radius + 1):
-        for j in range(-radius, radius + 1):
-            if i * i + j * j <= radius * (radius + 1):
-                grown |= padded[:, radius + i : radius + i + rows, radius + j : radius + j + columns]
-    return grown
-
-
-def _erode(mask: Mask, radius: int) -> Mask:
-    return ~_dilate(~mask, radius)

@@ -1,0 +1,45 @@
+"""Block means of voxels and the linear way back: a coarse grid whose place in the acquired one is exact."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def block_mean(array: NDArray[np.float32], axis: int, block: int) -> NDArray[np.float32]:
+    """Mean of `block` neighbors along an axis; an incomplete last block is filled up with its last voxel."""
+    if block == 1:
+        return array
+    moved = np.moveaxis(array, axis, 0)
+    count = -(-moved.shape[0] // block)
+    total = np.zeros((count, *moved.shape[1:]), dtype=np.float32)
+    for offset in range(block):
+        part = moved[offset::block]
+        total[: len(part)] += part
+        if len(part) < count:
+            total[-1] += moved[-1]
+    total /= block
+    return np.moveaxis(total, 0, axis)
+
+
+def linear_weights(size: int, blocks: int, block: int) -> NDArray[np.float32]:
+    """(size, blocks) weights of linear interpolation between block centers, constant beyond the outer ones."""
+    position = np.clip((np.arange(size) + 0.5) / block - 0.5, 0, blocks - 1)
+    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(blocks))).astype(np.float32)
+
+
+def dilate_in_plane(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """(slices, rows, columns) grown by a disk of `radius` pixels in every slice."""
+    padded = np.pad(mask, ((0, 0), (radius, radius), (radius, radius)))
+    grown = np.zeros_like(mask)
+    _, rows, columns = mask.shape
+    for i in range(-radius, radius + 1):
+        for j in range(-radius, radius + 1):
+            if i * i + j * j <= radius * (radius + 1):
+                grown |= padded[:, radius + i : radius + i + rows, radius + j : radius + j + columns]
+    return grown
+
+
+def erode_in_plane(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """(slices, rows, columns) shrunk by a disk of `radius` pixels in every slice."""
+    return ~dilate_in_plane(~mask, radius)
