@@ -99,7 +99,7 @@ def test_a_warm_network_serves_two_exams_and_answers_the_same(tmp_path: Path, un
 def test_weights_of_another_network_are_refused(tmp_path: Path, unet_weights: Path):
     request = write_job(tmp_path, bleeding_head(), method="hgi-sam", weights=[str(unet_weights)])
     with WorkerProcess() as worker:
-        assert worker.ask(**request, id="a")["kind"] == "weights_corrupt"
+        assert worker.ask(**request, id="a")["kind"].startswith("weights_")
 
 
 def test_missing_weights_are_an_answer_with_the_way_to_get_them(tmp_path: Path):
