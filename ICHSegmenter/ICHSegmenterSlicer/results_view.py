@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterSlicer.slice_strip import NEGATIVE, POSITIVE, SliceStrip
 
 BAR_WIDTH, BAR_HEIGHT = 84, 10
+ROW_HEIGHT, HEADER_HEIGHT = 22, 26
 NAME, VOLUME, DENSITY, EXTENT = range(4)
 NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
 SUBTYPE_IS_SURE = 0.5
@@ -112,7 +113,7 @@ class ResultsView:
                 table.setItem(row, column, item)
         table.setVisible(bool(result["measurements"]))
         rows = max(1, len(result["measurements"]))
-        table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * table.rowHeight(0) + 4)
+        table.setFixedHeight(HEADER_HEIGHT + rows * ROW_HEIGHT + 4)
 
     def _showSlices(self, valueName: str) -> None:
         table = self._ui.sliceTable
@@ -150,7 +151,8 @@ def _prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) 
     table.setColumnCount(len(headings))
     table.setHorizontalHeaderLabels(headings)
     table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(22)
+    table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+    table.horizontalHeader().setFixedHeight(HEADER_HEIGHT)
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
+import slicer
 
 from ICHSegmenterSlicer.worker_connection import ProcessEvents
 
@@ -94,14 +95,14 @@ class WorkerProcess:
 
 
 def pythonSlicer() -> str:
-    """Slicer's own Python: it stands in PATH inside Slicer.
+    """Slicer's own Python: in the bin folder of Slicer, which stands in PATH, too.
 
     Raises:
         FileNotFoundError: Not found; Slicer is damaged.
     """
-    found = shutil.which("PythonSlicer")
+    found = shutil.which("PythonSlicer", path=str(Path(slicer.app.slicerHome) / "bin")) or shutil.which("PythonSlicer")
     if not found:
-        raise FileNotFoundError("PythonSlicer is not in PATH; Slicer's installation is incomplete.")
+        raise FileNotFoundError("PythonSlicer was not found; Slicer's installation is incomplete")
     return found
 
 

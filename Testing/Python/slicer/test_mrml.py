@@ -68,7 +68,7 @@ def result(geometry: VolumeGeometry, labels=(ICH,), **provenance):
 
 @pytest.fixture
 def imports(mrml, scenes, tmp_path):
-    """Imports a labelmap for a volume node: imports(node, labelmap, labels, ...)."""
+    """A function that brings a labelmap of a volume node into the scene."""
 
     def run(node, labelmap, labels=(ICH,), segmentationNode=None, replace=False):
         np.save(tmp_path / "labelmap.npy", labelmap.astype(np.uint8))
@@ -122,7 +122,7 @@ def test_a_transform_that_bends_slices_is_refused_with_advice(mrml, scenes):
     transformNode = node.GetParentTransformNode()
     slicer.util.arrayFromGridTransform(transformNode)[4, 1, 1] += 5.0
     slicer.util.arrayFromGridTransformModified(transformNode)
-    with pytest.raises(VolumeError, match="bends its slices.*Harden"):
+    with pytest.raises(VolumeError, match=r"bends its slices.*Harden"):
         mrml.geometryOf(node)
 
 
