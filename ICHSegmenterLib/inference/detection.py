@@ -37,7 +37,7 @@ def summarize(
             index=one.index,
             position_mm=float(positions[one.index]),
             probabilities={key: float(value) for key, value in one.probabilities.items()},
-            is_positive=one.probabilities[ANY] >= threshold,
+            is_positive=bool(one.probabilities[ANY] >= threshold),
             blood_ml=float(volumes[one.index]),
         )
         for one in predictions
