@@ -30,10 +30,12 @@ class AttentionMapper:
     """A classifier made ready for maps: position bias and masks of its attention are computed once.
 
     Args:
-        network: in evaluation mode, on its device and in its dtype (float32 or bfloat16).
+        network: in evaluation mode, on its device and in its dtype (float32 or bfloat16), parameter gradients off.
     """
 
     def __init__(self, network: SwinClassifier) -> None:
+        if any(parameter.requires_grad for parameter in network.parameters()):
+            raise ValueError("maps need no parameter gradients; call network.requires_grad_(False) first")
         self.network = network
         self._recorder = AttentionRecorder(network.swin)
 

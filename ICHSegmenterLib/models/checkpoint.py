@@ -168,10 +168,10 @@ def _check_fits(model: nn.Module, state: State, name: str) -> None:
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
     differing = [key for key in expected if key in state and state[key].shape != expected[key].shape]
-    if len(missing) == len(expected):
+    if len(missing) > len(expected) / 2:
         raise WeightsError(
-            f"{name}: belongs to another network: none of its {len(state)} tensors ({_named(state)}) is part of "
-            f"{network}. Choose the method that the file was made for."
+            f"{name}: belongs to another network: {len(missing)} of the {len(expected)} tensors of {network} are not in "
+            f"it ({_named(missing)}), its own are {_named(state)}. Choose the method that the file was made for."
         )
     if missing or unexpected:
         parts = [f"{len(keys)} {word} ({_named(keys)})" for keys, word in
