@@ -1,7 +1,8 @@
 """Runs a script as `Slicer --python-script` does.
 
 `python -m SlicerShell [--no-main-window] [--additional-module-paths DIR ...] --python-script FILE -- ARGUMENTS`:
-inside the event loop, with its arguments in sys.argv, until the script calls slicer.util.exit(). Where Slicer would stay open after an exception, this ends with exit code 70.
+inside the event loop, with its arguments in sys.argv, until the script calls slicer.util.exit(). Where Slicer would
+stay open after an exception, this ends with exit code 70.
 """
 
 import argparse

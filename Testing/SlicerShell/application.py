@@ -95,7 +95,6 @@ class qSlicerApplication(cxx("qSlicerApplication")):
         self._io, self._extensions = classFor("qSlicerIOManager")(), classFor("qSlicerExtensionsManagerModel")()
         self._options = classFor("qSlicerCommandOptions")()
         self._testing, self._settings, self._layout, self._exitCode = True, QtCore.QSettings(), None, None
-        modules.addCoreModules(self._modules, core.logics)
         self._environment = QtCore.QProcessEnvironment.systemEnvironment()
         if window:
             self._layout = classFor("qSlicerLayoutManager")()
@@ -103,6 +102,7 @@ class qSlicerApplication(cxx("qSlicerApplication")):
             self._window = classFor("qSlicerMainWindow")()
             self._window.resize(*WINDOW_PX)
             self._window.show()
+        modules.addCoreModules(self._modules, core.logics)
 
     slicerHome = property(lambda self: str(self._home))
     temporaryPath = property(lambda self: str(self._temporary))
@@ -186,6 +186,7 @@ def preparePaths(home: Path):
     launcher.parent.mkdir(parents=True, exist_ok=True)
     launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n', encoding="utf-8")
     launcher.chmod(0o755)
+    os.environ["PATH"] = f"{launcher.parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def prepareSettings(folder: Path):

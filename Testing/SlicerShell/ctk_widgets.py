@@ -170,35 +170,59 @@ class ctkSliderWidget(cxx("ctkSliderWidget")):
         self.valueIsChanging.emit(value)
 
 
+class _Range:
+    """Two values within bounds, kept in `_values` and `_bounds`."""
+
+    def _start(self):
+        self._values, self._bounds = (0.0, 99.0), (0.0, 99.0)
+
+    minimumValue = property(lambda self: self._values[0], lambda self, v: self.setValues(v, max(v, self._values[1])))
+    maximumValue = property(lambda self: self._values[1], lambda self, v: self.setValues(min(v, self._values[0]), v))
+    minimum = property(lambda self: self._bounds[0], lambda self, v: self.setRange(v, max(v, self._bounds[1])))
+    maximum = property(lambda self: self._bounds[1], lambda self, v: self.setRange(min(v, self._bounds[0]), v))
+
+    def setValues(self, low, high):
+        least, most = self._bounds
+        values = tuple(float(min(max(v, least), most)) for v in (low, high))
+        if values != self._values:
+            self._values = values
+            self.valuesChanged.emit(*values)
+
+    def setRange(self, low, high):
+        self._bounds = (float(low), float(high))
+        self.setValues(*self._values)
+        self.rangeChanged.emit(*self._bounds)
+
+
 class ctkRangeWidget(cxx("ctkRangeWidget")):
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._low, self._high = QtWidgets.QDoubleSpinBox(), QtWidgets.QDoubleSpinBox()
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._low)
-        layout.addWidget(self._high)
-        for box in (self._low, self._high):
-            box.valueChanged.connect(lambda _: self.valuesChanged.emit(self._low.value, self._high.value))
+        self._start()
 
-    minimumValue = property(lambda self: self._low.value, lambda self, value: self._low.setValue(value))
-    maximumValue = property(lambda self: self._high.value, lambda self, value: self._high.setValue(value))
-    minimum = property(lambda self: self._low.minimum, lambda self, value: self._bound("setMinimum", value))
-    maximum = property(lambda self: self._high.maximum, lambda self, value: self._bound("setMaximum", value))
+    _start, setValues, setRange = _Range._start, _Range.setValues, _Range.setRange
+    minimumValue, maximumValue = _Range.minimumValue, _Range.maximumValue
+    minimum, maximum = _Range.minimum, _Range.maximum
 
-    def _bound(self, setter, value):
-        for box in (self._low, self._high):
-            getattr(box, setter)(value)
 
-    def setMinimumValue(self, value):
-        self.minimumValue = value
+class ctkDoubleRangeSlider(cxx("ctkDoubleRangeSlider")):
+    def __init__(self, *args):
+        super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
+        self._start()
 
-    def setMaximumValue(self, value):
-        self.maximumValue = value
+    _start, setValues, setRange = _Range._start, _Range.setValues, _Range.setRange
+    minimumValue, maximumValue = _Range.minimumValue, _Range.maximumValue
+    minimum, maximum = _Range.minimum, _Range.maximum
 
-    def setValues(self, low, high):
-        self._low.setValue(low)
-        self._high.setValue(high)
+
+class ctkDoubleSlider(cxx("ctkDoubleSlider")):
+    def __init__(self, *args):
+        super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
+        self._box = QtWidgets.QDoubleSpinBox()  # keeps the number; nothing of it is shown
+        self._box.setDecimals(6)
+        self._box.valueChanged.connect(lambda value: self.valueChanged.emit(value))
+
+    minimum, maximum, singleStep, value = _Bounded.minimum, _Bounded.maximum, _Bounded.singleStep, _Bounded.value
+    setValue = _Bounded.setValue
 
 
 class ctkPathLineEdit(cxx("ctkPathLineEdit")):
@@ -251,7 +275,7 @@ class ctkDirectoryButton(cxx("ctkDirectoryButton")):
 
     @property
     def directory(self):
-        return os.path.abspath(self._directory)
+        return self._directory if self._directory == "." else os.path.abspath(self._directory)
 
     @directory.setter
     def directory(self, path):
@@ -274,7 +298,7 @@ class ctkColorPickerButton(cxx("ctkColorPickerButton")):
     @color.setter
     def color(self, color):
         if color != self._color:
-            self._color = QtGui.QColor(color)
+            self._color = QtGui.QColor.fromRgba(color.rgba())
             self.setText(self._color.name())
             self.colorChanged.emit(self._color)
 

@@ -68,6 +68,9 @@ class qSlicerCoreIOManager(cxx("qSlicerCoreIOManager")):
     def saveScene(self, path, screenShot=None, userMessages=None):
         if path.lower().endswith(".mrb"):
             return bool(slicer.mrmlScene.WriteToMRB(path, None, userMessages))
+        if not path.lower().endswith(".mrml"):
+            os.makedirs(path, exist_ok=True)
+            return bool(slicer.app.applicationLogic().SaveSceneToSlicerDataBundleDirectory(path, None))
         slicer.mrmlScene.SetURL(path)
         return bool(slicer.mrmlScene.Commit(path))
 

@@ -10,6 +10,8 @@ from PySide6 import QtWidgets
 from SlicerShell import pythonqt
 from SlicerShell.api import classFor, cxx, oracle
 
+SEGMENT_EDITOR = Path(__file__).parent / "core_modules" / "SegmentEditor.py"
+
 
 class qSlicerAbstractCoreModule(cxx("qSlicerAbstractCoreModule")):
     def logic(self):
@@ -119,14 +121,16 @@ class qSlicerModuleManager(cxx("qSlicerModuleManager")):
 def addCoreModules(manager, logics):
     """One module object for each logic: `slicer.modules.volumes.logic()`."""
     for name, logic in logics.items():
+        if name == SEGMENT_EDITOR.stem:
+            continue
         known = f"qSlicer{name}Module"
-        if name != "SegmentEditor":
-            module = classFor(known if known in oracle() else "qSlicerLoadableModule")()
-            module._shell_name, module._shell_title, module._shell_logic = name, name, logic
-            manager._add(name, module)
+        module = classFor(known if known in oracle() else "qSlicerLoadableModule")()
+        module._shell_name, module._shell_title, module._shell_logic = name, name, logic
+        manager._add(name, module)
+    load(manager, SEGMENT_EDITOR, logics[SEGMENT_EDITOR.stem])
 
 
-def load(manager, path):
+def load(manager, path, logic=None):
     """Register the scripted module of a .py file, as Slicer does at start. Returns the module."""
     path = Path(path).resolve()
     if not path.is_file():
@@ -140,7 +144,7 @@ def load(manager, path):
     spec.loader.exec_module(source)
     module = classFor("qSlicerScriptedLoadableModule")()
     module._shell_name, module._shell_path = name, str(path)
-    module._shell_logic = slicer.vtkSlicerScriptedLoadableModuleLogic()
+    module._shell_logic = logic or slicer.vtkSlicerScriptedLoadableModuleLogic()
     instance = getattr(source, name)(module)
     setattr(slicer.modules, f"{name}Instance", instance)
     manager._add(name, module)

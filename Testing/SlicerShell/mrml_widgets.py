@@ -136,7 +136,9 @@ class qMRMLNodeComboBox(cxx("qMRMLNodeComboBox")):
         self._filling = False
         known = {n.GetID() for n in nodes}
         keep = self._node if self._node and self._node.GetID() in known else None
-        self._select(keep or (None if self._noneEnabled or not nodes else nodes[0]))
+        removed = self._node is not None and keep is None
+        # Slicer selects another node only in place of a removed one, never because a node was added.
+        self._select(nodes[-1] if removed and nodes and not self._noneEnabled else keep)
 
     def _rename(self):
         for row in range(self._combo.count):
@@ -208,6 +210,8 @@ class qMRMLSegmentEditorWidget(cxx("qMRMLSegmentEditorWidget")):
 
     def setMRMLSegmentEditorNode(self, node):
         self._editorNode = node
+        self._segmentation = node.GetSegmentationNode() if node else None
+        self._source = node.GetSourceVolumeNode() if node else None
 
     def segmentationNode(self):
         return self._segmentation

@@ -184,6 +184,8 @@ def _store(self, name, value):
 
 def connect(sender, *args):
     """Connect "signal(types)" to a callable, or to a receiver and "slot(types)"."""
+    if isinstance(args[0], QtCore.QObject):  # PySide6 itself, in QTimer.singleShot: (sender, "2timeout()", callable)
+        sender, args = args[0], (args[1].lstrip("2"), *args[2:])
     signature, target = args[0], args[1]
     if len(args) == 3:
         target = getattr(args[1], args[2].split("(")[0])

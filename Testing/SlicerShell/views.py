@@ -66,7 +66,7 @@ class SliceRenderer(_Renderer):
         self._mapper.SetColorLevel(127.5)
         self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
         actor.SetMapper(self._mapper)
-        self.renderer.AddActor2D(actor)
+        self.renderer.AddViewProp(actor)
 
     def resize(self, size):
         self.window.SetSize(*size)

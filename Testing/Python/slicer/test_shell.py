@@ -167,7 +167,54 @@ def test_a_script_gets_its_arguments_and_sets_the_exit_code(shell, tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import sys, slicer\nprint(sys.argv[1:], slicer.app.layoutManager())\nslicer.util.exit(4)\n")
     command = [sys.executable, "-m", "SlicerShell", "--no-splash", "--no-main-window", "--python-script", str(script)]
-    done = subprocess.run([*command, "--", "--input", "a b"], cwd=REPOSITORY / "Testing", capture_output=True, text=True,
-                          timeout=120)
+    command += ["--", "--input", "a b"]
+    done = subprocess.run(command, cwd=REPOSITORY / "Testing", capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "['--input', 'a b'] None", done.stderr
     assert done.returncode == 4
+
+
+def test_a_single_shot_timer_calls_any_function(shell):
+    import qt
+
+    seen = []
+    qt.QTimer.singleShot(0, lambda: qt.QTimer.singleShot(20, lambda: seen.append("later")))
+    shell.waitUntil(lambda: seen, 5, "the timer")
+
+
+def test_the_segment_editor_opens_with_the_chosen_nodes(shell, ct):
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Bleed")
+    editor_node = slicer.vtkMRMLSegmentEditorNode()
+    editor_node.SetSingletonTag("SegmentEditor")
+    editor_node = slicer.mrmlScene.AddNode(editor_node)
+    editor_node.SetAndObserveSegmentationNode(node)
+    editor_node.SetAndObserveSourceVolumeNode(ct)
+    editor = shell.openModule("SegmentEditor").editor
+    assert editor.segmentationNode() is node
+    assert editor.sourceVolumeNode() is ct
+
+
+def test_a_call_without_behavior_is_noticed(shell):
+    import slicer
+
+    slicer.qMRMLPlotView().fitToContent()
+    assert shell.inertCalls == ["qMRMLPlotView.fitToContent"]
+    shell.inertCalls.clear()
+
+
+def test_the_node_selector_follows_the_scene(shell, ct):
+    import slicer
+
+    selector = slicer.qMRMLNodeComboBox()
+    selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    selector.setMRMLScene(slicer.mrmlScene)
+    assert selector.currentNode() is None  # never chosen because it exists
+    changes = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", changes.append)
+    selector.connect("currentNodeChanged(bool)", changes.append)
+    selector.setCurrentNode(ct)
+    assert changes == [ct, True]
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Other")
+    slicer.mrmlScene.RemoveNode(ct)
+    assert selector.currentNode() is other  # the last node takes the place of a removed one

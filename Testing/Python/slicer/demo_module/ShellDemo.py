@@ -3,7 +3,6 @@
 import enum
 from typing import Annotated
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
