@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.labels import ANY, SegmentLabel
+from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 RESEARCH_NOTICE = "Research software, not a medical device: do not use it for diagnosis or treatment."
@@ -182,6 +182,35 @@ class AnalysisResult:
     segmentation: SegmentationResult | None
     measurements: tuple[SegmentMeasurement, ...]
     provenance: Provenance
+
+    @classmethod
+    def from_json(
+        cls,
+        data: Mapping[str, Any],
+        geometry: VolumeGeometry,
+        labelmap: NDArray[np.uint8] | None = None,
+        soft_maps: NDArray[np.float32] | None = None,
+    ) -> AnalysisResult:
+        """The result that a worker sent as `to_json`, with its arrays.
+
+        Args:
+            data: From `to_json`.
+            geometry: The acquired grid, exactly; the JSON rounds it.
+            labelmap: uint8 (slices, rows, columns), None for detection-only methods.
+            soft_maps: float32 (labels, slices, rows, columns), None unless asked for.
+        """
+        slices = tuple(
+            SliceDetection(one["index"], one["position_mm"], one["probabilities"], one["positive"], one["blood_ml"])
+            for one in data["slices"]
+        )
+        detection = DetectionResult(slices, data["probabilities"], data["detection_threshold"], data["key_slice"])
+        segmentation = None
+        if labelmap is not None:
+            labels = tuple(SEGMENT_LABELS[one["key"]] for one in data["labels"])
+            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps)
+        measurements = tuple(SegmentMeasurement(**one) for one in data["measurements"])
+        provenance = {**data["provenance"], "warnings": tuple(data["provenance"]["warnings"])}
+        return cls(geometry, detection, segmentation, measurements, Provenance(**provenance))
 
     @property
     def blood_ml(self) -> float:

@@ -10,7 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.model_cards import DEFAULT_METHOD, DEFAULT_OFFLINE_METHOD, MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer import dependencies
 from ICHSegmenterSlicer.worker_client import WorkerClient
@@ -33,13 +34,6 @@ def rememberedSeconds(method: str) -> dict[str, float]:
         if value:
             found[device] = float(value)
     return found
-
-
-def defaultMethod() -> str:
-    """The network if everything it needs is here, else the classical method."""
-    card = get_card(DEFAULT_METHOD)
-    ready = store.state(card).is_ready and not dependencies.missing(card)
-    return DEFAULT_METHOD if ready else DEFAULT_OFFLINE_METHOD
 
 
 class MethodView:
@@ -96,7 +90,7 @@ class MethodView:
 
     def choose(self, method: str, device: str) -> None:
         """Show a method and a processor, as a loaded scene wants them."""
-        self._select(self._ui.methodComboBox, method if method in MODEL_CARDS else defaultMethod())
+        self._select(self._ui.methodComboBox, method if method in MODEL_CARDS else choose_method())
         if self._ui.deviceComboBox.findData(device) < 0:
             self._ui.deviceComboBox.addItem(device.upper(), device)
         self._select(self._ui.deviceComboBox, device)

@@ -1,0 +1,80 @@
+"""The batch script runs as Slicer runs it: in its own process, without a window, by its path."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SCRIPT = REPOSITORY / "ICHSegmenter" / "ICHSegmenterSlicer" / "batch.py"
+
+pytestmark = pytest.mark.slicer
+
+
+@pytest.fixture(scope="module")
+def exams(tmp_path_factory):
+    """A tilted uneven head with a bleed of known volume, and a broken file."""
+    folder = tmp_path_factory.mktemp("exams")
+    steps = [4.22] * 13 + [7.38] * 13
+    geometry = head_geometry((27, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=steps, tilt_deg=12)
+    phantom = make_phantom(geometry, HeadModel((Bleed.sphere(20.0, (30.0, 5.0, 32.0)),)), subsamples=(2, 1, 1))
+    write_dicom_series(phantom.volume, folder / "a")
+    (folder / "b").mkdir()
+    np.random.default_rng(0).bytes(4000)
+    (folder / "b" / "broken.nii").write_bytes(b"not an image")
+    return folder, phantom
+
+
+def runBatch(*arguments, module=("SlicerShell",)) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "Testing")}
+    options = ["--no-splash", "--no-main-window", "--python-script", str(SCRIPT), "--", *map(str, arguments)]
+    return subprocess.run(
+        [sys.executable, "-m", *module, *options], capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(exams, tmp_path_factory):
+    """One batch over both exams: what it printed, and its output folder."""
+    output = tmp_path_factory.mktemp("results")
+    return runBatch("--input", exams[0], "--output", output, "--method", "hu-threshold"), output
+
+
+def rows(output: Path) -> list[dict[str, str]]:
+    with (output / "results.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_broken_exam_does_not_stop_the_other_and_the_exit_code_tells(finished):
+    process, output = finished
+    assert process.returncode == 1, process.stderr
+    assert sorted(row["status"] for row in rows(output)) == ["done", "failed"]
+    assert "1 done, 0 done before, 1 failed" in process.stdout
+
+
+def test_the_volume_of_the_bleed_is_right_on_a_tilted_uneven_series(finished, exams):
+    done = next(row for row in rows(finished[1]) if row["status"] == "done")
+    assert float(done["blood_ml"]) == pytest.approx(exams[1].blood_ml, rel=0.15)
+    result = json.loads((finished[1] / done["exam"] / "result.json").read_text(encoding="utf-8"))
+    assert result["geometry"]["tilt_deg"] == pytest.approx(12, abs=0.1)
+
+
+def test_a_second_run_resumes(finished, exams):
+    process = runBatch("--input", exams[0] / "a", "--output", finished[1], "--method", "hu-threshold")
+    assert process.returncode == 0, process.stderr
+    assert "0 done, 1 done before, 0 failed" in process.stdout
+
+
+def test_wrong_use_ends_with_2_and_an_unknown_method_with_1(tmp_path):
+    assert runBatch("--output", tmp_path).returncode == 2
+    process = runBatch("--input", tmp_path, "--output", tmp_path, "--method", "magic")
+    assert process.returncode == 1
+    assert "Unknown method 'magic'" in process.stderr
