@@ -233,7 +233,9 @@ class ctkPathLineEdit(cxx("ctkPathLineEdit")):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._edit, 1)
-        layout.addWidget(QtWidgets.QToolButton(text="..."))
+        browse = QtWidgets.QToolButton()
+        browse.setText("...")
+        layout.addWidget(browse)
         self._valid = False
         self._edit.editTextChanged.connect(lambda path: self._changed(path))
 

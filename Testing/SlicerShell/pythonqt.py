@@ -54,6 +54,7 @@ def install():
         cls.__getattribute__ = _attributeReader(original)
     for cls in objects:
         cls.__setattr__ = _setAttribute
+        cls.__init__ = _withoutKeywords(cls.__init__)
     _patchValueClasses()
     sys.excepthook = recordException
 
@@ -120,6 +121,17 @@ def _addProperties(cls):
 
 def _setProperty(name, instance, value):
     QtCore.QObject.setProperty(instance, name, value)
+
+
+def _withoutKeywords(original):
+    """PythonQt constructors take no keyword arguments."""
+
+    def construct(self, *arguments, **keywords):
+        if keywords:
+            raise TypeError(f"{className(self)}() takes no keyword arguments, got {', '.join(keywords)}")
+        original(self, *arguments)
+
+    return construct
 
 
 def _attributeReader(original):

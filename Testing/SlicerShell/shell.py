@@ -49,7 +49,9 @@ class Shell:
         """Register a scripted module's .py file; `slicer.modules.<name>` then exists."""
         from SlicerShell import modules
 
-        return modules.load(self.app.moduleManager(), path)
+        module = modules.load(self.app.moduleManager(), path)
+        self.app.startupCompleted.emit()  # Slicer sends it once, after the last module
+        return module
 
     def openModule(self, name):
         """Show the module's panel, as choosing it in the menu does. Returns its Python widget."""
@@ -88,8 +90,9 @@ class Shell:
         return compose(path, panel, **options)
 
     def reset(self):
-        """Close the scene and forget errors: the state between two tests."""
+        """Close the scene, forget settings and errors: the state between two tests."""
         slicer.mrmlScene.Clear(False)
+        self.app.userSettings().clear()
         self.process()
         self.errors.clear()
         self.inertCalls.clear()

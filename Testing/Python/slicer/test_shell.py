@@ -218,3 +218,20 @@ def test_the_node_selector_follows_the_scene(shell, ct):
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Other")
     slicer.mrmlScene.RemoveNode(ct)
     assert selector.currentNode() is other  # the last node takes the place of a removed one
+
+
+def test_a_constructor_takes_no_keywords(shell):
+    import qt
+
+    with pytest.raises(TypeError, match="keyword"):
+        qt.QPushButton(text="Go")
+
+
+def test_a_module_reloads_into_its_panel(shell, demo):
+    import slicer
+
+    demo.onReload()
+    reloaded = slicer.util.getModuleWidget("ShellDemo")
+    assert reloaded is not demo
+    assert demo.parameters is None  # its cleanup ran
+    assert reloaded.ui.applyButton.visible
