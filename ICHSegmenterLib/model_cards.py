@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from ICHSegmenterLib.labels import EAH, ICH, IPH, IVH, PERILESIONAL_EDEMA, Segme
 from ICHSegmenterLib.preprocessing.spec import (
     NoPreprocessing,
     Preprocessing,
+    SeriesPreprocessing,
     SlicePreprocessing,
     VolumePreprocessing,
 )
@@ -56,6 +57,7 @@ class ModelCard:
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
         value_name: What its slice values are: "probability" or "score".
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
+        predictor_config: Options of the predictor with their defaults; `analyze(options=...)` may change them.
         needs_weights: False for classical methods.
         license, paper, doi, limits: What a reader must know.
     """
@@ -90,6 +92,7 @@ class ModelCard:
 APACHE = "Apache-2.0"
 HGI_SAM_PAPER = "Rasoulian et al., MELBA 2023:012 (arXiv 2304.04902)"
 SWIN_SAM_PAPER = "Rasoulian et al., MLCN 2022"
+RSNA_SEQUENCE_PAPER = "Shang et al., 2022 (arXiv 2205.07556)"
 BLAST_CT_PAPER = "Monteiro et al., Lancet Digital Health 2020;2:e314-e322"
 
 SWIN_LIMITS = (
@@ -99,6 +102,11 @@ SWIN_LIMITS = (
 UNET_LIMITS = (
     "Trained on 36 bleeding exams of PhysioNet CT-ICH, the published folds split by slice. One class, no subtype. "
     "Whether the authors' weight files can still be downloaded is not known."
+)
+RSNA_SEQUENCE_LIMITS = (
+    "Detection only. As in the authors' code, exams are padded to 60 slices with empty ones that take part in "
+    "attention (option masked=true leaves them out). Trained on RSNA 2019, whose terms are non-commercial, with a "
+    "semi-supervised step that was never released. The authors' weights (1.07 GB, .pdparams) can be imported as a file."
 )
 BLAST_CT_LIMITS = (
     "Trained on 184 scans of traumatic brain injury; extra-axial bleeds are one class; weaker on spontaneous "
@@ -278,6 +286,20 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 limits=UNET_LIMITS,
             ),
             ModelCard(
+                name="rsna-sequence",
+                title="RSNA slice-and-sequence transformer",
+                summary="Finds bleeding slices and their subtype, each slice in the light of the others; no outline",
+                predictor="ICHSegmenterLib.inference.predictors.rsna_sequence:RsnaSequencePredictor",
+                predictor_config=MappingProxyType({"masked": False}),
+                network="slice_sequence_transformer",
+                preprocessing=SeriesPreprocessing(),
+                labels=(),
+                license=APACHE,
+                paper=RSNA_SEQUENCE_PAPER,
+                doi="10.48550/arXiv.2205.07556",
+                limits=RSNA_SEQUENCE_LIMITS,
+            ),
+            ModelCard(
                 name="hu-threshold",
                 title="HU threshold",
                 summary="Classical baseline: voxels as dense as acute blood inside the skull; works offline",
@@ -309,6 +331,24 @@ def get_card(name: str) -> ModelCard:
     if name not in MODEL_CARDS:
         raise ModelNotFoundError(f"Unknown method {name!r}; available: {', '.join(sorted(MODEL_CARDS))}.")
     return MODEL_CARDS[name]
+
+
+def with_options(card: ModelCard, options: Mapping[str, Any]) -> ModelCard:
+    """The card with other values for some of its options.
+
+    Raises:
+        ValueError: The method has no such option, or the value is of another type than the default.
+    """
+    for name, value in options.items():
+        if name not in card.predictor_config:
+            known = ", ".join(card.predictor_config) or "none"
+            raise ValueError(f"{card.name} has no option {name!r}; available: {known}")
+        default = card.predictor_config[name]
+        if type(value) is not type(default):
+            raise ValueError(
+                f"option {name} of {card.name} is a {type(default).__name__} like {default!r}, got {value!r}"
+            )
+    return replace(card, predictor_config=MappingProxyType({**card.predictor_config, **options}))
 
 
 def weights_by_sha256() -> Mapping[str, WeightsFile]:

@@ -44,6 +44,10 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, nargs="+", default=(), metavar="FILE", help="several make an ensemble")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument(
+        "--option", dest="options", type=_option, nargs="+", default=(), metavar="NAME=VALUE",
+        help="of the method, such as masked=true",
+    )  # fmt: skip
     parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
     parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
 
@@ -74,6 +78,7 @@ def _run(chosen: argparse.Namespace, *, detection_only: bool) -> int:
             threshold=chosen.threshold,
             detection_threshold=chosen.detection_threshold,
             save_maps=chosen.save_maps,
+            options=dict(chosen.options),
             run=progress.run(),
         )
     finally:
@@ -101,6 +106,17 @@ def summary(result: AnalysisResult) -> str:
     lines.append(f"  {used.title} on {used.device} in {used.precision}: {timing}")
     lines.append(RESEARCH_NOTICE)
     return "\n".join(lines)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE with the value as YAML and JSON write it: true, 3, 0.5, or text."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"must look like NAME=VALUE, got {text}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _fraction(text: str) -> float:

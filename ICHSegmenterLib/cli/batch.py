@@ -44,6 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
             threshold=chosen.threshold,
             detection_threshold=chosen.detection_threshold,
             save_maps=chosen.save_maps,
+            options=dict(chosen.options),
             run=progress.run(),
             session=session,
         )

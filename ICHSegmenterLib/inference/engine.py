@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ICHSegmenterLib.inference import detection, labelmap
 from ICHSegmenterLib.inference.device import Device
 from ICHSegmenterLib.inference.run import Predictor, Run
 from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import ModelCard, get_card
+from ICHSegmenterLib.model_cards import NO_CONFIG, ModelCard, get_card, with_options
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.results import AnalysisResult, Provenance, SlicePrediction
@@ -45,6 +46,7 @@ def analyze(
     threshold: float | None = None,
     detection_threshold: float | None = None,
     save_maps: bool = False,
+    options: Mapping[str, Any] = NO_CONFIG,
     run: Run | None = None,
     session: Session | None = None,
 ) -> AnalysisResult:
@@ -60,6 +62,7 @@ def analyze(
         threshold: Of the maps, 0 to 1, instead of the card's.
         detection_threshold: Of the slice values, 0 to 1, instead of the card's.
         save_maps: Keep the soft maps in the result.
+        options: Other values for options of the method, see `ModelCard.predictor_config`.
         run: Progress and cancellation.
         session: Keeps networks warm between exams.
 
@@ -68,15 +71,24 @@ def analyze(
     """
     view = AxialView.of(volume.geometry)
     if not view.keeps_slices:
-        mask = None if brain_mask is None else view.apply(brain_mask)
         result = analyze(
-            view.volume(volume), method, weights=weights, device=device, precision=precision, brain_mask=mask,
-            threshold=threshold, detection_threshold=detection_threshold, save_maps=save_maps, run=run, session=session,
-        )  # fmt: skip
+            view.volume(volume),
+            method,
+            weights=weights,
+            device=device,
+            precision=precision,
+            brain_mask=None if brain_mask is None else view.apply(brain_mask),
+            threshold=threshold,
+            detection_threshold=detection_threshold,
+            save_maps=save_maps,
+            options=options,
+            run=run,
+            session=session,
+        )
         return _as_acquired(result, view, volume)
     run = run or Run()
     session = session or Session()
-    card = get_card(method)
+    card = with_options(get_card(method), options)
     _check_fraction("threshold", threshold)
     _check_fraction("detection_threshold", detection_threshold)
     seconds: dict[str, float] = {}

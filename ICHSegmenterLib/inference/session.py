@@ -14,7 +14,7 @@ from ICHSegmenterLib.model_cards import ModelCard
 MAX_WARM_PREDICTORS = 2
 """A Swin classifier holds 350 MB; more than two methods in turn are rare."""
 
-Key = tuple[str, tuple[tuple[str, int], ...], str, str]
+Key = tuple[str, tuple[tuple[str, int], ...], tuple[tuple[str, str], ...], str, str]
 
 
 class Session:
@@ -39,7 +39,8 @@ class Session:
             WeightsCorruptError: A file does not fit the network.
         """
         files = tuple((str(path), path.stat().st_mtime_ns) for path in weights)
-        key = (card.name, files, device.name, device.precision)
+        options = tuple(sorted((name, repr(value)) for name, value in card.predictor_config.items()))
+        key = (card.name, files, options, device.name, device.precision)
         if key not in self._predictors:
             predictor_class = resolve(card.predictor)
             while len(self._predictors) >= MAX_WARM_PREDICTORS:

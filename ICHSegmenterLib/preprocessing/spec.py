@@ -55,8 +55,16 @@ class VolumePreprocessing:
 
 
 @dataclass(frozen=True)
+class SeriesPreprocessing:
+    """Input of a sequence network: all slices in bytes, cropped to the head, squeezed to squares of `side` pixels."""
+
+    windows: tuple[Window, ...] = (BRAIN_WINDOW, SUBDURAL_WINDOW, Window(40, 380))
+    side: int = 224
+
+
+@dataclass(frozen=True)
 class NoPreprocessing:
     """The method reads HU on the acquired grid."""
 
 
-Preprocessing = SlicePreprocessing | VolumePreprocessing | NoPreprocessing
+Preprocessing = SlicePreprocessing | VolumePreprocessing | SeriesPreprocessing | NoPreprocessing

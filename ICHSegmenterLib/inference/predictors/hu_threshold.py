@@ -27,7 +27,7 @@ DENOISE_MM = 1.2
 """Standard deviation of the Gaussian that removes noise; bone and calcification never enter it."""
 TISSUE_HU = (-20.0, 110.0)
 """Voxels outside are not averaged: fat and air below, calcification and bone above."""
-CORE_HU = 52.0
+CORE_HU = 50.0
 """A bleed has a core at least this dense."""
 MIN_EDGE_HU = 44.0
 """The edge of a bleed, half-way between its core and the brain, is never below this: above gray matter."""
@@ -153,7 +153,7 @@ def _membership(blocks: _Blocks) -> Field:
     labels, count = ndimage.label(core, np.ones((3, 3, 3)))
     core_hu = ndimage.median(blocks.hu, labels, np.arange(1, count + 1))
     edge_hu = max(MIN_EDGE_HU, 0.5 * (brain_hu + float(np.max(core_hu))))
-    candidates = reach & blocks.is_brain & (blocks.hu > edge_hu) & ~blocks.is_dense
+    candidates = reach & blocks.is_brain & (blocks.hu > edge_hu) & ~dilate_in_plane(blocks.is_dense, 1)
     kept = _large_islands(candidates, core, blocks)
     near = dilate_in_plane(kept, 1) & blocks.is_brain
     soft[near] = 1 / (1 + np.exp((edge_hu - blocks.hu[near]) / EDGE_SOFTNESS_HU))

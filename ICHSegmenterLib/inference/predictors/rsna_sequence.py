@@ -1,0 +1,138 @@
+"""Slice-and-sequence transformer: six probabilities for each slice, each slice judged in the light of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.errors import VolumeError, WeightsMissingError
+from ICHSegmenterLib.inference.device import torch_dtype
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.models import load_checkpoint
+from ICHSegmenterLib.models.slice_sequence_transformer import (
+    SERIES_LENGTH,
+    SliceSequenceTransformer,
+    build_slice_sequence_transformer,
+)
+from ICHSegmenterLib.preprocessing import series_cube
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
+from ICHSegmenterLib.results import SlicePrediction
+
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 60
+BYTE_MAXIMUM = 255.0
+ENSEMBLE_WEIGHTS = (0.85, 0.05, 0.10)
+"""Of the authors' three models, best first."""
+CERTAIN = 0.998
+"""Where all three models exceed it, the authors' ensemble says exactly 1."""
+
+
+class RsnaSequencePredictor:
+    """One network, or the authors' ensemble of three.
+
+    Args:
+        networks: Filled with weights; with three, in the order of `ENSEMBLE_WEIGHTS`.
+        masked: False pads with zero slices to 60 as the authors' evaluation does, and these take part in attention.
+            True shows the sequence network only the slices there are.
+    """
+
+    def __init__(
+        self, networks: Sequence[SliceSequenceTransformer], *, device: str, precision: str, masked: bool = False
+    ) -> None:
+        self.device, self.precision, self.masked = device, precision, masked
+        self.batch_size = CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
+        self._dtype = torch_dtype(precision)
+        self._networks = [network.requires_grad_(False).eval().to(device) for network in networks]
+        for network in self._networks:
+            network.backbone.to(self._dtype)  # the sequence part is small and stays in float32
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> RsnaSequencePredictor:
+        """The predictor of a model card, one network a file."""
+        if not weights:
+            raise WeightsMissingError(f"{card.title} needs a weight file; choose one with --weights FILE.")
+        networks = []
+        for path in weights:
+            network = build_slice_sequence_transformer(**card.network_config)
+            load_checkpoint(network, path)
+            networks.append(network)
+        return cls(networks, device=device, precision=precision, **card.predictor_config)
+
+    @torch.inference_mode()
+    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+        """Six probabilities for each slice; thin slices share those of their group.
+
+        Raises:
+            VolumeError: More slices with brain than the network has positions for.
+        """
+        if not isinstance(exam.preprocessing, SeriesPreprocessing):
+            raise ValueError(f"{type(exam.preprocessing).__name__} makes no series")
+        hu = exam.view.apply(exam.volume.hu)
+        used, groups = _slices_to_show(exam, len(hu))
+        cube = series_cube.windowed_cube(series_cube.grouped(hu[used], groups), exam.preprocessing.windows)
+        slices = torch.from_numpy(series_cube.network_slices(cube, exam.preprocessing.side))
+        values = self._ensemble(slices, run)
+        axial = np.zeros((len(hu), len(SUBTYPE_LABELS)), dtype=np.float32)
+        axial[used] = values[groups]
+        return [
+            SlicePrediction(
+                index,
+                dict(zip(SUBTYPE_LABELS, map(float, axial[exam.view.acquired_index(index, len(hu))]), strict=True)),
+            )
+            for index in range(len(hu))
+        ]
+
+    def _ensemble(self, slices: torch.Tensor, run: Run) -> NDArray[np.float32]:
+        total = len(slices) * len(self._networks)
+        run.report(0, total, "Predicting")
+        each = []
+        for number, network in enumerate(self._networks):
+            features = self._features(network, slices, run, number * len(slices), total)
+            each.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
+        return combine(each)
+
+    def _features(
+        self, network: SliceSequenceTransformer, slices: torch.Tensor, run: Run, before: int, total: int
+    ) -> torch.Tensor:
+        """(slices, width), padded to 60 with the features of a zero slice unless masked."""
+        parts = []
+        for start in range(0, len(slices), self.batch_size):
+            batch = slices[start : start + self.batch_size].to(self.device, self._dtype) / BYTE_MAXIMUM
+            parts.append(network.features(batch).float())
+            run.report(before + min(start + self.batch_size, len(slices)), total, "Predicting")
+        if not self.masked and len(slices) < SERIES_LENGTH:
+            empty = torch.zeros(1, *slices.shape[1:], device=self.device, dtype=self._dtype)
+            parts.append(network.features(empty).float().expand(SERIES_LENGTH - len(slices), -1))
+        return torch.cat(parts)
+
+
+def combine(probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(slices, 6) of each network to one: the authors' weights and certainty rule for three, else the mean."""
+    stacked = np.stack(probabilities)
+    if len(stacked) != len(ENSEMBLE_WEIGHTS):
+        return np.asarray(stacked.mean(axis=0))
+    blended = np.tensordot(np.asarray(ENSEMBLE_WEIGHTS), stacked, axes=1)
+    return np.where((stacked > CERTAIN).all(axis=0), 1.0, blended).astype(np.float32)
+
+
+def _slices_to_show(exam: PreparedVolume, slices: int) -> tuple[slice, NDArray[np.intp]]:
+    """Which axial slices the network sees, and the group of each: all, or those with brain if they are too many."""
+    step_mm = exam.volume.geometry.slice_step_mm
+    groups = series_cube.slice_groups(slices, step_mm)
+    if groups[-1] < SERIES_LENGTH:
+        return slice(0, slices), groups
+    axial = [exam.view.acquired_index(index, slices) for index in exam.brain_slices] or [0, slices - 1]
+    used = slice(min(axial), max(axial) + 1)
+    groups = series_cube.slice_groups(used.stop - used.start, step_mm)
+    if groups[-1] >= SERIES_LENGTH:
+        raise VolumeError(
+            f"The brain spans {groups[-1] + 1} slices of {step_mm:.1f} mm, more than the {SERIES_LENGTH} that this "
+            "method can order. Choose the 5 mm series of this exam, or another method."
+        )
+    return used, groups
