@@ -168,9 +168,14 @@ _BLAST_FILES = (
     ("4a9e432244cf6c082f71b834b1aca6e6b9d44f514f2e52f07edd2f2802674121", 4_171_361),
     ("1d567f0ec5f1888b5ce6660314db9c51af9758c861f66f001c980f46fe6f49b3", 4_171_363),
 )
+_BLAST_ORDER = (7, 5, 6, 3, 9, 4, 11, 1, 2, 10, 12, 8)
+"""The first `default_models` are used. On a head without a bleed models 7 and 5 label 0.3 mL of blood, models 1 and 2
+1.6 mL, all twelve 0.6 mL; they outline an inserted ball of 20 mL with Dice 0.97, 0.95 and 0.97."""
 BLAST_CT_MODELS = tuple(
-    WeightsFile(f"blast_ct_v1_model_{n}.pt", tuple(f"{url}model_{n}.pt" for url in _BLAST_URLS), sha256, size, APACHE)
-    for n, (sha256, size) in enumerate(_BLAST_FILES, start=1)
+    WeightsFile(
+        f"blast_ct_v1_model_{n}.pt", tuple(f"{url}model_{n}.pt" for url in _BLAST_URLS), *_BLAST_FILES[n - 1], APACHE
+    )
+    for n in _BLAST_ORDER
 )
 
 _SWIN_PREDICTOR = "ICHSegmenterLib.inference.predictors.swin_maps:SwinMapPredictor"

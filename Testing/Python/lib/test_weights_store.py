@@ -283,5 +283,5 @@ def test_the_released_blast_ct_files_are_known_by_their_digest(folder: Path, mon
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(folder))
     card: ModelCard = get_card("blast-ct")
     assert len(store.import_files(sorted(shared.glob("*.pt")))) == 12
-    assert store.find(card) == tuple(folder / f"blast_ct_v1_model_{n}.pt" for n in range(1, card.default_models + 1))
+    assert store.find(card) == tuple(folder / file.name for file in card.weights[: card.default_models])
     assert not store.state(card).missing
