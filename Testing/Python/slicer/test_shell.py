@@ -231,6 +231,7 @@ def test_a_module_reloads_into_its_panel(shell, demo):
     import slicer
 
     demo.onReload()
+    shell.process()
     reloaded = slicer.util.getModuleWidget("ShellDemo")
     assert reloaded is not demo
     assert demo.parameters is None  # its cleanup ran
