@@ -19,27 +19,19 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+# ICHSegmenterLib lies beside this file once installed, one folder up in a source checkout.
+sys.path += [str(folder) for folder in Path(__file__).resolve().parents[:2] if str(folder) not in sys.path]
 
-def _findLibrary() -> None:
-    """Make ICHSegmenterLib importable: it lies beside this file once installed, one folder up in a source checkout."""
-    here = Path(__file__).resolve().parent
-    root = here if (here / "ICHSegmenterLib").is_dir() else here.parent
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-
-
-_findLibrary()
-
-from ICHSegmenterLib.results import RESEARCH_NOTICE  # noqa: E402
-from ICHSegmenterSlicer import edits, fitness, mrml, terminology, views  # noqa: E402
-from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress, Settings  # noqa: E402
-from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds  # noqa: E402
-from ICHSegmenterSlicer.parameters import ICHSegmenterParameters  # noqa: E402
-from ICHSegmenterSlicer.paths import rootPath  # noqa: E402
-from ICHSegmenterSlicer.results_view import ResultsView  # noqa: E402
-from ICHSegmenterSlicer.worker_client import State, WorkerClient  # noqa: E402
-from ICHSegmenterSlicer.worker_connection import Failure  # noqa: E402
-from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess  # noqa: E402
+from ICHSegmenterLib.results import RESEARCH_NOTICE
+from ICHSegmenterSlicer import edits, fitness, mrml, terminology, views
+from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress, Settings
+from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds
+from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
+from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.results_view import ResultsView
+from ICHSegmenterSlicer.worker_client import State, WorkerClient
+from ICHSegmenterSlicer.worker_connection import Failure
+from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess
 
 
 class ICHSegmenter(ScriptedLoadableModule):
@@ -98,6 +90,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndImportEvent, self._onSceneEnd)
         self.ui.resultButton.setVisible(False)
         self.ui.progressBar.setVisible(False)
+        self._setStatus("")
         self._initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -117,9 +110,6 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         self._initializeParameterNode()
-
-    def exit(self) -> None:
-        """The panel is left; a run in progress goes on."""
 
     # ---- parameter node
 
@@ -207,7 +197,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onApplyButton(self) -> None:
         """Detect & Segment, or Cancel while a run is on."""
         if self.analysis is not None:
-            self.ui.statusLabel.setText(_("Cancelling…"))
+            self._setStatus(_("Cancelling…"))
             self.analysis.cancel()
             return
         parameters = self._parameters
@@ -220,7 +210,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             threshold=parameters.threshold if parameters.useThreshold else None,
             replaceUnedited=parameters.replaceUnedited,
         )
-        self.ui.statusLabel.setText("")
+        self._setStatus("")
         self.ui.progressBar.setVisible(True)
         self._log(_("{method} on {volume}").format(method=settings.method, volume=volumeNode.GetName()))
         self.analysis = self.logic.start(
@@ -242,12 +232,12 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         text = progress.text
         if progress.secondsLeft is not None:
             text += " · " + _("about {seconds:.0f} s left").format(seconds=max(1.0, progress.secondsLeft))
-        self.ui.statusLabel.setText(text)
+        self._setStatus(text)
 
     def _onFinished(self, outcome: Outcome) -> None:
         self.analysis = None
         self.ui.progressBar.setVisible(False)
-        self.ui.statusLabel.setText("")
+        self._setStatus("")
         if self._parameters is None or slicer.mrmlScene.IsClosing():
             return
         if outcome.failure is not None:
@@ -262,7 +252,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updateButtons()
 
     def _showFailure(self, failure: Failure) -> None:
-        self.ui.statusLabel.setText(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
+        self._setStatus(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
         self._log(f"{failure.kind}: {failure.message}")
         if failure.details:
             self._log(failure.details)
@@ -315,6 +305,10 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _log(self, line: str) -> None:
         self.ui.logText.appendPlainText(line)
+
+    def _setStatus(self, text: str) -> None:
+        self.ui.statusLabel.setText(text)
+        self.ui.statusLabel.setVisible(bool(text))
 
     def _onCopyLog(self) -> None:
         qt.QApplication.clipboard().setText(self.ui.logText.toPlainText())

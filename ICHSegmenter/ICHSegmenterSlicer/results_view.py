@@ -35,6 +35,9 @@ class ResultsView:
         ui.sliceStripFrame.layout().addWidget(self._strip)
         _prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
         _prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
+        for column, width in ((NUMBER, 50), (PROBABILITY, 150), (BLOOD, 60)):
+            ui.sliceTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Fixed)
+            ui.sliceTable.setColumnWidth(column, width)
         ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
         ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
 
@@ -136,6 +139,13 @@ class ResultsView:
         if not self._isFilling and 0 <= row < len(self._slices):
             self._strip.setCurrent(row)
             self._jump(self._slices[row])
+            qt.QTimer.singleShot(0, self._scrollToCurrent)  # after the table has got its place in the panel
+
+    def _scrollToCurrent(self) -> None:
+        table = self._ui.sliceTable
+        item = table.item(table.currentRow(), NUMBER)
+        if item is not None:
+            table.scrollToItem(item, qt.QAbstractItemView.PositionAtCenter)
 
 
 def _type(entry: dict[str, Any]) -> str:
