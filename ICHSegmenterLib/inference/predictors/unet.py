@@ -40,11 +40,7 @@ class UnetPredictor:
         self.batch_size = default_batch_size(device, precision)
         self._dtype = torch_dtype(precision)
         self._networks = [
-            network.requires_grad_(False)
-            .eval()
-            .to(device=device, dtype=self._dtype)
-            .to(memory_format=torch.channels_last)
-            for network in networks
+            network.requires_grad_(False).eval().to(device=device, dtype=self._dtype) for network in networks
         ]
 
     @classmethod
@@ -64,7 +60,7 @@ class UnetPredictor:
 
         def predict_batch(indices: Sequence[int]) -> SliceBatch:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device, self._dtype)
-            foreground = self._foreground(slices.contiguous(memory_format=torch.channels_last))
+            foreground = self._foreground(slices)
             return SliceBatch({ANY: slice_probability(foreground).cpu().numpy()}, foreground[:, None].cpu().numpy())
 
         return predict_slices(exam, run, self.batch_size, (ANY,), predict_batch)
