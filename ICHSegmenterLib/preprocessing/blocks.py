@@ -30,13 +30,20 @@ def linear_weights(size: int, blocks: int, block: int) -> NDArray[np.float32]:
 
 def dilate_in_plane(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     """(slices, rows, columns) grown by a disk of `radius` pixels in every slice."""
-    padded = np.pad(mask, ((0, 0), (radius, radius), (radius, radius)))
-    grown = np.zeros_like(mask)
     _, rows, columns = mask.shape
-    for i in range(-radius, radius + 1):
-        for j in range(-radius, radius + 1):
-            if i * i + j * j <= radius * (radius + 1):
-                grown |= padded[:, radius + i : radius + i + rows, radius + j : radius + j + columns]
+    padded = np.pad(mask, ((0, 0), (radius, radius), (radius, radius)))
+    wide = padded.copy()
+    grown = np.zeros_like(mask)
+    width = 0
+    # From the top and bottom of the disk to its middle, whose runs are ever wider.
+    for i in range(radius, -1, -1):
+        run = int((radius * (radius + 1) - i * i) ** 0.5)
+        while width < run:
+            width += 1
+            wide[:, :, width:] |= padded[:, :, :-width]
+            wide[:, :, :-width] |= padded[:, :, width:]
+        for start in {radius - i, radius + i}:
+            grown |= wide[:, start : start + rows, radius : radius + columns]
     return grown
 
 

@@ -63,8 +63,28 @@ class SeriesPreprocessing:
 
 
 @dataclass(frozen=True)
+class SmartNetPreprocessing:
+    """Input of SMART-Net: one window, squashed to a square, contrast equalized slice by slice, spread over 0 to 1.
+
+    Attributes:
+        window: HU shown.
+        size: Side of the square in pixels; the aspect is not kept.
+        clip_limit, tiles: Of the contrast-limited adaptive histogram equalization (CLAHE), tiles along each side.
+        spread: The minimum and maximum that become 0 and 1 are those of each "slice" or of the whole "volume".
+        drop_empty_ends: Leave out the slices below and above all that the window shows.
+    """
+
+    window: Window = BRAIN_WINDOW
+    size: int = 256
+    clip_limit: float = 2.0
+    tiles: int = 8
+    spread: Literal["slice", "volume"] = "volume"
+    drop_empty_ends: bool = False
+
+
+@dataclass(frozen=True)
 class NoPreprocessing:
     """The method reads HU on the acquired grid."""
 
 
-Preprocessing = SlicePreprocessing | VolumePreprocessing | SeriesPreprocessing | NoPreprocessing
+Preprocessing = SlicePreprocessing | VolumePreprocessing | SmartNetPreprocessing | SeriesPreprocessing | NoPreprocessing

@@ -1,0 +1,89 @@
+"""The classical baseline on phantoms with known answer and on a real, bleed-free head."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.inference.predictors.hu_threshold import HuThresholdPredictor
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.preprocessing.pipeline import prepare
+from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
+from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.volume import Volume
+
+GEOMETRIES = {
+    "plain": head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0)),
+    "tilted and uneven": head_geometry(
+        (28, 256, 256), tilt_deg=20, slice_step_mm=(4.2,) * 13 + (1.1,) + (7.4,) * 13, is_descending=True
+    ),
+    "thin": head_geometry((80, 160, 160), pixel_mm=(1.4, 1.4), slice_step_mm=2.0),
+}
+SPHERE = Bleed.sphere(20.0, (28.0, 5.0, 30.0))
+
+
+def _predict(volume: Volume) -> list[SlicePrediction]:
+    return HuThresholdPredictor().predict(prepare(volume, NoPreprocessing()), Run())
+
+
+def _mask(predictions: list[SlicePrediction], volume: Volume) -> np.ndarray:
+    mask = np.zeros(volume.geometry.shape, dtype=bool)
+    for one in predictions:
+        if one.maps is not None:
+            assert one.maps.shape == (1, *volume.geometry.shape[1:])
+            mask[one.index] = one.maps[0] >= 0.5
+    return mask
+
+
+def _milliliters(mask: np.ndarray, volume: Volume) -> float:
+    return float(mask.sum(axis=(1, 2)) @ volume.geometry.voxel_volumes_mm3) / 1000
+
+
+def _dice(found: np.ndarray, truth: np.ndarray, volume: Volume) -> float:
+    return 2 * _milliliters(found & truth, volume) / (_milliliters(found, volume) + _milliliters(truth, volume))
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_bleed_in_the_brain_is_outlined(name: str) -> None:
+    phantom = make_phantom(GEOMETRIES[name], HeadModel((SPHERE,)), subsamples=(3, 1, 1))
+    predictions = _predict(phantom.volume)
+    assert [one.index for one in predictions] == list(range(phantom.volume.geometry.shape[0]))
+    found = _mask(predictions, phantom.volume)
+    assert _dice(found, phantom.labelmap > 0, phantom.volume) >= 0.9
+    bleeding = {one.index for one in predictions if one.probabilities[ANY] >= 0.5}
+    assert bleeding == set(np.flatnonzero(found.any(axis=(1, 2))).tolist())
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_normal_head_with_calcifications_and_dense_sinus_has_no_blood(name: str) -> None:
+    phantom = make_phantom(GEOMETRIES[name], HeadModel(), subsamples=(3, 1, 1))
+    predictions = _predict(phantom.volume)
+    assert all(one.maps is None and one.probabilities[ANY] == 0 for one in predictions)
+
+
+def test_islands_below_the_named_volume_are_removed() -> None:
+    model = HeadModel((Bleed.sphere(0.5, (28.0, 5.0, 30.0), hu=70),), noise_hu=0)
+    phantom = make_phantom(head_geometry((60, 200, 200), pixel_mm=(1.0, 1.0), slice_step_mm=1.5), model)
+    assert phantom.blood_ml == pytest.approx(0.5, rel=0.05)
+    assert not _mask(_predict(phantom.volume), phantom.volume).any()
+
+
+def test_a_cancelled_run_stops() -> None:
+    phantom = make_phantom(GEOMETRIES["plain"], HeadModel(), subsamples=(1, 1, 1))
+    with pytest.raises(CancelledError):
+        HuThresholdPredictor().predict(prepare(phantom.volume, NoPreprocessing()), Run(cancelled=lambda: True))
+
+
+def test_it_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; import ICHSegmenterLib.inference.predictors.hu_threshold as found; "
+        "print(found.HuThresholdPredictor.device)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "cpu", done.stderr
