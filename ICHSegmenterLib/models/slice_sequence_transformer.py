@@ -1,6 +1,6 @@
 """Slice-and-sequence transformer for the six labels of RSNA 2019.
 
-Re-creates Shang et al., "Slice-and-sequence transformer ...", arXiv 2205.07556 (PaddlePaddle/Research, Apache-2.0):
+Re-creates Shang et al., arXiv 2205.07556 (PaddlePaddle/Research, Apache-2.0):
 a post-norm Swin sees each slice, a two-layer transformer all slices of the series.
 """
 
