@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from conftest import shared_data
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 UNEVEN_STEPS = (4.2,) * 13 + (1.1,) + (7.4,) * 13
@@ -92,3 +94,20 @@ def test_without_a_skull_the_error_tells_what_is_expected(hu: float) -> None:
     geometry = head_geometry((10, 128, 128), pixel_mm=(1.8, 1.8))
     with pytest.raises(VolumeError, match="head CT in Hounsfield units"):
         brain_mask(Volume(np.full(geometry.shape, hu, dtype=np.float32), geometry))
+
+
+def test_on_a_real_tilted_head_the_brain_is_in_and_orbit_neck_and_face_are_out() -> None:
+    volume = read_volume(shared_data("data/ge_head_ct"))
+    found = brain_mask(volume)
+    areas_cm2 = found.sum(axis=(1, 2)) * np.prod(volume.geometry.pixel_spacing_mm) / 100
+    milliliters = found.sum(axis=(1, 2)) @ volume.geometry.voxel_volumes_mm3 / 1000
+    assert 1450 < milliliters < 1650
+    assert areas_cm2[:4].max() == 0
+    assert areas_cm2[6:26].min() > 40
+    assert areas_cm2[17] > 180
+    # (slice, row, column): cerebellum, temporal lobe, frontal lobe, ventricle, vertex.
+    for inside in ((6, 345, 250), (7, 205, 317), (9, 133, 236), (16, 260, 250), (25, 270, 246)):
+        assert found[inside], inside
+    # Globe, neck muscle, nose, scalp, mastoid, outside of the head.
+    for outside in ((6, 116, 148), (5, 406, 172), (6, 130, 240), (16, 480, 250), (8, 370, 140), (20, 20, 20)):
+        assert not found[outside], outside

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from conftest import shared_data
 from ICHSegmenterLib.errors import CancelledError
 from ICHSegmenterLib.inference.predictors.hu_threshold import HuThresholdPredictor
 from ICHSegmenterLib.inference.run import Run
@@ -16,6 +17,7 @@ from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 GEOMETRIES = {
@@ -87,3 +89,33 @@ def test_it_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "cpu", done.stderr
+
+
+def _insert_sphere(volume: Volume, center: tuple[float, float, float], milliliters: float) -> tuple[Volume, np.ndarray]:
+    """60 HU where a voxel center lies in a ball at a patient position, on the volume's own grid."""
+    radius = (milliliters * 3000 / (4 * np.pi)) ** (1 / 3)
+    k, j, i = np.meshgrid(*(np.arange(n) for n in volume.geometry.shape), indexing="ij", sparse=True)
+    box = np.zeros(volume.geometry.shape, dtype=bool)
+    for index in range(len(box)):
+        points = volume.geometry.ijk_to_lps(np.stack(np.broadcast_arrays(i[0], j[0], k[index]), axis=-1))
+        box[index] = np.linalg.norm(points - center, axis=-1) <= radius
+    noise = np.random.default_rng(0).normal(0, 5, volume.geometry.shape)
+    return Volume(np.where(box, 60 + noise, volume.hu).astype(np.float32), volume.geometry), box
+
+
+def test_the_bleed_free_real_head_has_no_blood() -> None:
+    volume = read_volume(shared_data("data/ge_head_ct"))
+    assert _milliliters(_mask(_predict(volume), volume), volume) < 1.0
+
+
+@pytest.mark.parametrize("center", [(27.0, 4.0, 49.0), (-27.0, 23.0, 42.0), (32.0, -5.0, 17.0), (12.0, -28.0, 45.0)])
+def test_a_sphere_in_the_real_head_is_outlined_at_its_place(center: tuple[float, float, float]) -> None:
+    original = read_volume(shared_data("data/ge_head_ct"))
+    volume, truth = _insert_sphere(original, center, 20.0)
+    assert _milliliters(truth, volume) == pytest.approx(20.0, rel=0.06)
+    found = _mask(_predict(volume), volume)
+    assert _dice(found, truth, volume) >= 0.88
+    index = np.argwhere(found)
+    points = volume.geometry.ijk_to_lps(index[:, ::-1])
+    weights = volume.geometry.voxel_volumes_mm3[index[:, 0]]
+    assert np.linalg.norm(np.average(points, axis=0, weights=weights) - center) < 3.0
