@@ -25,6 +25,8 @@ PREDICTING = "Predicting"
 
 logger = logging.getLogger(__name__)
 
+_leftFolders: list[Path] = []
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -174,7 +176,7 @@ class Analysis:
         self._end(failure=Failure("failed", text.format(error=f"{type(error).__name__}: {error}")))
 
     def _end(self, *, imported: mrml.Imported | None = None, failure: Failure | None = None) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _removeFolder(self._folder)
         if failure is None:
             self._client.finish(State.DONE)
         else:
@@ -191,6 +193,15 @@ class Analysis:
     @staticmethod
     def _node(nodeId: str | None) -> Any | None:
         return slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
+
+
+def _removeFolder(folder: Path) -> None:
+    """Delete a job's folder; a worker that is still stopping may hold files on Windows: then at the next run."""
+    _leftFolders.append(folder)
+    for one in list(_leftFolders):
+        shutil.rmtree(one, ignore_errors=True)
+        if not one.exists():
+            _leftFolders.remove(one)
 
 
 def _progressText(done: int, total: int, message: str) -> str:

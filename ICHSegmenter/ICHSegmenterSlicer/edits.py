@@ -121,9 +121,10 @@ class EditWatch(VTKObservationMixin):
 
     def watch(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         """Watch one node, once."""
-        event = slicer.vtkSegmentation.SourceRepresentationModified
-        if not self.hasObserver(segmentationNode, event, self._onModified):
-            self.addObserver(segmentationNode, event, self._onModified)
+        # Segment Editor tells the first event, a script that sets voxels the second one.
+        for event in (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentModified):
+            if not self.hasObserver(segmentationNode, event, self._onModified):
+                self.addObserver(segmentationNode, event, self._onModified)
 
     def watchAll(self) -> None:
         """Watch every node of the scene that a run made, for example after loading one."""

@@ -45,7 +45,6 @@ class Request:
     done: Callable[[Message], None]
     failed: Callable[[Failure], None]
     isSent: bool = False
-    isCancelled: bool = False
 
     @property
     def id(self) -> str:
@@ -84,6 +83,7 @@ class WorkerClient:
         self._log = log
         self._connection: Connection | None = None
         self._requests: dict[str, Request] = {}
+        self._leaving: set[str] = set()  # cancelled, but the worker has not said yet that it stopped
         self.state = State.IDLE
 
     @property
@@ -134,22 +134,32 @@ class WorkerClient:
         return request.id
 
     def cancel(self, requestId: str) -> None:
-        """Stop a request: politely first, after `CANCEL_GRACE_S` with the whole process tree."""
+        """Stop a request; `failed` is called at once.
+
+        The worker stops between two batches. If that takes longer than `CANCEL_GRACE_S`, its whole process tree is
+        killed, and what waits behind goes to a fresh worker.
+        """
         request = self._requests.get(requestId)
-        if request is None or request.isCancelled:
+        if request is None:
             return
-        request.isCancelled = True
-        if not request.isSent:
-            self._fail(request, _cancelled())
-            return
-        connection = self._connection
+        if request.isSent:
+            self._leave(requestId, self._connection)
+        self._fail(request, _cancelled())
+
+    def _leave(self, requestId: str, connection: Connection) -> None:
+        """Ask a worker to stop a request, and see to it that it does."""
+        self._leaving.add(requestId)
         connection.send({"type": "cancel", "id": requestId})
 
         def escalate() -> None:
-            if requestId in self._requests and self._connection is connection:
-                self._log("The worker did not stop by itself; it is ended.")
-                self._drop(connection)
-                self._failAll(_cancelled())
+            if requestId not in self._leaving or self._connection is not connection:
+                return
+            self._log("The worker did not stop by itself; it is ended.")
+            self._drop(connection)
+            for request in self._requests.values():
+                request.isSent = False
+            if self._requests:
+                self.start()
 
         self._after(CANCEL_GRACE_S, escalate)
 
@@ -174,12 +184,14 @@ class WorkerClient:
         if message.get("type") == "hello":
             self._greet(connection, message)
             return
-        request = self._requests.get(message.get("id") or "")
+        requestId, kind = message.get("id") or "", message.get("type")
+        request = self._requests.get(requestId)
         if request is None:
-            if message.get("type") == "error":
+            if requestId in self._leaving and kind in ("result", "done", "error"):
+                self._leaving.discard(requestId)
+            elif kind == "error":
                 self._log(str(message.get("message", "")))
             return
-        kind = message.get("type")
         if kind == "progress":
             self._progress(request, message)
         elif kind in ("result", "done"):
@@ -188,13 +200,14 @@ class WorkerClient:
             failure = Failure(
                 str(message.get("kind", "failed")), str(message.get("message", "")), str(message.get("details", ""))
             )
-            self._fail(request, _cancelled() if request.isCancelled else failure)
+            self._fail(request, failure)
 
     def lost(self, connection: Connection, failure: Failure) -> None:
         """The worker has ended, whatever the reason."""
         if connection is not self._connection:
             return
         self._connection = None
+        self._leaving.clear()
         self._failAll(failure)
 
     def unresponsive(self, connection: Connection, failure: Failure) -> None:
@@ -232,13 +245,9 @@ class WorkerClient:
         text = str(message.get("message", ""))
         if request.isAnalysis and self.state is State.LOADING and text != LOADING_MESSAGE:
             self._become(State.RUNNING)
-        if not request.isCancelled:
-            request.progress(int(message.get("done", 0)), int(message.get("total", 0)), text)
+        request.progress(int(message.get("done", 0)), int(message.get("total", 0)), text)
 
     def _succeed(self, request: Request, message: Message) -> None:
-        if request.isCancelled:  # it was faster than the cancellation: the user's wish counts
-            self._fail(request, _cancelled())
-            return
         del self._requests[request.id]
         if request.isAnalysis:
             self._become(State.IMPORTING)
@@ -252,11 +261,12 @@ class WorkerClient:
 
     def _failAll(self, failure: Failure) -> None:
         for request in list(self._requests.values()):
-            self._fail(request, _cancelled() if request.isCancelled else failure)
+            self._fail(request, failure)
 
     def _drop(self, connection: Connection) -> None:
         """Kill the process tree; the next request starts a fresh worker."""
         self._connection = None
+        self._leaving.clear()
         connection.kill()
 
     def _become(self, state: State) -> None:

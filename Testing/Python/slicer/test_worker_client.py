@@ -165,6 +165,7 @@ def test_a_worker_that_obeys_a_cancellation_stays_alive(world):
     requestId = world.running()
     world.client.cancel(requestId)
     assert world.process.sent("cancel")[0]["id"] == requestId
+    assert world.client.state is State.CANCELLED
     world.process.say({"type": "error", "id": requestId, "kind": "cancelled", "message": "", "details": ""})
     world.wait(CANCEL_GRACE_S + 1)
     assert world.failures[0].kind == "cancelled"
@@ -180,6 +181,19 @@ def test_a_worker_that_ignores_a_cancellation_is_killed_with_its_tree_and_replac
     assert world.client.state is State.CANCELLED
     world.analyze()
     assert len(world.processes) == 2
+
+
+def test_an_analysis_that_waits_behind_a_stuck_one_goes_to_the_fresh_worker(world):
+    world.client.cancel(world.running())
+    second = world.analyze()
+    assert [line["id"] for line in world.process.sent("analyze")][1] == second
+    world.wait(CANCEL_GRACE_S)
+    assert len(world.processes) == 2
+    world.process.say(HELLO)
+    assert [line["id"] for line in world.process.sent("analyze")] == [second]
+    world.process.say({"type": "result", "id": second, "result": {}})
+    assert len(world.results) == 1
+    assert [failure.kind for failure in world.failures] == ["cancelled"]
 
 
 def test_a_result_that_overtakes_the_cancellation_is_dropped(world):
