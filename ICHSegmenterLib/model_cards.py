@@ -315,8 +315,8 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 license=APACHE,
                 paper="Classical baseline; HU of acute blood after Nowinski et al. 2014",
                 limits=(
-                    "No learning: misses isodense, diffuse and small bleeds, and can mistake dense sinuses, "
-                    "calcification or bone edges for blood. A floor to compare with."
+                    "No learning: misses bleeds below 50 HU, thin or along the skull (extra-axial) and small ones, and "
+                    "can mistake dense sinuses or calcification for blood. A floor to compare with."
                 ),
             ),
         )

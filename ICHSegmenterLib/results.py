@@ -223,7 +223,8 @@ class AnalysisResult:
         value = self.detection.exam_probabilities[ANY]
         word = self.provenance.value_name
         if not self.detection.is_positive:
-            return f"No hemorrhage found ({word} {value:.2f})."
+            doubtful = f"; {self.blood_ml:.1f} mL too faint or small to count" if self.blood_ml >= 0.05 else ""
+            return f"No hemorrhage found ({word} {value:.2f}){doubtful}."
         slices, total = len(self.detection.positive_slices), len(self.detection.slices)
         text = f"Hemorrhage suspected ({word} {value:.2f}) on {slices} of {total} slices"
         text += f", most on slice {self.slice_number(self.detection.key_slice)}"
