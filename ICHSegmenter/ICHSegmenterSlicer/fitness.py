@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.fitness import check_head_ct
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer import mrml
 
@@ -72,4 +73,4 @@ def _thinned(voxels: np.ndarray, geometry: VolumeGeometry) -> Volume:
     thinned = VolumeGeometry(
         hu.shape, geometry.column_step * inPlane, geometry.row_step * inPlane, geometry.slice_origins[::step]
     )
-    return Volume(hu, thinned)
+    return Volume(with_air_for_padding(hu), thinned)

@@ -13,6 +13,7 @@ import slicer
 import vtk
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer import edits, terminology
 
@@ -257,20 +258,20 @@ def _median(histogram: np.ndarray) -> int:
 
 
 def _addFocus(result: dict[str, Any], regions: dict[int, Region]) -> None:
-    """Tell for each slice the (column, row) at which to look: the middle of its largest segment."""
-    labels = {label["value"]: label for label in result["labels"]}
-    best: dict[int, tuple[int, int]] = {}
-    for value, region in regions.items():
-        for index, count in region.counts.items():
-            if count > best.get(index, (0, 0))[0]:
-                best[index] = (count, value)
+    """Tell for each slice the (column, row) at which to look, the middle of its largest bleed, and that one's type."""
     if len(result["slices"]) != result["geometry"]["shape"][0]:
-        return
+        return  # found on other slices than the acquired ones
+    keys = {label["value"]: label["key"] for label in result["labels"]}
+    best: dict[int, tuple[bool, int, int]] = {}
+    for value, region in regions.items():
+        isBlood = SEGMENT_LABELS[keys[value]].is_blood
+        for index, count in region.counts.items():
+            best[index] = max(best.get(index, (False, 0, 0)), (isBlood, count, value))
     for one in result["slices"]:
         if one["index"] in best:
-            value = best[one["index"]][1]
+            isBlood, _, value = best[one["index"]]
             one["focus"] = list(regions[value].centers[one["index"]])
-            one["type"] = labels[value]["key"]
+            one["type"] = keys[value] if isBlood else ""
 
 
 def _newSegmentation(volumeNode: slicer.vtkMRMLScalarVolumeNode, result: dict[str, Any]) -> Any:

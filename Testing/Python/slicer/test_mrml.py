@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.labels import EAH, EDH, ICH, IPH, SDH
+from ICHSegmenterLib.labels import EAH, EDH, ICH, IPH, PERILESIONAL_EDEMA, SDH
 from ICHSegmenterLib.training.synthesis.phantom import head_geometry
 from ICHSegmenterLib.volume.dicom import read_dicom_folder
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -281,6 +281,16 @@ def test_the_result_says_where_to_look_on_each_slice(mrml, scenes, imports):
     assert slices[4]["focus"] == [13, 6]
     assert slices[4]["type"] == "IPH"
     assert "focus" not in slices[0]
+
+
+def test_edema_never_hides_the_blood_of_a_slice(mrml, scenes, imports):
+    labelmap = np.zeros((12, 20, 24), np.uint8)
+    labelmap[2:4] = 2
+    labelmap[2, 5, 6] = 1
+    node = scenes.addLinear(ramp(labelmap.shape), np.eye(4))
+    slices = json.loads(imports(node, labelmap, (IPH, PERILESIONAL_EDEMA)).resultNode.GetText())["slices"]
+    assert (slices[2]["type"], slices[2]["focus"]) == ("IPH", [6, 5])
+    assert slices[3]["type"] == ""
 
 
 # ---- runs on top of earlier work
