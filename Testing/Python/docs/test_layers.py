@@ -13,7 +13,9 @@ from importlinter.cli import lint_imports
 from Testing import metadata
 
 ROOT = metadata.ROOT
-ABSENT_IN_SLICER = ("torch", "torchvision", "timm", "monai", "lightning", "safetensors", "nibabel", "highdicom")
+ABSENT_IN_SLICER = (
+    "torch", "torchvision", "timm", "monai", "lightning", "safetensors", "nibabel", "slicerio", "nrrd", "highdicom",
+)  # fmt: skip
 NOT_FOR_THE_WORKER = ("SimpleITK", "matplotlib", "PySide6", "slicer", "vtk")
 SLICER_HAS = {"slicer", "qt", "ctk", "vtk", "numpy", "scipy"}
 

@@ -108,12 +108,39 @@ def test_a_sheared_nrrd_in_ras_stays_sheared(tmp_path: Path) -> None:
     assert found.geometry.matches(geometry, tolerance_mm=1e-3)
 
 
-def test_a_nifti_without_orientation_is_read_with_a_warning(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("unit", "millimeters"), [("meter", 1000.0), ("micron", 0.001), ("mm", 1.0), ("unknown", 1.0)])
+def test_a_nifti_in_another_unit_is_read_in_millimeters(tmp_path: Path, unit: str, millimeters: float) -> None:
+    hu, geometry = oblique_head()
+    scaled = RAS_FROM_LPS @ geometry.affine
+    scaled[:3] /= millimeters
+    image = nibabel.Nifti1Image(hu.T, scaled)
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "ct.nii")
+    assert read_volume(tmp_path / "ct.nii").geometry.matches(geometry, tolerance_mm=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(nibabel.Nifti2Image, "ct.nii"), (nibabel.Nifti1Pair, "ct.hdr"), (nibabel.Nifti2Pair, "ct.hdr")],
+    ids=["NIfTI-2", "pair", "NIfTI-2 pair"],
+)
+def test_nifti_2_and_pairs_are_read(tmp_path: Path, kind: type, name: str) -> None:
+    hu, geometry = oblique_head()
+    nibabel.save(kind(hu.T, RAS_FROM_LPS @ geometry.affine), tmp_path / name)
+    found = read_volume(tmp_path / name)
+    assert np.array_equal(found.hu, hu)
+    assert found.geometry.matches(geometry, tolerance_mm=1e-3)
+    assert found.source.format == "NIfTI"
+
+
+def test_a_nifti_without_orientation_is_read_as_ras_with_a_warning(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(head().hu.T, None)
     image.header["pixdim"][1:4] = (3.2, 3.2, 10.0)
     image.header["qform_code"] = image.header["sform_code"] = 0
     nibabel.save(image, tmp_path / "ct.nii")
-    assert "does not say left from right" in read_volume(tmp_path / "ct.nii").source.warnings[0]
+    found = read_volume(tmp_path / "ct.nii")
+    assert "does not say left from right" in found.source.warnings[0]
+    assert np.allclose(found.geometry.affine, np.diag([-3.2, -3.2, 10.0, 1.0]), atol=1e-5)
 
 
 def test_padding_and_missing_numbers_become_air(tmp_path: Path) -> None:
@@ -155,6 +182,22 @@ def write_flat(path: Path) -> None:
     path.write_bytes(content)
 
 
+def write_analyze(path: Path) -> None:
+    nibabel.save(nibabel.AnalyzeImage(head().hu.T.astype(np.int16), np.eye(4)), path)
+
+
+def write_half_of_a_pair(path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Pair(head().hu.T, np.eye(4)), path)
+    path.with_suffix(".img").unlink()
+
+
+def write_unknown_type(path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(head().hu.T, np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[70:72] = b"\x01\x00"  # datatype: one bit a voxel
+    path.write_bytes(content)
+
+
 def write_image_4d(path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 5, 6), np.float32), isVector=False), str(path))
 
@@ -166,11 +209,14 @@ def write_vectors(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("ct.nii", write_text, r"^ct\.nii: no single-file NIfTI-1 image"),
-        ("ct.nii", write_cut, r"^ct\.nii: voxels are missing at the end; the file is truncated"),
+        ("ct.nii", write_text, r"^ct\.nii: no NIfTI image"),
+        ("ct.nii", write_cut, r"^ct\.nii: the file is truncated or damaged"),
         ("ct.nii.gz", write_cut, r"^ct\.nii\.gz: the file is truncated or damaged"),
         ("ct.nii", write_colors, r"NIfTI data type 128 \(color or complex\)"),
         ("ct.nii", write_4d, r"dimensions \[8, 8, 8, 5\]; a CT is one 3-D volume"),
+        ("ct.hdr", write_analyze, r"^ct\.hdr: no NIfTI image, .* \(Analyze 7\.5, which does not say left from right"),
+        ("ct.hdr", write_half_of_a_pair, r"^ct\.hdr: .* or the \.img of its \.hdr is missing; copy it again"),
+        ("ct.nii", write_unknown_type, r"^ct\.nii: no NIfTI image, or a damaged header"),
         ("ct.nii", write_flat, r"orientation or spacing makes no grid"),
         ("ct.nrrd", write_text, r"^ct\.nrrd: the file is truncated, damaged"),
         ("ct.mha", write_text, r"^ct\.mha: the file is truncated, damaged"),
