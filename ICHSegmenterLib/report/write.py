@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 DONE_FILE = "result.json"
 REGULAR_SPACING_MM = 1.0
-"""Of `labelmap_regular.nii.gz`."""
+"""Of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
 
 
 def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool = False) -> dict[str, Path]:
@@ -56,8 +56,9 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
 
 
 def _write_all(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool) -> None:
+    plain = result.to_json()
     if result.segmentation is not None:
-        _write_segmentation(result, folder, save_maps=save_maps)
+        plain["files"] = {"segmentation_grid": _write_segmentation(result, folder, save_maps=save_maps)}
     _write_slices(result, folder / "slices.csv")
     picture: Path | None = folder / "overview.png"
     try:
@@ -66,25 +67,31 @@ def _write_all(result: AnalysisResult, volume: Volume, folder: Path, *, save_map
         logger.warning("no overview picture: %s is not installed", error.name)
         picture = None
     write_report(result, folder / "report.html", picture=picture)
-    (folder / DONE_FILE).write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    (folder / DONE_FILE).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_segmentation(result: AnalysisResult, folder: Path, *, save_maps: bool) -> None:
+def _write_segmentation(result: AnalysisResult, folder: Path, *, save_maps: bool) -> str:
+    """Masks and maps; returns which grid `segmentation.seg.nrrd` is on, "acquired" or "regular".
+
+    Slicer knows no shear and no unequal steps: from the acquired slices of a tilted scan it would show segments
+    up to 12 mm beside the blood. Such a segmentation goes onto the regular grid.
+    """
     segmentation = result.segmentation
     if segmentation is None:
-        return
-    geometry = segmentation.geometry
-    algorithm = f"ICHSegmenter {result.provenance.version} {result.provenance.method}"
-    write_seg_nrrd(
-        segmentation.labelmap, geometry, segmentation.labels, folder / "segmentation.seg.nrrd", algorithm=algorithm
-    )
-    write_nifti(segmentation.labelmap, geometry, folder / "labelmap.nii.gz")
-    if not geometry.is_regular or geometry.tilt_deg > 0:
-        grid = regular_grid(geometry, REGULAR_SPACING_MM)
-        regular = labelmap_to_regular(segmentation.labelmap, geometry, grid)
-        write_nifti(regular, grid, folder / "labelmap_regular.nii.gz")
+        raise ValueError("the result holds no segmentation")
+    labelmap, geometry = segmentation.labelmap, segmentation.geometry
+    write_nifti(labelmap, geometry, folder / "labelmap.nii.gz")
     if save_maps and segmentation.soft_maps is not None:
         write_nifti(segmentation.soft_maps.max(axis=0), geometry, folder / "map.nii.gz")
+    segmentation_grid = "acquired"
+    if not geometry.is_regular or geometry.tilt_deg > 0:
+        segmentation_grid = "regular"
+        grid = regular_grid(geometry, REGULAR_SPACING_MM)
+        labelmap, geometry = labelmap_to_regular(labelmap, geometry, grid), grid
+        write_nifti(labelmap, geometry, folder / "labelmap_regular.nii.gz")
+    algorithm = f"ICHSegmenter {result.provenance.version} {result.provenance.method}"
+    write_seg_nrrd(labelmap, geometry, segmentation.labels, folder / "segmentation.seg.nrrd", algorithm=algorithm)
+    return segmentation_grid
 
 
 def _write_slices(result: AnalysisResult, path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicerio
 from PIL import Image
 
 from ICHSegmenterLib.errors import OutputError
@@ -13,6 +15,8 @@ from ICHSegmenterLib.report import write as report
 from ICHSegmenterLib.report.overview import slices_to_show
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask
+
+BALL_ML, BALL_CENTER_LPS = 25.0, (26.0, 6.0, 20.0)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,43 @@ def test_the_labelmap_comes_back_voxel_for_voxel(exam, tmp_path):
     np.testing.assert_array_equal(back, result.segmentation.labelmap > 0)
 
 
+def scan_with_a_ball(**geometry):
+    """A phantom with a ball of blood, and a result whose labelmap is exactly that ball."""
+    grid = head_geometry((40, 128, 128), pixel_mm=(1.8, 1.8), **geometry)
+    phantom = make_phantom(grid, HeadModel(bleeds=(Bleed.sphere(BALL_ML, BALL_CENTER_LPS, 62.0),)), seed=3)
+    result = engine.analyze(phantom.volume, "hu-threshold")
+    return phantom.volume, replace(result, segmentation=replace(result.segmentation, labelmap=phantom.labelmap))
+
+
+@pytest.mark.parametrize(
+    ("geometry", "grid"),
+    [
+        ({"slice_step_mm": 4.0}, "acquired"),
+        ({"slice_step_mm": 4.0, "tilt_deg": 18.5}, "regular"),
+        ({"slice_step_mm": [5.0] * 15 + [1.25] * 16 + [5.0] * 8}, "regular"),
+        ({"slice_step_mm": [5.0] * 15 + [1.25] * 16 + [5.0] * 8, "tilt_deg": 18.5}, "regular"),
+    ],
+    ids=["plain", "tilted", "unequal", "tilted and unequal"],
+)
+def test_slicer_finds_the_segment_where_the_blood_is(tmp_path, geometry, grid):
+    volume, result = scan_with_a_ball(**geometry)
+    files = report.write_outputs(result, volume, tmp_path / "out")
+    found = slicerio.read_segmentation(str(files["segmentation.seg.nrrd"]))
+    ijk = np.argwhere(found["voxels"] == found["segments"][0]["labelValue"])
+    center = found["ijkToLPS"][:3, :3] @ ijk.mean(axis=0) + found["ijkToLPS"][:3, 3]
+    assert np.linalg.norm(center - BALL_CENTER_LPS) < 1.0
+    axes = found["ijkToLPS"][:3, :3] / np.linalg.norm(found["ijkToLPS"][:3, :3], axis=0)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-6)  # Slicer knows no shear
+    assert json.loads(files["result.json"].read_text())["files"] == {"segmentation_grid": grid}
+
+
+def test_a_detection_speaks_of_no_segmentation_grid(exam, tmp_path):
+    volume, result = exam
+    detection = replace(result, segmentation=None, measurements=())
+    files = report.write_outputs(detection, volume, tmp_path / "out")
+    assert "files" not in json.loads(files["result.json"].read_text())
+
+
 def test_slices_csv_has_one_row_a_slice_from_the_lowest(exam, tmp_path):
     volume, result = exam
     files = report.write_outputs(result, volume, tmp_path / "out")
@@ -60,7 +101,8 @@ def test_the_report_is_one_file_with_verdict_picture_and_notice(exam, tmp_path):
 
 def test_the_overview_shows_gray_slices_and_the_color_of_the_segment(exam, tmp_path):
     volume, result = exam
-    picture = np.asarray(Image.open(report.write_outputs(result, volume, tmp_path / "o")["overview.png"]).convert("RGB"))
+    path = report.write_outputs(result, volume, tmp_path / "out")["overview.png"]
+    picture = np.asarray(Image.open(path).convert("RGB"))
     red, green, blue = (picture[..., channel].astype(int) for channel in range(3))
     assert np.count_nonzero((red - green > 80) & (red - blue > 80)) > 100  # outlines
     assert np.count_nonzero((red == green) & (green == blue) & (red > 40)) > 10_000  # brain
@@ -89,8 +131,6 @@ def test_an_interrupted_write_leaves_the_earlier_results_whole(exam, tmp_path, m
 
 
 def test_files_of_an_earlier_run_do_not_stay_beside_a_detection(exam, tmp_path):
-    from dataclasses import replace
-
     volume, result = exam
     report.write_outputs(result, volume, tmp_path / "out")
     report.write_outputs(replace(result, segmentation=None, measurements=()), volume, tmp_path / "out")
