@@ -1,4 +1,4 @@
-"""The request to analyze one exam, checked at the border; voxels stay in the mapped file."""
+"""The request to analyze one exam, checked at the border."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 from ICHSegmenterLib.worker.channel import Message
 
@@ -61,7 +62,7 @@ class AnalyzeRequest:
         )
 
     def volume(self) -> Volume:
-        """The exam; float32 voxels stay in the mapped file.
+        """The exam, with air where the scanner wrote padding (-3024, NaN).
 
         Raises:
             VolumeError: The file cannot be read, or does not fit the geometry.
@@ -71,6 +72,8 @@ class AnalyzeRequest:
             raise VolumeError(f"The voxels have shape {hu.shape}, the geometry says {self.geometry.shape}.")
         if hu.dtype.kind not in "iuf":
             raise VolumeError(f"The voxels are {hu.dtype}, not numbers in Hounsfield units.")
+        hu = with_air_for_padding(np.asarray(hu, dtype=np.float32))
+        hu.setflags(write=False)
         return Volume(hu, self.geometry, self.source)
 
     def brain_mask(self) -> NDArray[np.bool_] | None:

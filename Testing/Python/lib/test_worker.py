@@ -11,6 +11,7 @@ import pytest
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import ERROR_KINDS
 from ICHSegmenterLib.worker.failures import explain
+from ICHSegmenterLib.worker.request import AnalyzeRequest
 from worker_process import WorkerProcess, bleeding_head, write_job
 
 # An engine that does what the kernel of the exam says.
@@ -255,6 +256,14 @@ def test_voxels_that_are_absent_or_no_numbers_are_refused(worker, tmp_path: Path
     answer = worker.ask(**request, id="b")
     assert answer["kind"] == "bad_input"
     assert "hu.npy cannot be read" in answer["message"]
+
+
+def test_padding_in_the_voxels_becomes_air(tmp_path: Path):
+    hu = bleeding_head((4, 24, 24)).astype(np.float32)
+    hu[:, 0], hu[:, 1] = -3024, np.nan
+    found = AnalyzeRequest.of(write_job(tmp_path, hu)).volume().hu
+    assert (found[:, :2] == -1000).all()
+    assert np.array_equal(found[:, 2:], hu[:, 2:])
 
 
 def test_pickled_voxels_are_never_loaded(worker, tmp_path: Path):
