@@ -92,6 +92,9 @@ SDH = SegmentLabel("SDH", "Subdural hemorrhage", (250, 225, 60), SUBDURAL_SPACE)
 EAH = SegmentLabel("EAH", "Extra-axial hemorrhage", (255, 130, 0), MENINGES)
 PERILESIONAL_EDEMA = SegmentLabel("edema", "Perilesional edema", (90, 205, 200), BRAIN, type=EDEMA, is_blood=False)
 
+SUBTYPES_OF: dict[str, tuple[SegmentLabel, ...]] = {ICH.key: (EDH, IPH, IVH, SAH, SDH), EAH.key: (EDH, SAH, SDH)}
+"""Labels that leave the subtype open, and the subtypes that each may turn out to be."""
+
 SEGMENT_LABELS: dict[str, SegmentLabel] = {
     label.key: label for label in (ICH, EDH, IPH, IVH, SAH, SDH, EAH, PERILESIONAL_EDEMA)
 }

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ICHSegmenterLib.errors import ModelNotFoundError
-from ICHSegmenterLib.labels import EAH, ICH, IPH, IVH, PERILESIONAL_EDEMA, SegmentLabel
+from ICHSegmenterLib.labels import EAH, ICH, IPH, IVH, PERILESIONAL_EDEMA, SUBTYPE_LABELS, SegmentLabel
 from ICHSegmenterLib.preprocessing.spec import (
     NoPreprocessing,
     Preprocessing,
@@ -56,8 +56,10 @@ class ModelCard:
             or "argmax" (largest class, background included).
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
         value_name: What its slice values are: "probability" or "score".
+        knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         predictor_config: Options of the predictor with their defaults; `analyze(options=...)` may change them.
+            "tta": also look at the mirrored slices and take the mean (test-time augmentation).
         needs_weights: False for classical methods.
         license, paper, doi, limits: What a reader must know.
     """
@@ -79,6 +81,7 @@ class ModelCard:
     detection_threshold: float = 0.5
     positive_slices_only: bool = False
     value_name: Literal["probability", "score"] = "probability"
+    knows_subtypes: bool = False
     weights: tuple[WeightsFile, ...] = ()
     default_models: int = 1
     doi: str = ""
@@ -199,13 +202,14 @@ def _swin_card(
         title=title,
         summary=summary,
         predictor=_SWIN_PREDICTOR,
-        predictor_config=MappingProxyType({"map_kind": map_kind}),
+        predictor_config=MappingProxyType({"map_kind": map_kind, "tta": False}),
         network="swin_classifier",
         network_config=MappingProxyType({"num_classes": classes}),
         preprocessing=SlicePreprocessing(),
         labels=(ICH,),
         threshold=threshold,
         positive_slices_only=True,
+        knows_subtypes=classes == len(SUBTYPE_LABELS),
         weights=(weights,),
         license=APACHE,
         paper=paper,
@@ -279,6 +283,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 title="U-Net (five folds)",
                 summary="Outlines blood slice by slice; one class",
                 predictor=_UNET_PREDICTOR,
+                predictor_config=MappingProxyType({"tta": False}),
                 network="unet",
                 network_config=MappingProxyType({"variant": "release"}),
                 preprocessing=SlicePreprocessing(),
@@ -295,9 +300,10 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 title="RSNA slice-and-sequence transformer",
                 summary="Finds bleeding slices and their subtype, each slice in the light of the others; no outline",
                 predictor="ICHSegmenterLib.inference.predictors.rsna_sequence:RsnaSequencePredictor",
-                predictor_config=MappingProxyType({"masked": False}),
+                predictor_config=MappingProxyType({"masked": False, "tta": False}),
                 network="slice_sequence_transformer",
                 preprocessing=SeriesPreprocessing(),
+                knows_subtypes=True,
                 labels=(),
                 license=APACHE,
                 paper=RSNA_SEQUENCE_PAPER,

@@ -25,11 +25,14 @@ class SlicePrediction:
         probabilities: Label ("any", "IPH", ...) to value in [0, 1]; always holds "any".
         maps: float (labels, rows, columns) in [0, 1] on the acquired slice, one a segment label of the card
             in its order, or None where there is nothing to outline.
+        uncertainty: float (rows, columns) in [0, 1] on the acquired slice: entropy in bits of "blood or not" after the
+            mean of several networks or flips; None if a single network looked once.
     """
 
     index: int
     probabilities: Mapping[str, float]
     maps: NDArray[np.floating[Any]] | None = None
+    uncertainty: NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         if ANY not in self.probabilities:
@@ -103,12 +106,15 @@ class SegmentationResult:
         keys = [label.key for label in self.labels]
         if key not in keys:
             raise ValueError(f"no segment {key!r}; available: {', '.join(keys)}")
+        uncertainty: float32 (slices, rows, columns) in [0, 1] if maps were asked for and several networks or flips
+            were averaged: entropy in bits, 1 where they leave it open.
         return np.asarray(self.labelmap == keys.index(key) + 1)
 
     @property
     def blood_mask(self) -> NDArray[np.bool_]:
         """bool (slices, rows, columns) of all segments that are blood (edema is not)."""
         values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
+    uncertainty: NDArray[np.float32] | None = None
         return np.isin(self.labelmap, values)
 
 
@@ -152,6 +158,7 @@ class Provenance:
 
     method: str
     title: str
+        detector: The method that the detection comes from, empty if it is `method` itself.
     version: str
     device: str
     precision: str
@@ -174,6 +181,7 @@ class AnalysisResult:
         detection: Always present.
         segmentation: None for detection-only methods.
         measurements: One a non-empty segment.
+    detector: str = ""
         provenance: How it came to be.
     """
 

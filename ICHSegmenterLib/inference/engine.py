@@ -85,7 +85,7 @@ def analyze(
             run=run,
             session=session,
         )
-        return _as_acquired(result, view, volume)
+        return as_acquired(result, view, volume)
     run = run or Run()
     session = session or Session()
     card = with_options(get_card(method), options)
@@ -142,7 +142,7 @@ def analyze(
     return AnalysisResult(volume.geometry, found, segmentation, measurements, provenance)
 
 
-def _as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> AnalysisResult:
+def as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> AnalysisResult:
     """The masks of an axial view back on the acquired grid; the detection keeps speaking of axial slices."""
     if result.segmentation is None:
         return result
@@ -153,6 +153,7 @@ def _as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> Ana
         labelmap=np.ascontiguousarray(view.undo(axial.labelmap)),
         geometry=volume.geometry,
         soft_maps=None if maps is None else np.stack([view.undo(one) for one in maps]),
+        uncertainty=None if axial.uncertainty is None else np.ascontiguousarray(view.undo(axial.uncertainty)),
     )
     return replace(result, segmentation=segmentation)
 

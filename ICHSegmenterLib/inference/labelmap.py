@@ -35,20 +35,25 @@ def assemble(
         card: Its labels and rule.
         threshold: For the rule "threshold": a voxel belongs to the label with the highest map at or above it.
         detection_threshold: Slices below it stay empty if the card says `positive_slices_only`.
-        keep_maps: Also return the maps.
+        keep_maps: Also return the maps, and the uncertainty where predictions have it.
     """
     geometry = volume.geometry
     labelmap = np.zeros(geometry.shape, dtype=np.uint8)
     soft = np.zeros((len(card.labels), *geometry.shape), dtype=np.float32) if keep_maps else None
+    uncertainty: NDArray[np.float32] | None = None
+    if keep_maps and any(one.uncertainty is not None for one in predictions):
+        uncertainty = np.zeros(geometry.shape, dtype=np.float32)
     for one in predictions:
         if one.maps is None:
             continue
+        if uncertainty is not None and one.uncertainty is not None:
+            uncertainty[one.index] = one.uncertainty
         if soft is not None:
             soft[:, one.index] = one.maps
         if card.positive_slices_only and one.probabilities[ANY] < detection_threshold:
             continue
         labelmap[one.index] = _label_slice(one.maps, None if card.labelmap_rule == "argmax" else threshold)
-    return SegmentationResult(labelmap, geometry, card.labels, soft)
+    return SegmentationResult(labelmap, geometry, card.labels, soft, uncertainty)
 
 
 def blood_per_slice_ml(segmentation: SegmentationResult) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.inference.averaging import binary_entropy
 from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY, SegmentLabel
@@ -106,7 +107,11 @@ class BlastCtPredictor:
             return self._nothing(index)
         geometry = exam.volume.geometry
         pixel_mm2 = float(np.linalg.norm(np.cross(geometry.column_step, geometry.row_step)))
-        return SlicePrediction(index, slice_probabilities(maps, self._labels, pixel_mm2), maps)
+        uncertainty = None
+        if len(self._models) > 1:
+            blood = [n for n, label in enumerate(self._labels) if label.is_blood]
+            uncertainty = binary_entropy(torch.from_numpy(maps[blood].sum(axis=0))).numpy()
+        return SlicePrediction(index, slice_probabilities(maps, self._labels, pixel_mm2), maps, uncertainty)
 
     def _nothing(self, index: int) -> SlicePrediction:
         keys = (ANY, *(label.key for label in self._labels if label.is_blood))

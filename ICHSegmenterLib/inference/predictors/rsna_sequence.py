@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError, WeightsMissingError
+from ICHSegmenterLib.inference.averaging import mirrored
 from ICHSegmenterLib.inference.device import torch_dtype
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
@@ -40,12 +41,19 @@ class RsnaSequencePredictor:
         networks: Filled with weights; with three, in the order of `ENSEMBLE_WEIGHTS`.
         masked: False pads with zero slices to 60 as the authors' evaluation does, and these take part in attention.
             True shows the sequence network only the slices there are.
+        tta: Each network also sees the mirrored series, as in its training; probabilities are averaged.
     """
 
     def __init__(
-        self, networks: Sequence[SliceSequenceTransformer], *, device: str, precision: str, masked: bool = False
+        self,
+        networks: Sequence[SliceSequenceTransformer],
+        *,
+        device: str,
+        precision: str,
+        masked: bool = False,
+        tta: bool = False,
     ) -> None:
-        self.device, self.precision, self.masked = device, precision, masked
+        self.device, self.precision, self.masked, self.tta = device, precision, masked, tta
         self.batch_size = CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
         self._dtype = torch_dtype(precision)
         self._networks = [network.requires_grad_(False).eval().to(device) for network in networks]
@@ -89,12 +97,16 @@ class RsnaSequencePredictor:
         ]
 
     def _ensemble(self, slices: torch.Tensor, run: Run) -> NDArray[np.float32]:
-        total = len(slices) * len(self._networks)
+        views = [slices, mirrored(slices)] if self.tta else [slices]
+        total = len(slices) * len(views) * len(self._networks)
         run.report(0, total, "Predicting")
         each = []
         for number, network in enumerate(self._networks):
-            features = self._features(network, slices, run, number * len(slices), total)
-            each.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
+            found = []
+            for place, view in enumerate(views, start=number * len(views)):
+                features = self._features(network, view, run, place * len(slices), total)
+                found.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
+            each.append(np.mean(found, axis=0))
         return combine(each)
 
     def _features(

@@ -25,10 +25,12 @@ class SliceBatch:
     Attributes:
         probabilities: label to (slices,) in [0, 1]; holds "any".
         maps: (slices, labels, crop, crop) in [0, 1] at the network's pixels.
+        uncertainty: (slices, crop, crop) in [0, 1], None if nothing was averaged.
     """
 
     probabilities: Mapping[str, NDArray[np.floating[Any]]]
     maps: NDArray[np.floating[Any]]
+    uncertainty: NDArray[np.floating[Any]] | None = None
 
 
 PredictBatch = Callable[[Sequence[int]], SliceBatch]
@@ -58,8 +60,9 @@ def predict_slices(
         indices = todo[start : start + batch_size]
         found = predict_batch(indices)
         maps = exam.restore(found.maps, indices)
+        doubts = None if found.uncertainty is None else exam.restore(found.uncertainty, indices)
         for place, index in enumerate(indices):
             values = {label: float(found.probabilities[label][place]) for label in labels}
-            predictions[index] = SlicePrediction(index, values, maps[place])
+            predictions[index] = SlicePrediction(index, values, maps[place], None if doubts is None else doubts[place])
         run.report(start + len(indices), len(todo), "Predicting")
     return predictions

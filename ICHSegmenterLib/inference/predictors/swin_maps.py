@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.inference.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
+from ICHSegmenterLib.inference.averaging import mirrored
 from ICHSegmenterLib.inference.device import torch_dtype
 from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.inference.run import Run
@@ -31,10 +32,13 @@ class SwinMapPredictor:
     Args:
         network: float32, filled with weights; it is moved to the device and precision, its gradients are turned off.
         map_kind: "hgi-sam" and "grad-cam" need two classes, "swin-sam" takes one, two or six.
+        tta: It also sees the mirrored slices; probabilities and maps are averaged.
     """
 
-    def __init__(self, network: SwinClassifier, *, map_kind: MapKind, device: str, precision: str) -> None:
-        self.device = device
+    def __init__(
+        self, network: SwinClassifier, *, map_kind: MapKind, device: str, precision: str, tta: bool = False
+    ) -> None:
+        self.device, self.tta = device, tta
         self.precision = precision
         self.batch_size = default_batch_size(device, precision)
         self.labels = SUBTYPE_LABELS if network.head.out_features == len(SUBTYPE_LABELS) else (ANY,)
@@ -62,7 +66,13 @@ class SwinMapPredictor:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device)
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
             logits, maps = self._maps(slices, brain)
-            return SliceBatch(probabilities_of(logits), maps[:, None].cpu().numpy())
+            found = probabilities_of(logits)
+            if self.tta:
+                logits, turned = self._maps(mirrored(slices), mirrored(brain))
+                other = probabilities_of(logits)
+                found = {label: (values + other[label]) / 2 for label, values in found.items()}
+                maps = (maps + mirrored(turned)) / 2
+            return SliceBatch(found, maps[:, None].cpu().numpy())
 
         return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.errors import WeightsMissingError
+from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
 from ICHSegmenterLib.inference.device import torch_dtype
 from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.unet import VARIANTS
+from ICHSegmenterLib.models.from_card import load_network
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
 
@@ -30,12 +30,13 @@ class UnetPredictor:
 
     Args:
         networks: float32, filled with weights; they are moved to the device and precision.
+        tta: Each network also sees the mirrored slices.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], *, device: str, precision: str) -> None:
+    def __init__(self, networks: Sequence[nn.Module], *, device: str, precision: str, tta: bool = False) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
-        self.device = device
+        self.device, self.tta = device, tta
         self.precision = precision
         self.batch_size = default_batch_size(device, precision)
         self._dtype = torch_dtype(precision)
@@ -52,7 +53,8 @@ class UnetPredictor:
         """
         if not weights:
             raise WeightsMissingError(f"{card.title} needs at least one weight file; download or import one.")
-        return cls([_load_fold(card, path) for path in weights], device=device, precision=precision)
+        networks = [load_network(card, path) for path in weights]
+        return cls(networks, device=device, precision=precision, **card.predictor_config)
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
@@ -60,8 +62,13 @@ class UnetPredictor:
 
         def predict_batch(indices: Sequence[int]) -> SliceBatch:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device, self._dtype)
-            foreground = self._foreground(slices)
-            return SliceBatch({ANY: slice_probability(foreground).cpu().numpy()}, foreground[:, None].cpu().numpy())
+            views = [self._foreground(slices)]
+            if self.tta:
+                views.append(mirrored(self._foreground(mirrored(slices))))
+            foreground = torch.stack(views).mean(dim=0)
+            doubt = binary_entropy(foreground).cpu().numpy() if len(views) * len(self._networks) > 1 else None
+            values = {ANY: slice_probability(foreground).cpu().numpy()}
+            return SliceBatch(values, foreground[:, None].cpu().numpy(), doubt)
 
         return predict_slices(exam, run, self.batch_size, (ANY,), predict_batch)
 
@@ -80,23 +87,3 @@ def slice_probability(foreground: torch.Tensor) -> torch.Tensor:
     paper's rule, at any threshold.
     """
     return foreground.flatten(1).topk(MAX_IGNORED_PIXELS + 1, dim=1).values[:, -1]
-
-
-def _load_fold(card: ModelCard, path: Path) -> nn.Module:
-    """A network of the card's variant, or of the other one if the file was saved from that."""
-    if card.network != "unet":
-        network = create_model(card.network, **card.network_config)
-        load_checkpoint(network, path)
-        return network
-    errors = []
-    for variant in sorted(VARIANTS, key=lambda variant: variant != card.network_config["variant"]):
-        network = create_model("unet", variant=variant)
-        try:
-            load_checkpoint(network, path)
-        except (WeightsCorruptError, WeightsMissingError):
-            raise
-        except WeightsError as error:
-            errors.append(error)
-        else:
-            return network
-    raise errors[0]

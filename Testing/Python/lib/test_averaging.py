@@ -1,0 +1,131 @@
+"""Test-time augmentation and uncertainty: the mirror image counts as much, and a map says where the mean is open."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from head_volumes import head
+from ICHSegmenterLib.inference import labelmap
+from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
+from ICHSegmenterLib.inference.predictors.rsna_sequence import RsnaSequencePredictor
+from ICHSegmenterLib.inference.predictors.swin_maps import SwinMapPredictor
+from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card, with_options
+from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.preprocessing.pipeline import prepare
+from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
+from ICHSegmenterLib.volume.volume import Volume
+
+CROP = 32
+ENTROPY_OF_NINE_TENTHS = 0.468996
+ON_CPU = {"device": "cpu", "precision": "float32"}
+SMALL_SWIN = {"image_size": CROP, "window_size": 2, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4)}
+
+
+class LeftIsBlood(nn.Module):
+    """Says 0.9 on the left half of what it sees and 0.1 on the right half."""
+
+    def forward(self, slices):
+        logits = torch.zeros(len(slices), 2, *slices.shape[-2:])
+        half = slices.shape[-1] // 2
+        strength = float(np.log(9.0))
+        logits[:, 1, :, :half], logits[:, 1, :, half:] = strength, -strength
+        return logits
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return head()
+
+
+def prepared(volume, preprocessing=None):
+    mask = np.ones(volume.geometry.shape, dtype=bool)
+    return prepare(volume, preprocessing or SlicePreprocessing(resize=36, crop=CROP), mask)
+
+
+def turned(volume):
+    """The same scan of the patient's mirror image; its grid is symmetric about the middle."""
+    return Volume(np.ascontiguousarray(volume.hu[:, :, ::-1]), volume.geometry, volume.source)
+
+
+def unet(seed):
+    torch.manual_seed(seed)
+    return create_model("unet", variant="release")
+
+
+@pytest.mark.parametrize(("probability", "bits"), [(0.0, 0.0), (1.0, 0.0), (0.5, 1.0), (0.25, 0.811278)])
+def test_entropy_is_measured_in_bits(probability, bits):
+    assert float(binary_entropy(torch.tensor(probability))) == pytest.approx(bits, abs=1e-5)
+
+
+def test_mirroring_twice_gives_the_slice_itself():
+    slices = torch.rand(2, 3, 4, 5)
+    assert not torch.equal(mirrored(slices), slices)
+    assert torch.equal(mirrored(mirrored(slices)), slices)
+
+
+def test_a_mirrored_look_is_turned_back_before_it_is_averaged(volume):
+    """A network that always says "left" says nothing about either side once the mirror image is counted."""
+    one = UnetPredictor([LeftIsBlood()], **ON_CPU, tta=True).predict(prepared(volume), Run())[5]
+    inside = one.maps[0, 20:44, 20:44]
+    np.testing.assert_allclose(inside, 0.5, atol=1e-4)
+    np.testing.assert_allclose(one.uncertainty[20:44, 20:44], 1.0, atol=1e-4)
+
+
+def test_unet_with_mirror_images_does_not_depend_on_the_side_of_the_bleed(volume):
+    predictor = UnetPredictor([unet(0)], **ON_CPU, tta=True)
+    here = predictor.predict(prepared(volume), Run())[5]
+    there = predictor.predict(prepared(turned(volume)), Run())[5]
+    np.testing.assert_allclose(there.maps[..., ::-1], here.maps, atol=1e-4)
+    plain = UnetPredictor([unet(0)], **ON_CPU).predict(prepared(volume), Run())[5]
+    assert np.abs(plain.maps - here.maps).max() > 1e-3
+
+
+def test_swin_maps_with_mirror_images_do_not_depend_on_the_side_of_the_bleed(volume):
+    torch.manual_seed(1)
+    network = create_model("swin_classifier", num_classes=6, **SMALL_SWIN)
+    predictor = SwinMapPredictor(network, map_kind="swin-sam", **ON_CPU, tta=True)
+    here = predictor.predict(prepared(volume), Run())[5]
+    there = predictor.predict(prepared(turned(volume)), Run())[5]
+    assert there.probabilities == pytest.approx(dict(here.probabilities), abs=1e-5)
+    np.testing.assert_allclose(there.maps[..., ::-1], here.maps, atol=1e-4)
+    assert here.uncertainty is None  # attention is no probability
+
+
+def test_a_mirrored_series_counts_as_much_as_the_series(volume):
+    torch.manual_seed(0)
+    network = create_model("slice_sequence_transformer", embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
+    both = RsnaSequencePredictor([network], **ON_CPU, masked=True, tta=True)
+    alone = RsnaSequencePredictor([network], **ON_CPU, masked=True)
+    reports = []
+    run = Run(progress=lambda done, total, _: reports.append((done, total)))
+    exam = prepared(volume, SeriesPreprocessing())
+    found = both.predict(exam, run)
+    assert reports[-1] == (24, 24)
+    assert abs(found[5].probabilities[ANY] - alone.predict(exam, Run())[5].probabilities[ANY]) > 1e-7
+
+
+def test_one_network_that_looks_once_knows_no_uncertainty(volume):
+    assert UnetPredictor([unet(0)], **ON_CPU).predict(prepared(volume), Run())[5].uncertainty is None
+
+
+def test_the_uncertainty_of_an_ensemble_is_the_entropy_of_its_mean_and_kept_with_the_maps(volume):
+    predictions = UnetPredictor([LeftIsBlood(), LeftIsBlood()], **ON_CPU).predict(prepared(volume), Run())
+    card = get_card("unet")
+    kept, dropped = (
+        labelmap.assemble(predictions, volume, card, threshold=0.5, detection_threshold=0.5, keep_maps=keep)
+        for keep in (True, False)
+    )
+    assert dropped.uncertainty is None
+    assert kept.uncertainty.shape == volume.geometry.shape
+    np.testing.assert_allclose(kept.uncertainty[:, 20:44, 20:28], ENTROPY_OF_NINE_TENTHS, atol=1e-4)
+    assert kept.uncertainty[:, 0].max() == 0  # outside what the network saw nothing is uncertain
+
+
+@pytest.mark.parametrize("method", [name for name, card in MODEL_CARDS.items() if "tta" in card.predictor_config])
+def test_mirror_images_are_an_option_that_is_off_unless_asked_for(method):
+    assert get_card(method).predictor_config["tta"] is False
+    assert with_options(get_card(method), {"tta": True}).predictor_config["tta"] is True
