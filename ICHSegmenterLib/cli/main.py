@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         if chosen.verbose:
             logging.getLogger(__name__).exception("wrong use")
         print(f"wrong use: {error}", file=sys.stderr)
