@@ -18,7 +18,8 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder
 
 PACKAGES = {
-    "numpy": "needed", "scipy": "needed", "pydicom": "needed", "SimpleITK": "files outside Slicer",
+    "numpy": "needed", "scipy": "needed", "pydicom": "needed", "SimpleITK": "NRRD and MHA files",
+    "nibabel": "NIfTI files", "slicerio": "segmentation.seg.nrrd",
     "pylibjpeg": "compressed DICOM", "matplotlib": "overview.png", "torch": "networks", "timm": "Swin methods",
     "monai": "swin-unetr", "lightning": "training",
 }  # fmt: skip

@@ -24,7 +24,8 @@ def volume():
 @pytest.fixture
 def inputs(volume, tmp_path):
     folder = tmp_path / "inputs"
-    set_elements(write_dicom_series(volume, folder / "DOE^JANE" / "series", seed=1), PatientName="DOE^JANE")
+    slices = write_dicom_series(volume, folder / "DOE^JANE" / "series", seed=1)
+    set_elements(slices, PatientName="DOE^JANE", PatientID="JANE-0815", AccessionNumber="JANE-1")
     write_nifti(volume.hu, volume.geometry, folder / "case_b.nii.gz")
     (folder / "case_c.nii.gz").write_bytes(b"not an image")
     (folder / "notes.txt").write_text("nothing")
