@@ -11,6 +11,7 @@ from typing import Any
 from ICHSegmenterLib.batch import exam_name
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.inference.combination import analyze_together, detectors
 from ICHSegmenterLib.inference.default_method import choose_method
 from ICHSegmenterLib.inference.device import PRECISIONS
 from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
@@ -32,9 +33,14 @@ def add_parsers(verbs: Any) -> None:
         parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
         parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
         parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
-    segment.add_argument("--save-maps", action="store_true", help="also write map.nii.gz, 0 to 1 on the input grid")
+    segment.add_argument(
+        "--save-maps",
+        action="store_true",
+        help="also write map.nii.gz (and uncertainty.nii.gz), 0 to 1 on the input grid",
+    )
+    _add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
-    detect.set_defaults(run=run_detect, save_maps=False)
+    detect.set_defaults(run=run_detect, save_maps=False, detector=None)
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +58,15 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
 
 
+def _add_detector_arguments(segment: argparse.ArgumentParser) -> None:
+    names = ", ".join(card.name for card in detectors())
+    segment.add_argument("--detector", metavar="METHOD", help=f"detects and names what --method outlines: {names}")
+    segment.add_argument("--detector-weights", type=Path, nargs="+", default=(), metavar="FILE")
+    segment.add_argument(
+        "--detector-option", dest="detector_options", type=_option, nargs="+", default=(), metavar="NAME=VALUE"
+    )
+
+
 def run_segment(chosen: argparse.Namespace) -> int:
     """The verb `segment`."""
     return _run(chosen, detection_only=False)
@@ -67,26 +82,24 @@ def _run(chosen: argparse.Namespace, *, detection_only: bool) -> int:
     volume = read_volume(chosen.input, series_uid=chosen.series)
     mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
     progress = TerminalProgress()
+    arguments: dict[str, Any] = {
+        "weights": chosen.weights, "device": chosen.device, "precision": chosen.precision, "brain_mask": mask,
+        "threshold": chosen.threshold, "detection_threshold": chosen.detection_threshold,
+        "save_maps": chosen.save_maps, "options": dict(chosen.options), "run": progress.run(),
+    }  # fmt: skip
     try:
-        result = engine.analyze(
-            volume,
-            card.name,
-            weights=chosen.weights,
-            device=chosen.device,
-            precision=chosen.precision,
-            brain_mask=mask,
-            threshold=chosen.threshold,
-            detection_threshold=chosen.detection_threshold,
-            save_maps=chosen.save_maps,
-            options=dict(chosen.options),
-            run=progress.run(),
-        )
+        if chosen.detector is None:
+            result = engine.analyze(volume, card.name, **arguments)
+        else:
+            arguments["detector_weights"] = chosen.detector_weights
+            arguments["detector_options"] = dict(chosen.detector_options)
+            result = analyze_together(volume, card.name, chosen.detector, **arguments)
     finally:
         progress.close()
     if detection_only:
         result = replace(result, segmentation=None, measurements=())
-    name = exam_name(volume.source.series_uid, chosen.input)
-    folder = chosen.output or DEFAULT_OUTPUT / f"{name}-{card.name}"
+    words = (exam_name(volume.source.series_uid, chosen.input), card.name, chosen.detector)
+    folder = chosen.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
     files = write_outputs(result, volume, folder, save_maps=chosen.save_maps)
     if chosen.json:
         print(json.dumps(result.to_json(), indent=1))

@@ -44,7 +44,8 @@ $slices</table>
 
 def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) -> None:
     """Write the page; picture is embedded so that the file can be moved alone."""
-    card, used = get_card(result.provenance.method), result.provenance
+    used = result.provenance
+    cards = [get_card(name) for name in (used.method, used.detector) if name]
     page = PAGE.substitute(
         title=escape(used.title),
         verdict=escape(result.verdict),
@@ -60,8 +61,8 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
         segments=_segment_rows(result),
         slices=_slice_rows(result),
         value_name=escape(used.value_name.capitalize()),
-        limits=escape(card.limits),
-        paper=escape(card.paper),
+        limits=escape(" ".join(card.limits for card in cards)),
+        paper=escape("; ".join(card.paper for card in cards)),
     )
     path.write_text(page, encoding="utf-8")
 

@@ -20,6 +20,10 @@ from ICHSegmenterLib.volume.volume import Volume
 logger = logging.getLogger(__name__)
 
 DONE_FILE = "result.json"
+OPTIONAL_FILES = frozenset(
+    ("segmentation.seg.nrrd", "labelmap.nii.gz", "labelmap_regular.nii.gz", "map.nii.gz", "uncertainty.nii.gz",
+     "overview.png")
+)  # fmt: skip
 REGULAR_SPACING_MM = 1.0
 """Of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
 
@@ -31,7 +35,8 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
         result: Of `engine.analyze`.
         volume: The exam it was made from.
         folder: Made if absent. Files of an earlier run with the same names are replaced at the very end.
-        save_maps: Also `map.nii.gz`, 0 to 1 on the acquired grid: the highest of the labels' maps.
+        save_maps: Also `map.nii.gz`, 0 to 1 on the acquired grid: the highest of the labels' maps; and of an ensemble
+            `uncertainty.nii.gz`, 0 to 1.
 
     Returns:
         File name to path.
@@ -83,6 +88,8 @@ def _write_segmentation(result: AnalysisResult, folder: Path, *, save_maps: bool
     write_nifti(labelmap, geometry, folder / "labelmap.nii.gz")
     if save_maps and segmentation.soft_maps is not None:
         write_nifti(segmentation.soft_maps.max(axis=0), geometry, folder / "map.nii.gz")
+    if save_maps and segmentation.uncertainty is not None:
+        write_nifti(segmentation.uncertainty, geometry, folder / "uncertainty.nii.gz")
     segmentation_grid = "acquired"
     if not geometry.is_regular or geometry.tilt_deg > 0:
         segmentation_grid = "regular"
@@ -113,8 +120,7 @@ def _publish(scratch: Path, folder: Path) -> dict[str, Path]:
     """Move finished files into place, the done-file last; stale files of an earlier run do not stay beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted((file.name for file in scratch.iterdir()), key=lambda name: name == DONE_FILE)
-    optional = {"segmentation.seg.nrrd", "labelmap.nii.gz", "labelmap_regular.nii.gz", "map.nii.gz", "overview.png"}
-    for stale in optional - set(names):
+    for stale in OPTIONAL_FILES - set(names):
         (folder / stale).unlink(missing_ok=True)
     for name in names:
         (scratch / name).replace(folder / name)

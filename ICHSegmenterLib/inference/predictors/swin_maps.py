@@ -70,7 +70,7 @@ class SwinMapPredictor:
             if self.tta:
                 logits, turned = self._maps(mirrored(slices), mirrored(brain))
                 other = probabilities_of(logits)
-                found = {label: (values + other[label]) / 2 for label, values in found.items()}
+                found = {label: np.mean((values, other[label]), axis=0) for label, values in found.items()}
                 maps = (maps + mirrored(turned)) / 2
             return SliceBatch(found, maps[:, None].cpu().numpy())
 

@@ -1,0 +1,174 @@
+"""One method says which type, another where: pieces are named only where the detector is certain."""
+
+import json
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+
+from head_volumes import gantry_geometry
+from ICHSegmenterLib import model_cards
+from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.inference import combination
+from ICHSegmenterLib.inference.combination import analyze_together, combine, named
+from ICHSegmenterLib.inference.engine import analyze
+from ICHSegmenterLib.labels import EAH, ICH, IPH, SUBTYPE_LABELS
+from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.results import DetectionResult, SegmentationResult, SliceDetection
+from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.volume import Volume
+
+SMALL = MappingProxyType({"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)})
+GEOMETRY = gantry_geometry(slices=8, size=16)
+CERTAIN = {"EDH": 0.05, "IPH": 0.9, "IVH": 0.1, "SAH": 0.1, "SDH": 0.2, "any": 0.95}
+SILENT = dict.fromkeys(SUBTYPE_LABELS, 0.0)
+
+
+def detected(*each):
+    """A detection with these slice values, from the first slice on; the others are silent."""
+    values = [*each, *[SILENT] * (GEOMETRY.shape[0] - len(each))]
+    slices = tuple(SliceDetection(k, 10.0 * k, one, one["any"] >= 0.5) for k, one in enumerate(values))
+    exam = {key: max(one[key] for one in values) for key in SUBTYPE_LABELS}
+    return DetectionResult(slices, exam, 0.5, 0)
+
+
+def outlined(*pieces, labels=(ICH,), soft_maps=None):
+    """A segmentation of boxes (value, first slice, last slice, first column)."""
+    voxels = np.zeros(GEOMETRY.shape, dtype=np.uint8)
+    for value, first, last, column in pieces:
+        voxels[first : last + 1, 4:8, column : column + 3] = value
+    return SegmentationResult(voxels, GEOMETRY, labels, soft_maps)
+
+
+def test_a_piece_of_blood_gets_the_subtype_that_is_certain_on_its_slices():
+    result = named(outlined((1, 0, 1, 2)), detected(CERTAIN, CERTAIN))
+    assert [label.key for label in result.labels] == ["ICH", "IPH"]
+    assert np.count_nonzero(result.mask("IPH")) == 2 * 4 * 3
+    assert not result.mask("ICH").any()
+
+
+def test_each_piece_is_judged_on_its_own_slices():
+    low, high = CERTAIN, {**CERTAIN, "IPH": 0.1, "SDH": 0.95}
+    result = named(outlined((1, 0, 1, 2), (1, 4, 5, 10)), detected(low, low, SILENT, SILENT, high, high))
+    assert sorted(np.flatnonzero(result.mask("IPH").any(axis=(1, 2)))) == [0, 1]
+    assert sorted(np.flatnonzero(result.mask("SDH").any(axis=(1, 2)))) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({**CERTAIN, "IPH": 0.49}, "improbable"),
+        ({**CERTAIN, "IVH": 0.71}, "as likely as another one"),
+        (SILENT, "nothing was detected"),
+    ],
+)
+def test_blood_stays_unnamed_where_the_detector_is_not_certain(values, why):
+    result = named(outlined((1, 0, 1, 2)), detected(values, values))
+    assert [label.key for label in result.labels] == ["ICH"], why
+    assert result.mask("ICH").any()
+
+
+def test_extra_axial_blood_is_never_named_intraparenchymal():
+    result = named(outlined((1, 0, 1, 2), labels=(EAH,)), detected(CERTAIN, CERTAIN))
+    assert [label.key for label in result.labels] == ["EAH"]
+    subdural = {**CERTAIN, "SDH": 0.8}
+    assert named(outlined((1, 0, 1, 2), labels=(EAH,)), detected(subdural, subdural)).mask("SDH").any()
+
+
+def test_segments_that_have_a_subtype_keep_it():
+    segmentation = outlined((1, 0, 1, 2), (2, 0, 1, 10), labels=(ICH, IPH))
+    result = named(segmentation, detected({**CERTAIN, "IPH": 0.1, "SDH": 0.9}, {**CERTAIN, "IPH": 0.1, "SDH": 0.9}))
+    np.testing.assert_array_equal(result.mask("IPH"), segmentation.mask("IPH"))
+    np.testing.assert_array_equal(result.mask("SDH"), segmentation.mask("ICH"))
+
+
+def test_soft_maps_follow_the_names_and_the_input_is_not_changed():
+    segmentation = outlined((1, 0, 1, 2), soft_maps=np.full((1, *GEOMETRY.shape), 0.75, dtype=np.float32))
+    result = named(segmentation, detected(CERTAIN, CERTAIN))
+    assert result.soft_maps.shape[0] == len(result.labels) == 2
+    np.testing.assert_array_equal(result.soft_maps[1] > 0, result.mask("IPH"))
+    np.testing.assert_array_equal(result.soft_maps.max(axis=0), segmentation.soft_maps[0])
+    assert segmentation.soft_maps.min() == 0.75
+    assert segmentation.mask("ICH").any()
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    geometry = head_geometry((16, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=9.0)
+    return make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(25.0, (26.0, 6.0, 30.0), 62.0),)), seed=5)
+
+
+@pytest.fixture
+def detector_file(tmp_path, monkeypatch):
+    """Weights of a small sequence transformer that answers "subdural" on every slice, and a card for its size."""
+    cards = {**model_cards.MODEL_CARDS}
+    cards["rsna-sequence"] = replace(cards["rsna-sequence"], network_config=SMALL)
+    monkeypatch.setattr(model_cards, "MODEL_CARDS", MappingProxyType(cards))
+    torch.manual_seed(0)
+    network = create_model("slice_sequence_transformer", **SMALL)
+    with torch.no_grad():
+        network.sequence_decoder.weight.zero_()
+        network.sequence_decoder.bias.copy_(torch.tensor([-3.0, -3.0, -3.0, -3.0, 3.0, 4.0]))
+    torch.save(network.state_dict(), tmp_path / "sequence.pt")
+    return tmp_path / "sequence.pt"
+
+
+def test_two_methods_run_together_and_both_are_told(phantom, detector_file):
+    result = analyze_together(phantom.volume, "hu-threshold", "rsna-sequence", detector_weights=[detector_file])
+    alone = analyze(phantom.volume, "hu-threshold")
+    assert result.blood_ml == pytest.approx(alone.blood_ml)
+    assert [one.name for one in result.measurements] == ["Subdural hemorrhage"]
+    assert result.detection.exam_probabilities["any"] == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-4)
+    blood = [one.blood_ml for one in result.detection.slices]
+    assert result.detection.key_slice == int(np.argmax(blood))
+    used = result.provenance
+    assert (used.method, used.detector, used.value_name) == ("hu-threshold", "rsna-sequence", "probability")
+    assert used.title == "HU threshold, named by RSNA slice-and-sequence transformer"
+    assert list(used.weights) == ["sequence.pt"]
+
+
+def test_a_volume_stored_as_sagittal_slices_is_named_on_its_own_grid(phantom, detector_file):
+    affine = phantom.volume.geometry.affine[:, [2, 1, 0, 3]]
+    stored = Volume(phantom.volume.hu.transpose(2, 1, 0), VolumeGeometry.from_affine((96, 96, 16), affine))
+    result = analyze_together(stored, "hu-threshold", "rsna-sequence", detector_weights=[detector_file])
+    axial = analyze_together(phantom.volume, "hu-threshold", "rsna-sequence", detector_weights=[detector_file])
+    np.testing.assert_array_equal(result.segmentation.mask("SDH").transpose(2, 1, 0), axial.segmentation.mask("SDH"))
+
+
+def test_the_command_line_names_what_it_outlines(phantom, detector_file, tmp_path):
+    write_dicom_series(phantom.volume, tmp_path / "ct")
+    arguments = ["segment", str(tmp_path / "ct"), "--method", "hu-threshold", "--output", str(tmp_path / "out")]
+    detector = ["--detector", "rsna-sequence", "--detector-weights", str(detector_file)]
+    assert main([*arguments, *detector, "--detector-option", "masked=true"]) == 0
+    plain = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert plain["provenance"]["detector"] == "rsna-sequence"
+    assert [one["key"] for one in plain["measurements"]] == ["SDH"]
+    assert "Shang et al." in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("method", "detector", "told"),
+    [
+        ("unet", "hgi-sam", "hgi-sam tells no subtypes.*choose swin-sam-multi, rsna-sequence"),
+        ("rsna-sequence", "rsna-sequence", "rsna-sequence has no segment that a detector could name"),
+    ],
+)
+def test_methods_that_cannot_work_together_are_refused_before_anything_runs(phantom, method, detector, told):
+    with pytest.raises(ValueError, match=told):
+        analyze_together(phantom.volume, method, detector)
+
+
+def test_a_result_without_outlines_cannot_be_named(phantom):
+    found = replace(analyze(phantom.volume, "hu-threshold"), segmentation=None)
+    with pytest.raises(ValueError, match="made no segmentation to name"):
+        combine(found, found, phantom.volume)
+
+
+def test_every_detector_really_knows_the_subtypes():
+    assert {"rsna-sequence", "swin-sam-multi"} <= {card.name for card in combination.detectors()}
+    assert get_card("unet") in combination.segmenters()
