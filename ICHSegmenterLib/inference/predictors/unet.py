@@ -65,7 +65,8 @@ class UnetPredictor:
             views = [self._foreground(slices)]
             if self.tta:
                 views.append(mirrored(self._foreground(mirrored(slices))))
-            foreground = torch.stack(views).mean(dim=0)
+            brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
+            foreground = torch.stack(views).mean(dim=0) * brain  # outside the skull nothing bleeds intracranially
             doubt = binary_entropy(foreground).cpu().numpy() if len(views) * len(self._networks) > 1 else None
             values = {ANY: slice_probability(foreground).cpu().numpy()}
             return SliceBatch(values, foreground[:, None].cpu().numpy(), doubt)
