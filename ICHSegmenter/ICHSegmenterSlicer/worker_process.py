@@ -20,21 +20,29 @@ IDLE_SECONDS = 600
 ARGUMENTS = ("-u", "-m", "ICHSegmenterLib.worker", "--idle-seconds", str(IDLE_SECONDS))
 CLOSE_GRACE_S = 3.0
 
-_alive: set[WorkerProcess] = set()
-"""Qt kills a child whose QProcess object is collected, so those still ending are kept here."""
+_alive: set[WorkerProcess | QtTimer] = set()
+"""What Python would collect too early: Qt kills a child whose QProcess goes, and a timer that goes never fires."""
 
 
 class QtTimer:
     """One call that is due later, on the GUI thread."""
 
     def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+        self._function = function
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
-        self._timer.connect("timeout()", function)
+        self._timer.connect("timeout()", self._call)
         self._timer.start(int(seconds * 1000))
+        _alive.add(self)
 
     def stop(self) -> None:
         self._timer.stop()
+        _alive.discard(self)
+
+    def _call(self) -> None:
+        # The QTimer must outlive the signal that it is sending right now.
+        qt.QTimer.singleShot(0, lambda: _alive.discard(self))
+        self._function()
 
 
 class WorkerProcess:

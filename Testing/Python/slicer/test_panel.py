@@ -425,6 +425,43 @@ def test_an_error_of_the_worker_is_shown_in_the_panel(shell, panel, phantom):
     assert sceneSegmentations() == []
 
 
+# ---- without the panel, and developers' tools
+
+
+def test_the_logic_works_from_the_python_console(shell, panel):
+    from ICHSegmenter import ICHSegmenterLogic
+    from ICHSegmenterSlicer.sample import addPhantom
+
+    sample = addPhantom()
+    logic = ICHSegmenterLogic()
+    try:
+        assert logic.process(sample.volumeNode, "hu-threshold").segmentationNode is not None
+        with pytest.raises(RuntimeError, match="needs blast_ct_v1_model_"):
+            logic.process(sample.volumeNode, "blast-ct")
+    finally:
+        logic.client.shutdown()
+
+
+def test_slicers_own_self_test_passes(shell, panel):
+    from ICHSegmenter import ICHSegmenterTest
+
+    test = ICHSegmenterTest()
+    test.setUp()
+    test.test_aBleedIsFoundWhereItIs()
+
+
+def test_reloading_takes_the_whole_extension_anew(shell, panel):
+    import slicer
+
+    before = sys.modules["ICHSegmenterSlicer.mrml"]
+    panel.onReload()
+    shell.process()
+    assert sys.modules["ICHSegmenterSlicer.mrml"] is not before
+    reloaded = slicer.util.getModuleWidget("ICHSegmenter")
+    assert reloaded is not panel
+    assert reloaded.ui.applyButton.toolTip == "Select a head CT"
+
+
 # ---- the window stays alive
 
 

@@ -1,0 +1,185 @@
+"""Worker processes under Qt: the real one, and small scripts that misbehave on purpose."""
+
+import json
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ICHSegmenterLib import __version__
+
+WAIT_S = 30
+HELLO = 'print(json.dumps({"type": "hello", "protocol": 1, "version": "0", "pid": os.getpid()}), flush=True)\n'
+
+pytestmark = [
+    pytest.mark.slicer,
+    pytest.mark.skipif(sys.platform == "win32", reason="the scripts start with a POSIX shebang line"),
+]
+
+
+@pytest.fixture
+def root(shell):
+    from ICHSegmenterSlicer.paths import rootPath
+
+    return rootPath()
+
+
+@pytest.fixture
+def clients(shell, root):
+    """Makes clients of the real worker, or of a script in its place; lets them go at the end."""
+    from ICHSegmenterSlicer.worker_client import WorkerClient
+    from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess
+
+    made = []
+
+    def make(program=None):
+        log = []
+        client = WorkerClient(lambda events: WorkerProcess(events, root, program), QtTimer, log=log.append)
+        made.append(client)
+        return client, log
+
+    yield make
+    for client in made:
+        client.shutdown()
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Writes an executable Python script that stands for the worker."""
+
+    def write(body, hello=HELLO):
+        path = tmp_path / "worker"
+        path.write_text(f"#!{sys.executable}\nimport json, os, sys, time\n{hello}{body}", encoding="utf-8")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def outcome(shell):
+    """Submits a request and waits for its end: ("done", message) or ("failed", failure)."""
+
+    def ask(client, message):
+        ends = []
+        client.submit(
+            message, done=lambda answer: ends.append(("done", answer)), failed=lambda why: ends.append(("failed", why))
+        )
+        shell.waitUntil(lambda: ends, WAIT_S, "an answer")
+        return ends[0]
+
+    return ask
+
+
+def isAlive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")  # a zombie still answers signals
+    return not status.exists() or status.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_the_real_worker_says_hello_and_leads_its_own_process_group(shell, clients):
+    client, _ = clients()
+    client.start()
+    shell.waitUntil(lambda: client.hello, WAIT_S, "the hello")
+    assert client.hello["version"] == __version__
+    assert os.getpgid(client.hello["pid"]) == client.hello["pid"]
+
+
+def test_the_real_worker_describes_its_methods(clients, outcome):
+    end, message = outcome(clients()[0], {"type": "describe"})
+    assert end == "done"
+    assert "hu-threshold" in [method["name"] for method in message["methods"]]
+
+
+def test_the_real_worker_ends_with_its_client(shell, clients):
+    client, _ = clients()
+    client.start()
+    shell.waitUntil(lambda: client.hello, WAIT_S, "the hello")
+    pid = client.hello["pid"]
+    client.shutdown()
+    shell.waitUntil(lambda: not isAlive(pid), WAIT_S, "the end of the worker")
+
+
+def test_the_worker_finds_our_library_first_and_no_itk_plugins(shell, root, monkeypatch):
+    from ICHSegmenterSlicer.worker_process import workerEnvironment
+
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("ITK_AUTOLOAD_PATH", "/plugins")
+    environment = workerEnvironment(root)
+    assert environment.value("PYTHONPATH").split(os.pathsep) == [str(root), "/elsewhere"]
+    assert environment.value("ITK_AUTOLOAD_PATH") == ""
+    assert os.environ["PYTHONPATH"] == "/elsewhere"
+    assert os.environ["ITK_AUTOLOAD_PATH"] == "/plugins"
+
+
+def test_a_worker_that_dies_with_a_traceback_leaves_it_in_the_details(clients, script, outcome):
+    client, log = clients(script("".join(f"print('line {n}', file=sys.stderr)\n" for n in range(20)) + "1/0\n"))
+    end, failure = outcome(client, {"type": "analyze"})
+    assert (end, failure.kind) == ("failed", "crashed")
+    assert "ZeroDivisionError" in failure.details
+    assert "line 0" in failure.details.splitlines()
+    assert "exit code 1" in failure.message
+    assert any("ZeroDivisionError" in line for line in log)
+
+
+def test_a_worker_that_is_killed_is_told_from_one_that_exits(clients, script, outcome):
+    _, failure = outcome(clients(script("import signal; os.kill(os.getpid(), signal.SIGSEGV)"))[0], {"type": "analyze"})
+    assert "was killed or crashed" in failure.message
+
+
+def test_the_last_answer_of_a_worker_that_exits_at_once_is_not_lost(clients, script, outcome):
+    body = (
+        "request = json.loads(sys.stdin.readline())\n"
+        'answer = json.dumps({"type": "done", "id": request["id"], "filler": "ü" * 300000}, ensure_ascii=False)\n'
+        "sys.stdout.buffer.write(answer.encode()); sys.stdout.flush(); os._exit(0)\n"
+    )
+    end, message = outcome(clients(script(body))[0], {"type": "describe"})
+    assert end == "done"
+    assert len(message["filler"]) == 300_000
+
+
+def test_a_program_that_does_not_exist_is_explained(clients, outcome):
+    end, failure = outcome(clients("/nowhere/PythonSlicer")[0], {"type": "analyze"})
+    assert end == "failed"
+    assert "could not be started" in failure.message
+
+
+def test_a_worker_that_ignores_cancelling_dies_with_its_children(shell, clients, script, tmp_path):
+    from ICHSegmenterSlicer.worker_client import CANCEL_GRACE_S
+
+    pids = tmp_path / "pids.json"
+    body = (
+        "import subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"json.dump([os.getpid(), child.pid], open({str(pids)!r}, 'w'))\n"
+        "time.sleep(600)\n"
+    )
+    client, _ = clients(script(body, hello="os.setsid()\n" + HELLO))
+    failures = []
+    requestId = client.submit({"type": "analyze"}, failed=failures.append)
+    shell.waitUntil(lambda: pids.exists() and pids.stat().st_size, WAIT_S, "the child")
+    worker, child = json.loads(pids.read_text())
+    client.cancel(requestId)
+    assert failures[0].kind == "cancelled"
+    assert isAlive(child)
+    started = time.monotonic()
+    shell.waitUntil(lambda: not isAlive(worker) and not isAlive(child), WAIT_S, "the end of the tree")
+    assert time.monotonic() - started > CANCEL_GRACE_S / 2
+    assert not client.isRunning
+
+
+def test_killing_a_worker_in_our_own_process_group_spares_us(shell, script):
+    import subprocess
+
+    from ICHSegmenterSlicer.worker_process import killTree
+
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    killTree(process.pid)
+    assert process.wait(WAIT_S) < 0
+    killTree(process.pid)  # gone already
