@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,6 +39,18 @@ class SlicePrediction:
             raise ValueError(f"slice {self.index}: probabilities must hold {ANY!r}, got {sorted(self.probabilities)}")
 
 
+class ExamPredictions(list[SlicePrediction]):
+    """Slice predictions of a method that judges the exam as a whole.
+
+    Attributes:
+        exam: Label to value in [0, 1], instead of the highest value of the slices.
+    """
+
+    def __init__(self, slices: Iterable[SlicePrediction], exam: Mapping[str, float]) -> None:
+        super().__init__(slices)
+        self.exam = exam
+
+
 @dataclass(frozen=True)
 class SliceDetection:
     """Detection on one slice.
@@ -64,7 +76,7 @@ class DetectionResult:
 
     Attributes:
         slices: One entry for every acquired slice, in array order.
-        exam_probabilities: Label to value in [0, 1] for the exam: the highest of its slices.
+        exam_probabilities: Label to value in [0, 1] for the exam: the highest of its slices, or the method's own.
         threshold: "any" at or above it is positive.
         key_slice: Index of the slice to look at first.
     """
@@ -76,8 +88,8 @@ class DetectionResult:
 
     @property
     def is_positive(self) -> bool:
-        """True if any slice is positive."""
-        return any(one.is_positive for one in self.slices)
+        """True if the exam is: any slice of it, or the whole for methods that judge the exam."""
+        return self.exam_probabilities[ANY] >= self.threshold
 
     @property
     def positive_slices(self) -> tuple[int, ...]:
@@ -94,27 +106,27 @@ class SegmentationResult:
         geometry: The acquired grid.
         labels: labels[n - 1] belongs to value n.
         soft_maps: float32 (labels, slices, rows, columns) in [0, 1] if asked for.
+        uncertainty: float32 (slices, rows, columns) in [0, 1] if maps were asked for and several networks or flips
+            were averaged: entropy in bits, 1 where they leave it open.
     """
 
     labelmap: NDArray[np.uint8]
     geometry: VolumeGeometry
     labels: tuple[SegmentLabel, ...]
     soft_maps: NDArray[np.float32] | None = None
+    uncertainty: NDArray[np.float32] | None = None
 
     def mask(self, key: str) -> NDArray[np.bool_]:
         """bool (slices, rows, columns) of one segment, by its label key."""
         keys = [label.key for label in self.labels]
         if key not in keys:
             raise ValueError(f"no segment {key!r}; available: {', '.join(keys)}")
-        uncertainty: float32 (slices, rows, columns) in [0, 1] if maps were asked for and several networks or flips
-            were averaged: entropy in bits, 1 where they leave it open.
         return np.asarray(self.labelmap == keys.index(key) + 1)
 
     @property
     def blood_mask(self) -> NDArray[np.bool_]:
         """bool (slices, rows, columns) of all segments that are blood (edema is not)."""
         values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
-    uncertainty: NDArray[np.float32] | None = None
         return np.isin(self.labelmap, values)
 
 
@@ -146,6 +158,7 @@ class Provenance:
 
     Attributes:
         method, title, version: Which method of which version of this program.
+        detector: The method that the detection comes from, empty if it is `method` itself.
         value_name: What the slice values are: "probability" or "score".
         weights: File name to SHA-256.
         device, precision: What was really used.
@@ -158,7 +171,6 @@ class Provenance:
 
     method: str
     title: str
-        detector: The method that the detection comes from, empty if it is `method` itself.
     version: str
     device: str
     precision: str
@@ -169,6 +181,7 @@ class Provenance:
     warnings: tuple[str, ...] = ()
     series_uid: str = ""
     created: str = ""
+    detector: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +194,6 @@ class AnalysisResult:
         detection: Always present.
         segmentation: None for detection-only methods.
         measurements: One a non-empty segment.
-    detector: str = ""
         provenance: How it came to be.
     """
 
@@ -234,8 +246,10 @@ class AnalysisResult:
             doubtful = f"; {self.blood_ml:.1f} mL too faint or small to count" if self.blood_ml >= 0.05 else ""
             return f"No hemorrhage found ({word} {value:.2f}){doubtful}."
         slices, total = len(self.detection.positive_slices), len(self.detection.slices)
-        text = f"Hemorrhage suspected ({word} {value:.2f}) on {slices} of {total} slices"
-        text += f", most on slice {self.slice_number(self.detection.key_slice)}"
+        first = self.slice_number(self.detection.key_slice)
+        text = f"Hemorrhage suspected ({word} {value:.2f}) on {slices} of {total} slices, most on slice {first}"
+        if not slices:
+            text = f"Hemorrhage suspected in the exam as a whole ({word} {value:.2f}), look first at slice {first}"
         return text + (f"; {self.blood_ml:.1f} mL segmented." if self.segmentation is not None else ".")
 
     def slice_number(self, index: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.results import DetectionResult, SliceDetection, SlicePrediction
+from ICHSegmenterLib.results import DetectionResult, ExamPredictions, SliceDetection, SlicePrediction
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 
@@ -27,8 +27,9 @@ def summarize(
         blood_ml: (slices,) segmented blood, if there is a segmentation.
 
     Returns:
-        The exam has the highest value of its slices, label by label. The key slice is the positive slice with most
-        blood; without segmentation, or without a positive slice, the one with the highest "any".
+        The exam has the highest value of its slices, label by label, or what an `ExamPredictions` says. The key slice
+        is the positive slice with most blood; without segmentation, or without a positive slice, the one with the
+        highest "any".
     """
     volumes = np.zeros(len(predictions)) if blood_ml is None else blood_ml
     positions = geometry.slice_positions_mm
@@ -42,7 +43,11 @@ def summarize(
         )
         for one in predictions
     )
-    keys = list(predictions[0].probabilities)
-    exam = {key: max(one.probabilities.get(key, 0.0) for one in slices) for key in keys}
+    exam: Mapping[str, float]
+    if isinstance(predictions, ExamPredictions):
+        exam = predictions.exam
+    else:
+        keys = list(predictions[0].probabilities)
+        exam = {key: max(one.probabilities.get(key, 0.0) for one in slices) for key in keys}
     key_slice = max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY])).index
     return DetectionResult(slices, exam, threshold, key_slice)

@@ -83,7 +83,7 @@ class Predictor(Protocol):
         ...
 
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
-        """One prediction for each acquired slice, in array order.
+        """One prediction for each acquired slice, in array order; an `ExamPredictions` also judges the whole exam.
 
         Slices without brain get zeros and no map. Reports `run.report(done, total, "Predicting")` in slices, or in
         tiles of a volume network, first with done = 0 before the first batch.
