@@ -14,6 +14,7 @@ from ICHSegmenterLib.preprocessing.spec import (
     Preprocessing,
     SeriesPreprocessing,
     SlicePreprocessing,
+    SmartNetPreprocessing,
     VolumePreprocessing,
 )
 
@@ -96,6 +97,7 @@ APACHE = "Apache-2.0"
 HGI_SAM_PAPER = "Rasoulian et al., MELBA 2023:012 (arXiv 2304.04902)"
 SWIN_SAM_PAPER = "Rasoulian et al., MLCN 2022"
 RSNA_SEQUENCE_PAPER = "Shang et al., 2022 (arXiv 2205.07556)"
+SMART_NET_PAPER = "Kyung et al., Med Image Anal 2022 (S1361841522001360)"
 BLAST_CT_PAPER = "Monteiro et al., Lancet Digital Health 2020;2:e314-e322"
 
 SWIN_LIMITS = (
@@ -110,6 +112,27 @@ RSNA_SEQUENCE_LIMITS = (
     "Detection only. As in the authors' code, exams are padded to 60 slices with empty ones that take part in "
     "attention (option masked=true leaves them out). Trained on RSNA 2019, whose terms are non-commercial, with a "
     "semi-supervised step that was never released. The authors' weights (1.07 GB, .pdparams) can be imported as a file."
+)
+SMART_NET_LIMITS = (
+    "The authors published no weights: train it, or use a file from them. Gray values are spread over the whole "
+    "volume and empty slices stay in, as in their volume test. "
+)
+SMART_NET_UP_LIMITS = (
+    SMART_NET_LIMITS + "Training spread the gray values over each slice by itself, which mode=slice-wise does. The "
+    "option variant names the network that the file was trained for; without its heads nothing is outlined, or slices "
+    "are judged by their outline."
+)
+SMART_NET_CLS_LIMITS = (
+    SMART_NET_LIMITS + "Detection only, for the exam as a whole. The value of a slice is the network's answer to that "
+    "slice alone, at most that of the exam: it was not trained for slices, and only says where to look first. "
+    "Training left empty end slices out, which drop_empty_ends=true does."
+)
+SMART_NET_SEG_LIMITS = (
+    SMART_NET_LIMITS + "One class, no subtype. Training left empty end slices out, which drop_empty_ends=true does."
+)
+SWIN_UNETR_LIMITS = (
+    "The second baseline of the HGI-SAM paper, MONAI's network on single slices. No weights were published: train the "
+    "five folds, or any number of them. One class, no subtype."
 )
 BLAST_CT_LIMITS = (
     "Trained on 184 scans of traumatic brain injury; extra-axial bleeds are one class; weaker on spontaneous "
@@ -309,6 +332,62 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 paper=RSNA_SEQUENCE_PAPER,
                 doi="10.48550/arXiv.2205.07556",
                 limits=RSNA_SEQUENCE_LIMITS,
+            ),
+            ModelCard(
+                name="smart-net-up",
+                title="SMART-Net, slices",
+                summary="Finds bleeding slices and outlines blood on each by itself; one class",
+                predictor="ICHSegmenterLib.inference.predictors.smart_net:SmartNetUpPredictor",
+                predictor_config=MappingProxyType({"variant": "full", "mode": "stacked"}),
+                network="smart_net_up",
+                preprocessing=SmartNetPreprocessing(),
+                labels=(ICH,),
+                threshold=0.5,
+                license="MIT",
+                paper=SMART_NET_PAPER,
+                limits=SMART_NET_UP_LIMITS,
+            ),
+            ModelCard(
+                name="smart-net-cls",
+                title="SMART-Net, exam classification",
+                summary="Says whether the exam bleeds, from all its slices in order; no outline",
+                predictor="ICHSegmenterLib.inference.predictors.smart_net_volume:SmartNetClsPredictor",
+                predictor_config=MappingProxyType({"drop_empty_ends": False}),
+                network="smart_net_down_cls",
+                preprocessing=SmartNetPreprocessing(),
+                labels=(),
+                license="MIT",
+                paper=SMART_NET_PAPER,
+                limits=SMART_NET_CLS_LIMITS,
+            ),
+            ModelCard(
+                name="smart-net-seg",
+                title="SMART-Net, exam segmentation",
+                summary="Outlines blood with the slices above and below in view; one class",
+                predictor="ICHSegmenterLib.inference.predictors.smart_net_volume:SmartNetSegPredictor",
+                predictor_config=MappingProxyType({"drop_empty_ends": False}),
+                network="smart_net_down_seg",
+                preprocessing=SmartNetPreprocessing(),
+                labels=(ICH,),
+                threshold=0.5,
+                license="MIT",
+                paper=SMART_NET_PAPER,
+                limits=SMART_NET_SEG_LIMITS,
+            ),
+            ModelCard(
+                name="swin-unetr",
+                title="SwinUNETR (five folds)",
+                summary="Outlines blood slice by slice; one class",
+                predictor=_UNET_PREDICTOR,
+                predictor_config=MappingProxyType({"tta": False}),
+                network="swin_unetr",
+                preprocessing=SlicePreprocessing(),
+                labels=(ICH,),
+                threshold=0.5,
+                default_models=5,
+                license=APACHE,
+                paper=HGI_SAM_PAPER,
+                limits=SWIN_UNETR_LIMITS,
             ),
             ModelCard(
                 name="hu-threshold",

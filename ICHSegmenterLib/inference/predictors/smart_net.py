@@ -1,0 +1,95 @@
+"""SMART-Net upstream: each slice by itself, classified and outlined by heads on one encoder.
+
+Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). The reconstruction head only serves training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ICHSegmenterLib.inference import smart_net_slices
+from ICHSegmenterLib.inference.device import torch_dtype
+from ICHSegmenterLib.inference.predictors.unet import slice_probability
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.models.smart_net import SmartNetUp
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.results import SlicePrediction
+
+FULL = "full"
+VARIANTS = (FULL, "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg")
+"""The authors' networks that say something of blood; single_rec only reconstructs."""
+
+
+class SmartNetUpPredictor:
+    """One upstream network.
+
+    Args:
+        network: Filled with weights; changed to be faster.
+        mode: "stacked" or "slice-wise", see `smart_net_slices.MODES`.
+    """
+
+    def __init__(self, network: SmartNetUp, *, device: str, precision: str, mode: str = smart_net_slices.STACKED):
+        smart_net_slices.check_mode(mode)
+        if not {"cls", "seg"} & set(network.tasks):
+            raise ValueError("this network only reconstructs slices; choose one with a cls or seg head")
+        self.device, self.precision = device, precision
+        self.batch_size = smart_net_slices.default_batch_size(device)
+        self._mode, self._dtype, self._network = mode, torch_dtype(precision), network
+        smart_net_slices.fit_for_inference(network, device, self._dtype)
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetUpPredictor:
+        """The predictor of a model card; its option `variant` names the network that the file was trained for."""
+        options = dict(card.predictor_config)
+        variant = options.pop("variant", FULL)
+        if variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+        smart_net_slices.one_file(card.title, len(weights))
+        network = create_model(card.network if variant == FULL else f"{card.network}_{variant}")
+        if not isinstance(network, SmartNetUp):
+            raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not an upstream SMART-Net")
+        load_checkpoint(network, weights[0])
+        return cls(network, device=device, precision=precision, **options)
+
+    @torch.inference_mode()
+    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+        """The cls probability as "any", the seg probability as map.
+
+        Without a cls head "any" is the U-Net's rule on the map; without a seg head nothing is outlined.
+        """
+        if "seg" not in self._network.tasks:
+            run.warn("This variant of SMART-Net only classifies slices: nothing is outlined, and 0 mL means nothing.")
+        stack = smart_net_slices.stack_of(exam, mode=self._mode)
+        brain = set(exam.brain_slices)
+        shown = [place for place, index in enumerate(stack.indices) if index in brain]
+        predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
+        batches = smart_net_slices.in_batches(
+            stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._judge
+        )
+        places = iter(shown)
+        for values, maps in batches:
+            outlines = [None] * len(values) if maps is None else stack.restore(maps.cpu().numpy())[:, None]
+            for value, outline in zip(values.tolist(), outlines, strict=True):
+                index = stack.indices[next(places)]
+                predictions[index] = SlicePrediction(index, {ANY: value}, outline)
+        return predictions
+
+    def _judge(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Slices (B, 1, size, size) to values (B,) and maps (B, size, size), float32; reconstructs nothing."""
+        network, tasks = self._network, self._network.tasks
+        features = network.encoder(batch)
+        maps = None
+        if "seg" in tasks:
+            maps = network.segmentation_head(network.seg_decoder(features)).float().sigmoid().squeeze(1)
+        if "cls" in tasks:
+            return network.classification_head(features[-1]).float().sigmoid().squeeze(1), maps
+        if maps is None:
+            raise ValueError("neither a cls nor a seg head")
+        return slice_probability(maps), maps

@@ -1,0 +1,147 @@
+"""SMART-Net downstream: the exam classified by an LSTM over its slices, or outlined with 3D convolutions.
+
+Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). The encoder runs over slices in batches; what joins the
+slices runs once. Order of the slices: inferior to superior, as the authors'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ICHSegmenterLib.inference import smart_net_slices
+from ICHSegmenterLib.inference.activation_maps import pooled_features
+from ICHSegmenterLib.inference.device import torch_dtype
+from ICHSegmenterLib.inference.predictors.unet import slice_probability
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.models.smart_net_volume import SmartNetDownCls, SmartNetDownSeg
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.results import ExamPredictions, SlicePrediction
+
+REACH = 3
+"""Slices above and below that the 3D operator's three convolutions see."""
+CHUNK = 32
+"""Slices whose maps the 3D operator joins at a time; 16 channels at full size take 4 MB a slice in float32."""
+
+
+class SmartNetClsPredictor:
+    """One volume classification network.
+
+    Args:
+        network: Filled with weights; changed to be faster.
+        drop_empty_ends: Leave out slices without tissue at both ends, as training did and the authors' test does not.
+    """
+
+    def __init__(self, network: SmartNetDownCls, *, device: str, precision: str, drop_empty_ends: bool = False):
+        self.device, self.precision = device, precision
+        self.batch_size = smart_net_slices.default_batch_size(device)
+        self._dtype, self._network, self._drop_empty_ends = torch_dtype(precision), network, drop_empty_ends
+        smart_net_slices.fit_for_inference(network, device, torch.float32)
+        network.encoder.to(self._dtype)  # the LSTM is small and stays in float32
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetClsPredictor:
+        """The predictor of a model card."""
+        smart_net_slices.one_file(card.title, len(weights))
+        network = create_model(card.network)
+        if not isinstance(network, SmartNetDownCls):
+            raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not classify volumes")
+        load_checkpoint(network, weights[0])
+        return cls(network, device=device, precision=precision, **card.predictor_config)
+
+    @torch.inference_mode()
+    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+        """The network judges the exam; a slice's value is its answer to that slice alone, never above the exam's.
+
+        The network was not trained for slices: theirs only order them, for the reader to look at.
+        """
+        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
+        features = torch.cat(
+            list(
+                smart_net_slices.in_batches(
+                    stack.slices, self.batch_size, self.device, self._dtype, run,
+                    lambda batch: pooled_features(self._network.encoder(batch)[-1]),
+                )
+            )
+        )  # fmt: skip
+        whole = float(self._probabilities(features[None])[0])
+        alone = self._probabilities(features[:, None]).clamp(max=whole).tolist()
+        values = dict.fromkeys(range(exam.volume.geometry.shape[0]), 0.0)
+        values.update((index, value) for index, value in zip(stack.indices, alone, strict=True))
+        brain = set(exam.brain_slices)
+        slices = (SlicePrediction(index, {ANY: value * (index in brain)}) for index, value in values.items())
+        return ExamPredictions(slices, {ANY: whole})
+
+    def _probabilities(self, features: Tensor) -> Tensor:
+        """Slice features (exams, slices, 2048) to (exams,)."""
+        depths = torch.full((len(features),), features.shape[1])
+        pooled = self._network.pooled(features, depths)
+        return self._network.head(pooled).sigmoid().squeeze(1)
+
+
+class SmartNetSegPredictor:
+    """One volume segmentation network.
+
+    Args:
+        network: Filled with weights; changed to be faster.
+        drop_empty_ends: Leave out slices without tissue at both ends, as training did and the authors' test does not.
+    """
+
+    def __init__(self, network: SmartNetDownSeg, *, device: str, precision: str, drop_empty_ends: bool = False):
+        self.device, self.precision = device, precision
+        self.batch_size = smart_net_slices.default_batch_size(device)
+        self._dtype, self._network, self._drop_empty_ends = torch_dtype(precision), network, drop_empty_ends
+        smart_net_slices.fit_for_inference(network, device, self._dtype)
+
+    @classmethod
+    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetSegPredictor:
+        """The predictor of a model card."""
+        smart_net_slices.one_file(card.title, len(weights))
+        network = create_model(card.network)
+        if not isinstance(network, SmartNetDownSeg):
+            raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not outline volumes")
+        load_checkpoint(network, weights[0])
+        return cls(network, device=device, precision=precision, **card.predictor_config)
+
+    @torch.inference_mode()
+    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+        """The voxel probability as map; the slice's value follows from it by the U-Net's rule."""
+        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
+        predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
+        maps = torch.cat(
+            list(
+                smart_net_slices.in_batches(
+                    stack.slices, self.batch_size, self.device, self._dtype, run, self._network.slice_maps
+                )
+            )
+        )
+        brain = set(exam.brain_slices)
+        for place, probability in enumerate(volume_probabilities(self._network, maps, run)):
+            index = stack.indices[place]
+            if index in brain:
+                outline = stack.restore(probability.cpu().numpy()[None])
+                predictions[index] = SlicePrediction(
+                    index, {ANY: float(slice_probability(probability[None])[0])}, outline
+                )
+        return predictions
+
+
+def volume_probabilities(network: SmartNetDownSeg, maps: Tensor, run: Run) -> Tensor:
+    """Slice maps (slices, 16, H, W) through the 3D operator: float32 (slices, H, W).
+
+    In overlapping chunks, so that a thin-slice exam fits into memory; equal to all slices at once.
+    """
+    found = []
+    for start in range(0, len(maps), CHUNK):
+        run.check()
+        first, last = max(start - REACH, 0), min(start + CHUNK + REACH, len(maps))
+        stack = maps[first:last].permute(1, 2, 3, 0)[None]  # (slices, 16, H, W) -> (1, 16, H, W, slices)
+        logits = network.volume_logits(stack)[0, 0].float()
+        found.append(logits[..., start - first : start - first + CHUNK].permute(2, 0, 1).sigmoid())
+    return torch.cat(found)

@@ -1,0 +1,84 @@
+"""The part that all SMART-Net methods share: an exam as their slices, and a network run over them in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ICHSegmenterLib.errors import WeightsError, WeightsMissingError
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.models.batch_norm import fold_batch_norms
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.preprocessing.smart_net_input import Slices, SmartNetStack
+from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+
+Found = TypeVar("Found")
+
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 32
+"""A slice needs about 100 MB in float32 on its way, and every feature map before the first pooling is full size."""
+STACKED, SLICE_WISE = "stacked", "slice-wise"
+MODES = (STACKED, SLICE_WISE)
+"""The authors' two tests: gray values spread over the whole volume, or over each slice by itself."""
+
+
+def default_batch_size(device: str) -> int:
+    """Slices at a time."""
+    return CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
+
+
+def check_mode(mode: str) -> None:
+    """Raise a ValueError that names the modes unless it is one of them."""
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+
+
+def one_file(title: str, count: int) -> None:
+    """These methods have one network.
+
+    Raises:
+        WeightsMissingError: No file.
+        WeightsError: Several files.
+    """
+    if not count:
+        raise WeightsMissingError(
+            f"{title} has no published weights: train it, or choose a file that its authors gave you with --weights."
+        )
+    if count > 1:
+        raise WeightsError(f"{title} uses one weight file, got {count}; choose one of them.")
+
+
+def fit_for_inference(network: nn.Module, device: str, dtype: torch.dtype) -> None:
+    """Evaluation mode, norms folded, moved, two-dimensional weights in the faster memory format. In place."""
+    fold_batch_norms(network.requires_grad_(False).eval())
+    network.to(device, dtype)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+
+
+def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool = False) -> SmartNetStack:
+    """What the network sees of an exam."""
+    if not isinstance(exam.preprocessing, SmartNetPreprocessing):
+        raise ValueError(f"{type(exam.preprocessing).__name__} does not say what SMART-Net sees")
+    spread: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
+    wanted = replace(exam.preprocessing, spread=spread, drop_empty_ends=drop_empty_ends)
+    return SmartNetStack.of(exam.volume, exam.view, wanted)
+
+
+def in_batches(
+    slices: Slices, batch_size: int, device: str, dtype: torch.dtype, run: Run, step: Callable[[Tensor], Found]
+) -> Iterator[Found]:
+    """What `step` says of each batch (B, 1, size, size); progress is told in slices.
+
+    Raises:
+        CancelledError: Between two batches.
+    """
+    run.report(0, len(slices), "Predicting")
+    for start in range(0, len(slices), batch_size):
+        batch = torch.from_numpy(slices[start : start + batch_size])[:, None].to(device, dtype)
+        yield step(batch.contiguous(memory_format=torch.channels_last))
+        run.report(min(start + batch_size, len(slices)), len(slices), "Predicting")
