@@ -47,7 +47,7 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     figure.text(0.04, 0.925, _subtitle(result), color=MUTED, fontsize=10)
     view = AxialView.of(volume.geometry)
     shown = slices_to_show(result, COLUMNS * ROWS)
-    head = _head_box([_display(volume.hu, view, index) for index in shown])
+    head = head_box([display_slice(volume.hu, view, index) for index in shown])
     for place, index in enumerate(shown):
         _draw_slice(figure.add_subplot(grid[place // COLUMNS, place % COLUMNS]), result, volume, view, index, head)
     _draw_values(figure.add_subplot(grid[ROWS, :]), result, shown)
@@ -74,7 +74,7 @@ def _subtitle(result: AnalysisResult) -> str:
     return "   ".join([*parts, source])
 
 
-def _head_box(slices: list[NDArray[np.float32]]) -> tuple[slice, slice]:
+def head_box(slices: list[NDArray[np.float32]]) -> tuple[slice, slice]:
     """Rows and columns that hold the head on all these slices, without the head rest."""
     coarse = np.max(slices, axis=0)[::COARSE_PIXELS, ::COARSE_PIXELS] > HEAD_HU
     pieces, count = ndimage.label(ndimage.binary_opening(coarse, iterations=2))
@@ -94,11 +94,13 @@ def _draw_slice(
 ) -> None:
     low, high = BRAIN_WINDOW.edges
     row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
-    axes.imshow(_display(volume.hu, view, index)[head], cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm)
+    axes.imshow(
+        display_slice(volume.hu, view, index)[head], cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm
+    )
     if result.segmentation is not None:
-        labels = _display(result.segmentation.labelmap, view, index)[head]
+        labels = display_slice(result.segmentation.labelmap, view, index)[head]
         for value, label in enumerate(result.segmentation.labels, start=1):
-            _outline(axes, labels == value, tuple(channel / 255 for channel in label.color))
+            outline(axes, labels == value, tuple(channel / 255 for channel in label.color))
     one = result.detection.slices[index]
     color = POSITIVE_COLOR if one.is_positive else INK
     text = f"slice {result.slice_number(index)}   {one.probabilities[ANY]:.2f}"
@@ -108,16 +110,17 @@ def _draw_slice(
     axes.set(facecolor="black", xticks=[], yticks=[])
 
 
-def _display(acquired: NDArray[Any], view: AxialView, index: int) -> NDArray[Any]:
+def display_slice(acquired: NDArray[Any], view: AxialView, index: int) -> NDArray[Any]:
     """Slice `index` of the detection, anterior up and the patient's right at the left."""
     return view.apply_to_slices(acquired[index]) if view.keeps_slices else view.apply(acquired)[index]
 
 
-def _outline(axes: Axes, mask: NDArray[np.bool_], color: tuple[float, ...]) -> None:
+def outline(axes: Axes, mask: NDArray[np.bool_], color: tuple[float, ...], *, opacity: float = 0.28) -> None:
+    """Draw the edge of a mask (rows, columns) and fill it faintly; color is RGB, 0 to 1."""
     if not mask.any():
         return
     fill = np.zeros((*mask.shape, 4))
-    fill[mask] = (*color, 0.28)
+    fill[mask] = (*color, opacity)
     axes.imshow(fill, aspect=axes.get_aspect(), interpolation="nearest")
     axes.contour(mask.astype(float), levels=[0.5], colors=[color], linewidths=1.2)
 
@@ -133,10 +136,11 @@ def _draw_values(axes: Axes, result: AnalysisResult, shown: list[int]) -> None:
     axes.set(xlim=(0.3, len(slices) + 0.7), ylim=(0, 1))
     axes.set_xlabel("slice, from the lowest (triangles: shown above)", color=MUTED, fontsize=9)
     axes.set_ylabel(result.provenance.value_name, color=MUTED, fontsize=9)
-    _plain(axes)
+    plain_axes(axes)
 
 
-def _plain(axes: Any) -> None:
+def plain_axes(axes: Any) -> None:
+    """Dark background, muted numbers, no frame."""
     axes.set_facecolor(BACKGROUND)
     axes.tick_params(colors=MUTED, labelsize=8)
     for side, spine in axes.spines.items():

@@ -1,0 +1,82 @@
+"""`compare`: several methods on one exam, and how far they agree."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference.comparison import Comparison, compare, ready_methods
+from ICHSegmenterLib.inference.device import PRECISIONS
+from ICHSegmenterLib.model_cards import MODEL_CARDS
+from ICHSegmenterLib.report.comparison import write_comparison
+from ICHSegmenterLib.results import RESEARCH_NOTICE
+from ICHSegmenterLib.volume.io import read_mask, read_volume
+
+ALL = "all"
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("compare", help="several methods on one exam: outlines, volumes, Dice, majority vote")
+    parser.add_argument("input", type=Path, help="DICOM folder or file, NIfTI, NRRD or MHA")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--methods", nargs="+", default=[ALL], metavar="METHOD",
+        help=f"{', '.join(MODEL_CARDS)}, or {ALL}: every method whose weights are here (default)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", type=_method_file, nargs="+", default=(), metavar="METHOD=FILE",
+        help="use this file for this method; several for one method make an ensemble",
+    )  # fmt: skip
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
+    parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument("--save-maps", action="store_true", help="also write the maps of each method")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The verb: exit code 1 if any method failed."""
+    weights: dict[str, list[Path]] = {}
+    for method, file in chosen.weights:
+        weights.setdefault(method, []).append(file)
+    methods = list(dict.fromkeys((*ready_methods(), *weights))) if chosen.methods == [ALL] else chosen.methods
+    if unused := set(weights) - set(methods):
+        raise ValueError(f"--weights names {', '.join(sorted(unused))}, which is not among the methods to run")
+    volume = read_volume(chosen.input, series_uid=chosen.series)
+    mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
+    progress = TerminalProgress()
+    try:
+        comparison = compare(
+            volume, methods, weights=weights, device=chosen.device, precision=chosen.precision, brain_mask=mask,
+            save_maps=chosen.save_maps, run=progress.run(),
+        )  # fmt: skip
+    finally:
+        progress.close()
+    files = write_comparison(comparison, volume, chosen.output, save_maps=chosen.save_maps)
+    for one in comparison.failures:
+        print(f"failed: {one.method}: {one.message}", file=sys.stderr)
+    print(summary(comparison))
+    print(f"Results: {chosen.output} ({', '.join([*comparison.results, *files])})")
+    return 1 if comparison.failures else 0
+
+
+def summary(comparison: Comparison) -> str:
+    """What a person reads after a run."""
+    width = max((len(name) for name in comparison.results), default=0)
+    lines = [f"{name:{width}}  {result.verdict}" for name, result in comparison.results.items()]
+    lines += [f"Dice {one.first} and {one.second}: {one.dice:.2f}" for one in comparison.pairs]
+    if len(comparison.outlining) > 1:
+        lines.append(f"Majority of {len(comparison.outlining)} methods: {comparison.vote_ml:.1f} mL")
+    return "\n".join([*lines, RESEARCH_NOTICE])
+
+
+def _method_file(text: str) -> tuple[str, Path]:
+    method, separator, file = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"must look like METHOD=FILE, got {text}")
+    return method, Path(file)

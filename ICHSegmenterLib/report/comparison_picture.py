@@ -1,0 +1,157 @@
+"""One picture of several methods on one exam: the same slices with an outline a method, volumes and Dice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.inference.comparison import Comparison
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
+from ICHSegmenterLib.report.overview import (
+    BACKGROUND,
+    DOTS_PER_INCH,
+    HIGHEST_SHOWN,
+    INK,
+    LOWEST_SHOWN,
+    MUTED,
+    display_slice,
+    head_box,
+    outline,
+    plain_axes,
+)
+from ICHSegmenterLib.results import RESEARCH_NOTICE
+from ICHSegmenterLib.volume.volume import Volume
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS, ROWS = 4, 2
+LEGEND_COLUMNS = 7
+COLORS = ("#ff6b57", "#4dc3ff", "#ffd23f", "#7ee081", "#d98cff", "#ff9f43", "#f78fb3", "#9fb3ff")
+"""One a method, told apart also by those who see red and green alike; repeated after the eighth."""
+OUTLINE_OPACITY = 0.0
+DARK_CELL = 0.55
+"""Dice below it is written in light ink on its dark cell."""
+
+
+def write_picture(comparison: Comparison, volume: Volume, path: Path) -> None:
+    """Draw `comparison.png`.
+
+    Raises:
+        ModuleNotFoundError: Matplotlib is not installed (as inside Slicer).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 10), facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        ROWS, COLUMNS, left=0.04, right=0.985, top=0.91, bottom=0.33, hspace=0.08, wspace=0.02,
+    )  # fmt: skip
+    figure.text(0.04, 0.962, _headline(comparison), color=INK, fontsize=15, weight="bold")
+    colors = {name: COLORS[n % len(COLORS)] for n, name in enumerate(comparison.results)}
+    step = 0.94 / max(len(colors), LEGEND_COLUMNS)
+    for place, (name, color) in enumerate(colors.items()):
+        size = 11 if len(colors) <= LEGEND_COLUMNS else 8
+        figure.text(0.04 + step * place, 0.928, name, color=color, fontsize=size, weight="bold")
+    view = AxialView.of(volume.geometry)
+    shown = slices_to_show(comparison, view, COLUMNS * ROWS)
+    head = head_box([display_slice(volume.hu, view, index) for index in shown])
+    for place, index in enumerate(shown):
+        axes = figure.add_subplot(grid[place // COLUMNS, place % COLUMNS])
+        _draw_slice(axes, comparison, volume, view, index, head, colors)
+    _draw_volumes(figure.add_axes((0.13, 0.09, 0.36, 0.2)), comparison, colors)
+    _draw_dice(figure.add_axes((0.6, 0.09, 0.38, 0.2)), comparison)
+    figure.text(0.04, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
+    figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, format="png")
+
+
+def slices_to_show(comparison: Comparison, view: AxialView, count: int) -> list[int]:
+    """Slices in ascending position, numbered as by the detections: those where methods see most blood, then others."""
+    axial = comparison.agreement if view.keeps_slices else view.apply(comparison.agreement)
+    seen = axial.sum(axis=(1, 2))
+    ranked = [int(index) for index in np.argsort(-seen, kind="stable") if seen[index] > 0]
+    lowest_first = np.argsort(_positions(comparison, view), kind="stable")
+    inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(seen) - 1)
+    ranked += [int(lowest_first[round(float(x))]) for x in inner]
+    chosen = set(list(dict.fromkeys(ranked))[:count])
+    return [int(index) for index in lowest_first if index in chosen]
+
+
+def _positions(comparison: Comparison, view: AxialView) -> NDArray[np.float64]:
+    """(slices,) height of each shown slice."""
+    geometry = comparison.geometry if view.keeps_slices else view.geometry(comparison.geometry)
+    return geometry.slice_positions_mm
+
+
+def _headline(comparison: Comparison) -> str:
+    positive = sum(result.detection.is_positive for result in comparison.results.values())
+    text = f"{positive} of {len(comparison.results)} methods suspect hemorrhage"
+    return text + (f"; {comparison.vote_ml:.1f} mL by majority" if len(comparison.outlining) > 1 else "")
+
+
+def _draw_slice(
+    axes: Axes,
+    comparison: Comparison,
+    volume: Volume,
+    view: AxialView,
+    index: int,
+    head: tuple[slice, slice],
+    colors: dict[str, str],
+) -> None:
+    from matplotlib.colors import to_rgb
+
+    low, high = BRAIN_WINDOW.edges
+    row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
+    axes.imshow(
+        display_slice(volume.hu, view, index)[head], cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm
+    )
+    for name, result in comparison.results.items():
+        if result.segmentation is not None:
+            mask = display_slice(result.segmentation.blood_mask, view, index)[head]
+            outline(axes, mask, to_rgb(colors[name]), opacity=OUTLINE_OPACITY)
+    number = int(np.argsort(np.argsort(_positions(comparison, view)))[index]) + 1
+    axes.text(0.03, 0.97, f"slice {number}", transform=axes.transAxes, color=INK, fontsize=9, va="top")
+    axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
+    axes.text(0.98, 0.5, "L", transform=axes.transAxes, color=MUTED, fontsize=9, va="center", ha="right")
+    axes.set(facecolor="black", xticks=[], yticks=[])
+
+
+def _draw_volumes(axes: Axes, comparison: Comparison, colors: dict[str, str]) -> None:
+    """A bar a method: mL, and beside it what it says of the exam."""
+    names = list(comparison.results)
+    volumes = [result.blood_ml for result in comparison.results.values()]
+    axes.barh(names, volumes, color=[colors[name] for name in names], height=0.62)
+    reach = max([*volumes, 1e-3])
+    for place, (name, volume_ml) in enumerate(zip(names, volumes, strict=True)):
+        result = comparison.results[name]
+        value = result.detection.exam_probabilities["any"]
+        said = f"{volume_ml:.1f} mL, " if result.segmentation is not None else "no outline, "
+        axes.text(volume_ml + reach * 0.02, place, f"{said}{result.provenance.value_name} {value:.2f}", color=INK,
+                  fontsize=9, va="center")  # fmt: skip
+    axes.set_xlim(0, reach * 1.55)
+    axes.invert_yaxis()
+    axes.set_xlabel("blood (mL)", color=MUTED, fontsize=9)
+    plain_axes(axes)
+
+
+def _draw_dice(axes: Axes, comparison: Comparison) -> None:
+    names = comparison.outlining
+    plain_axes(axes)
+    if len(names) < 2:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "fewer than two outlines: no Dice", color=MUTED, fontsize=10, ha="center",
+                  transform=axes.transAxes)  # fmt: skip
+        return
+    matrix = np.array([[comparison.dice(one, other) for other in names] for one in names])
+    axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for row, column in np.ndindex(matrix.shape):
+        ink = INK if matrix[row, column] < DARK_CELL else BACKGROUND
+        axes.text(column, row, f"{matrix[row, column]:.2f}", color=ink, ha="center", va="center", fontsize=9)
+    axes.set_title("Dice", color=MUTED, fontsize=9)

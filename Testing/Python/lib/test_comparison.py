@@ -1,0 +1,205 @@
+"""Several methods on one exam: each result is written, and how far they agree."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.errors import CancelledError, ModelNotFoundError, VolumeError
+from ICHSegmenterLib.inference import comparison as comparing
+from ICHSegmenterLib.inference.comparison import MethodFailure, agreement_of, compare, dice, ready_methods
+from ICHSegmenterLib.inference.engine import analyze
+from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.report.comparison import write_comparison
+from ICHSegmenterLib.report.comparison_picture import slices_to_show
+from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.io import read_mask, read_volume
+from ICHSegmenterLib.volume.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    geometry = head_geometry((12, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=[10.0] * 6 + [14.0] * 5, tilt_deg=8)
+    return make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(40.0, (26.0, 6.0, 30.0), 62.0),)), seed=5)
+
+
+@pytest.fixture(scope="module")
+def unet_file(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "fold.pt"
+    torch.save(create_model("unet", variant="release").state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(phantom, unet_file):
+    """The classical method and a U-Net with seeded weights; a third method has no weights here."""
+    return compare(phantom.volume, ["hu-threshold", "unet", "hgi-sam"], weights={"unet": [unet_file]})
+
+
+def with_mask(result, mask):
+    """The result as if it had outlined this."""
+    return replace(result, segmentation=replace(result.segmentation, labelmap=mask.astype(np.uint8)))
+
+
+@pytest.fixture(scope="module")
+def three(phantom):
+    """Three methods that outline 2, 1 and 0 of two voxels of one slice, and one elsewhere."""
+    result = analyze(phantom.volume, "hu-threshold")
+    masks = np.zeros((3, *phantom.volume.geometry.shape), dtype=bool)
+    masks[0, 8, 30, 30:32] = True
+    masks[1, 8, 30, 30] = True
+    masks[2, 2, 5, 5] = True
+    results = {name: with_mask(result, mask) for name, mask in zip("abc", masks, strict=True)}
+    return agreement_of(results, phantom.volume.geometry)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [([1, 1, 0], [1, 0, 0], 2 / 3), ([1, 0], [0, 1], 0.0), ([1, 1], [1, 1], 1.0), ([0, 0], [0, 0], 1.0)],
+)
+def test_dice_is_twice_the_common_part_over_both_and_one_where_neither_finds_blood(one, other, expected):
+    assert dice(np.array(one, dtype=bool), np.array(other, dtype=bool)) == pytest.approx(expected)
+
+
+def test_a_voxel_is_blood_by_vote_if_more_than_half_of_the_methods_say_so(three, phantom):
+    assert three.agreement[8, 30, 30] == pytest.approx(2 / 3)
+    assert three.agreement[8, 30, 31] == pytest.approx(1 / 3)
+    assert np.argwhere(three.vote).tolist() == [[8, 30, 30]]
+    assert three.vote_ml == pytest.approx(phantom.volume.geometry.voxel_volumes_mm3[8] / 1000)
+
+
+def test_two_methods_must_both_see_blood_for_a_majority(three, phantom):
+    pair = agreement_of({name: three.results[name] for name in "ab"}, phantom.volume.geometry)
+    np.testing.assert_array_equal(pair.vote, three.results["b"].segmentation.blood_mask)
+
+
+def test_dice_is_the_same_in_either_order(three):
+    assert three.dice("a", "b") == three.dice("b", "a") == pytest.approx(2 / 3)
+    assert three.dice("a", "a") == 1.0
+    with pytest.raises(ValueError, match="a and d were not compared; compared: a, b, c"):
+        three.dice("a", "d")
+
+
+def test_a_method_that_fails_does_not_stop_the_others(both, phantom):
+    assert list(both.results) == ["hu-threshold", "unet"]
+    (failure,) = both.failures
+    assert (failure.method, failure.kind) == ("hgi-sam", "weights_missing")
+    assert both.outlining == ("hu-threshold", "unet")
+
+
+def test_a_defect_of_one_method_is_told_as_its_failure(phantom, monkeypatch):
+    def broken(volume, method, **_):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(comparing, "analyze", broken)
+    found = compare(phantom.volume, ["hu-threshold"])
+    assert found.failures[0].message == "Unexpected RuntimeError: shapes do not match"
+    assert not found.vote.any()
+
+
+def test_each_method_says_what_it_says_alone(both, phantom):
+    alone = analyze(phantom.volume, "hu-threshold")
+    np.testing.assert_array_equal(both.results["hu-threshold"].segmentation.labelmap, alone.segmentation.labelmap)
+
+
+def test_a_volume_of_sagittal_slices_is_compared_on_its_own_grid(phantom):
+    geometry = head_geometry((16, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=9.0)
+    axial = make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(40.0, (26.0, 6.0, 30.0), 62.0),)), seed=5)
+    affine = geometry.affine[:, [2, 1, 0, 3]]
+    stored = Volume(axial.volume.hu.transpose(2, 1, 0), VolumeGeometry.from_affine((64, 64, 16), affine))
+    found = compare(stored, ["hu-threshold"])
+    assert found.agreement.shape == (64, 64, 16)
+    assert dice(found.vote, axial.labelmap.transpose(2, 1, 0) > 0) > 0.6
+    shown = slices_to_show(found, AxialView.of(stored.geometry), 4)
+    assert all((axial.labelmap[index] > 0).any() for index in shown)
+
+
+def test_everything_promised_is_written(both, phantom, tmp_path):
+    files = write_comparison(both, phantom.volume, tmp_path / "out")
+    assert set(files) == {"vote.nii.gz", "agreement.nii.gz", "agreement.csv", "comparison.png", "agreement.json"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*files, "hu-threshold", "unet"])
+    assert (tmp_path / "out" / "unet" / "result.json").exists()
+    with Image.open(files["comparison.png"]) as picture:
+        assert picture.size == (1320, 1100)
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20)) > 100
+
+
+def test_the_vote_comes_back_voxel_for_voxel(three, phantom, tmp_path):
+    results = {"hu-threshold": three.results["a"]}
+    files = write_comparison(agreement_of(results, phantom.volume.geometry), phantom.volume, tmp_path / "one")
+    back = read_mask(files["vote.nii.gz"], phantom.volume.geometry)
+    np.testing.assert_array_equal(back, three.results["a"].segmentation.blood_mask)
+
+
+def test_the_agreement_is_written_even_if_every_method_failed(phantom, tmp_path):
+    nothing = agreement_of({}, phantom.volume.geometry, [MethodFailure("unet", "weights_missing", "no file")])
+    files = write_comparison(nothing, phantom.volume, tmp_path)
+    assert json.loads(files["agreement.json"].read_text())["failures"][0]["method"] == "unet"
+    assert not read_volume(files["agreement.nii.gz"]).hu.any()
+
+
+def test_the_table_and_the_json_say_the_same(both, phantom, tmp_path):
+    files = write_comparison(both, phantom.volume, tmp_path)
+    plain = json.loads(files["agreement.json"].read_text())
+    with files["agreement.csv"].open(newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert rows["hgi-sam"]["status"] == "failed" and rows["hgi-sam"]["error"] == "weights_missing"
+    assert float(rows["unet"]["dice hu-threshold"]) == pytest.approx(plain["dice"][0]["dice"], abs=1e-6)
+    assert float(rows["unet"]["dice unet"]) == 1.0
+    assert float(rows["hu-threshold"]["blood_ml"]) == plain["methods"]["hu-threshold"]["blood_ml"]
+    assert plain["vote"]["of"] == ["hu-threshold", "unet"]
+
+
+def test_slices_with_most_blood_are_shown_lowest_first(three, phantom):
+    shown = slices_to_show(three, AxialView.of(phantom.volume.geometry), 4)
+    assert shown == sorted(shown) and len(shown) == 4
+    assert {2, 8} <= set(shown)
+
+
+def test_progress_names_the_method(phantom):
+    told = []
+    compare(phantom.volume, ["hu-threshold"], run=Run(progress=lambda done, total, message: told.append(message)))
+    assert told[0] == "Finding the brain"
+    assert "HU threshold: Measuring" in told
+
+
+def test_cancelling_stops_all_of_them(phantom):
+    with pytest.raises(CancelledError):
+        compare(phantom.volume, ["hu-threshold", "unet"], run=Run(cancelled=lambda: True))
+
+
+def test_what_is_wrong_with_the_exam_or_the_names_is_told_at_once(phantom):
+    gray = Volume(np.clip(phantom.volume.hu, 0, 255), phantom.volume.geometry)
+    with pytest.raises(VolumeError, match="Hounsfield"):
+        compare(gray, ["hu-threshold"])
+    with pytest.raises(ModelNotFoundError, match="'best'"):
+        compare(phantom.volume, ["hu-threshold", "best"])
+    with pytest.raises(ValueError, match="each method once, got unet, unet"):
+        compare(phantom.volume, ["unet", "unet"])
+
+
+def test_all_means_the_methods_that_can_run_here():
+    assert ready_methods() == ("hu-threshold",)
+
+
+def test_the_command_line_compares_and_fails_if_a_method_failed(phantom, unet_file, tmp_path, capsys):
+    write_dicom_series(phantom.volume, tmp_path / "ct")
+    arguments = ["compare", str(tmp_path / "ct"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--methods", "all", "--weights", f"unet={unet_file}"]) == 0
+    printed = capsys.readouterr().out
+    assert "Dice hu-threshold and unet" in printed or "Dice unet and hu-threshold" in printed
+    assert "Majority of 2 methods" in printed
+    assert main([*arguments, "--methods", "hu-threshold", "hgi-sam"]) == 1
+    assert "failed: hgi-sam: hgi-sam needs" in capsys.readouterr().err
+    assert main([*arguments, "--methods", "hu-threshold", "--weights", f"unet={unet_file}"]) == 2
+    assert main([*arguments, "--weights", "unet"]) == 2
