@@ -21,6 +21,8 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "param
 """Entries under which training scripts put the weights beside the optimizer's state."""
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 """What DataParallel, torch.compile and Lightning write before every key."""
+COLORS = 3
+"""Input channels of a network trained on photographs."""
 _NAMED = 3
 """How many keys an error names."""
 
@@ -56,6 +58,44 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     _check_finite(state, path.name)
     model.load_state_dict(state, strict=True)
     _log.info("%s: %d tensors loaded into %s", path.name, len(state), type(model).__name__)
+
+
+def load_encoder(model: nn.Module, path: str | Path) -> None:
+    """Fill only the `encoder` of a network: from a network with the same encoder, or from torchvision's ResNet-50.
+
+    Everything else keeps its initial weights, decoders too. Of a network for color images the first convolution is
+    summed over the three inputs, so that a gray image gives what it gave as three equal channels.
+
+    Args:
+        model: Has a submodule `encoder`; changed only if all of its tensors are found.
+        path: As for `load_checkpoint`.
+
+    Raises:
+        WeightsError: As `load_checkpoint`; what the file holds besides the encoder does not matter.
+    """
+    path = Path(path)
+    encoder = model.get_submodule("encoder")
+    expected = set(encoder.state_dict())
+    state = _read(path)
+    state = _without_prefix(state, {f"encoder.{key}" for key in expected})
+    inside = {key.removeprefix("encoder."): tensor for key, tensor in state.items() if key.startswith("encoder.")}
+    found = {key: tensor for key, tensor in (inside or state).items() if key in expected}
+    first = found.get("conv1.weight")
+    if first is not None and first.ndim == 4 and first.shape[1] == COLORS:
+        found["conv1.weight"] = first.sum(dim=1, keepdim=True)
+    _check_fits(encoder, found, path.name)
+    _check_finite(found, path.name)
+    encoder.load_state_dict(found, strict=True)
+    _log.info("%s: %d tensors loaded into the encoder of %s", path.name, len(found), type(model).__name__)
+
+
+def read_state(path: str | Path) -> State:
+    """The tensors of a weight file under its own key names, unchecked; to start a training from part of them.
+
+    Raises:
+        WeightsError: As `load_checkpoint`, if the file cannot be read.
+    """
+    return _read(Path(path))
 
 
 def _read(path: Path) -> State:
