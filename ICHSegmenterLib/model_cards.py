@@ -110,7 +110,8 @@ UNET_LIMITS = (
 )
 RSNA_SEQUENCE_LIMITS = (
     "Detection only. As in the authors' code, exams are padded to 60 slices with empty ones that take part in "
-    "attention (option masked=true leaves them out). Trained on RSNA 2019, whose terms are non-commercial, with a "
+    "attention (option masked=true leaves them out). Slices are sorted by true position; xyz_order=true sorts them as "
+    "the authors do. Trained on RSNA 2019, whose terms are non-commercial, with a "
     "semi-supervised step that was never released. The authors' weights (1.07 GB, .pdparams) can be imported as a file."
 )
 SMART_NET_LIMITS = (
@@ -323,7 +324,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 title="RSNA slice-and-sequence transformer",
                 summary="Finds bleeding slices and their subtype, each slice in the light of the others; no outline",
                 predictor="ICHSegmenterLib.inference.predictors.rsna_sequence:RsnaSequencePredictor",
-                predictor_config=MappingProxyType({"masked": False, "tta": False}),
+                predictor_config=MappingProxyType({"masked": False, "xyz_order": False, "tta": False}),
                 network="slice_sequence_transformer",
                 preprocessing=SeriesPreprocessing(),
                 knows_subtypes=True,

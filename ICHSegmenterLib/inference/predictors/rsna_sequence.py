@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.errors import VolumeError, WeightsMissingError
 from ICHSegmenterLib.inference.averaging import mirrored
 from ICHSegmenterLib.inference.device import torch_dtype
+from ICHSegmenterLib.inference.rsna_ensemble import combine
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.model_cards import ModelCard
@@ -28,19 +29,19 @@ from ICHSegmenterLib.results import SlicePrediction
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 60
 BYTE_MAXIMUM = 255.0
-ENSEMBLE_WEIGHTS = (0.85, 0.05, 0.10)
-"""Of the authors' three models, best first."""
-CERTAIN = 0.998
-"""Where all three models exceed it, the authors' ensemble says exactly 1."""
+POSITION_DECIMALS = 4
+"""Positions that differ less are equal when slices are sorted by x, y and z."""
 
 
 class RsnaSequencePredictor:
     """One network, or the authors' ensemble of three.
 
     Args:
-        networks: Filled with weights; with three, in the order of `ENSEMBLE_WEIGHTS`.
+        networks: Filled with weights; with three, best first as the authors weight them.
         masked: False pads with zero slices to 60 as the authors' evaluation does, and these take part in attention.
             True shows the sequence network only the slices there are.
+        xyz_order: Sort slices by x, then y, then z as the authors do, instead of by true position: where y changes from
+            slice to slice, as in some tilted scans, their order may run from the top to the bottom.
         tta: Each network also sees the mirrored series, as in its training; probabilities are averaged.
     """
 
@@ -51,9 +52,11 @@ class RsnaSequencePredictor:
         device: str,
         precision: str,
         masked: bool = False,
+        xyz_order: bool = False,
         tta: bool = False,
     ) -> None:
-        self.device, self.precision, self.masked, self.tta = device, precision, masked, tta
+        self.device, self.precision = device, precision
+        self.masked, self.xyz_order, self.tta = masked, xyz_order, tta
         self.batch_size = CPU_BATCH_SIZE if device == "cpu" else GPU_BATCH_SIZE
         self._dtype = torch_dtype(precision)
         self._networks = [network.requires_grad_(False).eval().to(device) for network in networks]
@@ -83,11 +86,12 @@ class RsnaSequencePredictor:
             raise ValueError(f"{type(exam.preprocessing).__name__} makes no series")
         hu = exam.view.apply(exam.volume.hu)
         used, groups = _slices_to_show(exam, len(hu))
-        cube = series_cube.windowed_cube(series_cube.grouped(hu[used], groups), exam.preprocessing.windows)
+        order = _xyz_order(exam, used) if self.xyz_order else used
+        cube = series_cube.windowed_cube(series_cube.grouped(hu[order], groups), exam.preprocessing.windows)
         slices = torch.from_numpy(series_cube.network_slices(cube, exam.preprocessing.side))
         values = self._ensemble(slices, run)
         axial = np.zeros((len(hu), len(SUBTYPE_LABELS)), dtype=np.float32)
-        axial[used] = values[groups]
+        axial[order] = values[groups]
         return [
             SlicePrediction(
                 index,
@@ -107,7 +111,7 @@ class RsnaSequencePredictor:
                 features = self._features(network, view, run, place * len(slices), total)
                 found.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
             each.append(np.mean(found, axis=0))
-        return combine(each)
+        return combine(each).astype(np.float32)
 
     def _features(
         self, network: SliceSequenceTransformer, slices: torch.Tensor, run: Run, before: int, total: int
@@ -124,13 +128,12 @@ class RsnaSequencePredictor:
         return torch.cat(parts)
 
 
-def combine(probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(slices, 6) of each network to one: the authors' weights and certainty rule for three, else the mean."""
-    stacked = np.stack(probabilities)
-    if len(stacked) != len(ENSEMBLE_WEIGHTS):
-        return np.asarray(stacked.mean(axis=0))
-    blended = np.tensordot(np.asarray(ENSEMBLE_WEIGHTS), stacked, axes=1)
-    return np.where((stacked > CERTAIN).all(axis=0), 1.0, blended).astype(np.float32)
+def _xyz_order(exam: PreparedVolume, used: slice) -> NDArray[np.intp]:
+    """The axial indices of the used slices, sorted by the x, y and z of their acquired corners."""
+    corners = np.round(exam.volume.geometry.slice_origins, POSITION_DECIMALS)
+    acquired = np.lexsort(corners.T[::-1])
+    axial = np.array([exam.view.acquired_index(int(index), len(acquired)) for index in acquired])
+    return axial[(axial >= used.start) & (axial < used.stop)]
 
 
 def _slices_to_show(exam: PreparedVolume, slices: int) -> tuple[slice, NDArray[np.intp]]:

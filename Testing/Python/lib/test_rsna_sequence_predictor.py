@@ -1,6 +1,7 @@
 """Data path, padding, grouping and ensemble of the slice-and-sequence transformer."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,23 @@ def test_a_descending_flipped_acquisition_gives_the_same_values_in_its_own_order
     upright = values(predict(network, exam(center=(0.0, 0.0, 8.0))))
     turned = values(predict(network, exam(is_descending=True, flips_rows=True, flips_columns=True)))
     np.testing.assert_allclose(turned[::-1], upright, atol=0.05)  # equal but for the phantom's noise
+
+
+def test_slices_are_sorted_by_x_y_z_only_if_asked_for(network):
+    """Where y falls while z rises, the authors' order runs from the top to the bottom."""
+    plain = exam()
+    leaning = plain.volume.geometry.slice_origins - np.arange(12)[:, None] * np.array([0.0, 0.5, 0.0])
+    volume = replace(plain.volume, geometry=replace(plain.volume.geometry, slice_origins=leaning))
+    leaning = prepare(volume, SeriesPreprocessing(), plain.brain_mask)
+    cube = series_cube.windowed_cube(volume.hu, leaning.preprocessing.windows)
+    slices = torch.from_numpy(series_cube.network_slices(cube, 224)) / 255
+    with torch.inference_mode():
+        expected = network(slices.flip(0))[0].sigmoid().flip(0).numpy()
+    found = values(predict(network, leaning, masked=True, xyz_order=True))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - values(predict(network, leaning, masked=True))).max() > 1e-4
+    ordered = values(predict(network, plain, masked=True, xyz_order=True))
+    np.testing.assert_array_equal(ordered, values(predict(network, plain, masked=True)))
 
 
 def test_too_many_slices_are_refused_with_what_to_do(network):
