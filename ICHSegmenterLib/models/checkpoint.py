@@ -210,8 +210,8 @@ def _check_fits(model: nn.Module, state: State, name: str) -> None:
     differing = [key for key in expected if key in state and state[key].shape != expected[key].shape]
     if len(missing) > len(expected) / 2:
         raise WeightsError(
-            f"{name}: belongs to another network: {len(missing)} of the {len(expected)} tensors of {network} are not in "
-            f"it ({_named(missing)}), its own are {_named(state)}. Choose the method that the file was made for."
+            f"{name}: belongs to another network: {len(missing)} of the {len(expected)} tensors of {network} are not "
+            f"in it ({_named(missing)}), its own are {_named(state)}. Choose the method that the file was made for."
         )
     if missing or unexpected:
         parts = [f"{len(keys)} {word} ({_named(keys)})" for keys, word in
