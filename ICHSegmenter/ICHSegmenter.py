@@ -23,7 +23,7 @@ from slicer.util import VTKObservationMixin
 sys.path += [str(folder) for folder in Path(__file__).resolve().parents[:2] if str(folder) not in sys.path]
 
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterSlicer import edits, fitness, mrml, terminology, views
+from ICHSegmenterSlicer import edits, fitness, mrml, sample, terminology, views
 from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress, Settings
 from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
@@ -52,6 +52,7 @@ class ICHSegmenter(ScriptedLoadableModule):
             "Networks and weights are those of published works; the panel names the paper and licence of each method."
         )
         slicer.app.connect("startupCompleted()", terminology.load)
+        slicer.app.connect("startupCompleted()", sample.register)
 
 
 class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -387,9 +388,7 @@ class ICHSegmenterTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def test_aBleedIsFoundWhereItIs(self) -> None:
-        from ICHSegmenterSlicer.sample import addPhantom
-
-        phantom = addPhantom()
+        phantom = sample.addPhantom()
         logic = ICHSegmenterLogic()
         imported = logic.process(phantom.volumeNode, "hu-threshold")
         logic.client.shutdown()

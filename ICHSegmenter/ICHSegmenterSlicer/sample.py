@@ -10,10 +10,12 @@ import vtk
 
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterSlicer.paths import resourcePath
 
 BLEED = Bleed.sphere(20.0, (30.0, 5.0, 32.0))
 """20 mL in the left hemisphere."""
 WINDOW_WIDTH, WINDOW_LEVEL = 80, 40
+SAMPLE_NAME = "PhantomHeadCT"
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -26,12 +28,29 @@ class Sample:
     bleedCenterLps: tuple[float, float, float]
 
 
-def addPhantom(name: str = "PhantomHeadCT", *, pixels: int = 128, slices: int = 26, bleeds: bool = True) -> Sample:
+def addPhantom(name: str = SAMPLE_NAME, *, pixels: int = 128, slices: int = 26, bleeds: bool = True) -> Sample:
     """Add a phantom to the scene and show it in a brain window."""
     geometry = head_geometry((slices, pixels, pixels), pixel_mm=(230 / pixels,) * 2, slice_step_mm=130 / slices)
     phantom = make_phantom(geometry, HeadModel((BLEED,) if bleeds else ()), subsamples=(2, 1, 1))
     node = addVolume(np.rint(phantom.volume.hu).astype(np.int16), geometry, name)
     return Sample(node, phantom.blood_ml, tuple(BLEED.center))
+
+
+def register() -> None:
+    """Offer the phantom in Slicer's Sample Data module; it is computed, not downloaded."""
+    if not hasattr(slicer.modules, "sampledata"):
+        return  # a custom application without it
+    import SampleData  # a Slicer module; it may be loaded after this one
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="Intracranial Hemorrhage",
+        sampleName=SAMPLE_NAME,
+        uris="computed",  # the three must be given, though nothing is downloaded
+        fileNames=SAMPLE_NAME,
+        nodeNames=SAMPLE_NAME,
+        thumbnailFileName=str(resourcePath("Icons/ICHSegmenter.png")),
+        customDownloader=lambda _source: [addPhantom(SAMPLE_NAME, pixels=256).volumeNode],
+    )
 
 
 def addVolume(voxels: np.ndarray, geometry: VolumeGeometry, name: str) -> slicer.vtkMRMLScalarVolumeNode:

@@ -442,6 +442,24 @@ def test_the_logic_works_from_the_python_console(shell, panel):
         logic.client.shutdown()
 
 
+def test_the_phantom_is_offered_as_sample_data(shell, panel, monkeypatch):
+    import types
+
+    import slicer
+
+    from ICHSegmenterSlicer import sample
+
+    offered = []
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **one: offered.append(one))
+    monkeypatch.setitem(sys.modules, "SampleData", module)
+    monkeypatch.setattr(slicer.modules, "sampledata", module, raising=False)
+    sample.register()
+    nodes = offered[0]["customDownloader"](None)
+    assert nodes[0].GetImageData().GetDimensions() == (256, 256, 26)
+    assert Path(offered[0]["thumbnailFileName"]).is_file()
+
+
 def test_slicers_own_self_test_passes(shell, panel):
     from ICHSegmenter import ICHSegmenterTest
 
