@@ -1,0 +1,63 @@
+"""`train`: a recipe, data and a folder in; weights, their card, logs and pictures out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.errors import DependencyError
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("train", help="train a network by a recipe; run again with --resume after a stop")
+    parser.add_argument(
+        "recipe", help="unet, swin-unetr, hgi-sam, swin-sam, swin-sam-multi, rsna-sequence, ... or a .yaml file"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data set as distributed, or what `prepare` made of it"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--resume", action="store_true", help="go on where the training in this folder stopped")
+    parser.add_argument(
+        "--set", dest="changes", action="append", nargs="+", default=[], metavar="KEY=VALUE",
+        help="change the recipe, such as data.fold=2 or phases.0.max_epochs=5",
+    )  # fmt: skip
+    parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu", "mps"))
+    parser.add_argument("--devices", default="auto", type=_devices, help="of each machine: auto or a number")
+    parser.add_argument("--nodes", default=1, type=int, help="machines; start one process a device, as torchrun does")
+    parser.add_argument("--strategy", default="auto", help="auto, ddp, or another of Lightning's")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The verb."""
+    try:
+        from ICHSegmenterLib.training.fit import Machine, fit  # needs the train extra
+        from ICHSegmenterLib.training.recipe import load_recipe
+    except ModuleNotFoundError as error:
+        raise needs_extra(error) from error
+    recipe = load_recipe(chosen.recipe, [change for several in chosen.changes for change in several])
+    machine = Machine(
+        chosen.accelerator, chosen.devices, chosen.nodes, chosen.strategy, not chosen.quiet and sys.stderr.isatty()
+    )
+    trained = fit(recipe, chosen.data, chosen.output, resume=chosen.resume, machine=machine)
+    found = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
+    print(f"Best epoch: {found}" if found else "No validation was done")
+    print(f"Weights: {trained.weights} ({trained.seconds:.0f} s); use them with --weights")
+    return 0
+
+
+def needs_extra(error: ModuleNotFoundError) -> DependencyError:
+    """What to install for training."""
+    return DependencyError(
+        f"Training needs the Python package {error.name!r}, which is not installed: "
+        "pip install 'ichsegmenter[torch,train]'"
+    )
+
+
+def _devices(text: str) -> int | str:
+    return int(text) if text.isdigit() else text

@@ -1,0 +1,83 @@
+"""Random changes of a slice and its mask: flips, one affine resampling (rotation, scale, crop), Gaussian noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ICHSegmenterLib.training.recipe import AugmentationRecipe
+
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
+IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One draw.
+
+    Attributes:
+        flips: (vertical, horizontal).
+        matrix: Place in the output to place in the input, in units of half a side.
+        noise_sd: Standard deviation of added noise; 0 for none.
+        noise_seed: For the noise itself.
+    """
+
+    flips: tuple[bool, bool]
+    matrix: Matrix
+    noise_sd: float
+    noise_seed: int
+
+
+def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Change:
+    """Draw once; the number of random numbers taken is always the same."""
+    chances = random.random(4)
+    angle, scale, crop, noise_sd = random.uniform(-1, 1), random.uniform(-1, 1), random.random(), random.random()
+    shift = random.uniform(-1, 1, 2)
+    noise_seed = int(random.integers(2**62))
+    turns = chances[2] < recipe.affine
+    radians = math.radians(recipe.rotation_deg) * angle if turns else 0.0
+    zoom = 1 + recipe.scale * scale if turns else 1.0
+    least, most = recipe.crop_scale
+    side = math.sqrt(least + (most - least) * crop)
+    matrix = _matrix(radians, side / zoom, (float(shift[0]) * (1 - side), float(shift[1]) * (1 - side)))
+    flips = (bool(chances[0] < recipe.vertical_flip), bool(chances[1] < recipe.flip))
+    return Change(flips, matrix, recipe.noise_sd * noise_sd if chances[3] < recipe.noise else 0.0, noise_seed)
+
+
+def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """Change slices, all in the same way.
+
+    Args:
+        change: The draw.
+        images: float32 (B, C, H, W), resampled bilinearly; outside is 0.
+        masks: int64 (B, H, W), resampled to the nearest.
+    """
+    for is_flipped, axis in zip(change.flips, (-2, -1), strict=True):
+        if is_flipped:
+            images = images.flip(axis)
+            masks = None if masks is None else masks.flip(axis)
+    if change.matrix != IDENTITY:
+        theta = torch.tensor(change.matrix, dtype=torch.float32).expand(len(images), 2, 3)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        if masks is not None:
+            turned = F.grid_sample(
+                masks[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
+            )
+            masks = turned[:, 0].long()
+    if change.noise_sd:
+        generator = torch.Generator().manual_seed(change.noise_seed)
+        images = images + change.noise_sd * torch.randn(images.shape, generator=generator)
+    return images, masks
+
+
+def _matrix(radians: float, scale: float, shift: tuple[float, float]) -> Matrix:
+    if radians == 0.0 and scale == 1.0:
+        return IDENTITY
+    cosine, sine = scale * math.cos(radians), scale * math.sin(radians)
+    return ((cosine, -sine, shift[0]), (sine, cosine, shift[1]))

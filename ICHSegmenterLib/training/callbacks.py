@@ -1,0 +1,121 @@
+"""What happens around the steps: the history of epochs, the checkpoint to resume from, a limit of steps."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from ICHSegmenterLib.training.tasks.task import TrainingTask
+from ICHSegmenterLib.volume.atomic import replacing
+
+LAST = "last.ckpt"
+
+
+class EpochHistory(pl.Callback):
+    """One row an epoch, kept in the checkpoint and written as CSV, so that a resumed training has one history.
+
+    Args:
+        path: The CSV.
+        earlier: Rows of phases before.
+    """
+
+    def __init__(self, path: Path, earlier: list[dict[str, float]] | None = None) -> None:
+        self.rows = list(earlier or [])
+        self._path = path
+        self._sum, self._batches = 0.0, 0
+        self._started = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"rows": self.rows, "sum": self._sum, "batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.rows, self._sum, self._batches = state_dict["rows"], state_dict["sum"], state_dict["batches"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A new row."""
+        self._sum, self._batches, self._started = 0.0, 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the loss of a step."""
+        assert isinstance(pl_module, TrainingTask)
+        self._sum += float(pl_module.last_loss)
+        self._batches += 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Finish the row."""
+        assert isinstance(pl_module, TrainingTask)
+        here = torch.tensor([self._sum, float(self._batches)], device=pl_module.device)
+        total = trainer.strategy.reduce(here, reduce_op="sum")
+        row = {
+            "phase": float(pl_module.phase_number), "epoch": float(trainer.current_epoch),
+            "step": float(trainer.global_step), "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "train_loss": float(total[0] / total[1].clamp(min=1)),
+            "seconds": round(time.perf_counter() - self._started, 3),
+        }  # fmt: skip
+        row |= {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_history(self.rows, self._path)
+
+
+class ResumePoint(pl.Callback):
+    """Writes `last.ckpt` every so many steps and after each epoch, with the place where to go on.
+
+    It stands last, so that the state of the others is that of the same moment.
+    """
+
+    def __init__(self, folder: Path, every_steps: int) -> None:
+        self._path, self._every = folder / LAST, every_steps
+        self._saved_step = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """In the middle of an epoch; its end is left to the hook below, after validation."""
+        step = trainer.global_step
+        if trainer.is_last_batch or step == self._saved_step or step % self._every:
+            return
+        self._saved_step = step
+        self._save(trainer, pl_module, (trainer.current_epoch, batch_idx + 1))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After the validation of an epoch."""
+        self._saved_step = trainer.global_step
+        self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
+
+    def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, position: tuple[int, int]) -> None:
+        assert isinstance(pl_module, TrainingTask)
+        pl_module.position = position
+        trainer.save_checkpoint(self._path)
+
+
+class StepLimit(pl.Callback):
+    """Stops after so many steps in all."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask the trainer to stop."""
+        if trainer.global_step >= self._steps:
+            trainer.should_stop = True
+
+
+def write_history(rows: list[dict[str, float]], path: Path) -> None:
+    """The history as CSV with every column that any row has."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,100 @@
+"""The loaders of one training: prepared data, a split by patient, batches for this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
+from ICHSegmenterLib.training.data.datasets import SeriesDataset, SliceDataset, as_list
+from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable
+from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
+from ICHSegmenterLib.training.recipe import Recipe
+from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches
+from ICHSegmenterLib.training.splits import Split
+
+
+class TrainingData(pl.LightningDataModule):
+    """Loaders.
+
+    Args:
+        start: (epoch, batches already done in it) of a resumed training.
+    """
+
+    def __init__(
+        self, recipe: Recipe, cache: Path, table: SliceTable, split: Split, *, start: tuple[int, int] = (0, 0)
+    ) -> None:
+        super().__init__()
+        self._recipe, self._cache, self._table, self._start = recipe, cache, table, start
+        self.train_set = self._dataset(self._usable(table.of_patients(split.train), "train"))
+        self.validation_set = self._dataset(self._usable(table.of_patients(split.validation), "validation"))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Augmented, in the order of the sampler."""
+        data = self._recipe.data
+        batches = TrainingBatches(
+            data.sampler, self.train_set.is_positive, batch_size=data.batch_size, seed=self._recipe.seed,
+            share=self._share(), start=self._start,
+        )  # fmt: skip
+        return self._loader(self.train_set, batches)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Every slice once."""
+        size = self._recipe.data.evaluation_batch_size
+        return self._loader(
+            self.validation_set, EvaluationBatches(len(self.validation_set), batch_size=size, share=self._share())
+        )
+
+    def _usable(self, rows: NDArray[np.intp], part: str) -> NDArray[np.intp]:
+        """Rows that have what the task learns from.
+
+        Raises:
+            TrainingDataError: None has.
+        """
+        if self._recipe.task == "segmentation":
+            usable = rows[self._table.columns["mask_size"][rows] > 0]
+            what = "a mask"
+        elif self._needs_subtypes:
+            usable = rows[(self._table.labels[rows] != UNKNOWN).all(axis=1)]
+            what = "all six labels"
+        else:
+            usable = rows[self._table.columns["any"][rows] != UNKNOWN]
+            what = "a label"
+        if not len(usable):
+            raise TrainingDataError(
+                f"None of the {len(rows)} slices of the {part} part has {what}, which {self._recipe.name} learns from. "
+                "Choose a data set that has it, or another recipe."
+            )
+        return usable
+
+    @property
+    def _needs_subtypes(self) -> bool:
+        return self._recipe.task == "series" or self._recipe.network.config.get("num_classes") == 6
+
+    def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset:
+        recipe, wanted = self._recipe, self._recipe.preprocessing_spec()
+        if recipe.task == "series":
+            if not isinstance(wanted, SeriesPreprocessing):
+                raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
+            return SeriesDataset(self._cache, self._table, rows, wanted, recipe.augmentation)
+        if not isinstance(wanted, SlicePreprocessing):
+            raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
+        return SliceDataset(
+            self._cache, self._table, rows, wanted, recipe.augmentation, with_masks=recipe.task == "segmentation",
+            header_window=recipe.data.header_window,
+        )  # fmt: skip
+
+    def _loader(self, dataset: Any, batches: TrainingBatches | EvaluationBatches) -> DataLoader[Any]:
+        workers = self._recipe.data.workers
+        return DataLoader(
+            dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0,
+            collate_fn=as_list if self._recipe.task == "series" else None,
+        )  # fmt: skip
+
+    def _share(self) -> Share:
+        return Share() if self.trainer is None else Share(self.trainer.global_rank, self.trainer.world_size)

@@ -1,0 +1,222 @@
+"""`prepare`: a data set as it is distributed into shards with one index; it can be stopped and run again.
+
+Work is cut into shards of whole series, the same every time. A shard is finished when its .csv stands beside its
+.tar, so another run, or another machine with another part of them, does only what is left.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
+from ICHSegmenterLib.training.data.shards import write_shard
+from ICHSegmenterLib.training.data.slices import COLUMNS, SliceItem, SliceTable, read_table, write_rows
+from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source
+from ICHSegmenterLib.training.failures import TrainingDataError
+from ICHSegmenterLib.volume.atomic import replacing
+
+Layout = Literal["rsna", "physionet", "nifti"]
+LAYOUTS: tuple[Layout, ...] = ("rsna", "physionet", "nifti")
+INDEX, BAD_FILES, PLAN = "index.csv", "corrupt.csv", "plan.json"
+SLICES_A_SHARD = 2000
+"""About 400 MB: large enough for a network disk, small enough to lose."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run did.
+
+    Attributes:
+        slices, seconds: Written in this run.
+        skipped: Shards that were there already.
+        total: Slices in the index; 0 while shards of other parts are missing.
+        bad_files: Left out, over all runs.
+        notes: What else was noticed.
+        is_complete: All shards are there and the index is written.
+    """
+
+    slices: int
+    seconds: float
+    skipped: int
+    total: int
+    bad_files: tuple[BadFile, ...]
+    notes: tuple[str, ...]
+    is_complete: bool
+
+    @property
+    def slices_a_second(self) -> float:
+        """Of this run."""
+        return self.slices / self.seconds if self.seconds > 0 else 0.0
+
+
+def prepare(
+    folder: Path,
+    cache: Path,
+    layout: Layout,
+    *,
+    workers: int = 0,
+    part: tuple[int, int] = (1, 1),
+    allow_missing: bool = False,
+    slices_a_shard: int = SLICES_A_SHARD,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Write the shards that are missing, and the index when all are there.
+
+    Args:
+        folder: The data set as distributed.
+        cache: Where shards and index go.
+        layout: How it is laid out.
+        workers: Processes; 0 works in this one.
+        part: (n, of): this run does every n-th of so many parts, for several machines with one disk.
+        allow_missing: Labels without files are noted, not an error.
+        slices_a_shard: A series is never cut.
+        progress: Called with (shards done, shards, message).
+
+    Raises:
+        TrainingDataError: The data set is not what its layout promises.
+    """
+    start = time.perf_counter()
+    with _pool(workers) as pool:
+        source = _source(folder, cache, layout, allow_missing=allow_missing, pool=pool)
+        groups = _groups(source.plans, slices_a_shard)
+        _check_plan(cache, folder, layout, groups)
+        mine = [number for number in range(len(groups)) if number % part[1] == part[0] - 1]
+        todo = [number for number in mine if not _index_of(cache, number).is_file()]
+        run = map if pool is None else pool.map
+        written = run(partial(_write, source.read, cache), todo, [groups[number] for number in todo])
+        slices = 0
+        for done, count in enumerate(written, start=1):
+            slices += count
+            if progress is not None:
+                progress(done, len(todo), "Preparing")
+    seconds = time.perf_counter() - start
+    complete = all(_index_of(cache, number).is_file() for number in range(len(groups)))
+    bad = _bad_files(cache, len(groups))
+    total = _merge(cache, len(groups), bad) if complete else 0
+    return Prepared(slices, seconds, len(mine) - len(todo), total, bad, source.notes, complete)
+
+
+def load_prepared(cache: Path) -> SliceTable:
+    """The index of a prepared data set.
+
+    Raises:
+        TrainingDataError: There is none, or it is of another version.
+    """
+    if not (cache / INDEX).is_file():
+        raise TrainingDataError(f"{cache} holds no {INDEX}; run `prepare` to the end first.")
+    return read_table([cache / INDEX])
+
+
+def is_prepared(folder: Path) -> bool:
+    """True if the folder is a finished cache."""
+    return (folder / INDEX).is_file()
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor | None]:
+    if workers <= 0:
+        yield None
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def _source(folder: Path, cache: Path, layout: Layout, *, allow_missing: bool, pool: Executor | None) -> Source:
+    if layout == "rsna":
+        return rsna.source(folder, cache, allow_missing=allow_missing, pool=pool)
+    if layout == "physionet":
+        return physionet.source(folder, allow_missing=allow_missing)
+    return nifti_folder.source(folder, allow_missing=allow_missing)
+
+
+def _groups(plans: object, slices_a_shard: int) -> list[list[SeriesPlan]]:
+    """Series together until a shard is full."""
+    groups: list[list[SeriesPlan]] = []
+    held = slices_a_shard
+    for plan in plans:  # type: ignore[attr-defined]
+        if held >= slices_a_shard:
+            groups.append([])
+            held = 0
+        groups[-1].append(plan)
+        held += plan.slices
+    return groups
+
+
+def _check_plan(cache: Path, folder: Path, layout: Layout, groups: list[list[SeriesPlan]]) -> None:
+    """The shards in the cache must be of the same data set, cut in the same way."""
+    plan = {"layout": layout, "shards": [[group[0].series, len(group)] for group in groups]}
+    path = cache / PLAN
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != plan:
+        raise TrainingDataError(
+            f"{cache} was begun for another state of the data set than {folder} has now (files were added or "
+            "removed, or shards had another size). Choose another output folder, or empty this one."
+        )
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(plan), encoding="utf-8")
+
+
+def _write(
+    read: Callable[[SeriesPlan], tuple[list[SliceItem], list[BadFile]]],
+    cache: Path,
+    number: int,
+    plans: list[SeriesPlan],
+) -> int:
+    """One shard, then its list of bad files, then its index, which says that it is finished."""
+    bad: list[BadFile] = []
+
+    def items() -> Iterator[SliceItem]:
+        for plan in plans:
+            found, failed = read(plan)
+            bad.extend(failed)
+            yield from found
+
+    rows = write_shard(items(), cache / f"shard-{number:06d}.tar")
+    _write_bad(_bad_of(cache, number), bad)
+    write_rows(rows, _index_of(cache, number))
+    return len(rows)
+
+
+def _merge(cache: Path, shards: int, bad: tuple[BadFile, ...]) -> int:
+    table = read_table([_index_of(cache, number) for number in range(shards)])
+    _write_bad(cache / BAD_FILES, bad)
+    with replacing(cache / INDEX) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*(table.columns[name].tolist() for name in COLUMNS), strict=True))
+    return len(table)
+
+
+def _bad_files(cache: Path, shards: int) -> tuple[BadFile, ...]:
+    found = []
+    for path in (_bad_of(cache, number) for number in range(shards)):
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as stream:
+                found += [BadFile(*line) for line in list(csv.reader(stream))[1:]]
+    return tuple(found)
+
+
+def _write_bad(path: Path, bad: list[BadFile] | tuple[BadFile, ...]) -> None:
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("file", "reason"))
+        writer.writerows((one.name, one.reason) for one in bad)
+
+
+def _index_of(cache: Path, number: int) -> Path:
+    return cache / f"shard-{number:06d}.csv"
+
+
+def _bad_of(cache: Path, number: int) -> Path:
+    return cache / f"shard-{number:06d}-corrupt.csv"

@@ -1,0 +1,137 @@
+"""What every layout offers: a plan of its series, and one series read at a time, with the files that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceItem
+from ICHSegmenterLib.training.failures import TrainingDataError
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+SUBTYPES = 5
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SeriesPlan:
+    """One series to read.
+
+    Attributes:
+        patient, series: Names.
+        slices: How many are expected.
+        files: Whatever the layout's reader needs; plain data, for it travels to other processes.
+    """
+
+    patient: str
+    series: str
+    slices: int
+    files: Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """A layout's plan with its reader."""
+
+    plans: Sequence[SeriesPlan]
+    read: Callable[[SeriesPlan], tuple[list[SliceItem], list[BadFile]]]
+    notes: tuple[str, ...] = ()
+
+
+def existing_folder(folder: Path, *names: str) -> Path:
+    """The first subfolder of these names.
+
+    Raises:
+        TrainingDataError: None of them exists.
+    """
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    raise TrainingDataError(f"{folder} has no folder {' or '.join(names)}; it holds {_content(folder)}.")
+
+
+def existing_file(folder: Path, *names: str, what: str) -> Path:
+    """The first file of these names.
+
+    Raises:
+        TrainingDataError: None of them exists.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise TrainingDataError(
+        f"{folder} has no {' or '.join(names)}, {what}; it holds {_content(folder)}. "
+        "Put the file of the distribution beside the images."
+    )
+
+
+def axial_items(
+    plan: SeriesPlan,
+    hu: NDArray[np.float32],
+    geometry: VolumeGeometry,
+    mask: NDArray[np.uint8] | None,
+    labels: NDArray[np.int64] | None,
+) -> list[SliceItem]:
+    """The slices of a volume in axial display, lowest first.
+
+    Args:
+        plan: Names of patient and series.
+        hu: float32 (slices, rows, columns) as acquired.
+        geometry: Of the array.
+        mask: uint8 of the same shape, or None.
+        labels: (slices, 6) as acquired; taken from the mask if None.
+
+    Raises:
+        TrainingDataError: The slices are not axial.
+    """
+    view = AxialView.of(geometry)
+    if not view.keeps_slices:
+        raise TrainingDataError(
+            f"{plan.series}: its slices are sagittal or coronal; only axial exams can be learned from."
+        )
+    turned = view.apply(hu)
+    turned_mask = None if mask is None else view.apply(mask)
+    rows_mm, columns_mm = (geometry.pixel_spacing_mm[axis - 1] for axis in view.axes[1:])
+    items = []
+    for number, pixels in enumerate(turned):
+        outline = None if turned_mask is None else np.ascontiguousarray(turned_mask[number])
+        acquired = view.acquired_index(number, len(turned))
+        told = labels_of_mask(outline) if labels is None else tuple(int(one) for one in labels[acquired])
+        items.append(
+            SliceItem(
+                f"{plan.series}-{number:03d}", plan.patient, plan.series, number, np.rint(pixels).astype(np.int16),
+                outline, told, (float(rows_mm), float(columns_mm)),
+            )
+        )  # fmt: skip
+    return items
+
+
+def labels_of_mask(mask: NDArray[np.uint8] | None, *, has_subtypes: bool = True) -> tuple[int, ...]:
+    """Six labels of an outlined slice; without a mask nothing is known."""
+    if mask is None:
+        return (UNKNOWN,) * (SUBTYPES + 1)
+    any_blood = int(mask.any())
+    if not has_subtypes:
+        return (*((UNKNOWN,) * SUBTYPES if any_blood else (0,) * SUBTYPES), any_blood)
+    return (*(int((mask == value).any()) for value in range(1, SUBTYPES + 1)), any_blood)
+
+
+def _content(folder: Path) -> str:
+    if not folder.is_dir():
+        return "nothing: there is no such folder"
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return (", ".join(names[:6]) + more) or "nothing"

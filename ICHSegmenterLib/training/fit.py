@@ -1,0 +1,283 @@
+"""A training from recipe and data to weights: phase by phase, resumable after a kill, on one device or many.
+
+Everything random follows from the seed and the place in the training, so a resumed run equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ICHSegmenterLib.training import trained_model
+from ICHSegmenterLib.training.callbacks import LAST, EpochHistory, ResumePoint, StepLimit
+from ICHSegmenterLib.training.data.module import TrainingData
+from ICHSegmenterLib.training.data.prepare import INDEX, is_prepared, load_prepared, prepare
+from ICHSegmenterLib.training.data.slices import SliceTable
+from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
+from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
+from ICHSegmenterLib.training.recipe import Recipe, differences, load_recipe, recipe_text
+from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_split, split_patients
+from ICHSegmenterLib.training.tasks.classification import SliceClassification
+from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
+from ICHSegmenterLib.training.tasks.series import SeriesClassification
+from ICHSegmenterLib.training.tasks.task import TrainingTask
+from ICHSegmenterLib.volume.atomic import replacing
+
+TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
+    "classification": SliceClassification, "segmentation": SliceSegmentation, "series": SeriesClassification,
+}  # fmt: skip
+RECIPE, SPLIT, HISTORY, CACHE = "recipe.yaml", "split.json", "metrics.csv", "cache"
+BEST, FINISHED = "best.ckpt", "finished.json"
+MAY_CHANGE = ("data.workers", "precision", "checkpoint_every_steps", "phases.")
+"""Keys that a resumed training may have otherwise; phases may be made longer."""
+MAX_WAIT_SECONDS = 24 * 3600.0
+"""How long the other processes wait for the first one to prepare the data."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training runs on; Lightning's words.
+
+    Attributes:
+        accelerator: "auto", "cpu", "gpu" or "mps".
+        devices: Of each node: "auto" or a number.
+        nodes: Machines, started by torchrun or a scheduler that Lightning knows.
+        strategy: "auto" is one process for one device and data-parallel for several.
+        progress: Show a bar.
+    """
+
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out.
+
+    Attributes:
+        weights: The safetensors file; its card lies beside it as .json.
+        results: Of the best epoch, by metric.
+        seconds: Of this run.
+    """
+
+    weights: Path
+    results: dict[str, float]
+    seconds: float
+
+
+def fit(
+    recipe: Recipe,
+    data: Path,
+    output: Path,
+    *,
+    resume: bool = False,
+    machine: Machine | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Trained:
+    """Train.
+
+    Args:
+        recipe: What to do.
+        data: A prepared cache, or a data set as distributed, which is then prepared in `output`.
+        output: Folder of the training.
+        resume: Go on with the training that `output` holds.
+        machine: What to run on.
+        callbacks: Watch.
+
+    Raises:
+        RecipeError: The output holds a training and `resume` is not given, or it was of another recipe.
+        TrainingDataError: The data are not what the recipe needs.
+    """
+    start = time.perf_counter()
+    machine = machine or Machine()
+    cache = data if is_prepared(data) else output / CACHE
+    if rank_zero_only.rank == 0:
+        _begin(recipe, data, cache, output, resume=resume)
+    else:
+        _wait_for(cache / INDEX, output / RECIPE, output / SPLIT)
+    table, split = load_prepared(cache), load_split(output / SPLIT)
+    rows: list[dict[str, float]] = []
+    for phase in range(len(recipe.phases)):
+        rows = _run_phase(recipe, phase, cache, table, split, output, machine, rows, callbacks)
+    results = min((row for row in rows if "val_loss" in row), key=lambda row: row["val_loss"], default={})
+    if len(recipe.phases) > 1:
+        last = len(recipe.phases) - 1
+        results = min((row for row in rows if row["phase"] == last), key=lambda row: row.get("val_loss", np.inf))
+    weights = output / f"{recipe.name}.safetensors"
+    if rank_zero_only.rank == 0:
+        network = TASKS[recipe.task](recipe, len(recipe.phases) - 1).network
+        network.load_state_dict(trained_model.best_weights(_phase_folder(output, len(recipe.phases) - 1) / BEST))
+        weights = trained_model.write_trained_model(network, recipe, output, results)
+        draw_curves(rows, output, recipe.name)
+        draw_examples(network, recipe, cache, table, split, output)
+    return Trained(weights, results, time.perf_counter() - start)
+
+
+def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: bool) -> None:
+    """Prepare the data and write recipe and split, or check that they are those of the training to resume."""
+    if (output / RECIPE).is_file():
+        _check_resumable(recipe, output, resume=resume)
+    if not is_prepared(cache):
+        if not data.is_dir():
+            raise TrainingDataError(f"{data} is no folder; give the data set as distributed, or a prepared cache.")
+        done = prepare(data, cache, recipe.data.layout, workers=recipe.data.workers)
+        _log.info("prepared %d slices, %.0f a second", done.slices, done.slices_a_second)
+    table = load_prepared(cache)
+    if (output / SPLIT).is_file():
+        split = load_split(output / SPLIT)
+    else:
+        bleeds: dict[str, bool] = {}
+        for patient, is_positive in zip(table.patients.tolist(), table.is_positive.tolist(), strict=True):
+            bleeds[patient] = bleeds.get(patient, False) or is_positive
+        wanted = recipe.data
+        split = split_patients(
+            bleeds, folds=wanted.folds, fold=wanted.fold, validation_share=wanted.validation_share, seed=recipe.seed
+        )
+    check_split(split, table.columns["series"], table.patients)
+    save_split(split, output / SPLIT)
+    with replacing(output / RECIPE) as draft:
+        draft.write_text(recipe_text(recipe), encoding="utf-8")
+
+
+def _check_resumable(recipe: Recipe, output: Path, *, resume: bool) -> None:
+    if not resume:
+        raise RecipeError(f"{output} already holds a training. Give --resume to go on with it, or another --output.")
+    changed = [key for key in differences(load_recipe(output / RECIPE), recipe) if not key.startswith(MAY_CHANGE)]
+    if changed:
+        raise RecipeError(
+            f"{output} was trained with another recipe ({', '.join(changed[:5])} differ). "
+            "Resume with the same one, or give another --output."
+        )
+
+
+def _run_phase(
+    recipe: Recipe,
+    phase: int,
+    cache: Path,
+    table: SliceTable,
+    split: Split,
+    output: Path,
+    machine: Machine,
+    earlier: list[dict[str, float]],
+    callbacks: Sequence[pl.Callback],
+) -> list[dict[str, float]]:
+    """Train one phase, or read that it is done; returns the history so far."""
+    folder = _phase_folder(output, phase)
+    if (folder / FINISHED).is_file():
+        rows: list[dict[str, float]] = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+        return rows
+    task = TASKS[recipe.task](recipe, phase)
+    last = folder / LAST
+    start = (0, 0)
+    if last.is_file():
+        epoch, batch = torch.load(last, map_location="cpu", weights_only=True)["position"]
+        start = (int(epoch), int(batch))
+        _log.info("resuming phase %d at epoch %d, batch %d", phase, *start)
+    elif phase:
+        task.network.load_state_dict(trained_model.best_weights(_phase_folder(output, phase - 1) / BEST))
+    elif recipe.network.initial_weights:
+        taken, total = trained_model.start_from(task.network, Path(recipe.network.initial_weights))
+        _log.warning("%d of %d tensors start from %s", taken, total, recipe.network.initial_weights)
+    history = EpochHistory(output / HISTORY, earlier)
+    trainer = _trainer(recipe, phase, output, machine, [*callbacks, history])
+    # Each rank draws its own samples, so the data must know where to go on before the trainer asks for batches.
+    data = TrainingData(recipe, cache, table, split, start=start)
+    with warnings.catch_warnings():
+        _silence()
+        trainer.fit(task, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    trainer.strategy.barrier()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        with replacing(folder / FINISHED) as draft:
+            draft.write_text(json.dumps(history.rows), encoding="utf-8")
+    trainer.strategy.barrier()
+    return history.rows
+
+
+def _trainer(
+    recipe: Recipe, phase: int, output: Path, machine: Machine, callbacks: Sequence[pl.Callback]
+) -> pl.Trainer:
+    settings, folder = recipe.phases[phase], _phase_folder(output, phase)
+    best = ModelCheckpoint(
+        folder, filename=Path(BEST).stem, monitor="val_loss", save_top_k=1, enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )  # fmt: skip
+    watchers: list[pl.Callback] = [*callbacks, best]
+    if settings.patience:
+        watchers.append(EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=False))
+    if settings.max_steps:
+        watchers.append(StepLimit(settings.max_steps))
+    if machine.progress:
+        watchers.append(TQDMProgressBar())
+    watchers.append(ResumePoint(folder, recipe.checkpoint_every_steps))
+    return pl.Trainer(
+        accelerator=machine.accelerator,
+        devices=machine.devices,
+        num_nodes=machine.nodes,
+        strategy=machine.strategy,
+        precision=_precision(recipe, machine),
+        max_epochs=settings.max_epochs,
+        accumulate_grad_batches=recipe.optimizer.accumulate,
+        gradient_clip_val=recipe.optimizer.clip_norm or None,
+        callbacks=watchers,
+        logger=TensorBoardLogger(output, name="tensorboard", version=f"phase-{phase + 1}"),
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=machine.progress,
+        enable_model_summary=False,
+        deterministic="warn",
+    )
+
+
+def _precision(recipe: Recipe, machine: Machine) -> Any:
+    if recipe.precision != "auto":
+        return recipe.precision
+    has_gpu = machine.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if has_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def _phase_folder(output: Path, phase: int) -> Path:
+    return output / "checkpoints" / f"phase-{phase + 1}"
+
+
+def _wait_for(*paths: Path) -> None:
+    """The other processes wait until the first one has written these."""
+    until = time.monotonic() + MAX_WAIT_SECONDS
+    while not all(path.is_file() for path in paths):
+        if time.monotonic() > until:
+            raise TrainingDataError(f"{paths[0].parent} was not prepared in time; do all machines share this disk?")
+        time.sleep(0.2)
+
+
+def _silence() -> None:
+    """Warnings about what is done on purpose."""
+    for text in (
+        "You're resuming from a checkpoint", "Found .* module.* in eval mode", "The .*dataloader.* does not have many",
+        "Checkpoint directory", "The number of training batches", "Total length of", "`isinstance",
+    ):  # fmt: skip
+        warnings.filterwarnings("ignore", message=f".*{text}.*")
+
+
+def with_machine_size(recipe: Recipe, workers: int | None) -> Recipe:
+    """The recipe with another number of loading processes."""
+    return recipe if workers is None else replace(recipe, data=replace(recipe.data, workers=workers))

@@ -1,0 +1,73 @@
+"""What a finished training shows: curves.png and examples.png."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
+from ICHSegmenterLib.report.training_curves import Example, write_curves, write_examples
+from ICHSegmenterLib.training.data.datasets import SliceDataset
+from ICHSegmenterLib.training.data.slices import SliceTable
+from ICHSegmenterLib.training.recipe import Recipe
+from ICHSegmenterLib.training.samplers import Draw
+from ICHSegmenterLib.training.splits import Split
+from ICHSegmenterLib.training.tasks.classification import any_probability
+from ICHSegmenterLib.volume.atomic import replacing
+
+CURVES, EXAMPLES = "curves.png", "examples.png"
+EXAMPLE_COUNT = 8
+BLOOD_SHARE = 0.75
+"""Of the examples, where there are so many bleeding slices."""
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], output: Path, title: str) -> None:
+    """Write curves.png."""
+    with replacing(output / CURVES) as draft:
+        write_curves(rows, draft, title)
+
+
+@torch.inference_mode()
+def draw_examples(
+    network: nn.Module, recipe: Recipe, cache: Path, table: SliceTable, split: Split, output: Path
+) -> None:
+    """Write examples.png: validation slices with truth and prediction; nothing for series."""
+    wanted = recipe.preprocessing_spec()
+    if not isinstance(wanted, SlicePreprocessing):
+        return
+    has_masks = recipe.task == "segmentation"
+    rows = _chosen(table, split, needs_mask=has_masks, seed=recipe.seed)
+    dataset = SliceDataset(cache, table, rows, wanted, recipe.augmentation, with_masks=has_masks)
+    network.eval()
+    examples = []
+    for index, row in enumerate(rows):
+        sample = dataset[Draw(index)]
+        logits = network(sample["image"][None]).float()
+        truth = bool(table.is_positive[row])
+        if has_masks:
+            prediction = (1 - logits.softmax(dim=1)[0, 0] > 0.5).numpy()
+            truth_mask = (sample["mask"] > 0).numpy()
+            title = f"{int(truth_mask.sum())} pixels of blood, {int(prediction.sum())} found"
+            examples.append(Example(sample["image"][0].numpy(), truth_mask, prediction, title))
+        else:
+            title = f"{'blood' if truth else 'no blood'}, found with {float(any_probability(logits)[0]):.2f}"
+            examples.append(Example(sample["image"][0].numpy(), None, None, title))
+    with replacing(output / EXAMPLES) as draft:
+        write_examples(examples, draft)
+
+
+def _chosen(
+    table: SliceTable, split: Split, *, needs_mask: bool, seed: int
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows of the validation part, most of them with blood."""
+    rows = table.of_patients(split.validation)
+    if needs_mask:
+        rows = rows[table.columns["mask_size"][rows] > 0]
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    bleeding, healthy = shuffled[table.is_positive[shuffled]], shuffled[~table.is_positive[shuffled]]
+    first = bleeding[: round(EXAMPLE_COUNT * BLOOD_SHARE)]
+    return np.concatenate((first, healthy[: EXAMPLE_COUNT - len(first)]))

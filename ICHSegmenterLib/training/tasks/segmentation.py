@@ -1,0 +1,61 @@
+"""Outlining blood on single slices: cross-entropy and Dice, both of MONAI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.losses import DiceCELoss
+from torch import Tensor
+
+from ICHSegmenterLib.training.failures import RecipeError
+from ICHSegmenterLib.training.recipe import Recipe
+from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
+
+TWO_CLASSES = 2
+SUBTYPE_CLASSES = 6
+"""Background and EDH, IPH, IVH, SAH, SDH."""
+
+
+class SliceSegmentation(TrainingTask):
+    """Networks with two classes (background, blood) or six (background, subtypes)."""
+
+    def __init__(self, recipe: Recipe, phase: int) -> None:
+        super().__init__(recipe, phase)
+        if recipe.loss.name != "dice-cross-entropy":
+            raise RecipeError(f"loss {recipe.loss.name} is not for segmentation; choose dice-cross-entropy.")
+        self._loss = DiceCELoss(
+            softmax=True, to_onehot_y=True, lambda_dice=recipe.loss.dice_weight,
+            lambda_ce=recipe.loss.cross_entropy_weight,
+        )  # fmt: skip
+
+    def loss_of(self, batch: Any) -> Tensor:
+        """Mean loss of a batch."""
+        return self._cost(self.network(batch["image"]), batch["mask"])
+
+    def judge(self, batch: Any) -> Judged:
+        """Loss, score of each slice, and Dice of any blood on the slices that have some."""
+        kept, keep = counted(batch)
+        logits = self.network(kept["image"])
+        blood = 1 - logits.float().softmax(dim=1)[:, 0]
+        truth = kept["mask"] > 0
+        has_blood = truth.flatten(1).any(1) & kept["counts"]
+        overlap, sizes = (
+            (part.flatten(1).sum(1)) for part in ((blood > 0.5) & truth, (blood > 0.5).int() + truth.int())
+        )
+        dice = (2 * overlap / sizes.clamp(min=1))[has_blood]
+        scores, labels = torch.zeros(len(keep)), torch.full((len(keep),), float(IGNORED))
+        scores[keep.cpu()] = blood.flatten(1).amax(1)[kept["counts"]].float().cpu()
+        labels[keep.cpu()] = truth.flatten(1).any(1)[kept["counts"]].float().cpu()
+        return Judged(
+            self._cost(logits, kept["mask"]), int(keep.sum()), scores.to(self.device), labels.to(self.device),
+            {"val_dice": (dice.sum(), has_blood.sum())},
+        )  # fmt: skip
+
+    def _cost(self, logits: Tensor, mask: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        if classes not in (TWO_CLASSES, SUBTYPE_CLASSES):
+            raise RecipeError(f"segmentation networks have 2 or 6 classes, this one has {classes}.")
+        target = (mask > 0).long() if classes == TWO_CLASSES else mask
+        cost: Tensor = self._loss(logits.float(), target[:, None])
+        return cost

@@ -1,0 +1,121 @@
+"""What a training leaves behind: weights as safetensors, a model card as JSON, and what it was made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ICHSegmenterLib import __version__
+from ICHSegmenterLib.errors import WeightsError
+from ICHSegmenterLib.model_cards import ModelCard, get_card
+from ICHSegmenterLib.models.checkpoint import read_state
+from ICHSegmenterLib.training.recipe import Recipe
+from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.weights.digests import hash_file
+
+PACKAGES = ("torch", "lightning", "monai", "timm", "numpy")
+_HELD_IN_CARD = ("predictor", "weights", "default_models")
+"""What belongs to the installed method, not to a trained file."""
+
+
+def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, results: Mapping[str, float]) -> Path:
+    """Write `NAME.safetensors` and `NAME.json`; the weights load by `--weights`.
+
+    Args:
+        network: Filled with the best weights.
+        recipe: Resolved.
+        folder: Output folder of the training.
+        results: Of the best epoch.
+    """
+    from safetensors.torch import save_file  # only here; reading does without
+
+    path = folder / f"{recipe.name}.safetensors"
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    with replacing(path) as draft:
+        save_file(state, draft)
+    card = {
+        **card_facts(trained_card(recipe)), "recipe": recipe.name, "weights": path.name, "sha256": hash_file(path),
+        "size": path.stat().st_size, "results": dict(results), "made_with": code_version(),
+    }  # fmt: skip
+    with replacing(path.with_suffix(".json")) as draft:
+        draft.write_text(json.dumps(card, indent=1), encoding="utf-8")
+    return path
+
+
+def trained_card(recipe: Recipe) -> ModelCard:
+    """The card of the method with this recipe's network and preprocessing."""
+    card = get_card(recipe.method)
+    return dataclasses.replace(
+        card,
+        summary=recipe.summary or card.summary,
+        network=recipe.network.name,
+        network_config=recipe.network.config,
+        preprocessing=recipe.preprocessing_spec(),
+        weights=(),
+        default_models=1,
+        limits=f"Trained with the recipe {recipe.name} on data in the {recipe.data.layout} layout. Research only.",
+    )
+
+
+def card_facts(card: ModelCard) -> dict[str, Any]:
+    """A card as plain data for JSON."""
+    facts = {one.name: getattr(card, one.name) for one in dataclasses.fields(card) if one.name not in _HELD_IN_CARD}
+    facts["labels"] = [label.key for label in card.labels]
+    facts["network_config"], facts["predictor_config"] = dict(card.network_config), dict(card.predictor_config)
+    kind = type(card.preprocessing).__name__
+    facts["preprocessing"] = {"kind": kind, **dataclasses.asdict(card.preprocessing)}
+    return facts
+
+
+def code_version() -> dict[str, str]:
+    """Versions of this library, of its source if it is a clone, and of what it stands on."""
+    found = {"ichsegmenter": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        found["commit"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        found["commit"] = "unknown: not a git clone"
+    return found
+
+
+def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
+    """Fill a network with the tensors of a file that fit it; others, such as another head, keep their initial values.
+
+    Returns:
+        How many tensors were taken, and how many the network has.
+
+    Raises:
+        WeightsError: None of the tensors fits.
+    """
+    state = read_state(path)
+    convert = getattr(network, "convert_keys", None)
+    state = dict(convert(state)) if convert is not None else state
+    own = network.state_dict()
+    fitting = {key: state[key] for key in own if key in state and state[key].shape == own[key].shape}
+    if not fitting:
+        raise WeightsError(
+            f"{path.name}: none of its {len(state)} tensors fits the {len(own)} of {type(network).__name__}."
+        )
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting), len(own)
+
+
+def best_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The network's part of a Lightning checkpoint."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    prefix = "network."
+    return {key[len(prefix) :]: one for key, one in content["state_dict"].items() if key.startswith(prefix)}
