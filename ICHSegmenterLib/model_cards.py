@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -409,6 +409,8 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
     }
 )
 
+_OF_THE_INSTALLED_METHOD = ("predictor", "weights", "default_models")
+
 DEFAULT_OFFLINE_METHOD = "hu-threshold"
 DEFAULT_METHOD = "blast-ct"
 
@@ -440,6 +442,15 @@ def with_options(card: ModelCard, options: Mapping[str, Any]) -> ModelCard:
                 f"option {name} of {card.name} is a {type(default).__name__} like {default!r}, got {value!r}"
             )
     return replace(card, predictor_config=MappingProxyType({**card.predictor_config, **options}))
+
+
+def card_facts(card: ModelCard) -> dict[str, Any]:
+    """A card as plain data for the JSON beside a weight file; what belongs to the installed method is left out."""
+    facts = {one.name: getattr(card, one.name) for one in fields(card) if one.name not in _OF_THE_INSTALLED_METHOD}
+    facts["labels"] = [label.key for label in card.labels]
+    facts["network_config"], facts["predictor_config"] = dict(card.network_config), dict(card.predictor_config)
+    facts["preprocessing"] = {"kind": type(card.preprocessing).__name__, **asdict(card.preprocessing)}
+    return facts
 
 
 def weights_by_sha256() -> Mapping[str, WeightsFile]:

@@ -1,4 +1,4 @@
-"""`models list|download|import|verify|remove`: the weight files on this computer."""
+"""`models list|download|import|convert|verify|remove`: the weight files on this computer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference.device import import_torch
 from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
@@ -15,15 +16,23 @@ from ICHSegmenterLib.weights.download import Transfer, download_model
 
 def add_parsers(verbs: Any) -> None:
     """Add the verbs to the parser."""
-    models = verbs.add_parser("models", help="list, download, import, verify or remove weight files")
+    models = verbs.add_parser("models", help="list, download, import, convert, verify or remove weight files")
     actions = models.add_subparsers(title="actions", metavar="ACTION", required=True)
     actions.add_parser("list", help="every method and whether its weights are here").set_defaults(run=run_list)
     get = actions.add_parser("download", help="fetch the published weights of a method")
     get.add_argument("method", nargs="+")
     get.set_defaults(run=run_download)
-    bring = actions.add_parser("import", help="take weight files that you have, recognized by SHA-256")
+    bring = actions.add_parser("import", help="take weight files that you have, known by SHA-256 or by their card")
     bring.add_argument("file", nargs="+", type=Path)
     bring.set_defaults(run=run_import)
+    turn = actions.add_parser("convert", help="authors' file to safetensors, with a card that says where it comes from")
+    turn.add_argument("file", type=Path, help=".pth, .pt, .ckpt, .npz or .pdparams")
+    turn.add_argument(
+        "--method", required=True, help=", ".join(card.name for card in MODEL_CARDS.values() if card.network)
+    )
+    turn.add_argument("--output", type=Path, metavar="FILE", help="ends in .safetensors (default: FILE's name, here)")
+    turn.add_argument("--license", default="", metavar="TEXT", help="of the file (default: what is known of it)")
+    turn.set_defaults(run=run_convert)
     actions.add_parser("verify", help="read every installed file again").set_defaults(run=run_verify)
     drop = actions.add_parser("remove", help="delete the weights of a method, or one file")
     drop.add_argument("name", nargs="+", help="method or file name")
@@ -33,10 +42,12 @@ def add_parsers(verbs: Any) -> None:
 def run_list(_: argparse.Namespace) -> int:
     """The action `list`."""
     for card in MODEL_CARDS.values():
-        state = store.state(card)
-        total = len(card.weights)
-        ready = "ready" if state.is_ready else f"{in_megabytes(state.download_bytes)} to download"
+        state, total = store.state(card), len(card.weights)
+        missing = f"{in_megabytes(state.download_bytes)} to download" if total else "a file is needed"
+        ready = "ready" if state.is_ready else missing
         count = f"{len(state.present)} of {total} files" if total else "no weights needed"
+        if (state.imported and not state.present) or (card.needs_weights and not total):
+            count = f"{len(state.imported)} imported"
         print(f"{card.name:16} {ready:22} {count:18} {card.license:11} {card.summary}")
     print(f"Folder: {weights_folder()}")
     return 0
@@ -59,6 +70,16 @@ def run_import(chosen: argparse.Namespace) -> int:
     """The action `import`."""
     for file in store.import_files(chosen.file):
         print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})")
+    return 0
+
+
+def run_convert(chosen: argparse.Namespace) -> int:
+    """The action `convert`."""
+    import_torch()
+    from ICHSegmenterLib.models.convert import convert  # needs torch, which the other actions do without
+
+    path = convert(chosen.file, get_card(chosen.method), chosen.output, license_text=chosen.license)
+    print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{store.COMMAND} import {path}`")
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -19,13 +21,18 @@ def load_network(card: ModelCard, path: Path) -> nn.Module:
     Raises:
         WeightsError: The file does not fit.
     """
-    if card.network != "unet":
-        network = create_model(card.network, **card.network_config)
-        load_checkpoint(network, path)
-        return network
+    return load_network_and_config(card, path)[0]
+
+
+def load_network_and_config(card: ModelCard, path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
+    """The network and the configuration that the file turned out to be of.
+
+    Raises:
+        WeightsError: The file does not fit.
+    """
     errors = []
-    for variant in sorted(VARIANTS, key=lambda variant: variant != card.network_config["variant"]):
-        network = create_model("unet", variant=variant)
+    for config in _configs(card):
+        network = create_model(card.network, **config)
         try:
             load_checkpoint(network, path)
         except (WeightsCorruptError, WeightsMissingError):
@@ -33,5 +40,13 @@ def load_network(card: ModelCard, path: Path) -> nn.Module:
         except WeightsError as error:
             errors.append(error)
         else:
-            return network
+            return network, config
     raise errors[0]
+
+
+def _configs(card: ModelCard) -> list[Mapping[str, Any]]:
+    """What a file of this method may be of, the card's own first."""
+    if card.network != "unet":
+        return [card.network_config]
+    others = [variant for variant in VARIANTS if variant != card.network_config["variant"]]
+    return [card.network_config, *({**card.network_config, "variant": variant} for variant in others)]

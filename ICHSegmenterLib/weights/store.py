@@ -6,13 +6,21 @@ import glob
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, WeightsFile, weights_by_sha256
+from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
+from ICHSegmenterLib.weights.carried import (
+    CARD_SUFFIX,
+    WEIGHTS_SUFFIX,
+    carried_file,
+    carried_files,
+    check_carried,
+)
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 
 PART_SUFFIX = ".part"
@@ -38,6 +46,7 @@ class WeightsState:
     Attributes:
         method: Name of the card.
         present, missing: Its published files, in the order of the card.
+        imported: Converted or trained files with a card of their own; used if no published file is here.
         wanted: The files that `download` would fetch: the first `default_models` of the card that are missing.
         is_ready: The method can run.
     """
@@ -47,6 +56,7 @@ class WeightsState:
     missing: tuple[WeightsFile, ...]
     wanted: tuple[WeightsFile, ...]
     is_ready: bool
+    imported: tuple[WeightsFile, ...] = ()
 
     @property
     def download_bytes(self) -> int:
@@ -59,14 +69,16 @@ def state(card: ModelCard) -> WeightsState:
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
     wanted = tuple(file for file in card.weights[: card.default_models] if file in missing)
-    return WeightsState(card.name, present, missing, wanted, bool(present) or not card.needs_weights)
+    imported = tuple(carried_files(card.name))
+    is_ready = bool(present or imported) or not card.needs_weights
+    return WeightsState(card.name, present, missing, wanted, is_ready, imported)
 
 
 def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Path, ...]:
     """The weight files to load for a method, checked; none for a classical method.
 
     Explicit files win and may be any file. Otherwise the first `default_models` files of the card that are here,
-    fewer (at least one) if not all of them are.
+    fewer (at least one) if not all of them are; without any, the imported files whose own cards name the method.
 
     Raises:
         WeightsMissingError: An explicit file does not exist, or none of the card is here.
@@ -77,6 +89,7 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
     if not card.needs_weights:
         return ()
     found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
+    found = found or [(file, weights_folder() / file.name) for file in carried_files(card.name)]
     if not found:
         raise WeightsMissingError(missing_text(card))
     return tuple(_intact(file, path) for file, path in found[: card.default_models])
@@ -91,11 +104,14 @@ def locate(file: WeightsFile) -> Path | None:
 
 
 def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
-    """Copy published files, whatever they are called here, into the weights folder; a folder gives all it knows.
+    """Copy weight files into the weights folder; a folder gives all it knows.
+
+    Published files are known by their digest, whatever they are called here; converted and trained ones by the card
+    beside them.
 
     Raises:
-        WeightsMissingError: A path does not exist, or a folder holds no published file.
-        WeightsError: A file is none of the published ones (the others are imported all the same).
+        WeightsMissingError: A path does not exist, or a folder holds no known file.
+        WeightsError: A file is none of these (the others are imported all the same).
         OutputError: The weights folder cannot be written.
     """
     imported: list[WeightsFile] = []
@@ -115,7 +131,8 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
     if unknown:
         raise WeightsError(
             f"{'; '.join(unknown)}: none of the published weight files. Was the download broken off, or is it another "
-            "version? A network that you trained yourself needs no import: choose it with --weights FILE."
+            f"version? Other files need no import: choose them with --weights FILE, or run `{COMMAND} convert FILE "
+            "--method NAME` and import what it writes."
             + (f" Imported: {', '.join(file.name for file in imported)}." if imported else "")
         )
     return imported
@@ -129,7 +146,7 @@ def verify() -> list[tuple[Path, FileCondition]]:
         for folder in (weights_folder(), bundled_folder())
         if folder.is_dir()
         for path in sorted(folder.iterdir())
-        if path.is_file() and (path.name in known or path.name.endswith((".pt", ".pth", PART_SUFFIX)))
+        if path.is_file() and (path.name in known or path.name.endswith((".pt", ".pth", WEIGHTS_SUFFIX, PART_SUFFIX)))
     ]
 
 
@@ -142,7 +159,9 @@ def remove(names: Iterable[str]) -> list[Path]:
     """
     removed: list[Path] = []
     for name in names:
-        files = [file.name for file in MODEL_CARDS[name].weights] if name in MODEL_CARDS else [Path(name).name]
+        files = [Path(name).name]
+        if name in MODEL_CARDS:
+            files = [file.name for file in (*MODEL_CARDS[name].weights, *carried_files(name))]
         present = [path for file in files for path in _with_parts(weights_folder() / file) if path.is_file()]
         if not present:
             raise WeightsMissingError(f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`.")
@@ -159,7 +178,10 @@ def missing_text(card: ModelCard) -> str:
     """What is missing, how large it is, its licence, and how to get it."""
     files = card.weights[: card.default_models]
     if not files:
-        return f"{card.name} has no published weights. Train it, then choose your file with --weights FILE."
+        return (
+            f"{card.name} has no published weights to download. Choose the authors' or your own file with --weights "
+            f"FILE, or run `{COMMAND} convert FILE --method {card.name}` once and import what it writes."
+        )
     text = f"{card.name} needs {_names(files)}, which is not on this computer ({_sizes(files)}, {files[0].license}). "
     if files[0].urls:
         text += f"Press Download in the panel or run `{COMMAND} download {card.name}`. "
@@ -168,8 +190,9 @@ def missing_text(card: ModelCard) -> str:
 
 
 def _with_parts(path: Path) -> list[Path]:
-    """A weight file and what unfinished downloads and imports left of it."""
-    return [path, *path.parent.glob(f"{glob.escape(path.name)}*{PART_SUFFIX}")]
+    """A weight file, its card, and what unfinished downloads and imports left of it."""
+    card = [path.with_suffix(CARD_SUFFIX)] if path.suffix == WEIGHTS_SUFFIX else []
+    return [path, *card, *path.parent.glob(f"{glob.escape(path.name)}*{PART_SUFFIX}")]
 
 
 def _names(files: Sequence[WeightsFile]) -> str:
@@ -200,11 +223,32 @@ def _intact(file: WeightsFile, path: Path) -> Path:
 
 
 def _import_file(path: Path) -> WeightsFile | None:
-    """The published file that this is a copy of, now in the weights folder; None if it is none."""
+    """The published or carried file that this is a copy of, now in the weights folder; None if it is none."""
     sizes = {file.size for file in weights_by_sha256().values()}
     file = weights_by_sha256().get(file_sha256(path)) if path.stat().st_size in sizes else None
-    if file is None:
+    if file is not None:
+        return _copy(path, file)
+    carried = check_carried(path)
+    if carried is None:
         return None
+    file = replace(carried.file, name=_free_name(carried.file))
+    card = (weights_folder() / file.name).with_suffix(CARD_SUFFIX)
+    copied = _copy(path, file)
+    with replacing(card) as draft:
+        shutil.copyfile(path.with_suffix(CARD_SUFFIX), draft)
+    return copied
+
+
+def _free_name(file: WeightsFile) -> str:
+    """Its own name, or with its digest where another imported file has that name."""
+    other = carried_file(weights_folder() / file.name)
+    if other is None or other.file.sha256 == file.sha256:
+        return file.name
+    return f"{Path(file.name).stem}-{file.sha256[:8]}{WEIGHTS_SUFFIX}"
+
+
+def _copy(path: Path, file: WeightsFile) -> WeightsFile:
+    """Copy into the weights folder, whole or not at all."""
     target = weights_folder() / file.name
     if target.is_file() and hash_file(target) == file.sha256:
         return file
@@ -225,6 +269,8 @@ def _condition(path: Path, file: WeightsFile | None) -> FileCondition:
         return FileCondition.UNFINISHED
     digest = hash_file(path)
     remember(path, digest)
+    carried = carried_file(path)
+    file = carried.file if file is None and carried is not None else file
     if file is None:
         return FileCondition.UNKNOWN
     return FileCondition.INTACT if digest == file.sha256 else FileCondition.CORRUPT
