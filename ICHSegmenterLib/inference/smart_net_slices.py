@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ICHSegmenterLib.errors import WeightsError, WeightsMissingError
+from ICHSegmenterLib.inference.activation_maps import activation_maps, pooled_features
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.models.batch_norm import fold_batch_norms
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
@@ -23,6 +26,23 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 32
 STACKED, SLICE_WISE = "stacked", "slice-wise"
 MODES = (STACKED, SLICE_WISE)
 """The authors' two tests: gray values spread over the whole volume, or over each slice by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSlices:
+    """What a SMART-Net encoder makes of an exam.
+
+    Attributes:
+        stack: The slices it saw.
+        vectors: float32 (slices, 2048), pooled features.
+        maps: float32 (slices, size, size) in [0, 1], where it is active.
+        exam_vector: float32 (512,), of the network that classifies exams.
+    """
+
+    stack: SmartNetStack
+    vectors: NDArray[np.float32]
+    maps: NDArray[np.float32]
+    exam_vector: NDArray[np.float32] | None = None
 
 
 def default_batch_size(device: str) -> int:
@@ -82,3 +102,18 @@ def in_batches(
         batch = torch.from_numpy(slices[start : start + batch_size])[:, None].to(device, dtype)
         yield step(batch.contiguous(memory_format=torch.channels_last))
         run.report(min(start + batch_size, len(slices)), len(slices), "Predicting")
+
+
+def encode(
+    encoder: nn.Module, stack: SmartNetStack, batch_size: int, device: str, dtype: torch.dtype, run: Run
+) -> EncodedSlices:
+    """Features and activation of each slice."""
+    size = stack.slices.shape[-1]
+
+    def step(batch: Tensor) -> tuple[Tensor, Tensor]:
+        deepest = encoder(batch)[-1]
+        return pooled_features(deepest), activation_maps(deepest, size)
+
+    found = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
+    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    return EncodedSlices(stack, vectors, maps)

@@ -81,6 +81,12 @@ class SmartNetUpPredictor:
                 predictions[index] = SlicePrediction(index, {ANY: value}, outline)
         return predictions
 
+    @torch.inference_mode()
+    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+        """What the encoder makes of each slice."""
+        stack = smart_net_slices.stack_of(exam, mode=self._mode)
+        return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
+
     def _judge(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Slices (B, 1, size, size) to values (B,) and maps (B, size, size), float32; reconstructs nothing."""
         network, tasks = self._network, self._network.tasks

@@ -7,6 +7,7 @@ slices runs once. Order of the slices: inferior to superior, as the authors'.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -78,6 +79,15 @@ class SmartNetClsPredictor:
         slices = (SlicePrediction(index, {ANY: value * (index in brain)}) for index, value in values.items())
         return ExamPredictions(slices, {ANY: whole})
 
+    @torch.inference_mode()
+    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+        """What the encoder makes of each slice, and the vector from which the exam is classified."""
+        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
+        found = smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
+        features = torch.from_numpy(found.vectors)[None].to(self.device)
+        vector = self._network.pooled(features, torch.tensor([features.shape[1]]))[0]
+        return replace(found, exam_vector=vector.cpu().numpy())
+
     def _probabilities(self, features: Tensor) -> Tensor:
         """Slice features (exams, slices, 2048) to (exams,)."""
         depths = torch.full((len(features),), features.shape[1])
@@ -130,6 +140,12 @@ class SmartNetSegPredictor:
                     index, {ANY: float(slice_probability(probability[None])[0])}, outline
                 )
         return predictions
+
+    @torch.inference_mode()
+    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+        """What the encoder makes of each slice."""
+        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
+        return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 
 
 def volume_probabilities(network: SmartNetDownSeg, maps: Tensor, run: Run) -> Tensor:

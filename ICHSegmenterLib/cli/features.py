@@ -1,0 +1,86 @@
+"""`features`: what a network's encoder makes of exams, as vectors, a t-SNE and activation maps."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ICHSegmenterLib.batch import find_exams
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference.device import PRECISIONS
+from ICHSegmenterLib.inference.features import FEATURE_METHODS, ExamFeatures, extract_features
+from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.report.activation import write_activation
+from ICHSegmenterLib.report.embedding import MIN_POINTS, embed, write_embedding
+from ICHSegmenterLib.results import RESEARCH_NOTICE
+from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.volume.export import write_nifti
+from ICHSegmenterLib.volume.io import read_volume
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("features", help="vectors, t-SNE and activation maps of a network's encoder")
+    parser.add_argument("inputs", type=Path, nargs="+", help="folders and files, searched with their subfolders")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--method", default="smart-net-cls", choices=FEATURE_METHODS)
+    parser.add_argument("--weights", type=Path, nargs="+", default=(), metavar="FILE")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """The verb; the files are listed at its end."""
+    session, progress = Session(), TerminalProgress()
+    found: dict[str, ExamFeatures] = {}
+    written = []
+    for exam in find_exams(chosen.inputs):
+        volume = read_volume(exam.path, series_uid=exam.series_uid)
+        try:
+            one = extract_features(
+                volume, chosen.method, weights=chosen.weights, device=chosen.device, precision=chosen.precision,
+                run=progress.run(), session=session,
+            )  # fmt: skip
+        finally:
+            progress.close()
+        found[exam.name] = one
+        name = f"{exam.name}-activation"
+        write_nifti(one.activation, volume.geometry, chosen.output / f"{name}.nii.gz")
+        write_activation(one.activation, volume, one.slice_indices, f"{chosen.method}: activation of the encoder",
+                         chosen.output / f"{name}.png")  # fmt: skip
+        written += [f"{name}.nii.gz", f"{name}.png"]
+    written += _write_vectors(found, chosen.method, chosen.output)
+    print(f"{len(found)} exams, {sum(len(one.slice_indices) for one in found.values())} slices by {chosen.method}")
+    print(f"Results: {chosen.output} ({', '.join(written)})")
+    print(RESEARCH_NOTICE)
+    return 0
+
+
+def _write_vectors(found: dict[str, ExamFeatures], method: str, folder: Path) -> list[str]:
+    """`features.npz`, and a picture of the slices and of the exams if there are enough of them."""
+    slice_exams = [name for name, one in found.items() for _ in one.slice_indices]
+    arrays: dict[str, Any] = {
+        "exams": np.array(list(found)),
+        "exam_vectors": np.stack([one.exam_vector for one in found.values()]),
+        "slice_exams": np.array(slice_exams),
+        "slice_indices": np.concatenate([one.slice_indices for one in found.values()]),
+        "slice_vectors": np.concatenate([one.slice_vectors for one in found.values()]),
+    }
+    pictures = {
+        "tsne-slices": (arrays["slice_vectors"], slice_exams, f"{method}: slices, joined in their order"),
+        "tsne-exams": (arrays["exam_vectors"], list(found), f"{method}: exams"),
+    }
+    written = ["features.npz"]
+    for name, (vectors, groups, title) in pictures.items():
+        if len(vectors) >= MIN_POINTS:
+            points = embed(vectors)
+            arrays[name.replace("-", "_")] = points
+            write_embedding(points, groups, title, folder / f"{name}.png")
+            written.append(f"{name}.png")
+    with replacing(folder / "features.npz") as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return written
