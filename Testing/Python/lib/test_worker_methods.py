@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shared_data
 
 from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
 from worker_process import WorkerProcess, bleeding_head, write_job
@@ -121,10 +122,7 @@ def test_describe_tells_methods_weights_and_processors():
 
 
 def test_weights_are_imported_used_and_removed_by_request(tmp_path: Path):
-    source = Path(__file__).resolve().parents[4] / "shared" / "data" / "blast_ct_v1" / "model_1.pt"
-    if not source.is_file():
-        pytest.skip("the shared data are not here")
-    copy = Path(shutil.copy(source, tmp_path / "jiný název.bin"))
+    copy = Path(shutil.copy(shared_data("data/blast_ct_v1/model_1.pt"), tmp_path / "jiný název.bin"))
     with WorkerProcess(environment={FOLDER_VARIABLE: str(tmp_path / "cache")}) as worker:
         answer = worker.ask(type="import", id="a", paths=[str(copy)])
         assert answer["names"] == ["blast_ct_v1_model_1.pt"]
