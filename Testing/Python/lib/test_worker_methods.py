@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import shared_data
 
+from conftest import shared_data
 from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
 from worker_process import WorkerProcess, bleeding_head, write_job
 
