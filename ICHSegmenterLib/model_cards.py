@@ -111,8 +111,8 @@ UNET_LIMITS = (
 RSNA_SEQUENCE_LIMITS = (
     "Detection only. As in the authors' code, exams are padded to 60 slices with empty ones that take part in "
     "attention (option masked=true leaves them out). Slices are sorted by true position; xyz_order=true sorts them as "
-    "the authors do. Trained on RSNA 2019, whose terms are non-commercial, with a "
-    "semi-supervised step that was never released. The authors' weights (1.07 GB, .pdparams) can be imported as a file."
+    "the authors do. Trained on RSNA 2019, whose terms are non-commercial, with a semi-supervised step that was never "
+    "released. The authors' weights (1.07 GB, .pdparams) can be named by --weights, or converted and imported."
 )
 SMART_NET_LIMITS = (
     "The authors published no weights: train it, or use a file from them. Gray values are spread over the whole "

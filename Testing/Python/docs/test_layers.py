@@ -23,6 +23,7 @@ WITHOUT_TORCH = (
     "errors", "labels", "results", "model_cards", "weights", "weights.store", "weights.download",
     "volume.volume", "volume.io", "volume.dicom", "volume.export", "preprocessing.pipeline", "preprocessing.brain_mask",
     "inference.engine", "inference.session", "inference.run", "inference.predictors.hu_threshold",
+    "inference.combination", "inference.comparison", "report.comparison", "weights.carried",
     "report", "report.write", "batch", "cli", "worker", "worker.server",
 )  # fmt: skip
 """Modules of the library that must load, and so open the panel and run `hu-threshold`, before PyTorch exists."""
