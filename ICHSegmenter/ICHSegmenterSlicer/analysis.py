@@ -209,6 +209,7 @@ def _progressText(done: int, total: int, message: str) -> str:
     phases = {
         "Loading the network": _("Loading the network"),
         "Finding the brain": _("Finding the brain"),
+        "Resampling to 1 mm": _("Resampling to 1 mm"),
         "Predicting": _("Predicting: {done} of {total}"),
         "Measuring": _("Measuring"),
     }
