@@ -197,11 +197,12 @@ def _run_phase(
         taken, total = trained_model.start_from(task.network, Path(recipe.network.initial_weights))
         _log.warning("%d of %d tensors start from %s", taken, total, recipe.network.initial_weights)
     history = EpochHistory(output / HISTORY, earlier)
+    _silence()
     trainer = _trainer(recipe, phase, output, machine, [*callbacks, history])
     # Each rank draws its own samples, so the data must know where to go on before the trainer asks for batches.
     data = TrainingData(recipe, cache, table, split, start=start)
     with warnings.catch_warnings():
-        _silence()
+        _ignore_what_is_meant()
         trainer.fit(task, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     trainer.strategy.barrier()
     if trainer.interrupted:
@@ -270,6 +271,11 @@ def _wait_for(*paths: Path) -> None:
 
 
 def _silence() -> None:
+    """Lightning's advertisement and remarks."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def _ignore_what_is_meant() -> None:
     """Warnings about what is done on purpose."""
     for text in (
         "You're resuming from a checkpoint", "Found .* module.* in eval mode", "The .*dataloader.* does not have many",

@@ -89,7 +89,7 @@ class TrainingBatches(Sampler[list[Draw]]):
         self._batches = max(1, len(self._order(0)) // batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Called before each epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:

@@ -105,6 +105,7 @@ def axial_items(
     turned = view.apply(hu)
     turned_mask = None if mask is None else view.apply(mask)
     rows_mm, columns_mm = (geometry.pixel_spacing_mm[axis - 1] for axis in view.axes[1:])
+    name = plan.series.replace(".", "_")  # WebDataset ends a key at the first dot
     items = []
     for number, pixels in enumerate(turned):
         outline = None if turned_mask is None else np.ascontiguousarray(turned_mask[number])
@@ -112,7 +113,7 @@ def axial_items(
         told = labels_of_mask(outline) if labels is None else tuple(int(one) for one in labels[acquired])
         items.append(
             SliceItem(
-                f"{plan.series}-{number:03d}", plan.patient, plan.series, number, np.rint(pixels).astype(np.int16),
+                f"{name}-{number:03d}", plan.patient, plan.series, number, np.rint(pixels).astype(np.int16),
                 outline, told, (float(rows_mm), float(columns_mm)),
             )
         )  # fmt: skip

@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import binary_auroc
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import ALL_PARAMETERS, OptimizerRecipe, PhaseRecipe, Recipe
+from ICHSegmenterLib.training.samplers import TrainingBatches
 
 _STEP_SEED = 3
 """Keeps the random numbers of dropout apart from those of order and augmentation."""
@@ -80,6 +81,12 @@ class TrainingTask(pl.LightningModule):
     def on_train_start(self) -> None:
         """Networks come in evaluation mode."""
         self.train()
+
+    def on_train_epoch_start(self) -> None:
+        """Another order and other changes in each epoch; the trainer tells the epoch to its own samplers only."""
+        sampler = getattr(self.trainer.train_dataloader, "batch_sampler", None)
+        if isinstance(sampler, TrainingBatches):
+            sampler.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout depends on the place in the training only, so a resumed training draws the same."""

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+for package in ("torch", "yaml", "PIL", "nibabel"):
+    pytest.importorskip(package, reason="needs the train extra")
+
+from ICHSegmenterLib.preprocessing.pipeline import prepare as prepare_volume
+from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
+from ICHSegmenterLib.training.data import rsna
+from ICHSegmenterLib.training.data.datasets import SliceDataset
+from ICHSegmenterLib.training.data.prepare import Layout, load_prepared, prepare
+from ICHSegmenterLib.training.data.shards import ShardReader, decode_hu, encode_hu
+from ICHSegmenterLib.training.failures import TrainingDataError
+from ICHSegmenterLib.training.recipe import AugmentationRecipe
+from ICHSegmenterLib.training.samplers import Draw
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.io import read_volume
+from training_layouts import SIDE, head, save_nifti, write_nifti_folder, write_physionet, write_rsna
+
+SMALL = SlicePreprocessing(resize=40, crop=32)
+
+
+def change_label(folder: Path, line: int, text: str) -> None:
+    path = folder / "stage_2_train.csv"
+    lines = path.read_text().splitlines()
+    lines[line] = text
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_hounsfield_units_survive_the_cache_exactly() -> None:
+    hu = np.random.default_rng(0).integers(-1024, 3072, (17, 23)).astype(np.int16)
+    np.testing.assert_array_equal(decode_hu(encode_hu(hu)), hu.astype(np.float32))
+
+
+@pytest.mark.parametrize("layout", ["rsna", "physionet", "nifti"])
+def test_every_slice_of_a_data_set_is_in_the_cache(layout: Layout, tmp_path: Path) -> None:
+    write = {"rsna": write_rsna, "physionet": write_physionet, "nifti": write_nifti_folder}[layout]
+    done = prepare(write(tmp_path / "data", 4), tmp_path / "cache", layout)
+    table = load_prepared(tmp_path / "cache")
+    assert done.is_complete and done.total == done.slices == len(table) == 16
+    assert done.bad_files == () and done.slices_a_second > 0
+    assert len(set(table.patients.tolist())) == 4
+    assert table.labels.sum(axis=0).tolist() == [0, 4, 0, 0, 0, 4]
+
+
+def test_the_cache_shows_the_network_what_the_engine_shows_it(tmp_path: Path) -> None:
+    """Training and inference share one preprocessing: the same file gives the same pixels."""
+    folder = write_physionet(tmp_path / "data", 2)
+    prepare(folder, tmp_path / "cache", "physionet")
+    table = load_prepared(tmp_path / "cache")
+    volume = read_volume(folder / "ct_scans" / "002.nii")
+    exam = prepare_volume(volume, SMALL, np.ones(volume.hu.shape, dtype=bool))
+    rows = table.of_patients(["002"])
+    dataset = SliceDataset(tmp_path / "cache", table, rows, SMALL, AugmentationRecipe(), with_masks=True)
+    for number in range(len(rows)):
+        sample = dataset[Draw(number)]
+        np.testing.assert_array_equal(sample["image"].numpy(), exam.batch([number])[0])
+        assert sample["mask"].shape == (32, 32)
+    assert [bool(dataset[Draw(number)]["mask"].any()) for number in range(4)] == [False, True, True, False]
+
+
+def test_a_slice_stored_the_other_way_round_is_turned_to_axial_display(tmp_path: Path) -> None:
+    volume, mask = head(2, bleeds=True)
+    grid = volume.geometry
+    first = grid.slice_origins + (SIDE - 1) * grid.row_step
+    turned = VolumeGeometry(grid.shape, grid.column_step, -grid.row_step, first)
+    for name, array, where in (("a", volume.hu, grid), ("b", volume.hu[:, ::-1], turned)):
+        outline = mask if name == "a" else mask[:, ::-1]
+        save_nifti(tmp_path / "data" / "images" / f"{name}.nii", array.astype(np.int16), where)
+        save_nifti(tmp_path / "data" / "masks" / f"{name}.nii", np.ascontiguousarray(outline), where)
+    prepare(tmp_path / "data", tmp_path / "cache", "nifti")
+    table = load_prepared(tmp_path / "cache")
+    dataset = SliceDataset(tmp_path / "cache", table, np.arange(8), SMALL, AugmentationRecipe(), with_masks=True)
+    for number in range(4):
+        one, other = dataset[Draw(number)], dataset[Draw(number + 4)]
+        np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
+        np.testing.assert_array_equal(one["mask"].numpy(), other["mask"].numpy())
+
+
+def test_augmentation_follows_from_the_draw_and_keeps_mask_and_image_together(tmp_path: Path) -> None:
+    prepare(write_nifti_folder(tmp_path / "data", 1), tmp_path / "cache", "nifti")
+    table = load_prepared(tmp_path / "cache")
+    strong = AugmentationRecipe(flip=0.5, affine=1.0, noise=0.0)
+    dataset = SliceDataset(tmp_path / "cache", table, np.arange(4), SMALL, strong, with_masks=True)
+    plain, one, again, other = (dataset[Draw(1, seed)] for seed in ((), (5,), (5,), (6,)))
+    np.testing.assert_array_equal(one["image"].numpy(), again["image"].numpy())
+    assert (one["image"] != other["image"]).any() and (one["image"] != plain["image"]).any()
+    bright = one["image"][0] > 0.5  # the ball at 70 HU, above the head at 30 HU, in the first window up to 100 HU
+    inside = one["mask"] > 0
+    assert inside.sum() > 20
+    assert (bright & inside).sum() > 0.8 * inside.sum()
+
+
+def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    prepare(write_nifti_folder(tmp_path / "data", 2), tmp_path / "cache", "nifti")
+    samples = list(webdataset.WebDataset(str(tmp_path / "cache" / "shard-000000.tar"), shardshuffle=False))
+    assert len(samples) == 8
+    table = load_prepared(tmp_path / "cache")
+    column = {name: values[1] for name, values in table.columns.items()}
+    own = ShardReader(tmp_path / "cache").hu(column["shard"], int(column["offset"]), int(column["size"]))
+    np.testing.assert_array_equal(decode_hu(samples[1]["hu.png"]), own)
+    assert json.loads(samples[1]["json"])["labels"]["any"] == 1
+
+
+def test_corrupt_files_are_listed_and_not_fatal(tmp_path: Path) -> None:
+    folder = write_rsna(tmp_path / "data", 3)
+    files = sorted((folder / "stage_2_train").iterdir())
+    files[0].write_bytes(files[0].read_bytes()[:-1000])  # the famous image with too few pixels
+    files[5].write_bytes(b"nothing")
+    done = prepare(folder, tmp_path / "cache", "rsna")
+    assert done.total == 10 and done.is_complete
+    assert {one.name for one in done.bad_files} == {files[0].name, files[5].name}
+    with (tmp_path / "cache" / "corrupt.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert {line["file"] for line in lines} == {files[0].name, files[5].name}
+    assert all(line["reason"] for line in lines)
+
+
+def test_preparing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, cache = write_rsna(tmp_path / "data", 4), tmp_path / "cache"
+    whole = prepare(folder, tmp_path / "whole", "rsna", slices_a_shard=4)
+    real, seen = rsna._read, []
+
+    def fails_in_the_third_series(path: Path, *arguments: object) -> object:
+        seen.append(path)
+        if len(seen) == 10:
+            raise KeyboardInterrupt
+        return real(path, *arguments)
+
+    monkeypatch.setattr(rsna, "_read", fails_in_the_third_series)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, cache, "rsna", slices_a_shard=4)
+    assert not (cache / "index.csv").exists()
+    done = prepare(folder, cache, "rsna", slices_a_shard=4)
+    assert (done.skipped, done.slices, done.total) == (2, 8, whole.total)
+    assert (cache / "index.csv").read_bytes() == (tmp_path / "whole" / "index.csv").read_bytes()
+
+
+def test_two_machines_share_the_work(tmp_path: Path) -> None:
+    folder, cache = write_rsna(tmp_path / "data", 4), tmp_path / "cache"
+    first = prepare(folder, cache, "rsna", slices_a_shard=4, part=(1, 2))
+    assert not first.is_complete and first.slices == 8
+    second = prepare(folder, cache, "rsna", slices_a_shard=4, part=(2, 2))
+    assert second.is_complete and (second.slices, second.total) == (8, 16)
+
+
+def test_a_cache_of_another_state_of_the_data_is_refused(tmp_path: Path) -> None:
+    folder = write_rsna(tmp_path / "data", 2)
+    prepare(folder, tmp_path / "cache", "rsna")
+    with pytest.raises(TrainingDataError, match="was begun for another state of the data set"):
+        prepare(folder, tmp_path / "cache", "rsna", slices_a_shard=4)
+
+
+def test_a_missing_csv_is_named(tmp_path: Path) -> None:
+    folder = write_rsna(tmp_path / "data", 1)
+    (folder / "stage_2_train.csv").unlink()
+    with pytest.raises(TrainingDataError, match=r"no stage_2_train.csv, the labels; it holds .*stage_2_train"):
+        prepare(folder, tmp_path / "cache", "rsna")
+
+
+def test_a_missing_folder_says_what_is_there(tmp_path: Path) -> None:
+    folder = write_physionet(tmp_path / "data", 2)
+    (folder / "masks").rename(folder / "outlines")
+    with pytest.raises(TrainingDataError, match=r"has no folder masks; it holds ct_scans, .*outlines"):
+        prepare(folder, tmp_path / "cache", "physionet")
+
+
+def test_labels_without_files_are_an_error_unless_allowed(tmp_path: Path) -> None:
+    folder = write_rsna(tmp_path / "data", 2)
+    next((folder / "stage_2_train").glob("*.dcm")).unlink()
+    with pytest.raises(TrainingDataError, match="1 of 8 labeled images have no file .*--allow-missing"):
+        prepare(folder, tmp_path / "cache", "rsna")
+    done = prepare(folder, tmp_path / "cache", "rsna", allow_missing=True)
+    assert done.total == 7 and done.notes == ("1 labels have no file",)
+
+
+def test_a_missing_scan_of_physionet_is_named(tmp_path: Path) -> None:
+    folder = write_physionet(tmp_path / "data", 3)
+    (folder / "masks" / "002.nii").unlink()
+    with pytest.raises(TrainingDataError, match=r"names 3 patients, but 1 files are missing \(masks/002.nii\)"):
+        prepare(folder, tmp_path / "cache", "physionet")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ID_00000000_stroke,1", "is no ID_image_subtype,0 or 1"),
+        ("ID_00000000_epidural,yes", "is no ID_image_subtype,0 or 1"),
+        ("ID_00000000_any,1", "was labeled otherwise before"),
+        ("ID_unknown_any,1", "ID_unknown does not have all six labels"),
+    ],
+)
+def test_a_wrong_label_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
+    folder = write_rsna(tmp_path / "data", 1)
+    with (folder / "stage_2_train.csv").open("a") as stream:
+        stream.write(f"{text}\n")
+    with pytest.raises(TrainingDataError, match=message):
+        prepare(folder, tmp_path / "cache", "rsna")
+
+
+def test_rows_that_stand_twice_count_once(tmp_path: Path) -> None:
+    folder = write_rsna(tmp_path / "data", 1)
+    path = folder / "stage_2_train.csv"
+    path.write_text(path.read_text() + path.read_text().split("\n", 1)[1])
+    assert prepare(folder, tmp_path / "cache", "rsna").total == 4
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    folder = write_physionet(tmp_path / "data", 2)
+    volume, mask = head(2, bleeds=True)
+    save_nifti(folder / "masks" / "002.nii", np.ascontiguousarray(mask[:, ::2]), volume.geometry)
+    with pytest.raises(TrainingDataError, match="002.nii: the mask has 40 x 20 x 4 voxels, its scan 40 x 40 x 4"):
+        prepare(folder, tmp_path / "cache", "physionet")
+
+
+def test_a_mask_at_another_place_is_refused(tmp_path: Path) -> None:
+    folder = write_nifti_folder(tmp_path / "data", 1)
+    volume, mask = head(0, bleeds=True)
+    grid = volume.geometry
+    moved = VolumeGeometry(grid.shape, grid.column_step, grid.row_step, grid.slice_origins + 5.0)
+    save_nifti(folder / "masks" / "scan.0.nii.gz", mask, moved)
+    with pytest.raises(TrainingDataError, match="its header puts them elsewhere"):
+        prepare(folder, tmp_path / "cache", "nifti")
+
+
+def test_a_mask_value_without_meaning_is_refused(tmp_path: Path) -> None:
+    folder = write_nifti_folder(tmp_path / "data", 1)
+    volume, mask = head(0, bleeds=True)
+    save_nifti(folder / "masks" / "scan.0.nii.gz", mask * 4, volume.geometry)
+    with pytest.raises(TrainingDataError, match="has the value 8; known are 0, 1 for blood, or 1 to 5"):
+        prepare(folder, tmp_path / "cache", "nifti")
+
+
+def test_a_scan_without_a_mask_is_named(tmp_path: Path) -> None:
+    folder = write_nifti_folder(tmp_path / "data", 2)
+    (folder / "masks" / "scan.1.nii.gz").unlink()
+    with pytest.raises(TrainingDataError, match="1 scans and masks stand alone; scan.1 has no mask"):
+        prepare(folder, tmp_path / "cache", "nifti")
+
+
+def test_a_csv_of_another_release_is_refused(tmp_path: Path) -> None:
+    folder = write_physionet(tmp_path / "data", 2)
+    path = folder / "hemorrhage_diagnosis_raw_ct.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(TrainingDataError, match="has 4 slices, .* describes slices 1 to 3"):
+        prepare(folder, tmp_path / "cache", "physionet")
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    prepare(write_nifti_folder(tmp_path / "data", 1), tmp_path / "cache", "nifti")
+    table = load_prepared(tmp_path / "cache")
+    (tmp_path / "cache" / "shard-000000.tar").write_bytes(b"x" * 100)
+    dataset = SliceDataset(tmp_path / "cache", table, np.arange(4), SMALL, AugmentationRecipe(), with_masks=False)
+    with pytest.raises(TrainingDataError, match="shard-000000.tar is absent or damaged; .* run `prepare` again"):
+        dataset[Draw(0)]
+
+
+def test_a_folder_that_was_never_prepared_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match=r"holds no index.csv; run `prepare` to the end first"):
+        load_prepared(tmp_path)

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
+    pytest.importorskip(package, reason="needs the train extra")
+
+import lightning.pytorch as pl
+from safetensors.torch import load_file
+
+from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.errors import WeightsError
+from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
+from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.training.data.module import TrainingData
+from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
+from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
+from ICHSegmenterLib.training.fit import Machine, fit
+from ICHSegmenterLib.training.recipe import OptimizerRecipe, PhaseRecipe, Recipe, load_recipe
+from ICHSegmenterLib.training.splits import load_split, split_patients
+from ICHSegmenterLib.training.tasks.classification import SliceClassification
+from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
+from ICHSegmenterLib.training.tasks.series import log_loss
+from ICHSegmenterLib.training.tasks.task import freeze, schedule_factor
+from ICHSegmenterLib.training.trained_model import start_from
+from training_layouts import write_nifti_folder, write_physionet, write_rsna
+
+ROOT = Path(__file__).resolve().parents[3]
+HERE = Machine("cpu", 1, progress=False)
+SMALL = ["preprocessing.resize=40", "preprocessing.crop=32", "data.workers=0", "data.batch_size=4", "seed=3"]
+TINY_SWIN = "config: {num_classes: 2, image_size: 32, window_size: 4, embed_dim: 8, depths: [2, 2], num_heads: [1, 2]}"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def unet(*changes: str) -> Recipe:
+    return load_recipe(
+        "unet", [*SMALL, "data.folds=2", "phases.0.max_epochs=2", "data.evaluation_batch_size=3", *changes]
+    )
+
+
+def hgi_sam(*changes: str) -> Recipe:
+    network = "network={name: swin_classifier, " + TINY_SWIN + "}"
+    epochs = ["phases.0.max_epochs=2", "phases.1.max_epochs=2", "checkpoint_every_steps=1"]
+    return load_recipe("hgi-sam", [*SMALL, network, *epochs, "data.validation_share=0.3", *changes])
+
+
+@pytest.fixture(scope="module")
+def physionet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("physionet")
+    prepare(write_physionet(folder / "data", 8), folder / "cache", "physionet")
+    return folder / "cache"
+
+
+@pytest.fixture(scope="module")
+def rsna(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rsna")
+    prepare(write_rsna(folder / "data", 8), folder / "cache", "rsna")
+    return folder / "cache"
+
+
+class Watcher(pl.Callback):
+    """Writes down which slices each step saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, list[int]]] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.seen.append((trainer.current_epoch, batch["index"].tolist()))
+
+
+class PowerCut(pl.Callback):
+    """Ends the process's work after so many batches, as a kill does: nothing is saved on the way out."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("power cut")
+
+
+def rows_of(output: Path) -> list[dict[str, str]]:
+    with (output / "metrics.csv").open(newline="") as stream:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
+
+
+def equal_weights(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("after", [3, 5, 7])
+def test_a_killed_training_resumes_to_the_same_weights(after: int, physionet: Path, tmp_path: Path) -> None:
+    """At the end of an epoch, in the middle of the second, and between two writings of last.ckpt in the third."""
+    recipe = unet("phases.0.max_epochs=3", "checkpoint_every_steps=2")
+    whole = fit(recipe, physionet, tmp_path / "whole", machine=HERE)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(recipe, physionet, tmp_path / "cut", machine=HERE, callbacks=[PowerCut(after)])
+    assert not (tmp_path / "cut" / "unet.safetensors").exists()
+    resumed = fit(recipe, physionet, tmp_path / "cut", machine=HERE, resume=True)
+    assert equal_weights(whole.weights, resumed.weights)
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "cut")
+
+
+def test_every_epoch_has_its_own_order(physionet: Path, tmp_path: Path) -> None:
+    watcher = Watcher()
+    fit(unet("phases.0.max_epochs=3"), physionet, tmp_path, machine=HERE, callbacks=[watcher])
+    epochs = [[slices for at, slices in watcher.seen if at == epoch] for epoch in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_dropout_and_a_second_phase_resume_exactly_too(rsna: Path, tmp_path: Path) -> None:
+    recipe = hgi_sam("phases.0.max_epochs=1")
+    whole = fit(recipe, rsna, tmp_path / "whole", machine=HERE)
+    assert [row["phase"] for row in rows_of(tmp_path / "whole")] == ["0.0", "1.0", "1.0"]
+    steps = int(float(rows_of(tmp_path / "whole")[0]["step"]))
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(recipe, rsna, tmp_path / "cut", machine=HERE, callbacks=[PowerCut(steps + 1)])
+    resumed = fit(recipe, rsna, tmp_path / "cut", machine=HERE, resume=True)
+    assert equal_weights(whole.weights, resumed.weights)
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "cut")
+
+
+def test_a_training_leaves_all_that_is_promised(physionet: Path, tmp_path: Path) -> None:
+    recipe = unet("phases.0.max_epochs=1")
+    trained = fit(recipe, physionet, tmp_path, machine=HERE)
+    for name in ("recipe.yaml", "split.json", "metrics.csv", "curves.png", "examples.png", "unet.json"):
+        assert (tmp_path / name).stat().st_size > 0, name
+    assert {path.name for path in (tmp_path / "checkpoints" / "phase-1").iterdir()} >= {"best.ckpt", "last.ckpt"}
+    assert list((tmp_path / "tensorboard").rglob("events*"))
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+    card = json.loads((tmp_path / "unet.json").read_text())
+    assert card["network"] == "unet" and card["preprocessing"]["crop"] == 32
+    assert card["made_with"]["ichsegmenter"] and card["made_with"]["torch"]
+    assert card["size"] == trained.weights.stat().st_size
+    assert card["results"]["val_loss"] == trained.results["val_loss"]
+
+
+def test_trained_weights_are_used_by_the_method(physionet: Path, tmp_path: Path) -> None:
+    trained = fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    predictor = UnetPredictor.load(get_card("unet"), [trained.weights], device="cpu", precision="float32")
+    assert predictor.batch_size
+
+
+def test_a_network_learns(physionet: Path, tmp_path: Path) -> None:
+    plain = ["augmentation={flip: 0.5, affine: 0.0, noise: 0.0}", "optimizer.clip_norm=1.0"]
+    trained = fit(
+        unet("phases.0.max_epochs=6", "phases.0.learning_rate=3.0e-3", *plain), physionet, tmp_path, machine=HERE
+    )
+    losses = [float(row["val_loss"]) for row in rows_of(tmp_path)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert trained.results["val_dice"] > 0.6
+
+
+def test_the_head_learns_alone_and_the_rest_is_really_frozen(rsna: Path, tmp_path: Path) -> None:
+    fit(hgi_sam("phases.1.max_epochs=1"), rsna, tmp_path, machine=HERE)
+    first, second = (
+        torch.load(tmp_path / "checkpoints" / f"phase-{number}" / "last.ckpt", weights_only=True)["state_dict"]
+        for number in (1, 2)
+    )
+    torch.manual_seed(3)
+    initial = create_model("swin_classifier", **hgi_sam().network.config).state_dict()
+    for key, value in initial.items():
+        same = torch.equal(first[f"network.{key}"], value)
+        assert same != key.startswith("head."), key
+    assert not torch.equal(
+        second["network.swin.patch_embed.proj.weight"], first["network.swin.patch_embed.proj.weight"]
+    )
+
+
+def test_frozen_layers_keep_their_statistics() -> None:
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 1, 1))
+    freeze(network, PhaseRecipe(1e-3, trains=("1.",)))
+    task = SliceSegmentation(unet(), 0)
+    task.network = network
+    task.train()
+    assert not network[0].training and network[1].training
+    with pytest.raises(RecipeError, match="no parameter begins with 'encoder'; the network has 0, 1"):
+        freeze(network, PhaseRecipe(1e-3, trains="encoder"))
+
+
+def test_accumulated_batches_equal_one_large_batch(physionet: Path, tmp_path: Path) -> None:
+    settings = ["phases.0.max_epochs=1", "optimizer.name=sgd"]
+    one = fit(unet("data.batch_size=12", *settings), physionet, tmp_path / "one", machine=HERE)
+    two = fit(unet("data.batch_size=4", "optimizer.accumulate=3", *settings), physionet, tmp_path / "two", machine=HERE)
+    first, second = load_file(one.weights), load_file(two.weights)
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("swin-sam", 1), ("swin-sam-multi", 6)])
+def test_focal_losses_train_binary_and_six_label_networks(name: str, classes: int, rsna: Path, tmp_path: Path) -> None:
+    network = "network={name: swin_classifier, " + TINY_SWIN.replace("num_classes: 2", f"num_classes: {classes}") + "}"
+    recipe = load_recipe(name, [*SMALL, network, "phases.0.max_epochs=1", "data.validation_share=0.3"])
+    trained = fit(recipe, rsna, tmp_path, machine=HERE)
+    assert np.isfinite(trained.results["val_loss"])
+    assert load_file(trained.weights)["head.weight"].shape[0] == classes
+
+
+def test_series_are_learned_from_whole(rsna: Path, tmp_path: Path) -> None:
+    network = "network.config={embed_dim: 8, depths: [1, 1, 1, 1], num_heads: [1, 1, 2, 2]}"
+    changes = [network, "data.workers=0", "data.validation_share=0.3", "phases.0.max_steps=3"]
+    trained = fit(load_recipe("rsna-sequence", changes), rsna, tmp_path, machine=HERE)
+    assert np.isfinite(trained.results["val_loss"])
+    assert [row["step"] for row in rows_of(tmp_path)] == ["3.0"]
+
+
+def test_the_series_loss_divides_by_entries_not_by_weights() -> None:
+    logits, labels = torch.zeros(3, 6), torch.zeros(3, 6)
+    labels[2] = -1
+    torch.testing.assert_close(log_loss(logits, labels), torch.tensor(np.log(2) * 7 / 6, dtype=torch.float32))
+
+
+def test_the_schedule_of_the_sequence_network_is_the_published_one() -> None:
+    settings = OptimizerRecipe(schedule="warmup-cosine", warmup_steps=300, schedule_steps=60000)
+    assert schedule_factor(settings, 0) == 0
+    assert schedule_factor(settings, 150) == 0.5
+    assert schedule_factor(settings, 300) == 1
+    assert schedule_factor(settings, 30150) == pytest.approx(0.5)
+    assert schedule_factor(settings, 60000) == pytest.approx(0)
+
+
+def test_the_quirk_of_softmax_before_cross_entropy_flattens_the_loss() -> None:
+    batch = {"image": torch.zeros(2, 3, 32, 32), "label": torch.ones(2, 6, dtype=torch.int64)}
+    plain, quirky = (
+        SliceClassification(hgi_sam(f"loss.softmax_before_cross_entropy={value}"), 0) for value in ("false", "true")
+    )
+    with torch.no_grad():
+        for task in (plain, quirky):
+            task.network.head.bias.copy_(torch.tensor([0.0, 20.0]))
+    assert plain.loss_of(batch).item() < 1e-3
+    assert quirky.loss_of(batch).item() == pytest.approx(np.log(1 + np.exp(-1)), abs=1e-3)
+
+
+def test_training_starts_from_the_part_of_a_file_that_fits(tmp_path: Path) -> None:
+    config = hgi_sam().network.config
+    torch.save(create_model("swin_classifier", **{**config, "num_classes": 1}).state_dict(), tmp_path / "binary.pt")
+    network = create_model("swin_classifier", **config)
+    taken, total = start_from(network, tmp_path / "binary.pt")
+    assert total - taken == 2
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match="none of its 1 tensors fits"):
+        start_from(network, tmp_path / "other.pt")
+
+
+def test_a_second_training_in_a_folder_needs_resume(physionet: Path, tmp_path: Path) -> None:
+    fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    with pytest.raises(RecipeError, match="already holds a training. Give --resume"):
+        fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    with pytest.raises(RecipeError, match=r"trained with another recipe \(data.fold, loss.dice_weight differ\)"):
+        fit(unet("data.fold=1", "loss.dice_weight=1.0"), physionet, tmp_path, machine=HERE, resume=True)
+
+
+def test_data_without_masks_cannot_teach_a_segmentation_network(rsna: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="None of the .* slices of the train part has a mask"):
+        fit(unet("data.layout=rsna"), rsna, tmp_path, machine=HERE)
+
+
+def test_a_loss_of_another_task_is_refused(physionet: Path) -> None:
+    with pytest.raises(RecipeError, match="loss focal is not for segmentation; choose dice-cross-entropy"):
+        SliceSegmentation(unet("loss.name=focal"), 0)
+
+
+def test_no_patient_is_both_trained_on_and_validated(physionet: Path, tmp_path: Path) -> None:
+    fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    split, table = load_split(tmp_path / "split.json"), load_prepared(physionet)
+    data = TrainingData(unet(), physionet, table, split)
+    seen = {
+        name: {str(table.patients[data_set[draw]["index"]]) for batch in loader.batch_sampler for draw in batch}
+        for name, data_set, loader in (
+            ("train", data.train_set, data.train_dataloader()),
+            ("validation", data.validation_set, data.val_dataloader()),
+        )
+    }
+    assert seen["train"] <= set(split.train) and seen["validation"] == set(split.validation)
+    assert set(split.test) and not set(split.test) & (seen["train"] | seen["validation"])
+
+
+def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_nifti_folder(tmp_path / "data", 6)
+    assert main(["prepare", "nifti", "--data", str(folder), "--output", str(tmp_path / "cache"), "--workers", "0"]) == 0
+    assert "24 slices in" in capsys.readouterr().out
+    changes = [*SMALL, "data.layout=nifti", "data.folds=0", "phases.0.max_epochs=1"]
+    arguments = ["--data", str(tmp_path / "cache"), "--output", str(tmp_path / "run"), "--accelerator", "cpu"]
+    assert main(["train", "unet", *arguments, "--devices", "1", "--set", *changes]) == 0
+    assert "unet.safetensors" in capsys.readouterr().out
+    assert main(["train", "unet", *arguments, "--set", "data.fild=1"]) == 1
+    assert "unknown key 'fild'; known are layout, folds, fold" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path) -> None:
+    changes = [
+        *SMALL, "data.folds=2", "phases.0.max_epochs=2", "optimizer.name=sgd", "phases.0.learning_rate=0.05",
+        "data.evaluation_batch_size=3",
+    ]  # fmt: skip
+    one = fit(load_recipe("unet", changes), physionet, tmp_path / "one", machine=HERE)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ICHSegmenterLib",
+        "train", "unet", "--data", str(physionet), "--output", str(tmp_path / "two"), "--accelerator", "cpu",
+        "--devices", "2", "--strategy", "ddp", "--quiet", "--set", *changes,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    first, second = load_file(one.weights), load_file(tmp_path / "two" / "unet.safetensors")
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=1e-5)
+    for name in ("train_loss", "val_loss", "val_dice", "val_slice_auc"):
+        alone, together = ([float(row[name]) for row in rows_of(tmp_path / run)] for run in ("one", "two"))
+        assert alone == pytest.approx(together, rel=1e-3)
+
+
+def test_a_split_needs_patients_for_every_part() -> None:
+    assert split_patients({"a": True, "b": False}).validation == ("a",)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("yaml", reason="needs the train extra")
+
+from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
+from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches, epoch_order
+from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_split, split_patients
+
+BLEEDS = {f"p{number:02d}": number < 15 for number in range(40)}
+
+
+def test_five_folds_test_every_patient_once() -> None:
+    splits = [split_patients(BLEEDS, folds=5, fold=fold, seed=3) for fold in range(5)]
+    tested = [name for split in splits for name in split.test]
+    assert sorted(tested) == sorted(BLEEDS)
+    for split in splits:
+        assert sorted((*split.train, *split.validation, *split.test)) == sorted(BLEEDS)
+        assert sum(BLEEDS[name] for name in split.test) == 3
+
+
+def test_a_split_follows_from_its_seed() -> None:
+    assert split_patients(BLEEDS, seed=1) == split_patients(dict(reversed(BLEEDS.items())), seed=1)
+    assert split_patients(BLEEDS, seed=1) != split_patients(BLEEDS, seed=2)
+
+
+def test_a_saved_split_is_read_back(tmp_path: Path) -> None:
+    split = split_patients(BLEEDS, folds=5, fold=1)
+    save_split(split, tmp_path / "split.json")
+    assert load_split(tmp_path / "split.json") == split
+
+
+def test_a_leak_in_a_saved_split_is_found(tmp_path: Path) -> None:
+    save_split(split_patients(BLEEDS, folds=5), tmp_path / "split.json")
+    content = json.loads((tmp_path / "split.json").read_text())
+    content["train"].append(content["test"][0])
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    with pytest.raises(TrainingDataError, match="Leak: 1 patients are in both train and test"):
+        load_split(tmp_path / "split.json")
+
+
+def test_a_series_of_two_patients_is_a_leak() -> None:
+    split = Split(("a",), ("b",), (), 0, 0, 0)
+    with pytest.raises(TrainingDataError, match="Leak: series s1 belongs to several patients"):
+        check_split(split, ["s1", "s1", "s2"], ["a", "b", "b"])
+
+
+def test_a_split_of_other_data_is_refused() -> None:
+    with pytest.raises(TrainingDataError, match=r"names 1 patients that the data do not have \(b\)"):
+        check_split(Split(("a",), ("b",), (), 0, 0, 0), ["s1"], ["a"])
+
+
+def test_too_few_patients_are_no_split() -> None:
+    with pytest.raises(TrainingDataError, match="at least one patient to learn from and one to validate"):
+        split_patients({"a": True})
+
+
+def test_balancing_with_replacement_shows_both_classes_equally_often() -> None:
+    is_positive = np.arange(1000) < 50
+    order = epoch_order("balanced-with-replacement", is_positive, seed=0, epoch=0)
+    assert len(order) == 1000
+    assert abs(is_positive[order].mean() - 0.5) < 0.05
+
+
+def test_balancing_without_replacement_takes_twice_the_positives_once_each() -> None:
+    is_positive = np.arange(1000) < 50
+    order = epoch_order("balanced-without-replacement", is_positive, seed=0, epoch=0)
+    assert len(order) == len(set(order.tolist())) == 100
+    assert is_positive[order].sum() > 25  # far more than the 5 of an unbalanced draw
+
+
+def batches(share: Share, *, size: int = 4, start: tuple[int, int] = (0, 0), epoch: int = 0) -> list[list[object]]:
+    sampler = TrainingBatches("shuffle", np.arange(18) < 5, batch_size=size, seed=7, share=share, start=start)
+    sampler.set_epoch(epoch)
+    return [list(batch) for batch in sampler]
+
+
+def test_two_processes_see_the_batches_of_one() -> None:
+    alone = batches(Share())
+    first, second = batches(Share(0, 2)), batches(Share(1, 2))
+    together = [[a, b, c, d] for (a, c), (b, d) in zip(first, second, strict=True)]
+    assert together == alone
+
+
+def test_a_resumed_epoch_goes_on_with_the_same_batches() -> None:
+    assert batches(Share(), start=(3, 2), epoch=3) == batches(Share(), epoch=3)[2:]
+    assert batches(Share(), start=(3, 2), epoch=4) == batches(Share(), epoch=4)
+
+
+def test_epochs_differ() -> None:
+    assert batches(Share(), epoch=0) != batches(Share(), epoch=1)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"batch_size is 4, which cannot be shared by 3 processes; .*batch_size=3"):
+        batches(Share(0, 3))
+
+
+def test_validation_shows_every_sample_once_in_equally_many_batches() -> None:
+    loaders = [EvaluationBatches(7, batch_size=2, share=Share(rank, 3)) for rank in range(3)]
+    drawn = [[draw for batch in loader for draw in batch] for loader in loaders]
+    assert {len(one) for one in drawn} == {4}
+    assert sorted(draw.index for one in drawn for draw in one if draw.counts) == list(range(7))
