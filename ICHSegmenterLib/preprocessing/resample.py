@@ -6,7 +6,9 @@ values are interpolated along the line that joins voxels of the same column and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ HALF_VOXEL = 0.5
 """A voxel stands for half a step on each side of its center; farther out is outside."""
 
 AXIS_TOLERANCE = 1e-6
+SAMPLING_THREADS = min(8, os.cpu_count() or 1)
 ROUNDING = 1e-6
 """Steps of the grid that rounding may add to a position without costing another plane."""
 
@@ -179,21 +182,25 @@ class _Lattice:
 def _sample_acquired(
     values: NDArray[Any], geometry: VolumeGeometry, grid: VolumeGeometry, result: NDArray[Any], *, order: int
 ) -> None:
-    """Fills `result` (grid shape) plane by plane where the acquired voxels reach."""
+    """Fills `result` (grid shape) plane by plane where the acquired voxels reach; planes run in threads."""
     lattice = _Lattice.of(grid)
     slices, rows, columns = geometry.shape
     limits = np.array((slices - 1, rows - 1, columns - 1), dtype=np.float64)
-    for z, plane in zip(lattice.z, result, strict=True):
-        index = np.stack(_acquired_index(geometry, lattice, float(z)))
+
+    def fill(z: float, plane: NDArray[Any]) -> None:
+        index = np.stack(_acquired_index(geometry, lattice, z))
         reach = limits.reshape(3, 1, 1) + HALF_VOXEL
         inside = np.all((index >= -HALF_VOXEL) & (index <= reach), axis=0)
         if not inside.any():
-            continue
+            return
         coordinates = np.clip(index[:, inside], 0, limits[:, None])  # the outer half voxel repeats the edge
         if order:
             plane[inside] = ndimage.map_coordinates(values, coordinates, order=order, mode="nearest")
         else:
             plane[inside] = values[tuple(np.rint(coordinates).astype(np.intp))]
+
+    with ThreadPoolExecutor(SAMPLING_THREADS) as pool:  # SciPy lets go of the interpreter while it interpolates
+        list(pool.map(fill, map(float, lattice.z), result))
 
 
 def _acquired_index(
