@@ -1,0 +1,133 @@
+"""How sure a figure is: 95 % intervals from resampled patients, never from single slices or exams of one patient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES_AT_ONCE = 100
+FEWEST_DEFINED = 0.5
+"""An interval is not given if the figure is undefined in more than half of the resamples."""
+
+Weights = NDArray[np.float64]
+Statistic = Callable[[Weights], float]
+"""(items,) how often each item counts, to a figure; NaN where it is undefined."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval.
+
+    Attributes:
+        value: None if undefined.
+        low, high: Of the interval, None if there is none.
+        note: Why something is missing.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the note only where there is one."""
+        return {key: value for key, value in asdict(self).items() if key != "note" or value}
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """Figure of a first method minus that of a second, on the same resampled patients.
+
+    Attributes:
+        p_value: Two-sided, that the difference is zero: twice the smaller share of resamples on one side of zero.
+    """
+
+    p_value: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PatientBootstrap:
+    """Draws patients with replacement; all items of a patient come or stay together.
+
+    Attributes:
+        patients: (items,) whose item it is.
+        resamples: How many draws.
+        seed: Equal seeds and patients give equal draws, so that figures of several methods are paired.
+    """
+
+    patients: tuple[str, ...]
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise ValueError(f"resamples must be positive, got {self.resamples}")
+
+    def estimate(self, statistic: Statistic, *, undefined: str = "") -> Estimate:
+        """The figure and its percentile interval; `undefined` says why there is none if it is NaN."""
+        value = self._of_all(statistic)
+        if np.isnan(value):
+            return Estimate(None, note=undefined or "undefined for these cases")
+        low, high, note = self._interval(self.distribution(statistic))
+        return Estimate(value, low, high, note)
+
+    def difference(self, first: Statistic, second: Statistic, *, undefined: str = "") -> Difference:
+        """First minus second, both on the same resamples."""
+
+        def paired(weights: Weights) -> float:
+            return first(weights) - second(weights)
+
+        value = self._of_all(paired)
+        if np.isnan(value):
+            return Difference(None, note=undefined or "undefined for these cases")
+        drawn = self.distribution(paired)
+        low, high, note = self._interval(drawn)
+        defined = drawn[~np.isnan(drawn)]
+        if low is None or not len(defined):
+            return Difference(value, note=note)
+        beyond = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+        return Difference(value, low, high, note, p_value=min(1.0, 2 * (beyond + 1) / (len(defined) + 1)))
+
+    def distribution(self, statistic: Statistic) -> Weights:
+        """(resamples,) the figure of every draw, NaN where undefined; empty with fewer than two patients."""
+        count = int(self._index.max(initial=-1)) + 1
+        if count < 2:
+            return np.empty(0)
+
+        def of_draw(drawn: NDArray[np.intp]) -> float:
+            return statistic(np.bincount(drawn, minlength=count)[self._index].astype(np.float64))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # NaN among the draws is expected
+            result = stats.bootstrap(
+                (np.arange(count),), of_draw, vectorized=False, n_resamples=self.resamples, batch=RESAMPLES_AT_ONCE,
+                method="percentile", random_state=np.random.default_rng(self.seed),
+            )  # fmt: skip
+        return np.asarray(result.bootstrap_distribution, dtype=np.float64)
+
+    @cached_property
+    def _index(self) -> NDArray[np.intp]:
+        """(items,) number of the patient."""
+        return np.asarray(np.unique(np.asarray(self.patients, dtype=np.str_), return_inverse=True)[1], dtype=np.intp)
+
+    def _of_all(self, statistic: Statistic) -> float:
+        return float(statistic(np.ones(len(self.patients)))) if self.patients else float("nan")
+
+    @staticmethod
+    def _interval(drawn: Weights) -> tuple[float | None, float | None, str]:
+        if not len(drawn):
+            return None, None, "no interval: it takes at least two patients"
+        defined = drawn[~np.isnan(drawn)]
+        if len(defined) < FEWEST_DEFINED * len(drawn):
+            return None, None, "no interval: undefined in most resamples, there are too few patients of one kind"
+        tail = 100 * (1 - CONFIDENCE) / 2
+        low, high = np.percentile(defined, (tail, 100 - tail))
+        return float(low), float(high), ""

@@ -1,0 +1,142 @@
+"""How well values tell bleeding items (slices or exams) from others: ROC, rates at a threshold, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.evaluation.bootstrap import Estimate, PatientBootstrap, Weights
+
+CALIBRATION_BINS = 10
+NEEDS_BOTH = "undefined: it takes cases with and without hemorrhage"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Items that a method has judged, and their truth.
+
+    Attributes:
+        truth: bool (items,).
+        values: (items,) of "any", in [0, 1].
+        decisions: bool (items,), positive at the threshold that applies to the item.
+        patients: (items,).
+    """
+
+    truth: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    decisions: NDArray[np.bool_]
+    patients: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.truth), len(self.values), len(self.decisions), len(self.patients)}
+        if len(sizes) != 1:
+            raise ValueError(f"truth, values, decisions and patients must be equally long, got {sorted(sizes)}")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether values can be read as probabilities.
+
+    Attributes:
+        mean_values, observed: Of each bin that has items: mean value, share of bleeding items.
+        counts: Items in these bins.
+        expected_error: ECE, mean distance of both, by count; 0 is perfect.
+        brier: Mean squared error; 0 is perfect.
+    """
+
+    mean_values: tuple[float, ...]
+    observed: tuple[float, ...]
+    counts: tuple[int, ...]
+    expected_error: float
+    brier: float
+
+
+def auc(judged: Judged, weights: Weights | None = None) -> float:
+    """Area under the ROC curve; NaN if only one kind is there."""
+    from sklearn.metrics import roc_auc_score
+
+    counted = np.ones(len(judged.truth)) if weights is None else weights
+    kinds = judged.truth[counted > 0]
+    if not kinds.any() or kinds.all():
+        return float("nan")
+    return float(roc_auc_score(judged.truth, judged.values, sample_weight=counted))
+
+
+def roc(judged: Judged) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(false positive rates, true positive rates) from (0, 0) to (1, 1); empty if only one kind is there."""
+    from sklearn.metrics import roc_curve
+
+    if np.isnan(auc(judged)):
+        return np.empty(0), np.empty(0)
+    false_rates, true_rates, _ = roc_curve(judged.truth, judged.values)
+    return np.asarray(false_rates, dtype=np.float64), np.asarray(true_rates, dtype=np.float64)
+
+
+def sensitivity(judged: Judged, weights: Weights) -> float:
+    """Share of bleeding items that are called positive."""
+    return _share(judged.decisions, judged.truth, weights)
+
+
+def specificity(judged: Judged, weights: Weights) -> float:
+    """Share of other items that are called negative."""
+    return _share(~judged.decisions, ~judged.truth, weights)
+
+
+def precision(judged: Judged, weights: Weights) -> float:
+    """Share of positive calls that are right."""
+    return _share(judged.truth, judged.decisions, weights)
+
+
+def accuracy(judged: Judged, weights: Weights) -> float:
+    """Share of right calls."""
+    return _share(judged.truth == judged.decisions, np.ones_like(judged.truth), weights)
+
+
+def f1(judged: Judged, weights: Weights) -> float:
+    """Harmonic mean of sensitivity and precision; NaN without bleeding items and positive calls."""
+    total = float(weights @ judged.truth) + float(weights @ judged.decisions)
+    return 2 * float(weights @ (judged.truth & judged.decisions)) / total if total else float("nan")
+
+
+FIGURES: Mapping[str, tuple[Callable[[Judged, Weights], float], str]] = {
+    "auc": (auc, NEEDS_BOTH),
+    "sensitivity": (sensitivity, "undefined: there is no case with hemorrhage"),
+    "specificity": (specificity, "undefined: there is no case without hemorrhage"),
+    "precision": (precision, "undefined: nothing was called positive"),
+    "f1": (f1, "undefined: nothing bleeds and nothing was called positive"),
+    "accuracy": (accuracy, "undefined: there are no cases"),
+}
+"""Name to figure, and why it may be undefined."""
+
+
+def scores(judged: Judged, *, resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+    """Every figure of `FIGURES` with its interval over patients."""
+    draws = PatientBootstrap(judged.patients, resamples, seed)
+    return {name: draws.estimate(partial(figure, judged), undefined=why) for name, (figure, why) in FIGURES.items()}
+
+
+def calibration(judged: Judged, bins: int = CALIBRATION_BINS) -> Calibration:
+    """Reliability over bins of equal width."""
+    if not len(judged.truth):
+        raise ValueError("calibration needs at least one item")
+    place = np.minimum((judged.values * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    filled = counts > 0
+    means = np.bincount(place, weights=judged.values, minlength=bins)[filled] / counts[filled]
+    observed = np.bincount(place, weights=judged.truth, minlength=bins)[filled] / counts[filled]
+    return Calibration(
+        tuple(means.tolist()),
+        tuple(observed.tolist()),
+        tuple(counts[filled].tolist()),
+        expected_error=float(np.average(np.abs(means - observed), weights=counts[filled])),
+        brier=float(np.mean((judged.values - judged.truth) ** 2)),
+    )
+
+
+def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_], weights: Weights) -> float:
+    total = float(weights @ among)
+    return float(weights @ (hits & among)) / total if total else float("nan")

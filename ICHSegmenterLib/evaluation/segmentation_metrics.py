@@ -1,0 +1,194 @@
+"""How well an outline fits the true one: overlap, surface distance, volume, and which lesions were found.
+
+Overlap and distance are MONAI's. Distances are in millimeters with the true spacing. Where slices are tilted or
+unequally spaced, one spacing cannot describe them: both masks then go to a regular grid of 1 mm first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+
+Mask = NDArray[np.bool_]
+
+SURFACE_PERCENTILE = 95
+REGULAR_SPACING_MM = 1.0
+TOUCHING = np.ones((3, 3, 3), dtype=bool)
+"""Voxels that share a face, an edge or a corner belong to one lesion."""
+FOUND_SHARE = 0.1
+"""A lesion counts as found if at least this share of its volume is outlined."""
+LESION_BINS_ML = (0.0, 0.1, 1.0, 5.0, 15.0, 30.0, float("inf"))
+LIMITS_OF_AGREEMENT = 1.96
+"""Standard deviations on both sides of the mean that hold 95 % of a normal distribution."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One true piece of blood: its volume, and the share of it that was outlined."""
+
+    volume_ml: float
+    outlined_share: float
+
+    @property
+    def is_found(self) -> bool:
+        """At least `FOUND_SHARE` of it was outlined."""
+        return self.outlined_share >= FOUND_SHARE
+
+
+@dataclass(frozen=True)
+class SegmentationScores:
+    """One outline against its truth.
+
+    Attributes:
+        dice, iou: On voxels; None if neither mask has any.
+        hd95_mm: Greater of the two 95th percentiles of surface distances; None if a mask is empty.
+        truth_ml, predicted_ml: Volumes, each slice with its own extent.
+        lesions: The true pieces.
+        false_lesions: Outlined pieces that touch no blood; false_ml: their volume.
+    """
+
+    dice: float | None
+    iou: float | None
+    hd95_mm: float | None
+    truth_ml: float
+    predicted_ml: float
+    lesions: tuple[Lesion, ...]
+    false_lesions: int
+    false_ml: float
+
+    @property
+    def volume_error_ml(self) -> float:
+        """Predicted minus true volume."""
+        return self.predicted_ml - self.truth_ml
+
+
+@dataclass(frozen=True)
+class BlandAltman:
+    """Agreement of two volumes.
+
+    Attributes:
+        bias_ml: Mean difference, predicted minus true.
+        low_ml, high_ml: Limits that hold 95 % of the differences; None with fewer than two cases.
+    """
+
+    bias_ml: float
+    low_ml: float | None
+    high_ml: float | None
+
+
+def compare(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> SegmentationScores:
+    """Score one outline.
+
+    Args:
+        predicted, truth: bool (slices, rows, columns) of `geometry`.
+        geometry: The acquired grid.
+
+    Raises:
+        DependencyError: MONAI is not installed.
+    """
+    if predicted.shape != geometry.shape or truth.shape != geometry.shape:
+        raise ValueError(f"masks have shapes {predicted.shape} and {truth.shape}, their geometry {geometry.shape}")
+    dice, iou = overlap(predicted, truth)
+    pieces, count = ndimage.label(truth, structure=TOUCHING)
+    outlined, outlined_count = ndimage.label(predicted, structure=TOUCHING)
+    true_mm3 = _piece_volumes(pieces, count, geometry)
+    hit_mm3 = _piece_volumes(np.where(predicted, pieces, 0), count, geometry)
+    false = np.setdiff1d(np.arange(1, outlined_count + 1), np.unique(outlined[truth]))
+    false_mm3 = _piece_volumes(outlined, outlined_count, geometry)[false - 1]
+    lesions = [Lesion(float(all_of / 1000), float(hit / all_of)) for all_of, hit in zip(true_mm3, hit_mm3, strict=True)]
+    return SegmentationScores(
+        dice=dice,
+        iou=iou,
+        hd95_mm=hd95_mm(predicted, truth, geometry),
+        truth_ml=volume_ml(truth, geometry),
+        predicted_ml=volume_ml(predicted, geometry),
+        lesions=tuple(lesions),
+        false_lesions=len(false),
+        false_ml=float(false_mm3.sum()) / 1000,
+    )
+
+
+def overlap(predicted: Mask, truth: Mask) -> tuple[float | None, float | None]:
+    """Dice and IoU on voxels; None if both masks are empty."""
+    if not predicted.any() and not truth.any():
+        return None, None
+    metrics = _monai_metrics()
+    tensors = _as_tensor(predicted), _as_tensor(truth)
+    return (
+        float(metrics.compute_dice(*tensors, ignore_empty=False)),
+        float(metrics.compute_iou(*tensors, ignore_empty=False)),
+    )
+
+
+def hd95_mm(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> float | None:
+    """95 % Hausdorff distance between surface voxels in both directions; None if a mask is empty."""
+    if not predicted.any() or not truth.any():
+        return None
+    spacing = (geometry.slice_step_mm, *geometry.pixel_spacing_mm)
+    if not geometry.is_regular or geometry.tilt_deg > 0:
+        grid = regular_grid(geometry, REGULAR_SPACING_MM, mask=predicted | truth, margin_mm=REGULAR_SPACING_MM)
+        predicted, truth = (labelmap_to_regular(mask, geometry, grid) for mask in (predicted, truth))
+        spacing = (REGULAR_SPACING_MM,) * 3
+        if not predicted.any() or not truth.any():
+            return None
+    metrics = _monai_metrics()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI's, about its own call
+        distance = metrics.compute_hausdorff_distance(
+            _as_tensor(predicted), _as_tensor(truth), include_background=True, percentile=SURFACE_PERCENTILE,
+            spacing=spacing,
+        )  # fmt: skip
+    return float(distance)
+
+
+def volume_ml(mask: Mask, geometry: VolumeGeometry) -> float:
+    """Milliliters, each slice with its own extent."""
+    return float(mask.sum(axis=(1, 2)) @ geometry.voxel_volumes_mm3) / 1000
+
+
+def bland_altman(predicted_ml: Sequence[float], truth_ml: Sequence[float]) -> BlandAltman:
+    """Bias and limits of agreement of the volumes."""
+    if not len(predicted_ml):
+        raise ValueError("Bland-Altman needs at least one pair of volumes")
+    differences = np.asarray(predicted_ml) - np.asarray(truth_ml)
+    bias = float(differences.mean())
+    if len(differences) < 2:
+        return BlandAltman(bias, None, None)
+    reach = LIMITS_OF_AGREEMENT * float(differences.std(ddof=1))
+    return BlandAltman(bias, bias - reach, bias + reach)
+
+
+def _piece_volumes(pieces: NDArray[Any], count: int, geometry: VolumeGeometry) -> NDArray[np.float64]:
+    """(count,) mm3 of the pieces 1 to count."""
+    volumes = np.zeros(count + 1)
+    for one, voxel_mm3 in zip(pieces, geometry.voxel_volumes_mm3, strict=True):
+        if one.any():
+            volumes += np.bincount(one.ravel(), minlength=count + 1) * voxel_mm3
+    return volumes[1:]
+
+
+def _as_tensor(mask: Mask) -> Any:
+    """(1, 1, slices, rows, columns) as MONAI takes it."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(mask[None, None]).astype(np.float32))
+
+
+def _monai_metrics() -> Any:
+    try:
+        from monai import metrics
+    except ImportError as error:
+        raise DependencyError(
+            'Outlines are scored by MONAI, which is not installed. Install it: pip install ".[train]".'
+        ) from error
+    return metrics

@@ -1,0 +1,112 @@
+"""Figures of outlines, with answers found by hand."""
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.evaluation.segmentation_metrics import bland_altman, compare, hd95_mm, overlap
+from ICHSegmenterLib.training.synthesis.phantom import head_geometry
+
+pytest.importorskip("monai")
+
+
+def box(shape, *edges):
+    mask = np.zeros(shape, dtype=bool)
+    mask[tuple(slice(low, high) for low, high in edges)] = True
+    return mask
+
+
+SHAPE = (6, 20, 24)
+GEOMETRY = head_geometry(SHAPE, pixel_mm=(0.5, 1.0), slice_step_mm=4.0)
+"""Voxels of 0.5 x 1 x 4 mm: 2 mm3."""
+
+
+def test_dice_and_iou_of_two_boxes():
+    """Four columns of eight shared: 2 * 4 / (8 + 8) and 4 / 12."""
+    one, other = box(SHAPE, (2, 3), (5, 6), (0, 8)), box(SHAPE, (2, 3), (5, 6), (4, 12))
+    assert overlap(one, other) == pytest.approx((0.5, 1 / 3))
+
+
+def test_equal_masks_are_perfect_and_disjoint_ones_have_nothing_in_common():
+    one, other = box(SHAPE, (1, 3), (2, 9), (2, 9)), box(SHAPE, (4, 5), (2, 9), (2, 9))
+    assert overlap(one, one) == (1.0, 1.0)
+    assert overlap(one, other) == (0.0, 0.0)
+    assert hd95_mm(one, one, GEOMETRY) == 0.0
+
+
+def test_nothing_outlined_on_blood_is_a_dice_of_zero_without_a_distance():
+    found = compare(np.zeros(SHAPE, dtype=bool), box(SHAPE, (2, 3), (5, 6), (0, 8)), GEOMETRY)
+    assert (found.dice, found.iou, found.hd95_mm) == (0.0, 0.0, None)
+    assert found.truth_ml == pytest.approx(0.016)
+
+
+def test_two_empty_masks_have_no_dice():
+    nothing = np.zeros(SHAPE, dtype=bool)
+    found = compare(nothing, nothing, GEOMETRY)
+    assert (found.dice, found.iou, found.hd95_mm, found.volume_error_ml) == (None, None, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "distance_mm"), [((1, 0, 0), 4.0), ((0, 4, 0), 2.0), ((0, 0, 3), 3.0)], ids=["slice", "row", "column"]
+)
+def test_distances_are_millimeters_along_every_axis(shift, distance_mm):
+    """A single voxel moved: its distance is the step of that axis."""
+    one = box(SHAPE, (2, 3), (8, 9), (8, 9))
+    assert hd95_mm(np.roll(one, shift, (0, 1, 2)), one, GEOMETRY) == pytest.approx(distance_mm)
+
+
+def test_distance_on_tilted_slices_is_that_of_the_patient_not_of_the_array():
+    """Under 30 degrees of tilt 4 mm rows move by 4 mm along the slice, though y alone changes by 3.46 mm."""
+    tilted = head_geometry((10, 60, 60), pixel_mm=(1.0, 1.0), slice_step_mm=2.0, tilt_deg=30)
+    one = box(tilted.shape, (3, 7), (20, 30), (20, 30))
+    other = np.roll(one, 8, axis=1)
+    assert hd95_mm(other, one, tilted) == pytest.approx(8.0, abs=1.0)
+
+
+def test_a_stack_sheared_by_tilt_is_measured_where_the_voxels_are():
+    """The same voxel of slices 10 mm of table feed apart: 10 mm, whatever the distance between planes (7.1 mm)."""
+    tilted = head_geometry((6, 80, 80), pixel_mm=(1.0, 1.0), slice_step_mm=10.0, tilt_deg=45)
+    one, other = (box(tilted.shape, (k, k + 1), (40, 41), (40, 41)) for k in (2, 3))
+    assert tilted.slice_step_mm == pytest.approx(7.07, abs=0.01)
+    assert hd95_mm(one, other, tilted) == pytest.approx(10.0, abs=1.5)
+
+
+def test_unequal_slices_have_volumes_of_their_own():
+    uneven = head_geometry((4, 20, 24), pixel_mm=(1.0, 1.0), slice_step_mm=(2.0, 2.0, 10.0))
+    found = compare(box(uneven.shape, (3, 4), (0, 10), (0, 10)), box(uneven.shape, (0, 1), (0, 10), (0, 10)), uneven)
+    assert found.truth_ml == pytest.approx(0.2)
+    assert found.predicted_ml == pytest.approx(1.0)
+    assert found.volume_error_ml == pytest.approx(0.8)
+
+
+def test_lesions_are_counted_one_by_one():
+    """Three pieces: one outlined whole, one to 5 % (too little), one not; and one outline without blood."""
+    truth = box(SHAPE, (0, 1), (0, 5), (0, 4)) | box(SHAPE, (2, 3), (0, 5), (0, 4)) | box(SHAPE, (4, 5), (0, 5), (0, 4))
+    predicted = (
+        box(SHAPE, (0, 1), (0, 5), (0, 4)) | box(SHAPE, (2, 3), (0, 1), (0, 1)) | box(SHAPE, (4, 5), (9, 14), (9, 11))
+    )
+    found = compare(predicted, truth, GEOMETRY)
+    assert [one.outlined_share for one in found.lesions] == pytest.approx([1.0, 0.05, 0.0])
+    assert [one.is_found for one in found.lesions] == [True, False, False]
+    assert [one.volume_ml for one in found.lesions] == pytest.approx([0.04] * 3)
+    assert (found.false_lesions, found.false_ml) == (1, pytest.approx(0.02))
+
+
+def test_pieces_that_touch_at_a_corner_are_one_lesion():
+    truth = box(SHAPE, (0, 1), (0, 2), (0, 2)) | box(SHAPE, (1, 2), (2, 4), (2, 4))
+    assert len(compare(truth, truth, GEOMETRY).lesions) == 1
+
+
+def test_bland_altman_of_three_pairs():
+    """Differences 1, 2 and 3 mL: mean 2, standard deviation 1."""
+    found = bland_altman([11.0, 22.0, 33.0], [10.0, 20.0, 30.0])
+    assert (found.bias_ml, found.low_ml, found.high_ml) == pytest.approx((2.0, 2 - 1.96, 2 + 1.96))
+
+
+def test_one_pair_has_a_bias_but_no_limits():
+    found = bland_altman([3.0], [1.0])
+    assert (found.bias_ml, found.low_ml, found.high_ml) == (2.0, None, None)
+
+
+def test_masks_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="geometry"):
+        compare(np.zeros((1, 2, 2), dtype=bool), np.zeros((1, 2, 2), dtype=bool), GEOMETRY)
