@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import analyze, batch, compare, doctor, features, models, prepare, train
+from ICHSegmenterLib.cli import analyze, batch, compare, doctor, evaluate, features, models, prepare, rsna, train
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
-VERBS = (analyze, batch, compare, features, prepare, train, models, doctor)
+VERBS = (analyze, batch, evaluate, compare, features, prepare, train, rsna, models, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

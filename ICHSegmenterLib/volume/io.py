@@ -57,14 +57,14 @@ def read_volume(path: Path | str, *, series_uid: str | None = None) -> Volume:
     )
 
 
-def read_mask(path: Path | str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
+def read_mask(path: Path | str, geometry: VolumeGeometry, *, allow_empty: bool = False) -> NDArray[np.bool_]:
     """Voxels above 0.5 of a mask file on the grid of a volume: bool (slices, rows, columns).
 
     Axes stored in the other direction are turned back. Of an irregular grid the best-fit affine is accepted, as
     this program writes it.
 
     Raises:
-        VolumeError: The file cannot be read, lies on another grid, or is empty.
+        VolumeError: The file cannot be read, lies on another grid, or is empty though that is not allowed.
     """
     path = Path(path)
     _check_exists(path)
@@ -77,7 +77,7 @@ def read_mask(path: Path | str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
             f"{path.name}: the mask lies on another grid: it has {_grid(found)}, the CT {_grid(geometry)}. "
             "Draw or resample it on the CT."
         )
-    if not mask.any():
+    if not mask.any() and not allow_empty:
         raise VolumeError(f"{path.name}: the mask is empty. Draw the brain, or leave the mask out.")
     return mask
 

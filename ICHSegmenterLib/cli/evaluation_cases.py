@@ -1,0 +1,80 @@
+"""Data sets as distributed, planned by the readers of training, as cases of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from ICHSegmenterLib.batch import exam_name
+from ICHSegmenterLib.evaluation.dataset import Case
+from ICHSegmenterLib.evaluation.failures import EvaluationError
+from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
+from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, existing_folder
+
+Layout = Literal["nifti", "physionet", "rsna"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+
+
+def find_cases(folder: Path, layout: str, cache: Path, patients: Path | None = None) -> list[Case]:
+    """The cases of a data set.
+
+    Args:
+        folder: The data set.
+        layout: One of `LAYOUTS`.
+        cache: Where headers of RSNA files are kept.
+        patients: CSV with the columns exam,patient; else every file of a NIfTI folder is another patient.
+
+    Raises:
+        TrainingDataError: The folder is not what its layout promises.
+        EvaluationError: The list of patients does not fit.
+    """
+    if layout == "rsna":
+        images = existing_folder(folder, *rsna.IMAGES)
+        return _rsna(rsna.source(folder, cache, allow_missing=False).plans, images)
+    if layout == "physionet":
+        cases = [_physionet(plan) for plan in physionet.source(folder, allow_missing=False).plans]
+    else:
+        plans = nifti_folder.source(folder, allow_missing=False).plans
+        cases = [_case(plan, plan.files[0], plan.files[1]) for plan in plans]
+    return cases if patients is None else _with_patients(cases, _read_patients(patients))
+
+
+def _case(plan: SeriesPlan, image: Path, mask: Path, labels: tuple[bool, ...] | None = None) -> Case:
+    return Case(exam_name("", image), plan.patient, (image,), mask, labels)
+
+
+def _physionet(plan: SeriesPlan) -> Case:
+    scan, mask, slices = plan.files
+    return _case(plan, scan, mask, tuple(bool(slices[number][-1]) for number in sorted(slices)))
+
+
+def _rsna(plans: Sequence[SeriesPlan], images: Path) -> list[Case]:
+    """Series of RSNA; files that cannot be read are no slices of any."""
+    cases = []
+    for plan in plans:
+        if not isinstance(plan.files, BadFile):
+            files = tuple(images / header.name for header, _ in plan.files)
+            labels = tuple(bool(of_file[-1]) for _, of_file in plan.files)
+            cases.append(Case(exam_name(plan.series, images), plan.patient, files, None, labels))
+    return cases
+
+
+def _read_patients(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.DictReader(file)
+            if not {"exam", "patient"} <= set(lines.fieldnames or ()):
+                found = ",".join(lines.fieldnames or ()) or "nothing"
+                raise EvaluationError(f"{path.name}: it needs the columns exam,patient; found {found}.")
+            return {line["exam"]: line["patient"] for line in lines}
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be read ({error.strerror}). Name a CSV of exam and patient.") from error
+
+
+def _with_patients(cases: Sequence[Case], patients: Mapping[str, str]) -> list[Case]:
+    absent = [case.name for case in cases if case.name not in patients]
+    if absent:
+        raise EvaluationError(f"{len(absent)} exams have no patient ({', '.join(absent[:3])}). Add them to the list.")
+    return [Case(it.name, patients[it.name], it.images, it.mask, it.slice_labels) for it in cases]

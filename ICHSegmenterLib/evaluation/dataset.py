@@ -1,0 +1,129 @@
+"""Exams with known truth: where they lie, and one of them in memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.evaluation.failures import EvaluationError
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.volume.io import read_mask, read_volume
+from ICHSegmenterLib.volume.volume import Volume
+
+
+@dataclass(frozen=True)
+class Case:
+    """One exam and its truth on disk.
+
+    Attributes:
+        name: Of its results; unique.
+        patient: Whose exam it is; intervals and folds go by it.
+        images: One file, or the DICOM files of one series.
+        mask: On the grid of the exam; its blood is every value above zero. None if only slices are labeled.
+        slice_labels: One for each image file, or for each slice of the one file in its order; None: from the mask.
+    """
+
+    name: str
+    patient: str
+    images: tuple[Path, ...]
+    mask: Path | None = None
+    slice_labels: tuple[bool, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask is None and self.slice_labels is None:
+            raise EvaluationError(
+                f"{self.name}: there is no truth, neither a mask nor labels of its slices. Add one, or leave it out."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class KnownExam:
+    """An exam in memory with its truth.
+
+    Attributes:
+        volume: The exam.
+        mask: bool (slices, rows, columns) as acquired, None if only slices are labeled.
+        slice_truth: bool (slices,) in the order that a detection speaks of: acquired slices, or axial ones of an exam
+            that was stored as sagittal or coronal slices.
+    """
+
+    volume: Volume
+    mask: NDArray[np.bool_] | None
+    slice_truth: NDArray[np.bool_]
+
+
+def check_cases(cases: Sequence[Case]) -> None:
+    """Check that there is something to evaluate, under names of its own.
+
+    Raises:
+        EvaluationError: No case, or two of one name.
+    """
+    if not cases:
+        raise EvaluationError("There are no cases. Name the folder of a data set with truth, and its --layout.")
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise EvaluationError(f"{len(twice)} names stand for several exams ({', '.join(twice[:3])}). Rename the files.")
+
+
+def read_exam(case: Case) -> KnownExam:
+    """Read exam and truth.
+
+    Raises:
+        VolumeError: A file cannot be read, or the mask lies on another grid.
+        EvaluationError: There are not as many labels as slices.
+    """
+    labels = case.slice_labels
+    if len(case.images) == 1:
+        volume = read_volume(case.images[0])
+    else:
+        with _folder_of(case.images) as folder:
+            volume = read_volume(folder)
+        labels = _in_array_order(case, volume)
+    mask = None if case.mask is None else read_mask(case.mask, volume.geometry, allow_empty=True)
+    view = AxialView.of(volume.geometry)
+    slices = volume.geometry.shape[view.axes[0]]
+    truth = np.zeros(slices, dtype=bool)
+    if mask is not None:
+        shown = mask if view.keeps_slices else view.apply(mask)
+        truth |= shown.any(axis=(1, 2))
+    if labels is not None:
+        if len(labels) != slices:
+            raise EvaluationError(
+                f"{case.name}: there are {len(labels)} labels for {slices} slices. Are both of the same release?"
+            )
+        truth |= np.asarray(labels, dtype=bool)  # an outlined slice bleeds, whatever its label says
+    return KnownExam(volume, mask, truth)
+
+
+@contextmanager
+def _folder_of(files: Sequence[Path]) -> Iterator[Path]:
+    """A folder with nothing but these files: data sets keep hundreds of thousands of files in one."""
+    with tempfile.TemporaryDirectory(prefix="ichsegmenter-") as name:
+        folder = Path(name)
+        for file in files:
+            try:
+                (folder / file.name).symlink_to(file.resolve())
+            except OSError:  # Windows lets only administrators link
+                shutil.copyfile(file, folder / file.name)
+        yield folder
+
+
+def _in_array_order(case: Case, volume: Volume) -> tuple[bool, ...] | None:
+    """Labels of files as labels of slices, by SOPInstanceUID."""
+    if case.slice_labels is None:
+        return None
+    uids = [
+        str(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+        for file in case.images
+    ]
+    label_of = dict(zip(uids, case.slice_labels, strict=True))
+    return tuple(label_of[uid] for uid in volume.source.instance_uids)

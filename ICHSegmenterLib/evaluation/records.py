@@ -1,0 +1,156 @@
+"""One case under one method, and the tables that lists of them make."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.evaluation.detection_metrics import Judged
+from ICHSegmenterLib.evaluation.segmentation_metrics import SegmentationScores
+from ICHSegmenterLib.volume.atomic import replacing
+
+CASE_COLUMNS = (
+    "method", "case", "patient", "fold", "slices", "truth", "value", "threshold", "positive", "bleeding_slices",
+    "slice_threshold", "positive_slices", "map_threshold", "dice", "iou", "hd95_mm", "truth_ml", "predicted_ml",
+    "volume_error_ml", "lesions", "lesions_found", "false_lesions", "false_ml", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CutOffs:
+    """The thresholds that apply to a case: the method's own, or those searched on the other folds."""
+
+    exam: float
+    slice: float
+    map: float | None = None
+    fold: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseRecord:
+    """What one method said of one case, scored.
+
+    Attributes:
+        case, patient, method: Names.
+        slice_truth: bool (slices,); slice_values: of "any", in the same order.
+        exam_value: Of "any".
+        value_name: "probability" or "score".
+        cuts: The thresholds that applied.
+        segmentation: None without a true mask, or of a detection-only method.
+        sweep: Dice at each of `MAP_GRID`, empty unless searched.
+        seconds: Of the analysis.
+    """
+
+    case: str
+    patient: str
+    method: str
+    slice_truth: NDArray[np.bool_]
+    slice_values: NDArray[np.float64]
+    exam_value: float
+    value_name: str
+    cuts: CutOffs
+    segmentation: SegmentationScores | None = None
+    sweep: tuple[float, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def bleeds(self) -> bool:
+        """The truth of the exam: any slice bleeds."""
+        return bool(self.slice_truth.any())
+
+    @property
+    def is_positive(self) -> bool:
+        """The exam is called positive."""
+        return self.exam_value >= self.cuts.exam
+
+    @property
+    def positive_slices(self) -> NDArray[np.bool_]:
+        """(slices,) called positive."""
+        return np.asarray(self.slice_values >= self.cuts.slice)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that a method could not be scored on."""
+
+    method: str
+    case: str
+    kind: str
+    message: str
+
+
+def judged_exams(records: Sequence[CaseRecord]) -> Judged:
+    """Exams as items."""
+    return Judged(
+        np.array([one.bleeds for one in records], dtype=bool),
+        np.array([one.exam_value for one in records], dtype=np.float64),
+        np.array([one.is_positive for one in records], dtype=bool),
+        tuple(one.patient for one in records),
+    )
+
+
+def judged_slices(records: Sequence[CaseRecord]) -> Judged:
+    """Slices of all exams as items."""
+    if not records:
+        return judged_exams(records)
+    return Judged(
+        np.concatenate([one.slice_truth for one in records]),
+        np.concatenate([one.slice_values for one in records]),
+        np.concatenate([one.positive_slices for one in records]),
+        tuple(one.patient for one in records for _ in one.slice_truth),
+    )
+
+
+def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], output: Path) -> None:
+    """Write `cases.csv`, `slices.csv`, `lesions.csv` and `failures.csv`."""
+    _write(output / "cases.csv", CASE_COLUMNS, (_case_row(one) for one in records))
+    slices = (
+        (one.method, one.case, index, int(truth), f"{value:.6f}", int(value >= one.cuts.slice))
+        for one in records
+        for index, (truth, value) in enumerate(zip(one.slice_truth, one.slice_values, strict=True))
+    )
+    _write(output / "slices.csv", ("method", "case", "slice_index", "truth", "value", "positive"), slices)
+    lesions = (
+        (one.method, one.case, f"{lesion.volume_ml:.4f}", f"{lesion.outlined_share:.4f}", int(lesion.is_found))
+        for one in records
+        if one.segmentation is not None
+        for lesion in one.segmentation.lesions
+    )
+    _write(output / "lesions.csv", ("method", "case", "volume_ml", "outlined_share", "found"), lesions)
+    told = ((one.method, one.case, one.kind, one.message) for one in failures)
+    _write(output / "failures.csv", ("method", "case", "error", "message"), told)
+
+
+def _case_row(one: CaseRecord) -> list[Any]:
+    found = one.segmentation
+    row: list[Any] = [
+        one.method, one.case, one.patient, one.cuts.fold, len(one.slice_truth), int(one.bleeds),
+        f"{one.exam_value:.6f}", f"{one.cuts.exam:.6f}", int(one.is_positive), int(one.slice_truth.sum()),
+        f"{one.cuts.slice:.6f}", int(one.positive_slices.sum()), _number(one.cuts.map),
+    ]  # fmt: skip
+    if found is None:
+        row += [""] * 10
+    else:
+        row += [
+            _number(found.dice), _number(found.iou), _number(found.hd95_mm), _number(found.truth_ml),
+            _number(found.predicted_ml), _number(found.volume_error_ml), len(found.lesions),
+            sum(lesion.is_found for lesion in found.lesions), found.false_lesions, _number(found.false_ml),
+        ]  # fmt: skip
+    return [*row, f"{one.seconds:.3f}"]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
