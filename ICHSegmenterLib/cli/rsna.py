@@ -1,0 +1,80 @@
+"""`rsna predict|submission|ensemble`: the files of the RSNA 2019 competition."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.cli.analyze import add_method_arguments
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.evaluation.rsna_csv import read_slice_ids, write_ensemble, write_submission
+from ICHSegmenterLib.evaluation.rsna_run import predict_folder
+from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.volume import Volume
+
+METHOD = "rsna-sequence"
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verbs to the parser."""
+    rsna = verbs.add_parser("rsna", help="prediction, submission and ensemble files of RSNA 2019")
+    actions = rsna.add_subparsers(title="actions", metavar="ACTION", required=True)
+    predict = actions.add_parser("predict", help="six probabilities for each slice of a folder of .dcm files")
+    predict.add_argument("folder", type=Path)
+    predict.add_argument("--output", type=Path, required=True, metavar="FILE", help="prediction CSV to write")
+    predict.add_argument("--meta", type=Path, required=True, metavar="FILE", help="meta CSV to write")
+    add_method_arguments(predict)
+    predict.set_defaults(run=run_predict, method=METHOD)
+    submit = actions.add_parser("submission", help="prediction CSV to ID,Label")
+    submit.add_argument("predictions", type=Path)
+    submit.add_argument("--meta", type=Path, required=True, metavar="FILE", help="meta CSV of the predicted slices")
+    submit.add_argument("--output", type=Path, required=True, metavar="FILE")
+    submit.set_defaults(run=run_submission)
+    blend = actions.add_parser("ensemble", help="three submissions, best model first, blended as the authors do")
+    blend.add_argument("submissions", type=Path, nargs=3)
+    blend.add_argument("--output", type=Path, required=True, metavar="FILE")
+    blend.set_defaults(run=run_ensemble)
+
+
+def run_predict(chosen: argparse.Namespace) -> int:
+    """The action `predict`: exit code 1 if a series failed."""
+    card = get_card(chosen.method)
+    if not card.knows_subtypes:
+        raise ValueError(f"{card.name} tells no subtypes of hemorrhage; choose {METHOD}")
+    session, progress = Session(), TerminalProgress()
+
+    def analyze(volume: Volume) -> AnalysisResult:
+        return engine.analyze(
+            volume, card.name, weights=chosen.weights, device=chosen.device, precision=chosen.precision,
+            options=dict(chosen.options), run=progress.run(), session=session,
+        )  # fmt: skip
+
+    def announce(done: int, total: int, series: str) -> None:
+        progress.close()
+        print(f"[{done + 1}/{total}] {series}", file=sys.stderr)
+
+    failures = predict_folder(chosen.folder, chosen.output, chosen.meta, analyze, announce=announce)
+    progress.close()
+    for series, message in failures.items():
+        print(f"failed: {series}: {message}", file=sys.stderr)
+    print(f"{chosen.output} and {chosen.meta}; {len(failures)} series failed")
+    return 1 if failures else 0
+
+
+def run_submission(chosen: argparse.Namespace) -> int:
+    """The action `submission`."""
+    write_submission(chosen.predictions, read_slice_ids(chosen.meta), chosen.output)
+    print(chosen.output)
+    return 0
+
+
+def run_ensemble(chosen: argparse.Namespace) -> int:
+    """The action `ensemble`."""
+    write_ensemble(chosen.submissions, chosen.output)
+    print(chosen.output)
+    return 0
