@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError
-from ICHSegmenterLib.model_cards import MODEL_CARDS, WeightsFile, card_facts
+from ICHSegmenterLib.model_cards import MODEL_CARDS, card_facts
+from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
 from ICHSegmenterLib.weights.digests import hash_file
 

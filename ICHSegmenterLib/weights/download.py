@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
-from ICHSegmenterLib.model_cards import ModelCard, WeightsFile
+from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 from ICHSegmenterLib.weights.store import COMMAND, PART_SUFFIX, locate, state

@@ -11,7 +11,8 @@ from enum import Enum
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, WeightsFile, weights_by_sha256
+from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, weights_by_sha256
+from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
 from ICHSegmenterLib.weights.carried import (

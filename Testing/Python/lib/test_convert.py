@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from conftest import shared_data
-from ICHSegmenterLib import model_cards
+from ICHSegmenterLib import published_weights
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError
 from ICHSegmenterLib.inference.engine import analyze
@@ -75,7 +75,7 @@ def test_the_license_of_a_file_that_nobody_knows_is_not_invented(tmp_path):
 
 def test_a_published_file_keeps_its_name_and_license_in_the_card(tmp_path, monkeypatch):
     source = unet_file(tmp_path)
-    known = replace(model_cards.UNET_FOLDS[2], sha256=hashlib.sha256(source.read_bytes()).hexdigest())
+    known = replace(published_weights.UNET_FOLDS[2], sha256=hashlib.sha256(source.read_bytes()).hexdigest())
     monkeypatch.setattr("ICHSegmenterLib.models.convert.weights_by_sha256", lambda: {known.sha256: known})
     card = card_of(convert(source, get_card("unet"), tmp_path / "out.safetensors"))
     assert (card["license"], card["source"]["file"]) == ("Apache-2.0", "UNet-DiceCELoss-fold2.pt")
@@ -144,7 +144,7 @@ def test_an_imported_file_makes_its_method_ready_and_is_what_runs(tmp_path):
 def test_published_files_go_before_imported_ones(tmp_path, monkeypatch):
     store.import_files([converted(tmp_path)])
     content = b"published"
-    file = replace(model_cards.UNET_FOLDS[0], sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    file = replace(published_weights.UNET_FOLDS[0], sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     (weights_folder() / file.name).write_bytes(content)
     assert store.find(replace(get_card("unet"), weights=(file,))) == (weights_folder() / file.name,)
 

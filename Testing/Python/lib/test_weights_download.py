@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
-from ICHSegmenterLib.model_cards import WeightsFile, get_card
+from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights import cache, download, store
 from ICHSegmenterLib.weights.download import MIRROR_VARIABLE, Transfer
 

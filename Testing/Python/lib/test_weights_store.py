@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.model_cards import ModelCard, WeightsFile, get_card
+from ICHSegmenterLib.model_cards import ModelCard, get_card
+from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights import cache, digests, store
 from ICHSegmenterLib.weights.store import FileCondition
 
