@@ -13,7 +13,7 @@ from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
-VERBS = (analyze, batch, evaluate, compare, features, prepare, train, rsna, rsna, models, doctor)
+VERBS = (analyze, batch, evaluate, compare, features, prepare, train, rsna, models, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
