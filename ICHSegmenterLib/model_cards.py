@@ -103,12 +103,12 @@ RSNA_SEQUENCE_LIMITS = (
 )
 SMART_NET_LIMITS = (
     "The authors published no weights: train it, or use a file from them. Gray values are spread over the whole "
-    "volume and empty slices stay in, as in their volume test. Outlines are kept inside the skull, which they did not. "
+    "volume and empty slices stay in, as in their volume test. "
 )
 SMART_NET_UP_LIMITS = (
     SMART_NET_LIMITS + "Training spread the gray values over each slice by itself, which mode=slice-wise does. The "
     "option variant names the network that the file was trained for; without its heads nothing is outlined, or slices "
-    "are judged by their outline."
+    "are judged by their outline. Outlines are kept inside the skull, which the authors did not do."
 )
 SMART_NET_CLS_LIMITS = (
     SMART_NET_LIMITS + "Detection only, for the exam as a whole. The value of a slice is the network's answer to that "
@@ -116,7 +116,8 @@ SMART_NET_CLS_LIMITS = (
     "Training left empty end slices out, which drop_empty_ends=true does."
 )
 SMART_NET_SEG_LIMITS = (
-    SMART_NET_LIMITS + "One class, no subtype. Training left empty end slices out, which drop_empty_ends=true does."
+    SMART_NET_LIMITS + "One class, no subtype. Training left empty end slices out, which drop_empty_ends=true does. "
+    "Outlines are kept inside the skull, which the authors did not do."
 )
 SWIN_UNETR_LIMITS = (
     "The second baseline of the HGI-SAM paper, MONAI's network on single slices. No weights were published: train the "

@@ -21,7 +21,7 @@ PACKAGES = {
     "numpy": "needed", "scipy": "needed", "pydicom": "needed", "SimpleITK": "NRRD and MHA files",
     "nibabel": "NIfTI files", "slicerio": "segmentation.seg.nrrd",
     "pylibjpeg": "compressed DICOM", "matplotlib": "overview.png", "torch": "networks", "timm": "Swin methods",
-    "monai": "swin-unetr", "lightning": "training",
+    "monai": "swin-unetr", "opencv-python-headless": "SMART-Net", "lightning": "training",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.models.batch_norm import fold_batch_norms
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.smart_net_input import Slices, SmartNetStack
+from ICHSegmenterLib.preprocessing.smart_net_mask import resized_mask
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 
 Found = TypeVar("Found")
@@ -87,6 +88,12 @@ def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool
     spread: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
     wanted = replace(exam.preprocessing, spread=spread, drop_empty_ends=drop_empty_ends)
     return SmartNetStack.of(exam.volume, exam.view, wanted)
+
+
+def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
+    """Brain mask at the network's pixels, bool (slices seen, size, size): outside it nothing bleeds intracranially."""
+    on_display = exam.view.apply_to_slices(exam.brain_mask[list(stack.indices)])
+    return torch.from_numpy(resized_mask(on_display, stack.slices.shape[-1]))
 
 
 def in_batches(

@@ -13,6 +13,7 @@ IMAGE_SIZE = 384
 
 def build_swin_unetr() -> nn.Module:
     """Logits (B, 2, 384, 384) of slices (B, 3, 384, 384) in [0, 1]: background and hemorrhage."""
+    import einops  # noqa: F401  MONAI needs it, but says so only when the network runs
     from monai.networks.nets import SwinUNETR  # takes seconds to import and only this network needs it
 
     network: nn.Module = SwinUNETR(

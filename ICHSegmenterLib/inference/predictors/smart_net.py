@@ -60,25 +60,31 @@ class SmartNetUpPredictor:
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
-        """The cls probability as "any", the seg probability as map.
+        """The cls probability as "any", the seg probability inside the skull as map.
 
         Without a cls head "any" is the U-Net's rule on the map; without a seg head nothing is outlined.
         """
         if "seg" not in self._network.tasks:
             run.warn("This variant of SMART-Net only classifies slices: nothing is outlined, and 0 mL means nothing.")
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
-        brain = set(exam.brain_slices)
-        shown = [place for place, index in enumerate(stack.indices) if index in brain]
+        with_brain = set(exam.brain_slices)
+        shown = [place for place, index in enumerate(stack.indices) if index in with_brain]
         predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
-        batches = smart_net_slices.in_batches(
-            stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._judge
+        if not shown:
+            return predictions
+        found = list(
+            smart_net_slices.in_batches(
+                stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._probabilities
+            )
         )
-        places = iter(shown)
-        for values, maps in batches:
-            outlines = [None] * len(values) if maps is None else stack.restore(maps.cpu().numpy())[:, None]
-            for value, outline in zip(values.tolist(), outlines, strict=True):
-                index = stack.indices[next(places)]
-                predictions[index] = SlicePrediction(index, {ANY: value}, outline)
+        values, maps = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        maps *= smart_net_slices.brain_of(exam, stack)[shown]
+        if "cls" not in self._network.tasks:
+            values = slice_probability(maps)
+        for place, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
+            index = stack.indices[place]
+            outline = stack.restore(probability[None]) if "seg" in self._network.tasks else None
+            predictions[index] = SlicePrediction(index, {ANY: value}, outline)
         return predictions
 
     @torch.inference_mode()
@@ -87,15 +93,13 @@ class SmartNetUpPredictor:
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 
-    def _judge(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Slices (B, 1, size, size) to values (B,) and maps (B, size, size), float32; reconstructs nothing."""
-        network, tasks = self._network, self._network.tasks
+    def _probabilities(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Slices (B, 1, size, size) to values (B,) and maps (B, size, size), float32; zeros where a head is absent."""
+        network = self._network
         features = network.encoder(batch)
-        maps = None
-        if "seg" in tasks:
+        values, maps = torch.zeros(len(batch)), torch.zeros(batch[:, 0].shape)
+        if "cls" in network.tasks:
+            values = network.classification_head(features[-1]).float().sigmoid().squeeze(1)
+        if "seg" in network.tasks:
             maps = network.segmentation_head(network.seg_decoder(features)).float().sigmoid().squeeze(1)
-        if "cls" in tasks:
-            return network.classification_head(features[-1]).float().sigmoid().squeeze(1), maps
-        if maps is None:
-            raise ValueError("neither a cls nor a seg head")
-        return slice_probability(maps), maps
+        return values, maps

@@ -121,7 +121,7 @@ class SmartNetSegPredictor:
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
-        """The voxel probability as map; the slice's value follows from it by the U-Net's rule."""
+        """The voxel probability inside the skull as map; the slice's value follows from it by the U-Net's rule."""
         stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
         predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
         maps = torch.cat(
@@ -131,14 +131,12 @@ class SmartNetSegPredictor:
                 )
             )
         )
-        brain = set(exam.brain_slices)
-        for place, probability in enumerate(volume_probabilities(self._network, maps, run)):
-            index = stack.indices[place]
-            if index in brain:
-                outline = stack.restore(probability.cpu().numpy()[None])
-                predictions[index] = SlicePrediction(
-                    index, {ANY: float(slice_probability(probability[None])[0])}, outline
-                )
+        found = volume_probabilities(self._network, maps, run).cpu() * smart_net_slices.brain_of(exam, stack)
+        for index, value, probability in zip(
+            stack.indices, slice_probability(found).tolist(), found.numpy(), strict=True
+        ):
+            if index in exam.brain_slices:
+                predictions[index] = SlicePrediction(index, {ANY: value}, stack.restore(probability[None]))
         return predictions
 
     @torch.inference_mode()
