@@ -48,5 +48,5 @@ def _configs(card: ModelCard) -> list[Mapping[str, Any]]:
     """What a file of this method may be of, the card's own first."""
     if card.network != "unet":
         return [card.network_config]
-    others = [variant for variant in VARIANTS if variant != card.network_config["variant"]]
+    others = [variant for variant in VARIANTS if variant != card.network_config.get("variant", VARIANTS[0])]
     return [card.network_config, *({**card.network_config, "variant": variant} for variant in others)]
