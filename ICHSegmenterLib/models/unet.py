@@ -105,6 +105,8 @@ class _Decoder(nn.ModuleDict):
         return features
 
 
-def build_unet(*, variant: Variant = "release") -> UNet:
-    """The authors' network: 3 channels in, background and hemorrhage out."""
-    return UNet(variant)
+def build_unet(
+    *, variant: Variant = "release", num_classes: int = 2, widths: Sequence[int] = (24, 48, 96, 192)
+) -> UNet:
+    """By default the authors' network: 3 channels in, background and hemorrhage out."""
+    return UNet(variant, num_classes=num_classes, widths=tuple(widths))

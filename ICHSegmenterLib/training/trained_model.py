@@ -9,22 +9,19 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import WeightsError
-from ICHSegmenterLib.model_cards import ModelCard, get_card
+from ICHSegmenterLib.model_cards import ModelCard, card_facts, get_card
 from ICHSegmenterLib.models.checkpoint import read_state
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.weights.digests import hash_file
 
 PACKAGES = ("torch", "lightning", "monai", "timm", "numpy")
-_HELD_IN_CARD = ("predictor", "weights", "default_models")
-"""What belongs to the installed method, not to a trained file."""
 
 
 def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, results: Mapping[str, float]) -> Path:
@@ -64,16 +61,6 @@ def trained_card(recipe: Recipe) -> ModelCard:
         default_models=1,
         limits=f"Trained with the recipe {recipe.name} on data in the {recipe.data.layout} layout. Research only.",
     )
-
-
-def card_facts(card: ModelCard) -> dict[str, Any]:
-    """A card as plain data for JSON."""
-    facts = {one.name: getattr(card, one.name) for one in dataclasses.fields(card) if one.name not in _HELD_IN_CARD}
-    facts["labels"] = [label.key for label in card.labels]
-    facts["network_config"], facts["predictor_config"] = dict(card.network_config), dict(card.predictor_config)
-    kind = type(card.preprocessing).__name__
-    facts["preprocessing"] = {"kind": kind, **dataclasses.asdict(card.preprocessing)}
-    return facts
 
 
 def code_version() -> dict[str, str]:

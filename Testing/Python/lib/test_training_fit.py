@@ -34,7 +34,8 @@ from ICHSegmenterLib.training.tasks.classification import SliceClassification
 from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
 from ICHSegmenterLib.training.tasks.series import log_loss
 from ICHSegmenterLib.training.tasks.task import freeze, schedule_factor
-from ICHSegmenterLib.training.trained_model import start_from
+from ICHSegmenterLib.training.trained_model import start_from, write_trained_model
+from ICHSegmenterLib.weights.store import import_files
 from training_layouts import write_nifti_folder, write_physionet, write_rsna
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -160,6 +161,13 @@ def test_trained_weights_are_used_by_the_method(physionet: Path, tmp_path: Path)
     trained = fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
     predictor = UnetPredictor.load(get_card("unet"), [trained.weights], device="cpu", precision="float32")
     assert predictor.batch_size
+
+
+@pytest.mark.parametrize("name", ["unet", "hgi-sam", "swin-sam-multi", "rsna-sequence"])
+def test_what_a_recipe_leaves_can_be_imported(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    weights = write_trained_model(torch.nn.Linear(2, 2), recipe, tmp_path, {"val_loss": 0.5})
+    assert [file.name for file in import_files([weights])] == [f"{name}.safetensors"]
 
 
 def test_a_network_learns(physionet: Path, tmp_path: Path) -> None:

