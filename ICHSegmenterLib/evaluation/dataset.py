@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.evaluation.failures import EvaluationError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.volume.dicom_files import DICOM_SUFFIXES
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -82,7 +83,7 @@ def read_exam(case: Case) -> KnownExam:
         EvaluationError: There are not as many labels as slices.
     """
     labels = case.slice_labels
-    if len(case.images) == 1:
+    if len(case.images) == 1 and not _is_slice(case.images[0]):
         volume = read_volume(case.images[0])
     else:
         with _folder_of(case.images) as folder:
@@ -102,6 +103,10 @@ def read_exam(case: Case) -> KnownExam:
             )
         truth |= np.asarray(labels, dtype=bool)  # an outlined slice bleeds, whatever its label says
     return KnownExam(volume, mask, truth)
+
+
+def _is_slice(file: Path) -> bool:
+    return file.suffix.lower() in DICOM_SUFFIXES
 
 
 @contextmanager

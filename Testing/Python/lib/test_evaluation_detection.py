@@ -25,6 +25,16 @@ def test_a_weight_counts_a_case_as_often_as_it_was_drawn():
     assert auc(four, np.array([1.0, 0.0, 1.0, 1.0])) == 1.0
 
 
+def test_the_weighted_auc_is_that_of_scikit_learn():
+    """Also where many values are equal."""
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(6)
+    truth, values, weights = random.random(300) < 0.4, random.integers(0, 20, 300) / 20, random.integers(0, 4, 300)
+    found = auc(judged(truth, values), weights.astype(float))
+    assert found == pytest.approx(roc_auc_score(truth, values, sample_weight=weights), abs=1e-12)
+
+
 def test_rates_at_the_threshold_are_those_of_the_table():
     """Bleeding: 0.9 and 0.7 found, 0.4 missed; others: 0.6 called, 0.3, 0.2, 0.1, 0.0 left alone."""
     found = scores(judged([1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.7, 0.4, 0.6, 0.3, 0.2, 0.1, 0.0]), resamples=20)

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.evaluation_cases import find_cases
 from ICHSegmenterLib.evaluation.dataset import Case, read_exam
 from ICHSegmenterLib.evaluation.evaluate import evaluate
 from ICHSegmenterLib.evaluation.failures import EvaluationError
-from ICHSegmenterLib.evaluation.predictions import Method
+from ICHSegmenterLib.evaluation.predictions import Method, Prediction
+from ICHSegmenterLib.evaluation.thresholds import MAP_GRID
 from ICHSegmenterLib.inference import engine
 from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from training_layouts import write_nifti_folder, write_physionet, write_rsna
 
 pytest.importorskip("monai")
 pytest.importorskip("sklearn")
@@ -151,6 +155,30 @@ def test_folds_hold_thresholds_out_and_say_which_applied(data, tmp_path):
     assert "Held-out fold" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_outlines_are_scored_at_the_threshold_that_was_searched(data, tmp_path):
+    folds = {"head1": "A", "head3": "A", "head2": "B", "head4": "B"}
+    method = Method(
+        "m", tmp_path / "a", lambda volume: engine.analyze(volume, "hu-threshold", save_maps=True), map_rule=True
+    )
+    cases = [case_of(data, name) for name in BLEEDS]
+    found = evaluate(cases, [method], tmp_path / "out", folds=folds, resamples=5)
+    records = {one.case: one for one in found.records["m"]}
+    for held_out, other in (("head1", "head2"), ("head2", "head1")):
+        cut = MAP_GRID.index(records[held_out].cuts.map)
+        assert records[other].sweep[cut] == max(records[other].sweep)
+        assert records[held_out].segmentation.dice == pytest.approx(records[held_out].sweep[cut])
+
+
+@pytest.mark.parametrize(("positive_slices_only", "slices"), [(False, [0, 1]), (True, [1])])
+def test_a_map_is_cut_again_by_the_rule_of_the_method(positive_slices_only, slices, tmp_path):
+    soft = np.zeros((2, 3, 3), dtype=np.float32)
+    soft[:, 1, 1], soft[1, 0, 0] = 0.6, 0.3
+    said = Prediction(np.array([0.2, 0.9]), 0.9, 0.5, "probability", np.ones((2, 3, 3), dtype=bool), soft, 0.0)
+    method = Method("m", tmp_path, positive_slices_only=positive_slices_only)
+    assert np.argwhere(said.outline(method, 0.5)).tolist() == [[k, 1, 1] for k in slices]
+    assert said.outline(method).all()
+
+
 def test_two_methods_stand_side_by_side_and_are_compared(data, tmp_path):
     """The second one says the opposite of the first, and outlines nothing."""
 
@@ -245,3 +273,39 @@ def test_results_of_another_exam_are_refused(data, tmp_path):
 def test_two_cases_of_one_name_are_refused(data, tmp_path):
     with pytest.raises(EvaluationError, match="1 names stand for several exams \\(head1\\)"):
         evaluate([case_of(data, "head1")] * 2, [classical(tmp_path / "a")], tmp_path / "out")
+
+
+@pytest.mark.parametrize(("layout", "has_masks"), [("nifti", True), ("physionet", True), ("rsna", False)])
+def test_every_layout_gives_each_exam_its_patient_and_truth(layout, has_masks, tmp_path):
+    write = {"nifti": write_nifti_folder, "physionet": write_physionet, "rsna": write_rsna}[layout]
+    cases = find_cases(write(tmp_path / "data", 4), layout, tmp_path / "headers")
+    exams = [read_exam(case) for case in cases]
+    assert len({case.patient for case in cases}) == len({case.name for case in cases}) == 4
+    truths = sorted(exam.slice_truth.tolist() for exam in exams)
+    assert truths == [[False] * 4] * 2 + [[False, True, True, False]] * 2
+    assert all((exam.mask is not None) == has_masks for exam in exams)
+
+
+def test_exams_of_one_patient_are_told_by_a_list(tmp_path):
+    folder = write_nifti_folder(tmp_path / "data", 2)
+    (tmp_path / "patients.csv").write_text("exam,patient\nscan.0,p\nscan.1,p\n")
+    cases = find_cases(folder, "nifti", tmp_path / "headers", tmp_path / "patients.csv")
+    assert [case.patient for case in cases] == ["p", "p"]
+    (tmp_path / "patients.csv").write_text("exam,patient\nscan.0,p\n")
+    with pytest.raises(EvaluationError, match="1 exams have no patient \\(scan.1\\)"):
+        find_cases(folder, "nifti", tmp_path / "headers", tmp_path / "patients.csv")
+
+
+def test_truth_of_an_exam_stored_as_sagittal_slices_speaks_of_axial_ones(heads, tmp_path):
+    phantom = heads["head1"]
+    grid = phantom.volume.geometry
+    steps = grid.slice_origins[1] - grid.slice_origins[0], grid.row_step, grid.column_step
+    origins = grid.slice_origins[0] + np.arange(grid.shape[2])[:, None] * steps[2]
+    sagittal = VolumeGeometry((grid.shape[2], grid.shape[1], grid.shape[0]), steps[0], steps[1], origins)
+    for name, values in (("ct", phantom.volume.hu), ("mask", phantom.labelmap)):
+        write_nifti(np.ascontiguousarray(values.transpose(2, 1, 0)), sagittal, tmp_path / f"{name}.nii.gz")
+    case = Case("head1", "p", (tmp_path / "ct.nii.gz",), tmp_path / "mask.nii.gz")
+    found = evaluate([case], [classical(tmp_path / "a")], tmp_path / "out", resamples=5).records["hu-threshold"][0]
+    assert found.slice_truth.tolist() == (phantom.labelmap > 0).any(axis=(1, 2)).tolist()
+    assert (found.positive_slices == found.slice_truth).all()
+    assert found.segmentation.dice > 0.7
