@@ -10,13 +10,17 @@ from typing import Any
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.train import needs_extra
 
-LAYOUTS = ("rsna", "physionet", "nifti")
+LAYOUTS = ("rsna", "rsna-unlabeled", "physionet", "nifti")
 
 
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("prepare", help="turn a data set into a compact cache for training; resumable")
-    parser.add_argument("layout", choices=LAYOUTS, help="RSNA 2019 stage 2, PhysioNet CT-ICH, or NIfTI with masks")
+    parser.add_argument(
+        "layout",
+        choices=LAYOUTS,
+        help="RSNA 2019 stage 2 (its test images are unlabeled), PhysioNet CT-ICH, or NIfTI with masks",
+    )
     parser.add_argument("--data", type=Path, required=True, help="the data set as distributed")
     parser.add_argument("--output", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--workers", type=int, default=4, help="processes (default 4)")

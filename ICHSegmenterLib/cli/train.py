@@ -25,6 +25,11 @@ def add_parsers(verbs: Any) -> None:
         "--set", dest="changes", action="append", nargs="+", default=[], metavar="KEY=VALUE",
         help="change the recipe, such as data.fold=2 or phases.0.max_epochs=5",
     )  # fmt: skip
+    parser.add_argument(
+        "--pseudo-labels", type=Path, metavar="CACHE",
+        help="for series: train, label this prepared second set, and train again with what is confident",
+    )  # fmt: skip
+    parser.add_argument("--confidence", type=float, default=0.95, help="of a pseudo-label, 0.5 to 1 (default 0.95)")
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu", "mps"))
     parser.add_argument("--devices", default="auto", type=_devices, help="of each machine: auto or a number")
     parser.add_argument("--nodes", default=1, type=int, help="machines; start one process a device, as torchrun does")
@@ -37,6 +42,7 @@ def run(chosen: argparse.Namespace) -> int:
     """The verb."""
     try:
         from ICHSegmenterLib.training.fit import Machine, fit  # needs the train extra
+        from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
         from ICHSegmenterLib.training.recipe import load_recipe
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
@@ -44,7 +50,13 @@ def run(chosen: argparse.Namespace) -> int:
     machine = Machine(
         chosen.accelerator, chosen.devices, chosen.nodes, chosen.strategy, not chosen.quiet and sys.stderr.isatty()
     )
-    trained = fit(recipe, chosen.data, chosen.output, resume=chosen.resume, machine=machine)
+    if chosen.pseudo_labels is None:
+        trained = fit(recipe, chosen.data, chosen.output, resume=chosen.resume, machine=machine)
+    else:
+        trained = fit_twice(
+            recipe, chosen.data, chosen.pseudo_labels, chosen.output, confidence=Confidence(chosen.confidence),
+            resume=chosen.resume, machine=machine,
+        )  # fmt: skip
     found = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
     print(f"Best epoch: {found}" if found else "No validation was done")
     print(f"Weights: {trained.weights} ({trained.seconds:.0f} s); use them with --weights")

@@ -25,7 +25,7 @@ from ICHSegmenterLib.training import trained_model
 from ICHSegmenterLib.training.callbacks import LAST, EpochHistory, ResumePoint, StepLimit
 from ICHSegmenterLib.training.data.module import TrainingData
 from ICHSegmenterLib.training.data.prepare import INDEX, is_prepared, load_prepared, prepare
-from ICHSegmenterLib.training.data.slices import SliceTable
+from ICHSegmenterLib.training.data.slices import SliceTable, joined
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
 from ICHSegmenterLib.training.recipe import Recipe, differences, load_recipe, recipe_text
@@ -91,6 +91,7 @@ def fit(
     resume: bool = False,
     machine: Machine | None = None,
     callbacks: Sequence[pl.Callback] = (),
+    more: SliceTable | None = None,
 ) -> Trained:
     """Train.
 
@@ -101,6 +102,8 @@ def fit(
         resume: Go on with the training that `output` holds.
         machine: What to run on.
         callbacks: Watch.
+        more: Slices to learn from besides, with absolute paths of their shards; patients of the validation and test
+            parts are left out.
 
     Raises:
         RecipeError: The output holds a training and `resume` is not given, or it was of another recipe.
@@ -114,6 +117,10 @@ def fit(
     else:
         _wait_for(cache / INDEX, output / RECIPE, output / SPLIT)
     table, split = load_prepared(cache), load_split(output / SPLIT)
+    if more is not None:
+        held_out = {*split.validation, *split.test}
+        added = sorted(set(more.patients.tolist()) - held_out)
+        table, split = joined(table, more), replace(split, train=tuple(sorted({*split.train, *added})))
     rows: list[dict[str, float]] = []
     for phase in range(len(recipe.phases)):
         rows = _run_phase(recipe, phase, cache, table, split, output, machine, rows, callbacks)

@@ -82,6 +82,17 @@ def write_rsna(folder: Path, patients: int = 8, *, side: int = SIDE) -> Path:
     return folder
 
 
+def write_unlabeled_rsna(folder: Path, patients: int = 2, *, first: int = 100) -> Path:
+    """The test images of RSNA: other patients, no labels."""
+    images = folder / "stage_2_test"
+    images.mkdir(parents=True)
+    for number in range(first, first + patients):
+        volume, _ = head(number, bleeds=number % 2 == 0)
+        for place, path in enumerate(write_dicom_series(volume, folder / "series", seed=number)):
+            _name_patient(path, images / f"ID_{number:04x}{place:04x}.dcm", f"ID_patient{number}")
+    return folder
+
+
 def _name_patient(path: Path, target: Path, patient: str) -> None:
     import pydicom
 

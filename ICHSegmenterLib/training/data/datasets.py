@@ -110,13 +110,18 @@ class SeriesDataset(Dataset[Sample]):
         """(series,) True where any slice bleeds."""
         return np.array([self._table.is_positive[rows].any() for rows in self._series], dtype=bool)
 
+    def shown_rows(self) -> list[NDArray[np.intp]]:
+        """Rows in the table of the slices that each series shows without augmentation."""
+        return [_middle(rows) for rows in self._series]
+
     def __getitem__(self, draw: Draw) -> Sample:
         random = np.random.default_rng(draw.seed)
         rows = self._series[draw.index]
         spare = len(rows) - SERIES_LENGTH
-        if spare > 0:
-            first = int(random.integers(spare + 1)) if draw.seed else spare // 2
+        if spare > 0 and draw.seed:
+            first = int(random.integers(spare + 1))
             rows = rows[first : first + SERIES_LENGTH]
+        rows = _middle(rows)
         image = torch.from_numpy(self._pixels(rows)).float() / 255
         if draw.seed:
             image = self._augmented(image, random)
@@ -142,3 +147,9 @@ class SeriesDataset(Dataset[Sample]):
 def as_list(samples: list[Sample]) -> list[Sample]:
     """Collate series of different lengths: not at all."""
     return samples
+
+
+def _middle(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The middle ones, as many as a series may have."""
+    first = max(0, (len(rows) - SERIES_LENGTH) // 2)
+    return rows[first : first + SERIES_LENGTH]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
 from ICHSegmenterLib.training.data.datasets import SeriesDataset, SliceDataset, as_list
 from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable
@@ -59,7 +60,11 @@ class TrainingData(pl.LightningDataModule):
         if self._recipe.task == "segmentation":
             usable = rows[self._table.columns["mask_size"][rows] > 0]
             what = "a mask"
-        elif self._needs_subtypes:
+        elif self._recipe.task == "series":  # a series is kept whole; its unknown labels cost nothing
+            known = self._table.columns["series"][rows][(self._table.labels[rows] != UNKNOWN).any(axis=1)]
+            usable = rows[np.isin(self._table.columns["series"][rows], known)]
+            what = "a label"
+        elif self._recipe.network.config.get("num_classes") == len(SUBTYPE_LABELS):
             usable = rows[(self._table.labels[rows] != UNKNOWN).all(axis=1)]
             what = "all six labels"
         else:
@@ -71,10 +76,6 @@ class TrainingData(pl.LightningDataModule):
                 "Choose a data set that has it, or another recipe."
             )
         return usable
-
-    @property
-    def _needs_subtypes(self) -> bool:
-        return self._recipe.task == "series" or self._recipe.network.config.get("num_classes") == 6
 
     def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset:
         recipe, wanted = self._recipe, self._recipe.preprocessing_spec()

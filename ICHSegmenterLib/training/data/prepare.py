@@ -20,13 +20,12 @@ from typing import Literal
 
 from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
 from ICHSegmenterLib.training.data.shards import write_shard
-from ICHSegmenterLib.training.data.slices import COLUMNS, SliceItem, SliceTable, read_table, write_rows
+from ICHSegmenterLib.training.data.slices import SliceItem, SliceTable, read_table, write_rows, write_table
 from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source
 from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
 
-Layout = Literal["rsna", "physionet", "nifti"]
-LAYOUTS: tuple[Layout, ...] = ("rsna", "physionet", "nifti")
+Layout = Literal["rsna", "rsna-unlabeled", "physionet", "nifti"]
 INDEX, BAD_FILES, PLAN = "index.csv", "corrupt.csv", "plan.json"
 SLICES_A_SHARD = 2000
 """About 400 MB: large enough for a network disk, small enough to lose."""
@@ -134,8 +133,8 @@ def _pool(workers: int) -> Iterator[Executor | None]:
 
 
 def _source(folder: Path, cache: Path, layout: Layout, *, allow_missing: bool, pool: Executor | None) -> Source:
-    if layout == "rsna":
-        return rsna.source(folder, cache, allow_missing=allow_missing, pool=pool)
+    if layout in ("rsna", "rsna-unlabeled"):
+        return rsna.source(folder, cache, allow_missing=allow_missing, is_labeled=layout == "rsna", pool=pool)
     if layout == "physionet":
         return physionet.source(folder, allow_missing=allow_missing)
     return nifti_folder.source(folder, allow_missing=allow_missing)
@@ -191,10 +190,7 @@ def _write(
 def _merge(cache: Path, shards: int, bad: tuple[BadFile, ...]) -> int:
     table = read_table([_index_of(cache, number) for number in range(shards)])
     _write_bad(cache / BAD_FILES, bad)
-    with replacing(cache / INDEX) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows(zip(*(table.columns[name].tolist() for name in COLUMNS), strict=True))
+    write_table(table, cache / INDEX)
     return len(table)
 
 

@@ -20,7 +20,7 @@ from pydicom.errors import InvalidDicomError
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS, HemorrhageSubtype
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.training.data.slices import SliceItem
+from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceItem
 from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source, existing_file, existing_folder
 from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
@@ -29,6 +29,7 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 
 IMAGES, CSV = ("stage_2_train", "stage_2_train_images"), ("stage_2_train.csv",)
+UNLABELED_IMAGES = ("stage_2_test", "stage_2_test_images")
 HEADERS_AT_ONCE = 5000
 _TAGS = [
     "PatientID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
@@ -52,18 +53,26 @@ class Header:
     window: tuple[int, ...]
 
 
-def source(folder: Path, cache: Path, *, allow_missing: bool, pool: Executor | None = None) -> Source:
+def source(
+    folder: Path, cache: Path, *, allow_missing: bool, is_labeled: bool = True, pool: Executor | None = None
+) -> Source:
     """The series of the data set.
 
     Args:
         folder: With the images and the CSV.
         cache: Where headers are kept.
         allow_missing: Labels without a file are noted, not an error: for a partial copy.
+        is_labeled: The training images; else those of `stage_2_test`, of which no label is known.
         pool: Reads headers.
 
     Raises:
         TrainingDataError: The CSV or the images are absent, or labels have no files.
     """
+    if not is_labeled:
+        images = existing_folder(folder, *UNLABELED_IMAGES)
+        names = sorted(path.name for path in images.iterdir() if path.suffix.lower() == ".dcm")
+        nothing = dict.fromkeys((Path(name).stem for name in names), (UNKNOWN,) * len(SUBTYPE_LABELS))
+        return _source_of(images, names, nothing, cache, pool, [])
     labels = read_labels(existing_file(folder, *CSV, what="the labels"))
     images = existing_folder(folder, *IMAGES)
     names = sorted(path.name for path in images.iterdir() if path.suffix.lower() == ".dcm")
@@ -75,12 +84,9 @@ def source(folder: Path, cache: Path, *, allow_missing: bool, pool: Executor | N
             "Finish the download, or give --allow-missing to prepare what is there."
         )
     unlabeled = [name for name in names if Path(name).stem not in labels]
-    headers, bad = _headers(images, [name for name in names if Path(name).stem in labels], cache, pool)
     notes = [f"{len(missing)} labels have no file"] * bool(missing)
     notes += [f"{len(unlabeled)} files have no label and are left out"] * bool(unlabeled)
-    plans = _plans(headers, labels)
-    plans += [SeriesPlan("", f"unreadable-{number:06d}", 0, one) for number, one in enumerate(bad)]
-    return Source(plans, partial(read_series, images), tuple(notes))
+    return _source_of(images, [name for name in names if Path(name).stem in labels], labels, cache, pool, notes)
 
 
 def read_labels(path: Path) -> dict[str, tuple[int, ...]]:
@@ -123,6 +129,20 @@ def read_series(images: Path, plan: SeriesPlan) -> tuple[list[SliceItem], list[B
         except VolumeError as error:
             bad.append(BadFile(header.name, str(error)))
     return items, bad
+
+
+def _source_of(
+    images: Path,
+    names: list[str],
+    labels: Mapping[str, tuple[int, ...]],
+    cache: Path,
+    pool: Executor | None,
+    notes: list[str],
+) -> Source:
+    headers, bad = _headers(images, names, cache, pool)
+    plans = _plans(headers, labels)
+    plans += [SeriesPlan("", f"unreadable-{number:06d}", 0, one) for number, one in enumerate(bad)]
+    return Source(plans, partial(read_series, images), tuple(notes))
 
 
 def _read(path: Path, header: Header, number: int, labels: tuple[int, ...]) -> SliceItem:

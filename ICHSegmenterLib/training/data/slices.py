@@ -116,6 +116,19 @@ class SliceTable:
         return [part for part in np.split(ordered, starts) if len(part)]
 
 
+def joined(one: SliceTable, other: SliceTable) -> SliceTable:
+    """The slices of two tables, those of the second after the first's."""
+    return SliceTable({name: np.concatenate((one.columns[name], other.columns[name])) for name in COLUMNS})
+
+
+def write_table(table: SliceTable, path: Path) -> None:
+    """A whole index, all or nothing."""
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*(table.columns[name].tolist() for name in COLUMNS), strict=True))
+
+
 def write_rows(rows: Sequence[SliceRow], path: Path) -> None:
     """A part of the index, all or nothing."""
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
