@@ -210,6 +210,7 @@ class AnalysisResult:
         geometry: VolumeGeometry,
         labelmap: NDArray[np.uint8] | None = None,
         soft_maps: NDArray[np.float32] | None = None,
+        uncertainty: NDArray[np.float32] | None = None,
     ) -> AnalysisResult:
         """The result that a worker sent as `to_json`, with its arrays.
 
@@ -218,6 +219,7 @@ class AnalysisResult:
             geometry: The acquired grid, exactly; the JSON rounds it.
             labelmap: uint8 (slices, rows, columns), None for detection-only methods.
             soft_maps: float32 (labels, slices, rows, columns), None unless asked for.
+            uncertainty: float32 (slices, rows, columns), None unless maps of an ensemble or of flips were asked for.
         """
         slices = tuple(
             SliceDetection(one["index"], one["position_mm"], one["probabilities"], one["positive"], one["blood_ml"])
@@ -227,7 +229,7 @@ class AnalysisResult:
         segmentation = None
         if labelmap is not None:
             labels = tuple(SEGMENT_LABELS[one["key"]] for one in data["labels"])
-            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps)
+            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty)
         measurements = tuple(SegmentMeasurement(**one) for one in data["measurements"])
         provenance = {**data["provenance"], "warnings": tuple(data["provenance"]["warnings"])}
         return cls(geometry, detection, segmentation, measurements, Provenance(**provenance))
