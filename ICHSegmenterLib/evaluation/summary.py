@@ -33,7 +33,8 @@ Records = Mapping[str, Sequence[CaseRecord]]
 """Method to its records."""
 
 DEFINITIONS = {
-    "interval": "95 % percentile bootstrap over patients; all exams and slices of a patient are drawn together",
+    "interval": "95 % percentile bootstrap over patients; all exams and slices of a patient are drawn together; one "
+    "without width means that all resamples of these few patients agree, not that the figure is certain",
     "exam": "an exam bleeds if any of its slices does",
     "dice": "on voxels of the acquired grid, all blood as one; only exams with true blood, 0 if nothing is outlined",
     "hd95_mm": "greater of the two directed 95th percentiles of the distances between surface voxels, with the true "
