@@ -60,7 +60,8 @@ class WorkerAnalyzer:
         try:
             np.save(folder / "hu.npy", volume.hu)
             message = self._ask(self._request(volume, folder))
-            arrays = [np.load(folder / name) if (name := message.get(key)) else None for key in ("labelmap", "maps")]
+            keys = ("labelmap", "maps", "uncertainty")
+            arrays = [np.load(folder / name) if (name := message.get(key)) else None for key in keys]
             return AnalysisResult.from_json(message["result"], volume.geometry, *arrays)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

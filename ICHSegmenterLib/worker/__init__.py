@@ -4,8 +4,10 @@ Start it with `python -u -m ICHSegmenterLib.worker`. Requests come on stdin, ans
 log for people; voxels travel as .npy files in a job folder. The messages, protocol version 1:
 
 Requests, each with "type" and (except ping, free, shutdown) an "id" that every answer repeats:
-    analyze    job (folder with hu.npy), method, geometry, source, weights, device, precision, threshold, save_maps,
-               brain_mask (file in the job folder or null)
+    analyze    job (folder with hu.npy), geometry, source, device, precision, save_maps, brain_mask (file in the job
+               folder or null); method, weights, options, threshold, detection_threshold; to detect and name segments
+               by another method: detector, detector_weights, detector_options
+    compare    the exam as for analyze; methods, weights (method to files): all of them, one after the other
     warm       method, weights, device, precision: load the network now
     describe   methods with their weights, processors, torch
     download   method, all_files;  import  paths;  remove  names
@@ -13,7 +15,9 @@ Requests, each with "type" and (except ping, free, shutdown) an "id" that every 
 Answers:
     hello      protocol, version, pid, python, torch: the first line
     progress   id, done, total, message (the phase)
-    result     id, result (AnalysisResult.to_json), labelmap and maps (files in the job folder, or null)
+    result     id, result (AnalysisResult.to_json), labelmap, maps and uncertainty (files in the job folder, or null);
+               of compare: results (the same with "method", for each that succeeded), agreement (Comparison.to_json),
+               vote (file with the labelmap of the majority, or null); its progress counts thousandths of all methods
     done       id and what the request asked for;  pong
     error      id, kind (one of errors.ERROR_KINDS), message (what to do), details (for the log)
 When stdin ends the worker ends, in mid-run too, so that no process outlives Slicer.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, OutputError
-from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.inference import combination, comparison, engine
 from ICHSegmenterLib.inference.device import available_devices, import_torch
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.inference.session import Session
@@ -20,10 +23,12 @@ from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.download import Transfer, download_model
 from ICHSegmenterLib.worker.channel import Message
-from ICHSegmenterLib.worker.request import AnalyzeRequest, text, texts
+from ICHSegmenterLib.worker.request import AnalyzeRequest, CompareRequest, text, texts
 from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
+PREDICTING = "Predicting"
+THOUSANDTHS = 1000
 
 
 class Jobs:
@@ -37,6 +42,7 @@ class Jobs:
         """Request type to method."""
         return {
             "analyze": self.analyze,
+            "compare": self.compare,
             "warm": self.warm,
             "describe": self.describe,
             "download": self.download,
@@ -49,19 +55,51 @@ class Jobs:
         """Analyze one exam and write its arrays into the job folder."""
         request = AnalyzeRequest.of(message)
         self._limit_threads(get_card(request.method))
-        result = engine.analyze(
+        common: dict[str, Any] = {
+            "weights": request.weights,
+            "device": request.device,
+            "precision": request.precision,
+            "brain_mask": request.brain_mask(),
+            "threshold": request.threshold,
+            "detection_threshold": request.detection_threshold,
+            "save_maps": request.save_maps,
+            "options": request.options,
+            "run": run,
+            "session": self._session,
+        }
+        if request.detector:
+            result = combination.analyze_together(
+                request.volume(), request.method, request.detector, detector_weights=request.detector_weights,
+                detector_options=request.detector_options, **common,
+            )  # fmt: skip
+        else:
+            result = engine.analyze(request.volume(), request.method, **common)
+        return {"type": "result", **_answer(result, request.job)}
+
+    def compare(self, message: Message, run: Run) -> Message:
+        """Let several methods analyze one exam; write the arrays of each, and their vote, into the job folder."""
+        request = CompareRequest.of(message)
+        with contextlib.suppress(DependencyError):  # the classical methods run without torch
+            for method in request.methods:
+                self._limit_threads(get_card(method))
+        found = comparison.compare(
             request.volume(),
-            request.method,
+            request.methods,
             weights=request.weights,
             device=request.device,
             precision=request.precision,
             brain_mask=request.brain_mask(),
-            threshold=request.threshold,
             save_maps=request.save_maps,
-            run=run,
+            run=over_all(run, [get_card(method).title for method in request.methods]),
             session=self._session,
         )
-        return {"type": "result", "result": result.to_json(), **_save(result, request.job)}
+        vote = None
+        if found.outlining:
+            vote = _write(request.job, "vote.npy", np.asarray(found.vote, dtype=np.uint8))
+        results = [
+            {"method": method, **_answer(result, request.job, f"{method}.")} for method, result in found.results.items()
+        ]
+        return {"type": "result", "results": results, "agreement": found.to_json(), "vote": vote}
 
     def warm(self, message: Message, run: Run) -> Message:
         """Load the network of a method, so that the next exam starts at once."""
@@ -120,23 +158,48 @@ class Jobs:
         self._threads_are_limited = True
 
 
-def _save(result: AnalysisResult, job: Path) -> dict[str, str | None]:
-    """Write the arrays of a result; returns their file names."""
-    names: dict[str, str | None] = {"labelmap": None, "maps": None}
-    if result.segmentation is None:
-        return names
-    arrays = {"labelmap": result.segmentation.labelmap, "maps": result.segmentation.soft_maps}
-    for name, array in arrays.items():
-        if array is None:
-            continue
-        try:
-            np.save(job / f"{name}.npy", array, allow_pickle=False)
-        except OSError as error:
-            raise OutputError(
-                f"The result cannot be written to {job} ({error.strerror or error}). Is the disk full?"
-            ) from error
-        names[name] = f"{name}.npy"
-    return names
+def over_all(run: Run, titles: Sequence[str]) -> Run:
+    """A run of several methods, one after the other, that reports how far all of them are, in thousandths.
+
+    Args:
+        run: Hears it.
+        titles: Of the methods in their order; a phase of a method is called "TITLE: PHASE".
+    """
+    reached = 0
+
+    def progress(done: int, total: int, message: str) -> None:
+        nonlocal reached
+        begun = next((n for n, title in enumerate(titles) if message.startswith(f"{title}: ")), 0)
+        part = done / total if total else 0.0
+        if not message.endswith(PREDICTING):  # loading and preparing are told as no progress, measuring as all of it
+            part = float(message.endswith("Measuring"))
+        reached = max(reached, round(THOUSANDTHS * (begun + part) / len(titles)))
+        run.progress(reached, THOUSANDTHS, message)
+
+    return Run(progress, run.cancelled)
+
+
+def _answer(result: AnalysisResult, job: Path, prefix: str = "") -> dict[str, Any]:
+    """A result in JSON, and the names of the files with its arrays, which are written here."""
+    arrays: dict[str, NDArray[Any] | None] = {"labelmap": None, "maps": None, "uncertainty": None}
+    if result.segmentation is not None:
+        found = result.segmentation
+        arrays = {"labelmap": found.labelmap, "maps": found.soft_maps, "uncertainty": found.uncertainty}
+    names = {
+        name: None if array is None else _write(job, f"{prefix}{name}.npy", array) for name, array in arrays.items()
+    }
+    return {"result": result.to_json(), **names}
+
+
+def _write(job: Path, name: str, array: NDArray[Any]) -> str:
+    """Write an array into the job folder; returns its name."""
+    try:
+        np.save(job / name, array, allow_pickle=False)
+    except OSError as error:
+        raise OutputError(
+            f"The result cannot be written to {job} ({error.strerror or error}). Is the disk full?"
+        ) from error
+    return name
 
 
 def _describe_method(card: ModelCard) -> dict[str, Any]:

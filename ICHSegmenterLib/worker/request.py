@@ -1,4 +1,4 @@
-"""The request to analyze one exam, checked at the border."""
+"""The requests to analyze one exam, by one method or by several, checked at the border."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ VOXEL_FILE = "hu.npy"
 
 
 @dataclass(frozen=True)
-class AnalyzeRequest:
-    """One exam to analyze; the fields are those of the protocol.
+class ExamRequest:
+    """One exam and how to look at it; the fields are those of the protocol.
 
     Attributes:
         job: Folder with `hu.npy` (slices, rows, columns), where results go too.
@@ -29,37 +29,12 @@ class AnalyzeRequest:
     """
 
     job: Path
-    method: str
     geometry: VolumeGeometry
     source: VolumeSource
-    weights: tuple[Path, ...]
     device: str
     precision: str
-    threshold: float | None
     save_maps: bool
     mask_name: str
-
-    @classmethod
-    def of(cls, message: Message) -> AnalyzeRequest:
-        """Read the fields of a message.
-
-        Raises:
-            ValueError: A field is absent or of the wrong type.
-            VolumeError: The geometry is impossible.
-        """
-        threshold = message.get("threshold")
-        return cls(
-            job=Path(text(message, "job")),
-            method=text(message, "method"),
-            geometry=_geometry(message.get("geometry")),
-            source=_source(message.get("source") or {}),
-            weights=tuple(Path(path) for path in texts(message, "weights")),
-            device=text(message, "device", "auto"),
-            precision=text(message, "precision", "auto"),
-            threshold=None if threshold is None else float(threshold),
-            save_maps=bool(message.get("save_maps", False)),
-            mask_name=Path(message.get("brain_mask") or "").name,
-        )
 
     def volume(self) -> Volume:
         """The exam, with air where the scanner wrote padding (-3024, NaN).
@@ -88,6 +63,75 @@ class AnalyzeRequest:
         return array
 
 
+@dataclass(frozen=True)
+class AnalyzeRequest(ExamRequest):
+    """One exam for one method, or for one that outlines and one that detects.
+
+    Attributes:
+        detector: Name of the method that detects and names segments, empty if `method` does.
+        weights, options, threshold: Of `method`.
+        detector_weights, detector_options: Of the detector.
+        detection_threshold: Of the detector, or of `method` without one.
+    """
+
+    method: str
+    weights: tuple[Path, ...]
+    options: Mapping[str, Any]
+    threshold: float | None
+    detection_threshold: float | None
+    detector: str
+    detector_weights: tuple[Path, ...]
+    detector_options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, message: Message) -> AnalyzeRequest:
+        """Read the fields of a message.
+
+        Raises:
+            ValueError: A field is absent or of the wrong type.
+            VolumeError: The geometry is impossible.
+        """
+        return cls(
+            **_exam(message),
+            method=text(message, "method"),
+            weights=_paths(message, "weights"),
+            options=_object(message, "options"),
+            threshold=_number(message, "threshold"),
+            detection_threshold=_number(message, "detection_threshold"),
+            detector=text(message, "detector") if message.get("detector") else "",
+            detector_weights=_paths(message, "detector_weights"),
+            detector_options=_object(message, "detector_options"),
+        )
+
+
+@dataclass(frozen=True)
+class CompareRequest(ExamRequest):
+    """One exam for several methods.
+
+    Attributes:
+        methods: Names, in the order of the answer.
+        weights: Method to the files to use instead of the installed ones.
+    """
+
+    methods: tuple[str, ...]
+    weights: Mapping[str, tuple[Path, ...]]
+
+    @classmethod
+    def of(cls, message: Message) -> CompareRequest:
+        """Read the fields of a message.
+
+        Raises:
+            ValueError: A field is absent or of the wrong type.
+            VolumeError: The geometry is impossible.
+        """
+        weights = _object(message, "weights")
+        return cls(
+            **_exam(message),
+            methods=tuple(texts(message, "methods")),
+            weights={method: _paths(weights, method) for method in weights},
+        )
+
+
 def text(message: Message, field: str, default: str | None = None) -> str:
     """A field that must be a string."""
     value = message.get(field, default)
@@ -101,6 +145,37 @@ def texts(message: Message, field: str) -> list[str]:
     value = message.get(field) or []
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError(f"{field!r} must be a list of texts, got {value!r}")
+    return value
+
+
+def _exam(message: Message) -> dict[str, Any]:
+    """The fields of an `ExamRequest`."""
+    return {
+        "job": Path(text(message, "job")),
+        "geometry": _geometry(message.get("geometry")),
+        "source": _source(message.get("source") or {}),
+        "device": text(message, "device", "auto"),
+        "precision": text(message, "precision", "auto"),
+        "save_maps": bool(message.get("save_maps", False)),
+        "mask_name": Path(message.get("brain_mask") or "").name,
+    }
+
+
+def _paths(message: Message, field: str) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in texts(message, field))
+
+
+def _number(message: Message, field: str) -> float | None:
+    value = message.get(field)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{field!r} must be a number, got {value!r}")
+    return None if value is None else float(value)
+
+
+def _object(message: Message, field: str) -> Mapping[str, Any]:
+    value = message.get(field) or {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{field!r} must be an object, got {value!r}")
     return value
 
 

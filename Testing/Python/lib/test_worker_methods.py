@@ -137,3 +137,26 @@ def test_a_download_that_fails_says_why(tmp_path: Path):
         answer = worker.ask(type="download", id="a", method="hgi-sam")
     assert answer["kind"] == "download_failed"
     assert "through the proxy 127.0.0.1:9" in answer["message"]
+
+
+def test_options_of_a_method_are_taken_and_the_uncertainty_comes_back(tmp_path: Path, unet_weights: Path):
+    hu = bleeding_head()
+    request = write_job(tmp_path, hu, method="unet", weights=[str(unet_weights)], save_maps=True)
+    with WorkerProcess() as worker:
+        answer = worker.ask(**request, options={"tta": True}, id="a")
+        assert answer["uncertainty"] == "uncertainty.npy"
+        plain = worker.ask(**request, id="b")
+        assert plain["uncertainty"] is None
+        wrong = worker.ask(**request, options={"flip": True}, id="c")
+        assert "no option 'flip'; available: tta" in wrong["message"]
+    doubt = np.load(tmp_path / "uncertainty.npy")
+    assert doubt.shape == hu.shape
+    assert doubt.min() >= 0 and doubt.max() <= 1
+
+
+def test_methods_that_cannot_work_together_are_refused_by_the_worker(tmp_path: Path):
+    with WorkerProcess() as worker:
+        answer = worker.ask(**write_job(tmp_path, bleeding_head()), detector="hgi-sam", id="a")
+        assert "hgi-sam tells no subtypes" in answer["message"]
+        missing = worker.ask(**write_job(tmp_path, bleeding_head()), detector="rsna-sequence", id="b")
+        assert missing["kind"] == "weights_missing"
