@@ -8,6 +8,8 @@ from torch import nn
 from head_volumes import head
 from ICHSegmenterLib.inference import labelmap
 from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
+from ICHSegmenterLib.inference.engine import analyze
+from ICHSegmenterLib.inference.predictors import blast_ct
 from ICHSegmenterLib.inference.predictors.rsna_sequence import RsnaSequencePredictor
 from ICHSegmenterLib.inference.predictors.swin_maps import SwinMapPredictor
 from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
@@ -17,6 +19,9 @@ from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card, with_options
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
+from ICHSegmenterLib.report.write import write_outputs
+from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 CROP = 32
@@ -123,6 +128,39 @@ def test_the_uncertainty_of_an_ensemble_is_the_entropy_of_its_mean_and_kept_with
     assert kept.uncertainty.shape == volume.geometry.shape
     np.testing.assert_allclose(kept.uncertainty[:, 20:44, 20:28], ENTROPY_OF_NINE_TENTHS, atol=1e-4)
     assert kept.uncertainty[:, 0].max() == 0  # outside what the network saw nothing is uncertain
+
+
+@pytest.mark.parametrize(("networks", "bits"), [(1, None), (2, 0.970951)])
+def test_of_several_blast_ct_networks_edema_adds_nothing_to_the_uncertainty_of_blood(
+    volume, monkeypatch, networks, bits
+):
+    """Intraparenchymal 0.2, extra-axial 0.1, edema 0.1, intraventricular 0.1: blood 0.4."""
+
+    def say_the_same(image, models, **_):
+        return np.ones((5, *image.shape), dtype=np.float32) * np.array([0.5, 0.2, 0.1, 0.1, 0.1]).reshape(5, 1, 1, 1)
+
+    monkeypatch.setattr(blast_ct, "predict_probabilities", say_the_same)
+    card = get_card("blast-ct")
+    predictor = blast_ct.BlastCtPredictor([None] * networks, card.labels, card.preprocessing, **ON_CPU)
+    one = predictor.predict(prepare(volume, card.preprocessing), Run())[6]
+    if bits is None:
+        assert one.uncertainty is None
+    else:
+        assert one.uncertainty.max() == pytest.approx(bits, abs=1e-4)
+        assert one.uncertainty[0].max() == 0  # outside the brain
+
+
+def test_the_uncertainty_of_an_ensemble_is_written_with_the_maps_and_not_without(tmp_path):
+    geometry = head_geometry((10, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=14.0)
+    exam = make_phantom(geometry, subsamples=(1, 1, 1)).volume
+    torch.save(unet(0).state_dict(), tmp_path / "fold.pt")
+    result = analyze(exam, "unet", weights=[tmp_path / "fold.pt"], options={"tta": True}, save_maps=True)
+    files = write_outputs(result, exam, tmp_path / "out", save_maps=True)
+    written = read_volume(files["uncertainty.nii.gz"]).hu
+    np.testing.assert_allclose(written, result.segmentation.uncertainty, atol=1e-5)
+    assert written.max() > 0
+    assert "uncertainty.nii.gz" not in write_outputs(result, exam, tmp_path / "out")
+    assert not (tmp_path / "out" / "uncertainty.nii.gz").exists()
 
 
 @pytest.mark.parametrize("method", [name for name, card in MODEL_CARDS.items() if "tta" in card.predictor_config])
