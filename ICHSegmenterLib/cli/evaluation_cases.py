@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +15,7 @@ from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
 from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, existing_folder
 
 Layout = Literal["nifti", "physionet", "rsna"]
+Told = tuple[tuple[bool, ...] | None, tuple[tuple[bool, ...], ...] | None]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
@@ -41,13 +43,20 @@ def find_cases(folder: Path, layout: str, cache: Path, patients: Path | None = N
     return cases if patients is None else _with_patients(cases, _read_patients(patients))
 
 
-def _case(plan: SeriesPlan, image: Path, mask: Path, labels: tuple[bool, ...] | None = None) -> Case:
-    return Case(exam_name("", image), plan.patient, (image,), mask, labels)
+def _case(plan: SeriesPlan, image: Path, mask: Path, labels: Sequence[Sequence[int]] = ()) -> Case:
+    return Case(exam_name("", image), plan.patient, (image,), mask, *_any_and_subtypes(labels))
+
+
+def _any_and_subtypes(labels: Sequence[Sequence[int]]) -> Told:
+    """Six labels of each slice in RSNA's order, "any" last; nothing if there are none."""
+    if not labels:
+        return None, None
+    return tuple(bool(one[-1]) for one in labels), tuple(tuple(map(bool, one[:-1])) for one in labels)
 
 
 def _physionet(plan: SeriesPlan) -> Case:
     scan, mask, slices = plan.files
-    return _case(plan, scan, mask, tuple(bool(slices[number][-1]) for number in sorted(slices)))
+    return _case(plan, scan, mask, [slices[number] for number in sorted(slices)])
 
 
 def _rsna(plans: Sequence[SeriesPlan], images: Path) -> list[Case]:
@@ -56,8 +65,8 @@ def _rsna(plans: Sequence[SeriesPlan], images: Path) -> list[Case]:
     for plan in plans:
         if not isinstance(plan.files, BadFile):
             files = tuple(images / header.name for header, _ in plan.files)
-            labels = tuple(bool(of_file[-1]) for _, of_file in plan.files)
-            cases.append(Case(exam_name(plan.series, images), plan.patient, files, None, labels))
+            told = _any_and_subtypes([of_file for _, of_file in plan.files])
+            cases.append(Case(exam_name(plan.series, images), plan.patient, files, None, *told))
     return cases
 
 
@@ -77,4 +86,4 @@ def _with_patients(cases: Sequence[Case], patients: Mapping[str, str]) -> list[C
     absent = [case.name for case in cases if case.name not in patients]
     if absent:
         raise EvaluationError(f"{len(absent)} exams have no patient ({', '.join(absent[:3])}). Add them to the list.")
-    return [Case(it.name, patients[it.name], it.images, it.mask, it.slice_labels) for it in cases]
+    return [replace(case, patient=patients[case.name]) for case in cases]

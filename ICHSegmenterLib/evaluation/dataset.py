@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -30,6 +31,7 @@ class Case:
         images: One file, or the DICOM files of one series.
         mask: On the grid of the exam; its blood is every value above zero. None if only slices are labeled.
         slice_labels: One for each image file, or for each slice of the one file in its order; None: from the mask.
+        slice_subtypes: For each of these labels, whether EDH, IPH, IVH, SAH and SDH are there; None if not known.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Case:
     images: tuple[Path, ...]
     mask: Path | None = None
     slice_labels: tuple[bool, ...] | None = None
+    slice_subtypes: tuple[tuple[bool, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.mask is None and self.slice_labels is None:
@@ -54,11 +57,13 @@ class KnownExam:
         mask: bool (slices, rows, columns) as acquired, None if only slices are labeled.
         slice_truth: bool (slices,) in the order that a detection speaks of: acquired slices, or axial ones of an exam
             that was stored as sagittal or coronal slices.
+        subtype_truth: bool (slices, 5) of EDH, IPH, IVH, SAH, SDH in the same order, None if not known.
     """
 
     volume: Volume
     mask: NDArray[np.bool_] | None
     slice_truth: NDArray[np.bool_]
+    subtype_truth: NDArray[np.bool_] | None = None
 
 
 def check_cases(cases: Sequence[Case]) -> None:
@@ -82,13 +87,13 @@ def read_exam(case: Case) -> KnownExam:
         VolumeError: A file cannot be read, or the mask lies on another grid.
         EvaluationError: There are not as many labels as slices.
     """
-    labels = case.slice_labels
+    order: Sequence[int] | None = None
     if len(case.images) == 1 and not _is_slice(case.images[0]):
         volume = read_volume(case.images[0])
     else:
         with _folder_of(case.images) as folder:
             volume = read_volume(folder)
-        labels = _in_array_order(case, volume)
+        order = _array_order(case, volume)
     mask = None if case.mask is None else read_mask(case.mask, volume.geometry, allow_empty=True)
     view = AxialView.of(volume.geometry)
     slices = volume.geometry.shape[view.axes[0]]
@@ -96,13 +101,24 @@ def read_exam(case: Case) -> KnownExam:
     if mask is not None:
         shown = mask if view.keeps_slices else view.apply(mask)
         truth |= shown.any(axis=(1, 2))
+    labels = _ordered(case.slice_labels, order, slices, case.name)
     if labels is not None:
-        if len(labels) != slices:
-            raise EvaluationError(
-                f"{case.name}: there are {len(labels)} labels for {slices} slices. Are both of the same release?"
-            )
-        truth |= np.asarray(labels, dtype=bool)  # an outlined slice bleeds, whatever its label says
-    return KnownExam(volume, mask, truth)
+        truth |= labels  # an outlined slice bleeds, whatever its label says
+    return KnownExam(volume, mask, truth, _ordered(case.slice_subtypes, order, slices, case.name))
+
+
+def _ordered(
+    labels: Sequence[Any] | None, order: Sequence[int] | None, slices: int, name: str
+) -> NDArray[np.bool_] | None:
+    """Labels as bool (slices, ...) in array order."""
+    if labels is None:
+        return None
+    found = np.asarray(labels, dtype=bool)[slice(None) if order is None else list(order)]
+    if len(found) != slices:
+        raise EvaluationError(
+            f"{name}: there are {len(found)} labels for {slices} slices. Are both of the same release?"
+        )
+    return found
 
 
 def _is_slice(file: Path) -> bool:
@@ -122,13 +138,11 @@ def _folder_of(files: Sequence[Path]) -> Iterator[Path]:
         yield folder
 
 
-def _in_array_order(case: Case, volume: Volume) -> tuple[bool, ...] | None:
-    """Labels of files as labels of slices, by SOPInstanceUID."""
-    if case.slice_labels is None:
-        return None
+def _array_order(case: Case, volume: Volume) -> list[int]:
+    """For each slice the place of its file among the case's, by SOPInstanceUID."""
     uids = [
         str(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
         for file in case.images
     ]
-    label_of = dict(zip(uids, case.slice_labels, strict=True))
-    return tuple(label_of[uid] for uid in volume.source.instance_uids)
+    place_of = {uid: place for place, uid in enumerate(uids)}
+    return [place_of[uid] for uid in volume.source.instance_uids]

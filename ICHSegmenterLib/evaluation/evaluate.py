@@ -173,7 +173,8 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
     sweep = _sweep(prediction, exam, method) if with_sweep else ()
     return CaseRecord(
         case.name, case.patient, method.name, exam.slice_truth, prediction.slice_values, prediction.exam_value,
-        prediction.value_name, cuts, scores, sweep, prediction.seconds,
+        prediction.value_name, cuts, scores, sweep, prediction.seconds, exam.subtype_truth,
+        prediction.subtype_values,
     )  # fmt: skip
 
 

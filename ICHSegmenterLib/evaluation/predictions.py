@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.evaluation.failures import EvaluationError
-from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.report.write import DONE_FILE
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.atomic import replacing
@@ -21,6 +21,8 @@ from ICHSegmenterLib.volume.nifti import read_nifti
 from ICHSegmenterLib.volume.volume import Volume
 
 LABELMAP_FILE, MAP_FILE = "labelmap.nii.gz", "map.nii.gz"
+
+SUBTYPE_KEYS = tuple(key for key in SUBTYPE_LABELS if key != ANY)
 
 Analyze = Callable[[Volume], AnalysisResult]
 
@@ -52,6 +54,7 @@ class Prediction:
 
     Attributes:
         slice_values: (slices,) of "any", as the detection orders them.
+        subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH, None of methods that do not tell them apart.
         exam_value: Of "any" for the exam.
         threshold: Of the detection.
         value_name: "probability" or "score".
@@ -67,6 +70,7 @@ class Prediction:
     mask: NDArray[np.bool_] | None
     soft: NDArray[np.float32] | None
     seconds: float
+    subtype_values: NDArray[np.float64] | None = None
 
     def outline(self, method: Method, threshold: float | None = None) -> NDArray[np.bool_] | None:
         """bool (slices, rows, columns) of blood, None for detection-only methods.
@@ -152,15 +156,19 @@ def _prediction(plain: dict[str, Any], folder: Path, volume: Volume) -> Predicti
     result = AnalysisResult.from_json(
         plain, volume.geometry, None if labelmap is None or not plain["labels"] else labelmap.astype(np.uint8)
     )
-    values = {one.index: float(one.probabilities[ANY]) for one in result.detection.slices}
+    slices = sorted(result.detection.slices, key=lambda one: one.index)
+    subtypes = None
+    if all(key in one.probabilities for one in slices for key in SUBTYPE_KEYS):
+        subtypes = np.array([[float(one.probabilities[key]) for key in SUBTYPE_KEYS] for one in slices])
     return Prediction(
-        slice_values=np.array([values[index] for index in range(len(values))]),
+        slice_values=np.array([float(one.probabilities[ANY]) for one in slices]),
         exam_value=float(result.detection.exam_probabilities[ANY]),
         threshold=result.detection.threshold,
         value_name=result.provenance.value_name,
         mask=None if result.segmentation is None else result.segmentation.blood_mask,
         soft=_on_grid(folder / MAP_FILE, volume),
         seconds=float(sum(result.provenance.seconds.values())),
+        subtype_values=subtypes,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.evaluation.detection_metrics import Judged
+from ICHSegmenterLib.evaluation.predictions import SUBTYPE_KEYS
 from ICHSegmenterLib.evaluation.segmentation_metrics import SegmentationScores
 from ICHSegmenterLib.volume.atomic import replacing
 
@@ -39,6 +40,7 @@ class CaseRecord:
     Attributes:
         case, patient, method: Names.
         slice_truth: bool (slices,); slice_values: of "any", in the same order.
+        subtype_truth, subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH; None unless both are known.
         exam_value: Of "any".
         value_name: "probability" or "score".
         cuts: The thresholds that applied.
@@ -58,6 +60,8 @@ class CaseRecord:
     segmentation: SegmentationScores | None = None
     sweep: tuple[float, ...] = ()
     seconds: float = 0.0
+    subtype_truth: NDArray[np.bool_] | None = None
+    subtype_values: NDArray[np.float64] | None = None
 
     @property
     def bleeds(self) -> bool:
@@ -105,6 +109,25 @@ def judged_slices(records: Sequence[CaseRecord]) -> Judged:
         np.concatenate([one.positive_slices for one in records]),
         tuple(one.patient for one in records for _ in one.slice_truth),
     )
+
+
+def judged_subtypes(records: Sequence[CaseRecord]) -> dict[str, Judged]:
+    """Slices as items for each subtype, of the exams for which truth and method tell subtypes apart."""
+    told = [
+        (one, one.subtype_truth, one.subtype_values)
+        for one in records
+        if one.subtype_truth is not None and one.subtype_values is not None
+    ]
+    if not told:
+        return {}
+    truth = np.concatenate([of_case for _, of_case, _ in told])
+    values = np.concatenate([of_case for _, _, of_case in told])
+    cuts = np.concatenate([np.full(len(of_case), one.cuts.slice) for one, of_case, _ in told])
+    patients = tuple(one.patient for one, of_case, _ in told for _ in of_case)
+    return {
+        key: Judged(truth[:, place], values[:, place], values[:, place] >= cuts, patients)
+        for place, key in enumerate(SUBTYPE_KEYS)
+    }
 
 
 def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], output: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.evaluation import detection_metrics
 from ICHSegmenterLib.evaluation.bootstrap import Difference, PatientBootstrap, Statistic, Weights
-from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, judged_exams, judged_slices
+from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, judged_exams, judged_slices, judged_subtypes
 from ICHSegmenterLib.evaluation.segmentation_metrics import (
     FOUND_SHARE,
     LESION_BINS_ML,
@@ -95,6 +95,16 @@ def _method(records: Sequence[CaseRecord], resamples: int, seed: int) -> dict[st
             **{name: figure.to_json() for name, figure in figures.items()},
             "calibration": asdict(detection_metrics.calibration(judged)),
         }
+    found["detection"]["subtypes"] = {
+        key: {
+            "slices": len(judged.truth),
+            "bleeding": int(judged.truth.sum()),
+            "auc": PatientBootstrap(judged.patients, resamples, seed)
+            .estimate(partial(detection_metrics.auc, judged), undefined=detection_metrics.NEEDS_BOTH)
+            .to_json(),
+        }
+        for key, judged in judged_subtypes(records).items()
+    }
     with_masks = scored(records)
     found["segmentation"] = _segmentation(with_masks, resamples, seed) if with_masks else None
     return found

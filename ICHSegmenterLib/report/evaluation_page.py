@@ -57,6 +57,7 @@ def write_evaluation_page(summary: Mapping[str, Any], pictures: Mapping[str, Pat
     body = [
         _detection(methods, "exam"),
         _detection(methods, "slice"),
+        _subtypes(methods),
         _calibration(methods),
         _segmentation(methods),
         _lesions(methods),
@@ -88,6 +89,21 @@ def _detection(methods: Mapping[str, Any], level: str) -> str:
             found = one["detection"][level]
             rows.append([escape(name), f"{found['bleeding']} of {found['items']}", *_figures(found, DETECTION)])
     return f"<h2>Detection of {level}s</h2>" + _table(["Method", "With blood", *DETECTION.values()], rows)
+
+
+def _subtypes(methods: Mapping[str, Any]) -> str:
+    """Empty unless a method and the truth tell subtypes apart."""
+    found = {name: one["detection"]["subtypes"] for name, one in methods.items() if one["detection"]}
+    found = {name: subtypes for name, subtypes in found.items() if subtypes}
+    if not found:
+        return ""
+    first = next(iter(found.values()))
+    rows = [
+        [escape(key), f"{first[key]['bleeding']} of {first[key]['slices']}",
+         *(_figure_cell(subtypes[key]["auc"]) for subtypes in found.values())]
+        for key in first
+    ]  # fmt: skip
+    return "<h2>Subtypes on slices, ROC AUC</h2>" + _table(["Subtype", "With it", *map(escape, found)], rows)
 
 
 def _calibration(methods: Mapping[str, Any]) -> str:

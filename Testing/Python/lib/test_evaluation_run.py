@@ -15,6 +15,7 @@ from ICHSegmenterLib.evaluation.failures import EvaluationError
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction
 from ICHSegmenterLib.evaluation.thresholds import MAP_GRID
 from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
@@ -284,6 +285,35 @@ def test_every_layout_gives_each_exam_its_patient_and_truth(layout, has_masks, t
     truths = sorted(exam.slice_truth.tolist() for exam in exams)
     assert truths == [[False] * 4] * 2 + [[False, True, True, False]] * 2
     assert all((exam.mask is not None) == has_masks for exam in exams)
+    for exam in exams if layout != "nifti" else ():
+        assert (exam.subtype_truth[:, 1] == exam.slice_truth).all()
+        assert exam.subtype_truth.sum() == exam.slice_truth.sum()
+
+
+def test_subtypes_are_scored_where_method_and_truth_tell_them_apart(data, heads, tmp_path):
+    """The method is surest of IPH where it bleeds, which is right; no slice has a subdural bleed."""
+    cases = []
+    for name, phantom in heads.items():
+        bleeds = (phantom.labelmap > 0).any(axis=(1, 2)).tolist()
+        subtypes = tuple((False, blood, False, False, False) for blood in bleeds)
+        cases.append(replace(case_of(data, name), slice_labels=tuple(bleeds), slice_subtypes=subtypes))
+
+    def knowing(volume):
+        result = engine.analyze(volume, "hu-threshold")
+        slices = tuple(
+            replace(one, probabilities={**dict.fromkeys(SUBTYPE_LABELS, 0.1), "IPH": one.blood_ml / 100})
+            for one in result.detection.slices
+        )
+        return replace(result, detection=replace(result.detection, slices=slices))
+
+    methods = [Method("knowing", tmp_path / "a", knowing), classical(tmp_path / "b")]
+    summary = evaluate(cases, methods, tmp_path / "out", resamples=10).summary
+    found = summary["methods"]["knowing"]["detection"]["subtypes"]
+    assert found["IPH"]["bleeding"] == summary["data"]["bleeding_slices"] > 0
+    assert found["IPH"]["auc"]["value"] == 1.0
+    assert found["SDH"]["auc"]["value"] is None
+    assert summary["methods"]["hu-threshold"]["detection"]["subtypes"] == {}
+    assert "Subtypes on slices" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_exams_of_one_patient_are_told_by_a_list(tmp_path):
