@@ -1,4 +1,4 @@
-"""Random changes of a slice and its mask: flips, one affine resampling (rotation, scale, crop), Gaussian noise."""
+"""Random changes of a slice and its mask: flips, one affine resampling, gray levels, noise."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ class Change:
         matrix: Place in the output to place in the input, in units of half a side.
         noise_sd: Standard deviation of added noise; 0 for none.
         noise_seed: For the noise itself.
+        gain, offset: Of the gray levels.
     """
 
     flips: tuple[bool, bool]
     matrix: Matrix
     noise_sd: float
     noise_seed: int
+    gain: float = 1.0
+    offset: float = 0.0
 
 
 def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Change:
@@ -39,14 +42,21 @@ def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Chan
     angle, scale, crop, noise_sd = random.uniform(-1, 1), random.uniform(-1, 1), random.random(), random.random()
     shift = random.uniform(-1, 1, 2)
     noise_seed = int(random.integers(2**62))
+    half_turns, changes_grays = random.random() < recipe.half_turn, random.random() < recipe.intensity
+    grays, moves = random.uniform(-1, 1, 2), random.uniform(-1, 1, 2)
     turns = chances[2] < recipe.affine
     radians = math.radians(recipe.rotation_deg) * angle if turns else 0.0
     zoom = 1 + recipe.scale * scale if turns else 1.0
     least, most = recipe.crop_scale
     side = math.sqrt(least + (most - least) * crop)
-    matrix = _matrix(radians, side / zoom, (float(shift[0]) * (1 - side), float(shift[1]) * (1 - side)))
-    flips = (bool(chances[0] < recipe.vertical_flip), bool(chances[1] < recipe.flip))
-    return Change(flips, matrix, recipe.noise_sd * noise_sd if chances[3] < recipe.noise else 0.0, noise_seed)
+    moved = [2 * recipe.shift * float(one) if turns else 0.0 for one in moves]  # a side is 2 units long
+    x, y = (float(one) * (1 - side) + by for one, by in zip(shift, moved, strict=True))
+    flips = (bool(chances[0] < recipe.vertical_flip) != half_turns, bool(chances[1] < recipe.flip) != half_turns)
+    return Change(
+        flips, _matrix(radians, side / zoom, (x, y)), recipe.noise_sd * noise_sd if chances[3] < recipe.noise else 0.0,
+        noise_seed, 1 + recipe.contrast * float(grays[0]) * changes_grays,
+        recipe.brightness * float(grays[1]) * changes_grays,
+    )  # fmt: skip
 
 
 def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -70,6 +80,8 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
                 masks[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
             )
             masks = turned[:, 0].long()
+    if (change.gain, change.offset) != (1.0, 0.0):
+        images = (images * change.gain + change.offset).clamp(0, 1)
     if change.noise_sd:
         generator = torch.Generator().manual_seed(change.noise_seed)
         images = images + change.noise_sd * torch.randn(images.shape, generator=generator)
@@ -77,7 +89,7 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
 
 
 def _matrix(radians: float, scale: float, shift: tuple[float, float]) -> Matrix:
-    if radians == 0.0 and scale == 1.0:
+    if radians == 0.0 and scale == 1.0 and shift == (0.0, 0.0):
         return IDENTITY
     cosine, sine = scale * math.cos(radians), scale * math.sin(radians)
     return ((cosine, -sine, shift[0]), (sine, cosine, shift[1]))

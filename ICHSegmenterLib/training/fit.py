@@ -33,11 +33,13 @@ from ICHSegmenterLib.training.splits import Split, check_split, load_split, save
 from ICHSegmenterLib.training.tasks.classification import SliceClassification
 from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
 from ICHSegmenterLib.training.tasks.series import SeriesClassification
+from ICHSegmenterLib.training.tasks.smart_net import SmartNetSliceTask, SmartNetVolumeTask
 from ICHSegmenterLib.training.tasks.task import TrainingTask
 from ICHSegmenterLib.volume.atomic import replacing
 
 TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
     "classification": SliceClassification, "segmentation": SliceSegmentation, "series": SeriesClassification,
+    "smart-net-slices": SmartNetSliceTask, "smart-net-volumes": SmartNetVolumeTask,
 }  # fmt: skip
 RECIPE, SPLIT, HISTORY, CACHE = "recipe.yaml", "split.json", "metrics.csv", "cache"
 BEST, FINISHED = "best.ckpt", "finished.json"
@@ -131,7 +133,7 @@ def fit(
     weights = output / f"{recipe.name}.safetensors"
     if rank_zero_only.rank == 0:
         network = TASKS[recipe.task](recipe, len(recipe.phases) - 1).network
-        network.load_state_dict(trained_model.best_weights(_phase_folder(output, len(recipe.phases) - 1) / BEST))
+        network.load_state_dict(trained_model.network_weights(_phase_folder(output, len(recipe.phases) - 1) / BEST))
         weights = trained_model.write_trained_model(network, recipe, output, results)
         draw_curves(rows, output, recipe.name)
         draw_examples(network, recipe, cache, table, split, output)
@@ -199,9 +201,12 @@ def _run_phase(
         start = (int(epoch), int(batch))
         _log.info("resuming phase %d at epoch %d, batch %d", phase, *start)
     elif phase:
-        task.network.load_state_dict(trained_model.best_weights(_phase_folder(output, phase - 1) / BEST))
+        before = BEST if recipe.phases[phase].starts_from == "best" else LAST
+        task.network.load_state_dict(trained_model.network_weights(_phase_folder(output, phase - 1) / before))
     elif recipe.network.initial_weights:
-        taken, total = trained_model.start_from(task.network, Path(recipe.network.initial_weights))
+        taken, total = trained_model.start_from(
+            task.network, Path(recipe.network.initial_weights), recipe.network.initial_parts
+        )
         _log.warning("%d of %d tensors start from %s", taken, total, recipe.network.initial_weights)
     history = EpochHistory(output / HISTORY, earlier)
     _silence()

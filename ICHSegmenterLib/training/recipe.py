@@ -29,11 +29,13 @@ class NetworkRecipe:
     Attributes:
         name, config: For `models.create_model`.
         initial_weights: A weight file to start from; tensors that do not fit, such as another head, are left out.
+        initial_parts: Beginnings of the names that are taken from it; all if none is given.
     """
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
     initial_weights: str | None = None
+    initial_parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class AugmentationRecipe:
         rotation_deg, scale: Drawn evenly from minus to plus this; scale 0.1 is 0.9 to 1.1.
         noise_sd: Largest standard deviation, on the scale of the network's input (0 to 1).
         vertical_flip: Probability.
+        half_turn: Probability of both flips together.
+        shift: Of the affine change, share of a side.
+        intensity, brightness, contrast: Probability and largest strengths of a change of gray levels.
         crop_scale: (least, most) area of a random crop, then resized to the full side; (1, 1) for none.
         each_slice_alone: Authors' quirk: the slices of one series draw separately.
     """
@@ -83,6 +88,11 @@ class AugmentationRecipe:
     scale: float = 0.1
     noise: float = 0.5
     noise_sd: float = 0.1
+    half_turn: float = 0.0
+    shift: float = 0.0
+    intensity: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
     each_slice_alone: bool = False
 
@@ -92,15 +102,17 @@ class LossRecipe:
     """Loss by name, with the weights of its terms.
 
     Attributes:
-        name: "dice-cross-entropy", "cross-entropy", "focal" or "sequence-log".
+        name: "dice-cross-entropy", "cross-entropy", "focal", "sequence-log" or "smart-net".
         gamma: Of the focal loss.
+        consistency_weight: Of SMART-Net's agreement between classification and outline; it needs 256 x 256 pixels.
         softmax_before_cross_entropy: Authors' quirk: probabilities where cross-entropy expects logits.
     """
 
-    name: Literal["dice-cross-entropy", "cross-entropy", "focal", "sequence-log"]
+    name: Literal["dice-cross-entropy", "cross-entropy", "focal", "sequence-log", "smart-net"]
     dice_weight: float = 0.5
     cross_entropy_weight: float = 0.5
     gamma: float = 2.0
+    consistency_weight: float = 0.5
     softmax_before_cross_entropy: bool = False
 
 
@@ -110,7 +122,9 @@ class OptimizerRecipe:
 
     Attributes:
         name: "adamw", "adam" or "sgd" (Nesterov).
-        schedule: "constant", or "warmup-cosine" over `schedule_steps` with `warmup_steps` of linear rise.
+        schedule: "constant"; "warmup-cosine" over `schedule_steps` with `warmup_steps` of linear rise; or
+            "smart-net-linear" over the epochs of all phases, never below `min_factor` of the peak.
+        schedule_lags: Authors' quirk: SMART-Net's schedule one epoch late.
         accumulate: Batches summed for one step.
         clip_norm: Gradients are shortened to this norm; 0 for never.
     """
@@ -118,7 +132,9 @@ class OptimizerRecipe:
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["constant", "warmup-cosine"] = "constant"
+    schedule: Literal["constant", "warmup-cosine", "smart-net-linear"] = "constant"
+    schedule_lags: bool = False
+    min_factor: float = 0.0
     warmup_steps: int = 0
     schedule_steps: int = 0
     accumulate: int = 1
@@ -127,13 +143,15 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class PhaseRecipe:
-    """One part of a training; the next starts from the best weights of this.
+    """One part of a training.
 
     Attributes:
         trains: "all", or the beginnings of the parameter names that learn; the rest is frozen, statistics included.
         learning_rate: Peak.
         max_epochs, max_steps: Whichever comes first; 0 steps are no limit.
         patience: Epochs without lower validation loss before it stops; 0 for never.
+        starts_from: The "best" or the "last" weights of the phase before.
+        frozen_norms_drift: Authors' quirk: batch norms of frozen layers still follow the batches.
     """
 
     learning_rate: float
@@ -141,6 +159,8 @@ class PhaseRecipe:
     max_epochs: int = 100
     max_steps: int = 0
     patience: int = 3
+    starts_from: Literal["best", "last"] = "best"
+    frozen_norms_drift: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +171,7 @@ class Recipe:
         name: Of the recipe; the weight file is called so.
         summary: One sentence.
         method: Whose model card is filled.
-        task: "segmentation", "classification" or "series".
+        task: What is learned, see `fit.TASKS`.
         preprocessing: Differences from the method's card.
         seed: Of weights, splits, order and augmentation.
         precision: "auto" is bfloat16-mixed on a GPU, float32 on a CPU.
@@ -160,7 +180,7 @@ class Recipe:
 
     name: str
     method: str
-    task: Literal["segmentation", "classification", "series"]
+    task: Literal["segmentation", "classification", "series", "smart-net-slices", "smart-net-volumes"]
     network: NetworkRecipe
     data: DataRecipe
     loss: LossRecipe

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -79,8 +79,13 @@ def code_version() -> dict[str, str]:
     return found
 
 
-def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
+def start_from(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> tuple[int, int]:
     """Fill a network with the tensors of a file that fit it; others, such as another head, keep their initial values.
+
+    Args:
+        network: Changed.
+        path: A weight file of any known kind.
+        parts: Beginnings of the names to take; all if none is given.
 
     Returns:
         How many tensors were taken, and how many the network has.
@@ -92,7 +97,8 @@ def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
     convert = getattr(network, "convert_keys", None)
     state = dict(convert(state)) if convert is not None else state
     own = network.state_dict()
-    fitting = {key: state[key] for key in own if key in state and state[key].shape == own[key].shape}
+    wanted = [key for key in own if not parts or key.startswith(tuple(parts))]
+    fitting = {key: state[key] for key in wanted if key in state and state[key].shape == own[key].shape}
     if not fitting:
         raise WeightsError(
             f"{path.name}: none of its {len(state)} tensors fits the {len(own)} of {type(network).__name__}."
@@ -101,7 +107,7 @@ def start_from(network: nn.Module, path: Path) -> tuple[int, int]:
     return len(fitting), len(own)
 
 
-def best_weights(path: Path) -> dict[str, torch.Tensor]:
+def network_weights(path: Path) -> dict[str, torch.Tensor]:
     """The network's part of a Lightning checkpoint."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "network."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
-from ICHSegmenterLib.training.data.datasets import SeriesDataset, SliceDataset, as_list
+from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
+from ICHSegmenterLib.training.data.datasets import Sample, SeriesDataset, SliceDataset, as_list
 from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable
+from ICHSegmenterLib.training.data.smart_net import SmartNetDataset, SmartNetSlices, SmartNetVolumes, padded_volumes
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches
 from ICHSegmenterLib.training.splits import Split
+
+_COLLATE: dict[str, Callable[[list[Sample]], Any]] = {"series": as_list, "smart-net-volumes": padded_volumes}
 
 
 class TrainingData(pl.LightningDataModule):
@@ -57,7 +61,7 @@ class TrainingData(pl.LightningDataModule):
         Raises:
             TrainingDataError: None has.
         """
-        if self._recipe.task == "segmentation":
+        if self._recipe.task in ("segmentation", "smart-net-slices", "smart-net-volumes"):
             usable = rows[self._table.columns["mask_size"][rows] > 0]
             what = "a mask"
         elif self._recipe.task == "series":  # a series is kept whole; its unknown labels cost nothing
@@ -77,12 +81,17 @@ class TrainingData(pl.LightningDataModule):
             )
         return usable
 
-    def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset:
+    def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset | SmartNetDataset:
         recipe, wanted = self._recipe, self._recipe.preprocessing_spec()
         if recipe.task == "series":
             if not isinstance(wanted, SeriesPreprocessing):
                 raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
             return SeriesDataset(self._cache, self._table, rows, wanted, recipe.augmentation)
+        if recipe.task in ("smart-net-slices", "smart-net-volumes"):
+            if not isinstance(wanted, SmartNetPreprocessing):
+                raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no SMART-Net method.")
+            kind = SmartNetSlices if recipe.task == "smart-net-slices" else SmartNetVolumes
+            return kind(self._cache, self._table, rows, wanted, recipe.augmentation)
         if not isinstance(wanted, SlicePreprocessing):
             raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
         return SliceDataset(
@@ -94,7 +103,7 @@ class TrainingData(pl.LightningDataModule):
         workers = self._recipe.data.workers
         return DataLoader(
             dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0,
-            collate_fn=as_list if self._recipe.task == "series" else None,
+            collate_fn=_COLLATE.get(self._recipe.task),
         )  # fmt: skip
 
     def _share(self) -> Share:

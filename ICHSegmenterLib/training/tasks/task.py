@@ -11,12 +11,14 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.functional.classification import binary_auroc
 
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import ALL_PARAMETERS, OptimizerRecipe, PhaseRecipe, Recipe
 from ICHSegmenterLib.training.samplers import TrainingBatches
+from ICHSegmenterLib.training.smart_net_schedule import linear_rate
 
 _STEP_SEED = 3
 """Keeps the random numbers of dropout apart from those of order and augmentation."""
@@ -71,7 +73,7 @@ class TrainingTask(pl.LightningModule):
     def train(self, mode: bool = True) -> TrainingTask:
         """Training mode, except for what is frozen: its statistics and dropout stay as in evaluation."""
         super().train(mode)
-        if mode:
+        if mode and not self.phase.frozen_norms_drift:
             for module in self.network.modules():
                 parameters = list(module.parameters())
                 if parameters and not any(one.requires_grad for one in parameters):
@@ -131,8 +133,26 @@ class TrainingTask(pl.LightningModule):
         learning = [one for one in self.network.parameters() if one.requires_grad]
         settings = self.recipe.optimizer
         optimizer = make_optimizer(settings, learning, self.phase.learning_rate)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule_factor(settings, step))
+        if settings.schedule == "smart-net-linear":
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": self._by_epoch(optimizer), "interval": "epoch"},
+            }
+        scheduler = LambdaLR(optimizer, lambda step: schedule_factor(settings, step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _by_epoch(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
+        """One schedule over the epochs of all phases."""
+        settings, phases = self.recipe.optimizer, self.recipe.phases
+        before = sum(one.max_epochs for one in phases[: self.phase_number])
+        total = sum(one.max_epochs for one in phases)
+
+        def factor(epoch: int) -> float:
+            return linear_rate(
+                before + epoch, epochs=total, rate=1.0, min_factor=settings.min_factor, lags=settings.schedule_lags
+            )
+
+        return LambdaLR(optimizer, factor)
 
 
 def freeze(network: nn.Module, phase: PhaseRecipe) -> None:

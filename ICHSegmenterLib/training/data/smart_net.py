@@ -1,0 +1,138 @@
+"""Samples for SMART-Net: one slice of a series at a time, or whole series, contrast equalized.
+
+Re-creates the data path of Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT), without its blur, and with
+our own scale of noise; a slice draw that they repeat in validation is always the same here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from ICHSegmenterLib.preprocessing.smart_net_input import (
+    as_bytes,
+    as_fractions,
+    equalized,
+    resized,
+    shown_slices,
+    spread,
+    windowed,
+)
+from ICHSegmenterLib.preprocessing.smart_net_mask import resized_mask, without_specks
+from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.training.augmentation import apply_change, draw_change
+from ICHSegmenterLib.training.data.datasets import Sample
+from ICHSegmenterLib.training.data.shards import ShardReader
+from ICHSegmenterLib.training.data.slices import SliceTable
+from ICHSegmenterLib.training.recipe import AugmentationRecipe
+from ICHSegmenterLib.training.samplers import Draw
+
+
+class SmartNetDataset(Dataset[Sample]):
+    """What both kinds share: one sample a series."""
+
+    def __init__(
+        self,
+        cache: Path,
+        table: SliceTable,
+        rows: NDArray[np.intp],
+        preprocessing: SmartNetPreprocessing,
+        augmentation: AugmentationRecipe,
+    ) -> None:
+        self._reader, self._table, self._series = ShardReader(cache), table, table.series_of(rows)
+        self._wanted, self._augmentation = preprocessing, augmentation
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    @property
+    def is_positive(self) -> NDArray[np.bool_]:
+        """(series,) True where any slice bleeds."""
+        return np.array([self._table.is_positive[rows].any() for rows in self._series], dtype=bool)
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        raise NotImplementedError
+
+    def _hu(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        columns = self._table.columns
+        places = zip(columns["shard"][rows], columns["offset"][rows], columns["size"][rows], strict=True)
+        return np.stack([self._reader.hu(str(shard), int(offset), int(size)) for shard, offset, size in places])
+
+    def _masks(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        columns = self._table.columns
+        places = zip(columns["shard"][rows], columns["mask_offset"][rows], columns["mask_size"][rows], strict=True)
+        return np.stack([self._reader.mask(str(shard), int(offset), int(size)) > 0 for shard, offset, size in places])
+
+    def _stack(
+        self, hu: NDArray[np.float32], masks: NDArray[np.bool_], draw: Draw, random: np.random.Generator, over: Any
+    ) -> tuple[Tensor, Tensor]:
+        """float32 (slices, 1, size, size) in [0, 1] and float32 masks of the same shape, changed alike."""
+        wanted = self._wanted
+        small = resized(windowed(hu, wanted.window), (wanted.size, wanted.size))
+        image = torch.from_numpy(as_fractions(equalized(as_bytes(small), wanted.clip_limit, wanted.tiles)))[:, None]
+        mask = torch.from_numpy(without_specks(resized_mask(masks, wanted.size)).astype(np.int64))
+        if draw.seed:
+            image, changed = apply_change(draw_change(self._augmentation, random), image, mask)
+            mask = mask if changed is None else changed
+        shown = torch.from_numpy(spread(np.ascontiguousarray(image[:, 0].numpy()), over))
+        return shown[:, None], mask[:, None].float()
+
+
+class SmartNetSlices(SmartNetDataset):
+    """One slice of each series: where there is blood, that of a random voxel of it, else any.
+
+    A sample holds "image" float32 (1, size, size), "mask" float32 of the same shape and "label" float32 (1,).
+    """
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        random = np.random.default_rng(draw.seed or draw.index)
+        row = self._chosen(self._series[draw.index], random)
+        image, mask = self._stack(self._hu(row), self._masks(row), draw, random, "slice")
+        label = mask.amax().reshape(1)
+        return {"image": image[0], "mask": mask[0], "label": label, "counts": draw.counts, "index": int(row[0])}
+
+    def _chosen(self, rows: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.intp]:
+        bleeding = rows[self._table.is_positive[rows]]
+        if len(bleeding):
+            areas = self._masks(bleeding).sum(axis=(1, 2)).astype(float)
+            if areas.any():
+                return np.asarray(random.choice(bleeding, 1, p=areas / areas.sum()), dtype=np.intp)
+        return np.asarray(random.choice(rows, 1), dtype=np.intp)
+
+
+class SmartNetVolumes(SmartNetDataset):
+    """Whole series without the empty slices at both ends.
+
+    A sample holds "image" float32 (1, size, size, slices), "mask" of the same shape and "label" float32 (1,).
+    """
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        rows = self._series[draw.index]
+        hu, masks = self._hu(rows), self._masks(rows)
+        kept = shown_slices(windowed(hu, self._wanted.window))
+        random = np.random.default_rng(draw.seed or draw.index)
+        image, mask = self._stack(hu[kept], masks[kept], draw, random, "volume")
+        # (slices, 1, size, size) -> (1, size, size, slices)
+        volume, outline = (one.permute(1, 2, 3, 0).contiguous() for one in (image, mask))
+        label = outline.amax().reshape(1)
+        return {"image": volume, "mask": outline, "label": label, "counts": draw.counts, "index": draw.index}
+
+
+def padded_volumes(samples: list[Sample]) -> Sample:
+    """Volumes of different depths in one batch: empty slices at the end, and "depths" int64 (B,)."""
+    depths = torch.tensor([sample["image"].shape[-1] for sample in samples])
+    deepest = int(depths.max())
+    batch: Sample = {
+        name: torch.stack([F.pad(sample[name], (0, deepest - sample[name].shape[-1])) for sample in samples])
+        for name in ("image", "mask")
+    }
+    batch["label"] = torch.stack([sample["label"] for sample in samples])
+    batch["counts"] = torch.tensor([sample["counts"] for sample in samples])
+    return {**batch, "depths": depths}

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+for package in ("lightning", "monai", "cv2", "torchvision", "safetensors"):
+    pytest.importorskip(package, reason="needs the train extra")
+
+from safetensors.torch import load_file
+
+from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
+from ICHSegmenterLib.training.data.smart_net import SmartNetSlices, SmartNetVolumes, padded_volumes
+from ICHSegmenterLib.training.fit import TASKS, Machine, fit
+from ICHSegmenterLib.training.recipe import AugmentationRecipe, Recipe, load_recipe
+from ICHSegmenterLib.training.samplers import Draw
+from ICHSegmenterLib.training.tasks.task import TrainingTask
+from training_layouts import write_physionet
+
+SMALL = SmartNetPreprocessing(size=32)
+CHANGES = ["preprocessing.size=32", "data.workers=0", "data.folds=0", "data.validation_share=0.3"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("physionet")
+    prepare(write_physionet(folder / "data", 4), folder / "cache", "physionet")
+    return folder / "cache"
+
+
+def slices(cache: Path) -> SmartNetSlices:
+    table = load_prepared(cache)
+    return SmartNetSlices(cache, table, np.arange(len(table)), SMALL, load_recipe("smart-net-up").augmentation)
+
+
+def volumes(cache: Path) -> SmartNetVolumes:
+    table = load_prepared(cache)
+    return SmartNetVolumes(cache, table, np.arange(len(table)), SMALL, AugmentationRecipe())
+
+
+def recipe(name: str, *changes: str) -> Recipe:
+    return load_recipe(name, [*CHANGES, *changes])
+
+
+def batch_of(dataset: SmartNetSlices, *numbers: int) -> dict[str, torch.Tensor]:
+    samples = [dataset[Draw(number, (number, 1))] for number in numbers]
+    return {name: torch.stack([torch.as_tensor(sample[name]) for sample in samples]) for name in samples[0]}
+
+
+def test_an_exam_with_blood_shows_a_bleeding_slice(cache: Path) -> None:
+    dataset = slices(cache)
+    assert dataset.is_positive.tolist() == [False, True, False, True]
+    shown = {int(dataset[Draw(1, (seed,))]["index"]) for seed in range(12)}
+    assert shown == {5, 6}  # slices 1 and 2 of the second exam
+    assert len({int(dataset[Draw(0, (seed,))]["index"]) for seed in range(12)}) > 2
+
+
+def test_validation_always_shows_the_same_slice(cache: Path) -> None:
+    dataset = slices(cache)
+    one, other = dataset[Draw(0)], dataset[Draw(0)]
+    assert one["index"] == other["index"]
+    np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
+
+
+def test_a_slice_spans_zero_to_one_and_carries_its_label(cache: Path) -> None:
+    for number in range(4):
+        sample = slices(cache)[Draw(number, (number,))]
+        assert sample["image"].shape == sample["mask"].shape == (1, 32, 32)
+        assert float(sample["image"].min()) == 0 and float(sample["image"].max()) == 1
+        assert float(sample["label"]) == float(sample["mask"].max()) == number % 2
+
+
+def test_volumes_of_different_depth_are_padded_at_the_end(cache: Path) -> None:
+    dataset = volumes(cache)
+    first, second = dataset[Draw(0)], dataset[Draw(1)]
+    first["image"], first["mask"] = first["image"][..., :2], first["mask"][..., :2]
+    batch = padded_volumes([first, second])
+    assert batch["image"].shape == (2, 1, 32, 32, 4)
+    assert batch["depths"].tolist() == [2, 4]
+    assert not batch["image"][0, ..., 2:].any()
+    assert batch["label"].tolist() == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("variant", "has_dice"),
+    [("smart_net_up", True), ("smart_net_up_dual_cls_rec", False), ("smart_net_up_single_seg", True)],
+)
+def test_variants_learn_all_their_tasks(variant: str, has_dice: bool, cache: Path) -> None:
+    task = TASKS["smart-net-slices"](recipe("smart-net-up", f"network.name={variant}", "loss.consistency_weight=0"), 0)
+    batch = batch_of(slices(cache), 0, 1)
+    task.train()
+    task.loss_of(batch).backward()
+    assert all(one.grad is not None for one in task.network.parameters())
+    task.eval()
+    with torch.no_grad():
+        judged = task.judge({**batch, "counts": torch.tensor([True, False])})
+    assert judged.count == 1 and ("val_dice" in judged.sums) == has_dice
+    assert judged.truth.tolist() == [0.0, -1.0]
+
+
+def test_the_consistency_loss_says_which_size_it_needs(cache: Path) -> None:
+    task = TASKS["smart-net-slices"](recipe("smart-net-up"), 0)
+    with torch.no_grad(), pytest.raises(ValueError, match="needs slices of 256 x 256 pixels"):
+        task.loss_of(batch_of(slices(cache), 1))
+
+
+@pytest.mark.parametrize("name", ["smart-net-cls", "smart-net-seg"])
+def test_exams_are_learned_with_a_frozen_encoder_first(name: str, cache: Path) -> None:
+    task = TASKS["smart-net-volumes"](recipe(name), 0)
+    batch = padded_volumes([volumes(cache)[Draw(number)] for number in (0, 1)])
+    task.train()
+    before = task.network.encoder.bn1.running_mean.clone()
+    task.loss_of(batch).backward()
+    learned = {key for key, one in task.network.named_parameters() if one.grad is not None}
+    assert learned and not any(key.startswith("encoder.") for key in learned)
+    torch.testing.assert_close(task.network.encoder.bn1.running_mean, before, rtol=0, atol=0)
+    task.eval()
+    with torch.no_grad():
+        assert task.judge(batch).truth.tolist() == [0.0, 1.0]
+
+
+def test_the_quirk_of_drifting_norms_moves_a_frozen_encoder(cache: Path) -> None:
+    task = TASKS["smart-net-volumes"](recipe("smart-net-cls", "phases.0.frozen_norms_drift=true"), 0)
+    task.train()
+    before = task.network.encoder.bn1.running_mean.clone()
+    task.loss_of(padded_volumes([volumes(cache)[Draw(1)]]))
+    assert not torch.equal(task.network.encoder.bn1.running_mean, before)
+
+
+def test_the_encoder_thaws_from_its_end() -> None:
+    phases = recipe("smart-net-seg").phases
+    assert sum(one.max_epochs for one in phases) == 500
+    thawed = [len([name for name in one.trains if name.startswith("encoder.")]) for one in phases[:-1]]
+    assert thawed == [0, 1, 2, 3, 4]
+    assert phases[-1].trains == "all"
+    assert all(one.starts_from == "last" for one in phases[1:])
+
+
+def test_the_rate_follows_the_epochs_of_all_phases() -> None:
+    settings = recipe("smart-net-cls", "phases.0.max_epochs=20", "phases.5.max_epochs=40")
+    parameter = torch.nn.Parameter(torch.zeros(1))
+
+    def rate(phase: int) -> float:
+        task = TrainingTask.__new__(TrainingTask)
+        torch.nn.Module.__init__(task)
+        task.recipe, task.phase_number = settings, phase
+        optimizer = torch.optim.SGD([parameter], 1.0)
+        task._by_epoch(optimizer)
+        return float(optimizer.param_groups[0]["lr"])
+
+    assert rate(0) == 0  # the warm-up begins
+    assert rate(1) == pytest.approx(1 - (20 - 10) / 90)
+    assert rate(5) == pytest.approx(1 - (60 - 10) / 90)
+
+
+@pytest.mark.slow
+def test_an_upstream_encoder_is_carried_downstream(cache: Path, tmp_path: Path) -> None:
+    here = Machine("cpu", 1, progress=False)
+    one_epoch = ["data.batch_size=2", "optimizer.schedule=constant", "phases.0.max_epochs=1", "optimizer.name=sgd"]
+    up = fit(
+        recipe("smart-net-up", "network.name=smart_net_up_single_cls", *one_epoch), cache, tmp_path / "up", machine=here
+    )
+    first = "phases=[{learning_rate: 0.01, max_epochs: 1, patience: 0, trains: [LSTM., fc., head.]}]"
+    changes = [first, f"network.initial_weights={up.weights}", "optimizer.name=sgd", "optimizer.schedule=constant"]
+    down = fit(recipe("smart-net-cls", *changes), cache, tmp_path / "down", machine=here)
+    above, below = load_file(up.weights), load_file(down.weights)
+    carried = [key for key in below if key.startswith("encoder.")]
+    assert len(carried) > 300
+    assert all(torch.equal(above[key], below[key]) for key in carried)
