@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
 from ICHSegmenterLib.model_cards import get_card
-from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.training.data.module import TrainingData
 from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
@@ -337,6 +338,44 @@ def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path)
     for name in ("train_loss", "val_loss", "val_dice", "val_slice_auc"):
         alone, together = ([float(row[name]) for row in rows_of(tmp_path / run)] for run in ("one", "two"))
         assert alone == pytest.approx(together, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_leaves_a_training_that_resumes(physionet: Path, tmp_path: Path) -> None:
+    """A real kill -9, with loading processes; the rest runs without them and ends at the same weights."""
+    changes = [*SMALL, "data.folds=2", "phases.0.max_epochs=40", "phases.0.patience=0", "checkpoint_every_steps=1"]
+    command = [
+        sys.executable, "-m", "ICHSegmenterLib", "train", "unet", "--data", str(physionet), "--output",
+        str(tmp_path / "cut"), "--accelerator", "cpu", "--devices", "1", "--quiet", "--set", *changes, "data.workers=1",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    history = tmp_path / "cut" / "metrics.csv"
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 200
+        while not history.is_file() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert history.is_file() and not (tmp_path / "cut" / "unet.safetensors").exists()
+    epochs = len(rows_of(tmp_path / "cut")) + 2
+    changes[changes.index("phases.0.max_epochs=40")] = f"phases.0.max_epochs={epochs}"
+    recipe = load_recipe("unet", changes)
+    resumed = fit(recipe, physionet, tmp_path / "cut", machine=HERE, resume=True)
+    whole = fit(recipe, physionet, tmp_path / "whole", machine=HERE)
+    assert equal_weights(whole.weights, resumed.weights)
+    assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "cut")
+
+
+def test_swin_unetr_trains(physionet: Path, tmp_path: Path) -> None:
+    pytest.importorskip("einops")
+    size = ["preprocessing.resize=70", "preprocessing.crop=64", "data.workers=0", "data.batch_size=4", "data.folds=2"]
+    recipe = load_recipe("swin-unetr", [*size, "phases.0.max_epochs=1", "phases.0.max_steps=1"])
+    trained = fit(recipe, physionet, tmp_path, machine=HERE)
+    assert np.isfinite(trained.results["val_loss"])
+    model = create_model("swin_unetr")
+    load_checkpoint(model, trained.weights)
 
 
 def test_a_split_needs_patients_for_every_part() -> None:
