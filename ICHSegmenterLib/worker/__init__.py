@@ -17,7 +17,7 @@ Answers:
     progress   id, done, total, message (the phase)
     result     id, result (AnalysisResult.to_json), labelmap, maps and uncertainty (files in the job folder, or null);
                of compare: results (the same with "method", for each that succeeded), agreement (Comparison.to_json),
-               vote (file with the labelmap of the majority, or null); its progress counts thousandths of all methods
+               vote (like one of results, by majority; null without any); its progress counts thousandths of all
     done       id and what the request asked for;  pong
     error      id, kind (one of errors.ERROR_KINDS), message (what to do), details (for the log)
 When stdin ends the worker ends, in mid-run too, so that no process outlives Slicer.

@@ -18,6 +18,7 @@ from ICHSegmenterLib.inference import combination, comparison, engine
 from ICHSegmenterLib.inference.device import available_devices, import_torch
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.inference.vote import vote_result
 from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.weights import store
@@ -82,8 +83,9 @@ class Jobs:
         with contextlib.suppress(DependencyError):  # the classical methods run without torch
             for method in request.methods:
                 self._limit_threads(get_card(method))
+        volume = request.volume()
         found = comparison.compare(
-            request.volume(),
+            volume,
             request.methods,
             weights=request.weights,
             device=request.device,
@@ -93,9 +95,7 @@ class Jobs:
             run=over_all(run, [get_card(method).title for method in request.methods]),
             session=self._session,
         )
-        vote = None
-        if found.outlining:
-            vote = _write(request.job, "vote.npy", np.asarray(found.vote, dtype=np.uint8))
+        vote = _answer(vote_result(found, volume), request.job, "vote.") if found.results else None
         results = [
             {"method": method, **_answer(result, request.job, f"{method}.")} for method, result in found.results.items()
         ]

@@ -36,7 +36,7 @@ def test_each_method_answers_with_its_own_files_beside_agreement_and_vote(tmp_pa
     assert answer["type"] == "result", answer
     assert [one["method"] for one in answer["results"]] == ["hu-threshold", "unet"]
     masks = [np.load(tmp_path / one["labelmap"]) > 0 for one in answer["results"]]
-    vote = np.load(tmp_path / answer["vote"])
+    vote = np.load(tmp_path / answer["vote"]["labelmap"])
     assert vote.dtype == np.uint8
     np.testing.assert_array_equal(vote > 0, masks[0] & masks[1])
     dice = 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum())
@@ -44,6 +44,10 @@ def test_each_method_answers_with_its_own_files_beside_agreement_and_vote(tmp_pa
         {"first": "hu-threshold", "second": "unet", "dice": pytest.approx(dice, abs=1e-6)}
     ]
     assert set(answer["agreement"]["methods"]) == {"hu-threshold", "unet"}
+    voted = answer["vote"]["result"]
+    assert voted["blood_ml"] == pytest.approx(answer["agreement"]["vote"]["blood_ml"])
+    positives = [[one["positive"] for one in answer["results"][n]["result"]["slices"]] for n in (0, 1)]
+    assert [one["positive"] for one in voted["slices"]] == [a and b for a, b in zip(*positives, strict=True)]
 
 
 def test_a_method_that_cannot_run_is_told_and_the_others_answer(tmp_path: Path):
@@ -67,7 +71,7 @@ def test_a_running_comparison_is_cancelled(tmp_path: Path, unet_weights: str):
         worker.until("progress")
         worker.send(type="cancel", id="a")
         assert worker.until("result", "error")["kind"] == "cancelled"
-    assert not (tmp_path / "vote.npy").exists()
+    assert not (tmp_path / "vote.labelmap.npy").exists()
 
 
 def test_progress_counts_all_methods_and_never_goes_back():
