@@ -29,7 +29,7 @@ from ICHSegmenterLib.training.data.slices import SliceTable, joined
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
 from ICHSegmenterLib.training.recipe import Recipe, differences, load_recipe, recipe_text
-from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_split, split_patients
+from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_folds, save_split, split_patients
 from ICHSegmenterLib.training.tasks.classification import SliceClassification
 from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
 from ICHSegmenterLib.training.tasks.series import SeriesClassification
@@ -41,7 +41,7 @@ TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
     "classification": SliceClassification, "segmentation": SliceSegmentation, "series": SeriesClassification,
     "smart-net-slices": SmartNetSliceTask, "smart-net-volumes": SmartNetVolumeTask,
 }  # fmt: skip
-RECIPE, SPLIT, HISTORY, CACHE = "recipe.yaml", "split.json", "metrics.csv", "cache"
+RECIPE, SPLIT, FOLDS, HISTORY, CACHE = "recipe.yaml", "split.json", "folds.csv", "metrics.csv", "cache"
 BEST, FINISHED = "best.ckpt", "finished.json"
 MAY_CHANGE = ("data.workers", "precision", "checkpoint_every_steps", "phases.")
 """Keys that a resumed training may have otherwise; phases may be made longer."""
@@ -150,20 +150,24 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
         done = prepare(data, cache, recipe.data.layout, workers=recipe.data.workers)
         _log.info("prepared %d slices, %.0f a second", done.slices, done.slices_a_second)
     table = load_prepared(cache)
-    if (output / SPLIT).is_file():
-        split = load_split(output / SPLIT)
-    else:
-        bleeds: dict[str, bool] = {}
-        for patient, is_positive in zip(table.patients.tolist(), table.is_positive.tolist(), strict=True):
-            bleeds[patient] = bleeds.get(patient, False) or is_positive
-        wanted = recipe.data
-        split = split_patients(
-            bleeds, folds=wanted.folds, fold=wanted.fold, validation_share=wanted.validation_share, seed=recipe.seed
-        )
+    split = load_split(output / SPLIT) if (output / SPLIT).is_file() else _drawn(recipe, table, output)
     check_split(split, table.columns["series"], table.patients)
     save_split(split, output / SPLIT)
     with replacing(output / RECIPE) as draft:
         draft.write_text(recipe_text(recipe), encoding="utf-8")
+
+
+def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
+    """A new split; where there are folds, those of all patients are written for `evaluate`."""
+    bleeds: dict[str, bool] = {}
+    for patient, is_positive in zip(table.patients.tolist(), table.is_positive.tolist(), strict=True):
+        bleeds[patient] = bleeds.get(patient, False) or is_positive
+    wanted = recipe.data
+    if wanted.folds:
+        save_folds(bleeds, output / FOLDS, folds=wanted.folds, seed=recipe.seed)
+    return split_patients(
+        bleeds, folds=wanted.folds, fold=wanted.fold, validation_share=wanted.validation_share, seed=recipe.seed
+    )
 
 
 def _check_resumable(recipe: Recipe, output: Path, *, resume: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -72,6 +73,15 @@ def split_patients(
     validation = validation or next((names[:1] for names in rest if names), [])
     train = [name for names in rest for name in names if name not in set(validation)]
     return Split(tuple(sorted(train)), tuple(sorted(validation)), tuple(sorted(test)), seed, folds, fold)
+
+
+def save_folds(bleeds: Mapping[str, bool], path: Path, *, folds: int, seed: int) -> None:
+    """Write `patient,fold` for all patients, as `evaluate --folds` reads it; fold n is the test part of its split."""
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("patient", "fold"))
+        for fold in range(folds):
+            writer.writerows((name, fold) for name in split_patients(bleeds, folds=folds, fold=fold, seed=seed).test)
 
 
 def check_split(

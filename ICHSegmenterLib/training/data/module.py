@@ -21,6 +21,8 @@ from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches
 from ICHSegmenterLib.training.splits import Split
 
+SUBTYPE_CLASSES = 6
+"""Background and five subtypes."""
 _COLLATE: dict[str, Callable[[list[Sample]], Any]] = {"series": as_list, "smart-net-volumes": padded_volumes}
 
 
@@ -64,6 +66,14 @@ class TrainingData(pl.LightningDataModule):
         if self._recipe.task in ("segmentation", "smart-net-slices", "smart-net-volumes"):
             usable = rows[self._table.columns["mask_size"][rows] > 0]
             what = "a mask"
+            if self._recipe.network.config.get("num_classes") == SUBTYPE_CLASSES:
+                if self._recipe.data.layout == "physionet":
+                    raise RecipeError(
+                        "PhysioNet's masks do not tell subtypes, so a network with six classes cannot learn from them; "
+                        "set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
+                    )
+                usable = usable[(self._table.labels[usable] != UNKNOWN).all(axis=1)]
+                what = "a mask with subtypes"
         elif self._recipe.task == "series":  # a series is kept whole; its unknown labels cost nothing
             known = self._table.columns["series"][rows][(self._table.labels[rows] != UNKNOWN).any(axis=1)]
             usable = rows[np.isin(self._table.columns["series"][rows], known)]

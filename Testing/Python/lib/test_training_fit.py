@@ -285,6 +285,16 @@ def test_data_without_masks_cannot_teach_a_segmentation_network(rsna: Path, tmp_
         fit(unet("data.layout=rsna"), rsna, tmp_path, machine=HERE)
 
 
+def test_six_classes_learn_subtypes_from_masks_that_tell_them(physionet: Path, tmp_path: Path) -> None:
+    config = "network.config={variant: final, num_classes: 6, widths: [4, 8, 8, 8]}"
+    with pytest.raises(RecipeError, match="PhysioNet's masks do not tell subtypes"):
+        fit(unet(config), physionet, tmp_path / "no", machine=HERE)
+    data = write_nifti_folder(tmp_path / "data", 6)
+    recipe = unet(config, "data.layout=nifti", "phases.0.max_epochs=1")
+    trained = fit(recipe, data, tmp_path / "yes", machine=HERE)
+    assert load_file(trained.weights)["head.weight"].shape == (6, 4, 3, 3)
+
+
 def test_a_loss_of_another_task_is_refused(physionet: Path) -> None:
     with pytest.raises(RecipeError, match="loss focal is not for segmentation; choose dice-cross-entropy"):
         SliceSegmentation(unet("loss.name=focal"), 0)

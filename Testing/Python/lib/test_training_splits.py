@@ -9,9 +9,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
+from ICHSegmenterLib.evaluation.thresholds import read_folds
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches, epoch_order
-from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_split, split_patients
+from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_folds, save_split, split_patients
 
 BLEEDS = {f"p{number:02d}": number < 15 for number in range(40)}
 
@@ -34,6 +35,15 @@ def test_a_saved_split_is_read_back(tmp_path: Path) -> None:
     split = split_patients(BLEEDS, folds=5, fold=1)
     save_split(split, tmp_path / "split.json")
     assert load_split(tmp_path / "split.json") == split
+
+
+def test_the_folds_are_written_as_evaluation_reads_them(tmp_path: Path) -> None:
+    save_folds(BLEEDS, tmp_path / "folds.csv", folds=5, seed=3)
+    folds = read_folds(tmp_path / "folds.csv")
+    assert sorted(folds) == sorted(BLEEDS)
+    for fold in range(5):
+        held_out = sorted(name for name, one in folds.items() if one == str(fold))
+        assert tuple(held_out) == split_patients(BLEEDS, folds=5, fold=fold, seed=3).test
 
 
 def test_a_leak_in_a_saved_split_is_found(tmp_path: Path) -> None:
