@@ -2,18 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
@@ -22,16 +19,27 @@ from slicer.util import VTKObservationMixin
 # ICHSegmenterLib lies beside this file once installed, one folder up in a source checkout.
 sys.path += [str(folder) for folder in Path(__file__).resolve().parents[:2] if str(folder) not in sys.path]
 
+from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterSlicer import edits, fitness, mrml, sample, terminology, views
-from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress, Settings
+from ICHSegmenterSlicer import edits, fitness, sample, terminology, views
+from ICHSegmenterSlicer.analysis import Analysis, Outcome
+from ICHSegmenterSlicer.comparison_view import ComparisonView
+from ICHSegmenterSlicer.logic import ICHSegmenterLogic
+from ICHSegmenterSlicer.maps import MapView
 from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds
+from ICHSegmenterSlicer.options_view import OptionsView
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
 from ICHSegmenterSlicer.results_view import ResultsView
-from ICHSegmenterSlicer.worker_client import State, WorkerClient
-from ICHSegmenterSlicer.worker_connection import Failure
-from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
+from ICHSegmenterSlicer.status_view import StatusView
+from ICHSegmenterSlicer.worker_client import State
+
+MIN_COMPARED = 2
+INPUTS = (
+    "inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox", "compareComboBox",
+)  # fmt: skip
+"""Widgets that stay as they are during a run."""
 
 
 class ICHSegmenter(ScriptedLoadableModule):
@@ -76,22 +84,24 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = ICHSegmenterLogic(log=self._log)
+        self.status = StatusView(self.ui)
+        self.logic = ICHSegmenterLogic(log=self.status.log)
         self.results = ResultsView(self.ui, self._onSliceChosen)
-        self.methods = MethodView(self.ui, self.logic.client, self._onMethodChosen, self._showFailure)
+        self.maps = MapView(self.ui)
+        self.methods = MethodView(self.ui, self.logic.client, self._onMethodChosen, self.status.fail)
+        self.options = OptionsView(self.ui, self._onOptionsChosen)
+        self.comparison = ComparisonView(self.ui, self._onOptionsChosen, self._onComparedChosen)
         self.editWatch = edits.EditWatch(self._onEdited)
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
         self.ui.applyButton.connect("clicked()", self.onApplyButton)
+        self.ui.compareButton.connect("clicked()", self.onCompareButton)
         self.ui.editButton.connect("clicked()", self._onEdit)
         self.ui.show3DButton.connect("toggled(bool)", self._onShow3D)
-        self.ui.copyLogButton.connect("clicked()", self._onCopyLog)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneEnd)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneEnd)
         self.ui.resultButton.setVisible(False)
-        self.ui.progressBar.setVisible(False)
-        self._setStatus("")
         self._initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -131,6 +141,8 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
+            self.options.choose(parameters.detector)
+            self.comparison.choose(tuple(parameters.comparedMethods.split()))
             self._showResult()
             self._onParametersModified()
 
@@ -145,8 +157,16 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onMethodChosen(self) -> None:
         self._parameters.method, self._parameters.device = self.methods.method, self.methods.device
+        self.comparison.offer()
         self._updateButtons()
         self._warmUp()
+
+    def _onOptionsChosen(self) -> None:
+        if self._parameters is None:
+            return
+        self._parameters.detector = self.options.chosenDetector
+        self._parameters.comparedMethods = " ".join(self.comparison.methods)
+        self._updateButtons()
 
     # ---- input
 
@@ -172,13 +192,16 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _updateButtons(self) -> None:
         busy = self.analysis is not None
-        reason = self._whyNot()
-        button = self.ui.applyButton
-        button.setText(_("Cancel") if busy else _("Detect && Segment"))
-        button.setEnabled(busy or not reason)
-        button.setToolTip(_("Stop; the scene stays as it was") if busy else reason)
-        for name in ("inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox"):
+        for button, title, reason in (
+            (self.ui.applyButton, _("Detect && Segment"), self._whyNot()),
+            (self.ui.compareButton, _("Compare"), self._whyNotCompare()),
+        ):
+            button.setText(_("Cancel") if busy else title)
+            button.setEnabled(busy or not reason)
+            button.setToolTip(_("Stop; the scene stays as it was") if busy else reason)
+        for name in INPUTS:
             getattr(self.ui, name).setEnabled(not busy)
+        self.options.update(self.methods.card, busy=busy)
         self.ui.replaceCheckBox.setVisible(self._parameters.outputSegmentation is not None)
         self.ui.thresholdSlider.setEnabled(self._parameters.useThreshold)
         hasSegments = self._segmentationNode() is not None
@@ -187,76 +210,80 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _whyNot(self) -> str:
         """What is missing for a run, empty if nothing is."""
-        if self._parameters.inputVolume is None:
-            return _("Select a head CT")
-        if self._fitness.problem:
-            return self._fitness.problem
-        return "" if self.methods.isReady else _("The method is not ready: see what it needs above")
+        if self._whyNoVolume():
+            return self._whyNoVolume()
+        if not self.methods.isReady:
+            return _("The method is not ready: see what it needs above")
+        return self.options.whyNot(self.methods.card)
+
+    def _whyNotCompare(self) -> str:
+        few = len(self.comparison.methods) < MIN_COMPARED
+        return self._whyNoVolume() or (_("Check two methods or more") if few else "")
+
+    def _whyNoVolume(self) -> str:
+        return _("Select a head CT") if self._parameters.inputVolume is None else self._fitness.problem
 
     # ---- run
 
     def onApplyButton(self) -> None:
         """Detect & Segment, or Cancel while a run is on."""
+        parameters, card = self._parameters, self.methods.card
+        detector = self.options.detector(card)
+        self._startOrCancel(
+            Settings(
+                method=card.name,
+                device=self.methods.device,
+                threshold=parameters.threshold if parameters.useThreshold else None,
+                replaceUnedited=parameters.replaceUnedited,
+                options=self.options.requestOptions(card),
+                detector=detector,
+                detectorOptions=self.options.requestOptions(get_card(detector)) if detector else {},
+                saveMaps=parameters.saveMaps,
+            )
+        )
+
+    def onCompareButton(self) -> None:
+        """Compare, or Cancel while a run is on."""
+        self._startOrCancel(ComparisonSettings(self.comparison.methods, self.methods.device))
+
+    def _startOrCancel(self, job: Job) -> None:
         if self.analysis is not None:
-            self._setStatus(_("Cancelling…"))
+            self.status.say(_("Cancelling…"))
             self.analysis.cancel()
             return
-        parameters = self._parameters
-        volumeNode = parameters.inputVolume
+        volumeNode = self._parameters.inputVolume
         if volumeNode is None:
             return
-        settings = Settings(
-            method=self.methods.method,
-            device=self.methods.device,
-            threshold=parameters.threshold if parameters.useThreshold else None,
-            replaceUnedited=parameters.replaceUnedited,
-        )
-        self._setStatus("")
-        self.ui.progressBar.setVisible(True)
-        self._log(_("{method} on {volume}").format(method=settings.method, volume=volumeNode.GetName()))
+        self.status.begin()
+        self.status.log(_("{job} on {volume}").format(job=job, volume=volumeNode.GetName()))
         self.analysis = self.logic.start(
             volumeNode,
-            settings,
-            segmentationNode=parameters.outputSegmentation,
-            progress=self._onProgress,
+            job,
+            segmentationNode=self._parameters.outputSegmentation,
+            progress=self.status.progress,
             finished=self._onFinished,
         )
         self._updateButtons()
 
-    def _onProgress(self, progress: Progress) -> None:
-        bar = self.ui.progressBar
-        if progress.fraction is None:
-            bar.setRange(0, 0)  # busy
-        else:
-            bar.setRange(0, 1000)
-            bar.setValue(int(progress.fraction * 1000))
-        text = progress.text
-        if progress.secondsLeft is not None:
-            text += " · " + _("about {seconds:.0f} s left").format(seconds=max(1.0, progress.secondsLeft))
-        self._setStatus(text)
-
     def _onFinished(self, outcome: Outcome) -> None:
         self.analysis = None
-        self.ui.progressBar.setVisible(False)
-        self._setStatus("")
+        self.status.end()
         if self._parameters is None or slicer.mrmlScene.IsClosing():
             return
         if outcome.failure is not None:
-            self._showFailure(outcome.failure)
+            self.status.fail(outcome.failure)
         else:
-            self._parameters.result = outcome.imported.resultNode
-            self._log(_("Done in {seconds:.1f} s").format(seconds=outcome.seconds))
-            provenance = json.loads(outcome.imported.resultNode.GetText())["provenance"]
-            rememberSeconds(provenance["method"], provenance["device"], outcome.seconds)
+            self.status.log(_("Done in {seconds:.1f} s").format(seconds=outcome.seconds))
+            resultNode = outcome.imported.resultNode
+            result = json.loads(resultNode.GetText())
+            if "agreement" in result:
+                self._parameters.comparison = resultNode
+            else:
+                rememberSeconds(result["provenance"]["method"], result["provenance"]["device"], outcome.seconds)
+            self._parameters.result = resultNode
             self.methods.update()
             self._showResult(jump=True)
         self._updateButtons()
-
-    def _showFailure(self, failure: Failure) -> None:
-        self._setStatus(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
-        self._log(f"{failure.kind}: {failure.message}")
-        if failure.details:
-            self._log(failure.details)
 
     # ---- result
 
@@ -264,6 +291,8 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the result that the parameter node holds, after a run or after loading a scene."""
         resultNode = self._parameters.result
         self.ui.resultButton.setVisible(resultNode is not None)
+        self.maps.show(resultNode, choose=jump)
+        self.comparison.show(self._parameters.comparison, resultNode)
         if resultNode is None:
             self.results.clear()
             return
@@ -302,17 +331,12 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._segmentationNode() is not None:
             views.setShow3D(self._segmentationNode(), checked)
 
-    # ---- log, scene
+    def _onComparedChosen(self, resultNode: Any) -> None:
+        """Another row of the agreement: its result is shown, the views follow."""
+        self._parameters.result = resultNode
+        self._showResult(jump=True)
 
-    def _log(self, line: str) -> None:
-        self.ui.logText.appendPlainText(line)
-
-    def _setStatus(self, text: str) -> None:
-        self.ui.statusLabel.setText(text)
-        self.ui.statusLabel.setVisible(bool(text))
-
-    def _onCopyLog(self) -> None:
-        qt.QApplication.clipboard().setText(self.ui.logText.toPlainText())
+    # ---- scene
 
     def _onSceneStartClose(self, _caller: Any, _event: Any) -> None:
         if self.analysis is not None:
@@ -326,59 +350,6 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered or self._parameters is None:
             self._initializeParameterNode()
         self.editWatch.watchAll()
-
-
-class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
-    """Runs analyses; needs no panel.
-
-    Example, in Slicer's Python console:
-        from ICHSegmenter import ICHSegmenterLogic
-        imported = ICHSegmenterLogic().process(slicer.util.getNode("HeadCT"), "hu-threshold")
-        imported.segmentationNode
-
-    Args:
-        log: Called with each line of the worker's log.
-    """
-
-    def __init__(self, log: Callable[[str], None] = lambda line: None) -> None:
-        ScriptedLoadableModuleLogic.__init__(self)
-        root = rootPath()
-        self.client = WorkerClient(lambda events: WorkerProcess(events, root), QtTimer, log=log)
-
-    def getParameterNode(self) -> ICHSegmenterParameters:
-        return ICHSegmenterParameters(super().getParameterNode())
-
-    def start(
-        self,
-        volumeNode: Any,
-        settings: Settings,
-        *,
-        segmentationNode: Any | None = None,
-        progress: Callable[[Progress], None] = lambda progress: None,
-        finished: Callable[[Outcome], None] = lambda outcome: None,
-    ) -> Analysis:
-        """Analyze in the background; returns at once."""
-        return Analysis(self.client, volumeNode, segmentationNode, settings, progress=progress, finished=finished)
-
-    def process(self, volumeNode: Any, method: str, **options: Any) -> mrml.Imported:
-        """Analyze and wait, with Slicer alive meanwhile; options are those of `Settings`.
-
-        Raises:
-            RuntimeError: It failed; the text says why and what to do.
-        """
-        outcomes: list[Outcome] = []
-        loop = qt.QEventLoop()
-
-        def finished(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            loop.quit()
-
-        self.start(volumeNode, Settings(method, **options), finished=finished)
-        if not outcomes:
-            loop.exec_()
-        if outcomes[0].failure is not None:
-            raise RuntimeError(outcomes[0].failure.message)
-        return outcomes[0].imported
 
 
 class ICHSegmenterTest(ScriptedLoadableModuleTest):

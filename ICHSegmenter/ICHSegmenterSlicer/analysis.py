@@ -15,33 +15,19 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import ICHSegmenterError
-from ICHSegmenterSlicer import mrml
+from ICHSegmenterSlicer import mrml, segments
+from ICHSegmenterSlicer.settings import Job
 from ICHSegmenterSlicer.steps import StepRunner
 from ICHSegmenterSlicer.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.worker_connection import Failure, Message
 
 MIN_SLICES_FOR_ESTIMATE = 3
 PREDICTING = "Predicting"
+TITLE_END = ": "
 
 logger = logging.getLogger(__name__)
 
 _leftFolders: list[Path] = []
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to run.
-
-    Attributes:
-        method, device: As in the worker's protocol.
-        threshold: Of the maps, None for the method's own.
-        replaceUnedited: Remove unedited segments of earlier runs from the chosen node first.
-    """
-
-    method: str
-    device: str = "auto"
-    threshold: float | None = None
-    replaceUnedited: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +43,7 @@ class Progress:
 class Outcome:
     """How a run ended: with `imported`, or with `failure`."""
 
-    imported: mrml.Imported | None
+    imported: segments.Imported | None
     failure: Failure | None
     seconds: float
 
@@ -69,7 +55,7 @@ class Analysis:
         client: The worker.
         volumeNode: The head CT.
         segmentationNode: Where segments are added, None for a new node.
-        settings: Method, device, threshold.
+        job: One method, or several to compare.
         progress: Called with `Progress`.
         finished: Called once with `Outcome`.
     """
@@ -79,7 +65,7 @@ class Analysis:
         client: WorkerClient,
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
         segmentationNode: slicer.vtkMRMLSegmentationNode | None,
-        settings: Settings,
+        job: Job,
         *,
         progress: Callable[[Progress], None],
         finished: Callable[[Outcome], None],
@@ -87,7 +73,7 @@ class Analysis:
         self._client = client
         self._volumeId = volumeNode.GetID()
         self._segmentationId = segmentationNode.GetID() if segmentationNode else None
-        self._settings = settings
+        self._job = job
         self._progress = progress
         self._finished = finished
         self._requestId: str | None = None
@@ -120,13 +106,7 @@ class Analysis:
 
     def _submit(self, fields: Message) -> None:
         self._progress(Progress(None, _("Starting the analysis")))
-        request = {
-            "type": "analyze",
-            "method": self._settings.method,
-            "device": self._settings.device,
-            "threshold": self._settings.threshold,
-            **fields,
-        }
+        request = {**self._job.request(), **fields}
         requestId = self._client.submit(request, progress=self._onProgress, done=self._onResult, failed=self._onFailed)
         if self._client.state.isBusy:  # else it has failed already
             self._requestId = requestId
@@ -135,7 +115,8 @@ class Analysis:
         if self._node(self._volumeId) is None:
             self.abort(self._volumeIsGone())
             return
-        fraction = done / total if total and message == PREDICTING else None
+        # Of several methods the worker tells how far all of them are, in every phase that has a method's title.
+        fraction = done / total if total and (message == PREDICTING or TITLE_END in message) else None
         self._progress(Progress(fraction, _progressText(done, total, message), self._secondsLeft(done, total, message)))
 
     def _secondsLeft(self, done: int, total: int, message: str) -> float | None:
@@ -158,9 +139,7 @@ class Analysis:
             return
         self._progress(Progress(1.0, _("Making segments")))
         segmentationNode = self._node(self._segmentationId)  # a new one if the chosen one was deleted
-        steps = mrml.importResult(
-            self._folder, message, volumeNode, segmentationNode, replace=self._settings.replaceUnedited
-        )
+        steps = self._job.importSteps(self._folder, message, volumeNode, segmentationNode)
         self._runner = StepRunner(steps, lambda imported: self._end(imported=imported), self._onError)
 
     def _onFailed(self, failure: Failure) -> None:
@@ -175,7 +154,7 @@ class Analysis:
         text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")
         self._end(failure=Failure("failed", text.format(error=f"{type(error).__name__}: {error}")))
 
-    def _end(self, *, imported: mrml.Imported | None = None, failure: Failure | None = None) -> None:
+    def _end(self, *, imported: segments.Imported | None = None, failure: Failure | None = None) -> None:
         _removeFolder(self._folder)
         if failure is None:
             self._client.finish(State.DONE)
@@ -206,11 +185,13 @@ def _removeFolder(folder: Path) -> None:
 
 def _progressText(done: int, total: int, message: str) -> str:
     """The phases of the worker in the user's language."""
+    title, _colon, phase = message.rpartition(TITLE_END)
     phases = {
         "Loading the network": _("Loading the network"),
         "Finding the brain": _("Finding the brain"),
         "Resampling to 1 mm": _("Resampling to 1 mm"),
-        "Predicting": _("Predicting: {done} of {total}"),
+        PREDICTING: _("Predicting") if title else _("Predicting: {done} of {total}"),
         "Measuring": _("Measuring"),
     }
-    return phases.get(message, message).format(done=done, total=total)
+    text = phases.get(phase, phase).format(done=done, total=total)
+    return f"{title}: {text}" if title else text

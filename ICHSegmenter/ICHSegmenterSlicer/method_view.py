@@ -36,6 +36,21 @@ def rememberedSeconds(method: str) -> dict[str, float]:
     return found
 
 
+def isReady(card: ModelCard) -> bool:
+    """True if weights and packages of a method are here."""
+    return store.state(card).is_ready and not dependencies.missing(card)
+
+
+def stateText(card: ModelCard) -> str:
+    """What a method needs, in a few words."""
+    state = store.state(card)
+    if not state.is_ready and state.wanted:
+        return _("download {size:.0f} MB").format(size=state.download_bytes / MEGABYTE)
+    if not state.is_ready:
+        return _("file needed")
+    return _("ready") if isReady(card) else _("package needed")
+
+
 class MethodView:
     """Method and processor, weights and packages.
 
@@ -81,8 +96,7 @@ class MethodView:
 
     @property
     def isReady(self) -> bool:
-        """True if weights and packages of the method are here."""
-        return store.state(self.card).is_ready and not dependencies.missing(self.card)
+        return isReady(self.card)
 
     @property
     def isTransferring(self) -> bool:
@@ -109,6 +123,8 @@ class MethodView:
         """Tell what the method does and what it lacks."""
         ui, card, state = self._ui, self.card, store.state(self.card)
         missing = dependencies.missing(card)
+        for row, one in enumerate(MODEL_CARDS.values()):
+            ui.methodComboBox.setItemText(row, f"{one.title} ({stateText(one)})")
         ui.methodInfoLabel.setText(_infoText(card))
         ui.limitsLabel.setText(f"{card.limits} {card.paper}.")
         lacks = []

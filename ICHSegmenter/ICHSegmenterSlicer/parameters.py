@@ -19,8 +19,13 @@ class ICHSegmenterParameters:
         outputSegmentation: Add to this node; none makes a new one.
         replaceUnedited: Remove unedited segments of earlier runs from it first.
         useThreshold, threshold: Of the maps, instead of the method's own.
+        detector: Name of the method that detects and names segments, empty for `method` itself.
+        averageMirror: Also look at the mirror image.
+        saveMaps: Show soft map and uncertainty as volumes.
+        comparedMethods: Names of the methods to compare, with spaces between.
         opacity: Of the segments' filling in slice views.
         result: Text node with the shown result.
+        comparison: Text node with the shown agreement of several methods, the result of their vote.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -31,4 +36,9 @@ class ICHSegmenterParameters:
     useThreshold: bool
     threshold: Annotated[float, WithinRange(0.01, 0.99), Default(0.5)]
     opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.5)]
+    detector: str
+    averageMirror: bool
+    saveMaps: bool
+    comparedMethods: str
     result: vtkMRMLTextNode
+    comparison: vtkMRMLTextNode

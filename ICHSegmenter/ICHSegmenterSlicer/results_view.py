@@ -33,8 +33,8 @@ class ResultsView:
         self._isFilling = False
         self._strip = SliceStrip(self.select)
         ui.sliceStripFrame.layout().addWidget(self._strip)
-        _prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
-        _prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
+        prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
+        prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
         for column, width in ((NUMBER, 50), (PROBABILITY, 150), (BLOOD, 60)):
             ui.sliceTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Fixed)
             ui.sliceTable.setColumnWidth(column, width)
@@ -105,14 +105,14 @@ class ResultsView:
         numbers = {one["index"]: one["number"] for one in self._slices}
         table.setRowCount(len(result["measurements"]))
         for row, one in enumerate(result["measurements"]):
-            name = _item(one["name"])
-            name.setIcon(qt.QIcon(_swatch(colors.get(one["key"], (128, 128, 128)))))
+            name = cell(one["name"])
+            name.setIcon(qt.QIcon(swatch(colors.get(one["key"], (128, 128, 128)))))
             name.setData(qt.Qt.UserRole, one["key"])
-            volume = _item(f"{one['volume_ml']:.1f}", right=True)
+            volume = cell(f"{one['volume_ml']:.1f}", right=True)
             volume.setData(qt.Qt.UserRole, f"{one['volume_ml']:.1f}")
             ends = sorted(numbers.get(one[end], one[end] + 1) for end in ("first_slice", "last_slice"))
-            extent = _item(str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}", right=True)
-            for column, item in enumerate((name, volume, _item(f"{one['mean_hu']:.0f}", right=True), extent)):
+            extent = cell(str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}", right=True)
+            for column, item in enumerate((name, volume, cell(f"{one['mean_hu']:.0f}", right=True), extent)):
                 table.setItem(row, column, item)
         table.setVisible(bool(result["measurements"]))
         rows = max(1, len(result["measurements"]))
@@ -125,12 +125,10 @@ class ResultsView:
         table.horizontalHeaderItem(PROBABILITY).setText(heading)
         table.setRowCount(len(self._slices))
         for row, one in enumerate(self._slices):
-            probability = _item(f"{one['probabilities']['any']:.2f}")
+            probability = cell(f"{one['probabilities']['any']:.2f}")
             probability.setIcon(qt.QIcon(_bar(one["probabilities"]["any"], one["positive"])))
-            blood = _item(f"{one['blood_ml']:.1f}" if one["blood_ml"] >= 0.05 else "", right=True)
-            for column, item in enumerate(
-                (_item(str(one["number"]), right=True), probability, _item(_type(one)), blood)
-            ):
+            blood = cell(f"{one['blood_ml']:.1f}" if one["blood_ml"] >= 0.05 else "", right=True)
+            for column, item in enumerate((cell(str(one["number"]), right=True), probability, cell(_type(one)), blood)):
                 table.setItem(row, column, item)
         table.setCurrentCell(-1, -1)
         table.setUpdatesEnabled(True)
@@ -157,7 +155,8 @@ def _type(entry: dict[str, Any]) -> str:
     return best if best is not None and subtypes[best] >= SUBTYPE_IS_SURE else ""
 
 
-def _prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -> None:
+def prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -> None:
+    """Columns with headings, one of them as wide as it can be, whole rows to choose."""
     table.setColumnCount(len(headings))
     table.setHorizontalHeaderLabels(headings)
     table.verticalHeader().hide()
@@ -172,7 +171,8 @@ def _prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) 
         table.horizontalHeader().setSectionResizeMode(column, mode)
 
 
-def _item(text: str, *, right: bool = False) -> qt.QTableWidgetItem:
+def cell(text: str, *, right: bool = False) -> qt.QTableWidgetItem:
+    """A cell of a table."""
     item = qt.QTableWidgetItem(text)
     if right:
         item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
@@ -188,7 +188,8 @@ def _bar(value: float, positive: bool) -> qt.QPixmap:
     return pixmap
 
 
-def _swatch(color: tuple[int, int, int]) -> qt.QPixmap:
+def swatch(color: tuple[int, int, int]) -> qt.QPixmap:
+    """A small square of a color."""
     pixmap = _canvas(14, 14)
     painter = qt.QPainter(pixmap)
     painter.fillRect(1, 1, 12, 12, qt.QColor(*color))

@@ -17,6 +17,17 @@ def displayedVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
     return node if node is not None and node.IsA("vtkMRMLScalarVolumeNode") else None
 
 
+def foreground() -> slicer.vtkMRMLVolumeNode | None:
+    """The volume in the foreground of the Red slice view, None without."""
+    composite = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    return slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "") if composite else None
+
+
+def showForeground(volumeNode: slicer.vtkMRMLVolumeNode | None, opacity: float) -> None:
+    """Lay a volume over what the slice views show, or take what lies there away."""
+    slicer.util.setSliceViewerLayers(foreground=volumeNode, foregroundOpacity=opacity if volumeNode else 0.0)
+
+
 def show(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Put a volume behind all slice views, unless it is there already."""
     if displayedVolume() is not volumeNode:

@@ -91,6 +91,62 @@ class ctkCollapsibleGroupBox(cxx("ctkCollapsibleGroupBox")):
         self.setChecked(not value)
 
 
+class ctkCheckableComboBox(cxx("ctkCheckableComboBox")):
+    """Items with check boxes; the closed box names the checked ones. A click on an item checks it, the list stays."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.setView(QtWidgets.QListView())
+        self.setItemDelegate(QtWidgets.QStyledItemDelegate(self))
+        self.view().viewport().installEventFilter(self)
+        self.model().rowsInserted.connect(lambda parent, first, last: self._makeCheckable(first, last))
+
+    def checkableModel(self):
+        return self.model()
+
+    def checkState(self, index):
+        return QtCore.Qt.CheckState(index.data(QtCore.Qt.CheckStateRole) or 0)
+
+    def setCheckState(self, index, state):
+        if self.checkState(index) != state:
+            self.model().setData(index, QtCore.Qt.CheckState(state).value, QtCore.Qt.CheckStateRole)
+            self.update()
+            self.checkedIndexesChanged.emit()
+
+    def checkedIndexes(self):
+        indexes = [self.model().index(row, 0) for row in range(self.count)]
+        return [index for index in indexes if self.checkState(index) == QtCore.Qt.Checked]
+
+    def allChecked(self):
+        return len(self.checkedIndexes()) == self.count
+
+    def noneChecked(self):
+        return not self.checkedIndexes()
+
+    def _makeCheckable(self, first, last):
+        for row in range(first, last + 1):
+            index = self.model().index(row, 0)
+            if index.data(QtCore.Qt.CheckStateRole) is None:
+                self.model().setData(index, QtCore.Qt.Unchecked.value, QtCore.Qt.CheckStateRole)
+
+    def eventFilter(self, watched, event):
+        if event.type() == QtCore.QEvent.MouseButtonRelease and watched is self.view().viewport():
+            index = self.view().indexAt(event.pos())
+            if index.isValid():
+                checked = self.checkState(index) == QtCore.Qt.Checked
+                self.setCheckState(index, QtCore.Qt.Unchecked if checked else QtCore.Qt.Checked)
+                return True
+        return False
+
+    def paintEvent(self, event):
+        painter, option = QtWidgets.QStylePainter(self), QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = ", ".join(index.data() for index in self.checkedIndexes())
+        option.currentIcon = QtGui.QIcon()
+        painter.drawComplexControl(QtWidgets.QStyle.CC_ComboBox, option)
+        painter.drawControl(QtWidgets.QStyle.CE_ComboBoxLabel, option)
+
+
 class _Bounded:
     """value, minimum, maximum, singleStep, decimals, prefix and suffix over a QDoubleSpinBox `_box`."""
 

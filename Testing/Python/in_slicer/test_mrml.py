@@ -23,6 +23,13 @@ def mrml(shell):
 
 
 @pytest.fixture
+def segments(shell):
+    from ICHSegmenterSlicer import segments
+
+    return segments
+
+
+@pytest.fixture
 def scenes(shell):
     import scene_volumes
 
@@ -67,13 +74,13 @@ def result(geometry: VolumeGeometry, labels=(ICH,), **provenance):
 
 
 @pytest.fixture
-def imports(mrml, scenes, tmp_path):
+def imports(mrml, segments, scenes, tmp_path):
     """A function that brings a labelmap of a volume node into the scene."""
 
     def run(node, labelmap, labels=(ICH,), segmentationNode=None, replace=False):
         np.save(tmp_path / "labelmap.npy", labelmap.astype(np.uint8))
         message = {"result": result(mrml.geometryOf(node), labels), "labelmap": "labelmap.npy"}
-        return scenes.drain(mrml.importResult(tmp_path, message, node, segmentationNode, replace=replace))
+        return scenes.drain(segments.importResult(tmp_path, message, node, segmentationNode, replace=replace))
 
     return run
 
@@ -352,7 +359,7 @@ def nodeIds():
     return {slicer.mrmlScene.GetNthNode(n).GetID() for n in range(slicer.mrmlScene.GetNumberOfNodes())}
 
 
-def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, scenes, tmp_path):
+def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, segments, scenes, tmp_path):
     import slicer
 
     node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
@@ -361,7 +368,7 @@ def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, scenes, tmp_pat
     before = nodeIds()
     for steps in range(1, 4):
         message = {"result": result(mrml.geometryOf(node), (IPH, EAH)), "labelmap": "labelmap.npy"}
-        work = mrml.importResult(tmp_path, message, node)
+        work = segments.importResult(tmp_path, message, node)
         for _ in range(steps):
             next(work)
         work.close()

@@ -1,0 +1,81 @@
+"""The module's logic: runs analyses, needs no panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress
+from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
+from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.segments import Imported
+from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
+from ICHSegmenterSlicer.worker_client import WorkerClient
+from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess
+
+
+class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
+    """Runs analyses; needs no panel.
+
+    Example, in Slicer's Python console:
+        from ICHSegmenter import ICHSegmenterLogic
+        imported = ICHSegmenterLogic().process(slicer.util.getNode("HeadCT"), "hu-threshold")
+        imported.segmentationNode
+
+    Args:
+        log: Called with each line of the worker's log.
+    """
+
+    def __init__(self, log: Callable[[str], None] = lambda line: None) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        root = rootPath()
+        self.client = WorkerClient(lambda events: WorkerProcess(events, root), QtTimer, log=log)
+
+    def getParameterNode(self) -> ICHSegmenterParameters:
+        return ICHSegmenterParameters(super().getParameterNode())
+
+    def start(
+        self,
+        volumeNode: Any,
+        job: Job,
+        *,
+        segmentationNode: Any | None = None,
+        progress: Callable[[Progress], None] = lambda progress: None,
+        finished: Callable[[Outcome], None] = lambda outcome: None,
+    ) -> Analysis:
+        """Analyze in the background; returns at once."""
+        return Analysis(self.client, volumeNode, segmentationNode, job, progress=progress, finished=finished)
+
+    def process(self, volumeNode: Any, method: str, **options: Any) -> Imported:
+        """Analyze and wait, with Slicer alive meanwhile; options are those of `Settings`.
+
+        Raises:
+            RuntimeError: It failed; the text says why and what to do.
+        """
+        return self._wait(volumeNode, Settings(method, **options))
+
+    def compare(self, volumeNode: Any, methods: Sequence[str], device: str = "auto") -> Imported:
+        """Let several methods analyze, and wait; returns the vote, whose result node knows the others.
+
+        Raises:
+            RuntimeError: No method gave a result; the text says why.
+        """
+        return self._wait(volumeNode, ComparisonSettings(tuple(methods), device))
+
+    def _wait(self, volumeNode: Any, job: Job) -> Imported:
+        outcomes: list[Outcome] = []
+        loop = qt.QEventLoop()
+
+        def finished(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            loop.quit()
+
+        self.start(volumeNode, job, finished=finished)
+        if not outcomes:
+            loop.exec_()
+        if outcomes[0].failure is not None:
+            raise RuntimeError(outcomes[0].failure.message)
+        return outcomes[0].imported

@@ -1,0 +1,152 @@
+"""Soft maps and uncertainty as volumes over the CT, and the box that chooses which one is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterSlicer import views
+from ICHSegmenterSlicer.mrml import Steps, chunks
+
+MIN_SHOWN = 0.05
+"""Values below let the CT through."""
+OPACITY = 0.6
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A map.
+
+    Attributes:
+        field: Of the worker's answer; also the role of the reference from the result node to the volume.
+        color: Of Slicer's built-in color tables.
+    """
+
+    field: str
+    color: str
+
+    @property
+    def title(self) -> str:
+        return _("Soft map") if self.field == "maps" else _("Uncertainty")
+
+
+KINDS = (Kind("maps", "Iron"), Kind("uncertainty", "Ocean"))
+
+
+def importMaps(folder: Path, message: dict[str, Any], volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps:
+    """Make a volume of each map in a worker's answer, on the grid of the CT; returns {field: node}.
+
+    Of several labels the highest value of those that are blood is taken. Closing the generator half-way takes back
+    what was made.
+    """
+    nodes: dict[str, Any] = {}
+    blood = [n for n, one in enumerate(message["result"]["labels"]) if SEGMENT_LABELS[one["key"]].is_blood]
+    try:
+        for kind in KINDS:
+            if message.get(kind.field):
+                array = np.load(folder / message[kind.field], mmap_mode="r")
+                layers = [array[n] for n in blood] if kind.field == "maps" else [array]
+                image = yield from _image(layers)
+                name = f"{volumeNode.GetName()} {kind.title.lower()} ({message['result']['provenance']['title']})"
+                nodes[kind.field] = _addVolume(name, image, kind, volumeNode)
+                yield
+    except BaseException:
+        remove(nodes)
+        raise
+    return nodes
+
+
+def attach(resultNode: slicer.vtkMRMLTextNode, nodes: dict[str, Any]) -> None:
+    """Let a result know its maps, also after saving the scene."""
+    for field, node in nodes.items():
+        resultNode.SetNodeReferenceID(field, node.GetID())
+
+
+def remove(nodes: dict[str, Any]) -> None:
+    """Take maps out of the scene."""
+    for node in nodes.values():
+        slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
+        slicer.mrmlScene.RemoveNode(node)
+
+
+class MapView:
+    """The box "Overlay" of the panel: which map of the shown result lies over the CT.
+
+    Args:
+        ui: The panel's widgets by name.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._resultNode: Any | None = None
+        ui.mapComboBox.connect("currentIndexChanged(int)", self._onChosen)
+
+    def show(self, resultNode: Any | None, *, choose: bool) -> None:
+        """Offer the maps of a result; `choose` lays the first one over the CT."""
+        self._resultNode = resultNode
+        kinds = [kind for kind in KINDS if resultNode is not None and resultNode.GetNodeReference(kind.field)]
+        box = self._ui.mapComboBox
+        blocked = box.blockSignals(True)
+        box.clear()
+        box.addItem(_("None"), "")
+        for kind in kinds:
+            box.addItem(kind.title, kind.field)
+        shown = [kind.field for kind in kinds if views.foreground() is resultNode.GetNodeReference(kind.field)]
+        if choose and kinds:
+            shown = [kinds[0].field]
+        box.setCurrentIndex(max(0, box.findData(shown[0])) if shown else 0)
+        box.blockSignals(blocked)
+        for widget in (box, self._ui.mapLabel):
+            widget.setVisible(bool(kinds))
+        if choose:
+            self._onChosen(0)
+
+    def _onChosen(self, _index: int) -> None:
+        field = self._ui.mapComboBox.currentData
+        node = self._resultNode.GetNodeReference(field) if self._resultNode is not None and field else None
+        current = views.foreground()
+        if node is not None or (current is not None and current.GetAttribute("ICHSegmenter.map")):
+            views.showForeground(node, OPACITY)  # a foreground of the user's own stays
+
+
+def _image(layers: Sequence[np.ndarray]) -> Steps:
+    """float (slices, rows, columns) arrays as one VTK image of their highest values, a chunk a step; returns it."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(*layers[0].shape[::-1])
+    image.AllocateScalars(vtk.VTK_FLOAT, 1)
+    voxels = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(layers[0].shape)
+    for chunk in chunks(layers[0]):
+        voxels[chunk] = layers[0][chunk]
+        for layer in layers[1:]:
+            np.maximum(voxels[chunk], layer[chunk], out=voxels[chunk])
+        yield
+    return image
+
+
+def _addVolume(
+    name: str, image: vtk.vtkImageData, kind: Kind, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLScalarVolumeNode:
+    scene = slicer.mrmlScene
+    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.SetAutoWindowLevel(False)  # before the voxels come, or they are searched for their range
+    display.SetWindowLevelMinMax(0.0, 1.0)
+    display.SetThreshold(MIN_SHOWN, 1.0)
+    display.SetApplyThreshold(True)
+    display.SetAndObserveColorNodeID(f"vtkMRMLColorTableNode{kind.color}")
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    ijkToRas = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(ijkToRas)
+    node.SetIJKToRASMatrix(ijkToRas)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.SetAttribute("ICHSegmenter.map", kind.field)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    node.SetAndObserveImageData(image)
+    return node

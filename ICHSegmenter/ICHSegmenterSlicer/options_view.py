@@ -1,0 +1,79 @@
+"""The box "Advanced" of the panel: a second method that detects, the mirror image, the maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ICHSegmenterLib.labels import SUBTYPES_OF
+from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterSlicer.method_view import isReady, stateText
+
+MIRROR_OPTION = "tta"
+
+
+class OptionsView:
+    """Options of a run; which of them exist depends on the method.
+
+    Args:
+        ui: The panel's widgets by name.
+        changed: Called when another detector was chosen.
+    """
+
+    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+        self._ui = ui
+        self._changed = changed
+        ui.detectorComboBox.addItem(_("Same method"), "")
+        for card in MODEL_CARDS.values():
+            if card.knows_subtypes:
+                ui.detectorComboBox.addItem(card.title, card.name)
+        ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
+
+    @property
+    def chosenDetector(self) -> str:
+        """What the box says, whether the method can use it or not."""
+        return self._ui.detectorComboBox.currentData
+
+    def choose(self, detector: str) -> None:
+        """Show a detector, as a loaded scene wants it."""
+        box = self._ui.detectorComboBox
+        blocked = box.blockSignals(True)
+        box.setCurrentIndex(max(0, box.findData(detector)))
+        box.blockSignals(blocked)
+
+    def detector(self, card: ModelCard) -> str:
+        """The detector of a run of this method, empty for the method itself."""
+        return self.chosenDetector if canBeNamed(card) and self.chosenDetector != card.name else ""
+
+    def requestOptions(self, card: ModelCard) -> dict[str, Any]:
+        """Options of a method as they are chosen, those that it knows."""
+        wanted = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.predictor_config
+        return {MIRROR_OPTION: True} if wanted else {}
+
+    def whyNot(self, card: ModelCard) -> str:
+        """What the chosen detector lacks, empty if nothing."""
+        detector = self.detector(card)
+        if not detector or isReady(get_card(detector)):
+            return ""
+        return _("The detector is not ready ({state}): choose it as method to get what it needs").format(
+            state=stateText(get_card(detector))
+        )
+
+    def update(self, card: ModelCard, *, busy: bool) -> None:
+        """Offer what this method knows."""
+        ui = self._ui
+        ui.detectorComboBox.setEnabled(canBeNamed(card) and not busy)
+        for row in range(1, ui.detectorComboBox.count):
+            other = get_card(ui.detectorComboBox.itemData(row))
+            ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
+        detector = self.detector(card)
+        cards = (card, get_card(detector)) if detector else (card,)
+        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.predictor_config for one in cards) and not busy)
+        ui.mapsCheckBox.setEnabled(bool(card.labels) and not busy)
+
+
+def canBeNamed(card: ModelCard) -> bool:
+    """True if its segments leave a subtype open, which a detector can tell."""
+    return any(label.key in SUBTYPES_OF for label in card.labels)

@@ -1,0 +1,67 @@
+"""What a run tells while it is on: bar, sentence, log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from ICHSegmenterSlicer.analysis import Progress
+from ICHSegmenterSlicer.worker_connection import Failure
+
+FULL = 1000
+
+
+class StatusView:
+    """Fills the progress bar, the status line and the log.
+
+    Args:
+        ui: The panel's widgets by name.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        ui.copyLogButton.connect("clicked()", self._onCopyLog)
+        self.end()
+
+    def begin(self) -> None:
+        """A run begins."""
+        self.say("")
+        self._ui.progressBar.setVisible(True)
+
+    def end(self) -> None:
+        """The run is over."""
+        self._ui.progressBar.setVisible(False)
+        self.say("")
+
+    def progress(self, progress: Progress) -> None:
+        """How far the run is."""
+        bar = self._ui.progressBar
+        if progress.fraction is None:
+            bar.setRange(0, 0)  # busy
+        else:
+            bar.setRange(0, FULL)
+            bar.setValue(int(progress.fraction * FULL))
+        text = progress.text
+        if progress.secondsLeft is not None:
+            text += " · " + _("about {seconds:.0f} s left").format(seconds=max(1.0, progress.secondsLeft))
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """One sentence below the button."""
+        self._ui.statusLabel.setText(text)
+        self._ui.statusLabel.setVisible(bool(text))
+
+    def fail(self, failure: Failure) -> None:
+        """Why a run ended."""
+        self.say(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
+        self.log(f"{failure.kind}: {failure.message}")
+        if failure.details:
+            self.log(failure.details)
+
+    def log(self, line: str) -> None:
+        self._ui.logText.appendPlainText(line)
+
+    def _onCopyLog(self) -> None:
+        qt.QApplication.clipboard().setText(self._ui.logText.toPlainText())
