@@ -77,6 +77,10 @@ class ResumePoint(pl.Callback):
         self._path, self._every = folder / LAST, every_steps
         self._saved_step = 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The step that a resumed training begins at is saved already; between two steps gradients would be lost."""
+        self._saved_step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -111,10 +111,12 @@ def equal_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("after", [3, 5, 7])
-def test_a_killed_training_resumes_to_the_same_weights(after: int, physionet: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("after", "accumulate"), [(3, 1), (5, 1), (7, 1), (6, 2)])
+def test_a_killed_training_resumes_to_the_same_weights(
+    after: int, accumulate: int, physionet: Path, tmp_path: Path
+) -> None:
     """At the end of an epoch, in the middle of the second, and between two writings of last.ckpt in the third."""
-    recipe = unet("phases.0.max_epochs=3", "checkpoint_every_steps=2")
+    recipe = unet("phases.0.max_epochs=3", "checkpoint_every_steps=2", f"optimizer.accumulate={accumulate}")
     whole = fit(recipe, physionet, tmp_path / "whole", machine=HERE)
     with pytest.raises(RuntimeError, match="power cut"):
         fit(recipe, physionet, tmp_path / "cut", machine=HERE, callbacks=[PowerCut(after)])
@@ -129,6 +131,17 @@ def test_every_epoch_has_its_own_order(physionet: Path, tmp_path: Path) -> None:
     fit(unet("phases.0.max_epochs=3"), physionet, tmp_path, machine=HERE, callbacks=[watcher])
     epochs = [[slices for at, slices in watcher.seen if at == epoch] for epoch in range(3)]
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_a_training_killed_twice_within_one_step_resumes_exactly(physionet: Path, tmp_path: Path) -> None:
+    """The second kill falls between two batches whose gradients are summed."""
+    recipe = unet("optimizer.accumulate=2", "checkpoint_every_steps=1", "data.batch_size=2")
+    whole = fit(recipe, physionet, tmp_path / "whole", machine=HERE)
+    for number, after in enumerate((3, 1)):
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(recipe, physionet, tmp_path / "cut", machine=HERE, callbacks=[PowerCut(after)], resume=number > 0)
+    resumed = fit(recipe, physionet, tmp_path / "cut", machine=HERE, resume=True)
+    assert equal_weights(whole.weights, resumed.weights)
 
 
 def test_dropout_and_a_second_phase_resume_exactly_too(rsna: Path, tmp_path: Path) -> None:
