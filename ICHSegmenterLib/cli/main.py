@@ -5,15 +5,28 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import analyze, batch, compare, doctor, evaluate, features, models, prepare, rsna, train
+from ICHSegmenterLib.cli import (
+    analyze,
+    batch,
+    compare,
+    doctor,
+    evaluate,
+    features,
+    models,
+    prepare,
+    rsna,
+    synthesize,
+    train,
+)
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
-VERBS = (analyze, batch, evaluate, compare, features, prepare, train, rsna, models, doctor)
+VERBS = (analyze, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return int(stop.code or 0)
-    logging.basicConfig(level=logging.INFO if chosen.verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    _set_up_logging(verbose=chosen.verbose)
     try:
         return int(chosen.run(chosen))
     except (CancelledError, KeyboardInterrupt):
-        print("cancelled; nothing was changed", file=sys.stderr)
+        print("cancelled; nothing half-done was left behind", file=sys.stderr)
         return EXIT_FAILED
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,6 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.getLogger(__name__).exception("wrong use")
         print(f"wrong use: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
+    except OSError as error:
+        logging.getLogger(__name__).info("the system said no", exc_info=True)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}. Check the path, the rights and the disk.", file=sys.stderr)
+        return EXIT_FAILED
+    except MemoryError:
+        logging.getLogger(__name__).info("out of memory", exc_info=True)
+        print("error: This computer ran out of memory. Close other programs, or crop the volume.", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    """One line each on standard error; what libraries mutter about headers only if asked for."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    if verbose:
+        return
+    for library in ("pydicom", "nibabel.global"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=library.partition(".")[0])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ SUBSAMPLE_MM = 1.25
 DENSE_BONE_HU = 600.0
 PETROUS_PATH_MM = 14.0
 """Rays through more dense bone than this on both sides leave dark streaks; the vault alone has less."""
-REST_HU, REST_MM = 130.0, 1.6
+REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ class Scan:
     cavity: NDArray[np.bool_]
 
 
-def scan(head: Head, fractions: Sequence[Field], fraction_grid: VolumeGeometry, protocol: Protocol, random: Random) -> Scan:
+def scan(
+    head: Head, fractions: Sequence[Field], fraction_grid: VolumeGeometry, protocol: Protocol, random: Random
+) -> Scan:
     """Acquire a head.
 
     Args:
@@ -118,7 +120,12 @@ def scan(head: Head, fractions: Sequence[Field], fraction_grid: VolumeGeometry, 
 
 
 def sample(
-    field: Field, grid: VolumeGeometry, geometry: VolumeGeometry, *, outside: float = 0.0, subsample_mm: float = SUBSAMPLE_MM
+    field: Field,
+    grid: VolumeGeometry,
+    geometry: VolumeGeometry,
+    *,
+    outside: float = 0.0,
+    subsample_mm: float = SUBSAMPLE_MM,
 ) -> Field:
     """Mean of a field over the thickness of every slice, linear in the plane.
 
@@ -144,7 +151,9 @@ def sample(
         origin = (to_index[:3, :3] @ geometry.slice_origins[k] + to_index[:3, 3])[::-1] - start
         origin = origin - steps[0] * between * (planes - 1) / 2
         reached = origin[0] + corners @ np.array([steps[1][0], steps[2][0]])
-        if reached.max() + abs(steps[0][0]) * thickness < -1 or reached.min() - abs(steps[0][0]) * thickness > len(part):
+        if reached.max() + abs(steps[0][0]) * thickness < -1 or reached.min() - abs(steps[0][0]) * thickness > len(
+            part
+        ):
             continue
         matrix = np.column_stack((steps[0] * between, steps[1], steps[2]))
         sampled = ndimage.affine_transform(
@@ -191,8 +200,8 @@ def _paint_head_rest(hu: Field, geometry: VolumeGeometry) -> None:
     row_mm, column_mm = geometry.pixel_spacing_mm
     y = (np.arange(rows)[:, None] - (rows - 1) / 2) * row_mm
     x = (np.arange(columns)[None, :] - (columns - 1) / 2) * column_mm
-    bottom = np.abs(np.hypot(x / 1.12, np.maximum(y + 8, 0)) - 104) - REST_MM
-    sides = np.abs(np.abs(x) - 104 * 1.12) - REST_MM + 99 * ((y > -8) | (y < -40))
+    bottom = np.abs(np.hypot(x / 1.12, np.maximum(y + 8, 0)) - REST_RADIUS_MM) - REST_MM
+    sides = np.abs(np.abs(x) - REST_RADIUS_MM * 1.12) - REST_MM + 99 * ((y > -8) | (y < -40))
     share = np.clip(0.5 - np.minimum(bottom + 99 * (y < -8), sides), 0, 1).astype(np.float32)
     rest = np.where(hu < -500, hu + share * (REST_HU - hu), hu)
     hu[:] = rest
@@ -212,7 +221,8 @@ def _harden(hu: Field, cavity: NDArray[np.bool_], protocol: Protocol, pixel: flo
         path = np.sqrt(np.clip(left - PETROUS_PATH_MM, 0, 40) * np.clip(right - PETROUS_PATH_MM, 0, 40))
         streak = ndimage.gaussian_filter1d(path, 1.5 / pixel, axis=0) / 30
         one += cavity[k] * (
-            np.float32(protocol.cupping_hu) * (2.2 * bright - middle) - np.float32(protocol.streak_hu) * np.minimum(streak, 1.5)
+            np.float32(protocol.cupping_hu) * (2.2 * bright - middle)
+            - np.float32(protocol.streak_hu) * np.minimum(streak, 1.5)
         )
 
 
@@ -223,7 +233,9 @@ def _reconstruct(hu: Field, protocol: Protocol, pixel: float, random: Random) ->
     for k, one in enumerate(hu):
         image = ndimage.gaussian_filter(one, blur, truncate=3) if blur > 0.3 else one
         if protocol.sharpening:
-            image = image + np.float32(protocol.sharpening) * (image - ndimage.gaussian_filter(image, 1.6 * blur + 0.4, truncate=3))
+            image = image + np.float32(protocol.sharpening) * (
+                image - ndimage.gaussian_filter(image, 1.6 * blur + 0.4, truncate=3)
+            )
         noise = ndimage.gaussian_filter(random.standard_normal(one.shape, dtype=np.float32), fine, truncate=3)
         coarse = ndimage.gaussian_filter(noise, 3.0, truncate=2)
         noise -= (0.5 + 0.4 * protocol.sharpening) * coarse

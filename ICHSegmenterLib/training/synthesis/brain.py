@@ -103,7 +103,7 @@ def _sulci(points: Coordinates, depth: Field, head: HeadParameters, random: Rand
     where = [(FOLD_RADIUS_MM * p / radius + b) / 2 + nodes / 2 for p, b in zip((z, y, x), bend, strict=True)]
     sheet = ndimage.map_coordinates(distance, where, order=1, mode="nearest") * (radius / FOLD_RADIUS_MM)
     reach = ndimage.map_coordinates(noise, [(w * 0.55 + 11) % (nodes - 1) for w in where], order=1, mode="nearest")
-    bottom = 15 + 5 * reach
+    bottom = 13 + 5 * reach
     width = (0.25 + 1.15 * head.atrophy) * np.clip(1.3 - depth[near] / 22, 0.35, 1.3)
     result = np.full_like(depth, 99)
     # Towards the middle of the head the sheets would meet.
@@ -183,8 +183,8 @@ def _deep_structures(hu: Field, points: Coordinates, head: HeadParameters, is_ce
     below = ~is_cerebrum
     leaves = 2.0 * np.sin((np.hypot(y - 24, z + 30)) * 1.15 + 0.05 * x)
     hu[below] = (head.gray_hu + head.white_hu) / 2 + 1.5 + leaves[below] * 0.8
-    center = ellipsoid_distance(mirrored, (19, 42, -36), (13, 13, 10))
-    blend(hu, cover(center, 5.0) * below, head.white_hu + 1)
+    nuclei = ellipsoid_distance(mirrored, (19, 42, -36), (13, 13, 10))
+    blend(hu, cover(nuclei, 5.0) * below, head.white_hu + 1)
     stem = tube_distance(points, [(0, 4, -8, 15), (0, 9, -22, 14), (0, 10, -32, 15), (0, 22, -60, 8)])
     blend(hu, cover(stem, 3.0), BRAINSTEM_HU + random.normal(0, 0.7))
 
@@ -192,7 +192,7 @@ def _deep_structures(hu: Field, points: Coordinates, head: HeadParameters, is_ce
 def _age(hu: Field, points: Coordinates, ventricles: Field, head: HeadParameters, random: Random) -> None:
     """Leukoaraiosis around the ventricles and old infarcts."""
     x, y, z = points
-    horns = np.exp(-((np.abs(y) - 38) / 16) ** 2) * (z > -5)
+    horns = np.exp(-(((np.abs(y) - 38) / 16) ** 2)) * (z > -5)
     hu -= (9 * head.leukoaraiosis * np.exp(-np.maximum(ventricles, 0) / 7) * (0.35 + horns)).astype(np.float32)
     for _ in range(head.infarcts):
         angle, height = random.uniform(0, 2 * np.pi), random.uniform(-5, 40)
@@ -207,7 +207,7 @@ def _tentorium(points: Coordinates) -> Field:
     """Height above the tentorium (negative: posterior fossa), which ends at the notch around the brain stem."""
     x, y, z = points
     ridge = -21 + np.clip(y / 80, 0, 1) * 9
-    peak = 24 * np.exp(-np.hypot(x / 24, (y - 24) / 34) ** 1.5)
+    peak = 24 * np.exp(-(np.hypot(x / 24, (y - 24) / 34) ** 1.5))
     height = z - (ridge + peak)
     in_front = y < -4 + 0.58 * np.abs(x)
     return np.where(in_front & (z > -45), np.maximum(height, 30), height).astype(np.float32)
@@ -268,9 +268,9 @@ def _calcifications(hu: Field, points: Coordinates, head: HeadParameters, random
         share = cover(_near_ellipsoid(points, center, stretch), 1.5)
         blend(hu, share, CALCIFICATION_HU * random.uniform(0.4, 1.6))
     if random.random() < 0.4 * head.calcifications:
-        start = random.uniform(-60, 30)
+        start, height = random.uniform(-60, 30), random.uniform(35, 60)
         share = cover(np.abs(x) - 1.0) * cover(np.abs(y - start) - random.uniform(3, 9), 3.0)
-        blend(hu, share * (points[2] > 40), CALCIFICATION_HU)
+        blend(hu, share * cover(np.abs(points[2] - height) - random.uniform(2, 6), 3.0), CALCIFICATION_HU)
 
 
 def _near_ellipsoid(points: Coordinates, center: tuple[float, float, float], radii: tuple[float, ...]) -> Field:

@@ -20,6 +20,8 @@ VISIBLE_FRACTION = 0.5
 """A voxel belongs to a lesion that fills at least half of it ..."""
 VISIBLE_THIN_FRACTION = 0.3
 """... or, in sulci that are thinner than a voxel, less: readers outline what they see."""
+LARGEST_BLOOD_HU = 110.0
+"""Voxels above are bone to a reader, even if half of them is blood."""
 SUBTYPE_WEIGHTS = {"EDH": 0.12, "IPH": 0.27, "IVH": 0.16, "SAH": 0.22, "SDH": 0.23}
 COVERAGE_MM = 150.0
 
@@ -129,7 +131,7 @@ def make_exam(
     painted, bleeding = bleed_into(head, wanted, random)
     seen = scan(painted, bleeding.fractions, bleeding.grid, acquisition, random)
     volume = Volume(seen.hu, seen.geometry, VolumeSource("synthetic"))
-    labelmap, total = label(seen.fractions, bleeding.plans, seen.geometry.shape)
+    labelmap, total = label(seen.fractions, bleeding.plans, seen.hu)
     return SyntheticExam(volume, labelmap, total, seen.cavity, bleeding.plans, seed)
 
 
@@ -173,12 +175,10 @@ def draw_protocol(style: Style, random: Random, *, matrix: int = 256) -> Protoco
     )
 
 
-def label(
-    fractions: Sequence[Field], plans: Sequence[LesionPlan], shape: tuple[int, int, int]
-) -> tuple[NDArray[np.uint8], Field]:
+def label(fractions: Sequence[Field], plans: Sequence[LesionPlan], hu: Field) -> tuple[NDArray[np.uint8], Field]:
     """The labelmap in the order of `SUBTYPES` and the share of blood, from what each lesion fills of each voxel."""
-    labelmap = np.zeros(shape, dtype=np.uint8)
-    total, largest = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    labelmap = np.zeros(hu.shape, dtype=np.uint8)
+    total, largest = np.zeros(hu.shape, dtype=np.float32), np.zeros(hu.shape, dtype=np.float32)
     for fraction, plan in zip(fractions, plans, strict=True):
         total += fraction
         leads = fraction > largest
@@ -186,6 +186,7 @@ def label(
         labelmap[leads] = 1 + SUBTYPES.index(plan.subtype)
     thin = labelmap == 1 + SUBTYPES.index("SAH")
     labelmap[total < np.where(thin, VISIBLE_THIN_FRACTION, VISIBLE_FRACTION)] = 0
+    labelmap[hu > LARGEST_BLOOD_HU] = 0
     return labelmap, np.minimum(total, 1)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Field: TypeAlias = NDArray[np.float32]
+Real: TypeAlias = NDArray[np.floating[Any]]
 Mask: TypeAlias = NDArray[np.bool_]
 Coordinates: TypeAlias = tuple[Field, Field, Field]
 """x, y and z of points; arrays that broadcast against each other."""
@@ -41,13 +43,11 @@ def tube_distance(points: Coordinates, path: Sequence[Sequence[float]]) -> Field
         path: Corners (x, y, z, radius); the radius changes linearly between them.
     """
     nearest: Any = np.float32(np.inf)
-    for start, end in zip(path[:-1], path[1:], strict=True):
+    for start, end in pairwise(path):
         a, b = np.asarray(start[:3]), np.asarray(end[:3])
         direction = b - a
         away = [p - np.float32(c) for p, c in zip(points, a, strict=True)]
-        along = sum(v * np.float32(d) for v, d in zip(away, direction, strict=True)) / np.float32(
-            direction @ direction
-        )
+        along = sum(v * np.float32(d) for v, d in zip(away, direction, strict=True)) / np.float32(direction @ direction)
         along = np.clip(along, 0, 1)
         squared = sum((v - along * np.float32(d)) ** 2 for v, d in zip(away, direction, strict=True))
         radius = np.float32(start[3]) + along * np.float32(end[3] - start[3])
@@ -62,12 +62,14 @@ def ellipsoid_distance(points: Coordinates, center: Sequence[float], radii: Sequ
     return np.asarray((level - 1) * np.float32(np.prod(radii) ** (1 / 3)), dtype=np.float32)
 
 
-def cover(distance: Field, softness: float = 1.0) -> Field:
+def cover(distance: Real, softness: float = 1.0) -> Field:
     """How much of a voxel lies inside a surface, 0 to 1, from the signed distance to it (negative inside)."""
-    return np.asarray(np.clip(0.5 - distance / np.float32(softness), 0, 1), dtype=np.float32)
+    share = np.multiply(distance, -1 / softness, dtype=np.float32)
+    share += np.float32(0.5)
+    return np.asarray(np.clip(share, 0, 1, out=share))
 
 
-def blend(values: Field, share: Field, new: float | Field) -> None:
+def blend(values: Field, share: Real, new: float | Real) -> None:
     """Replace a share (0 to 1) of the values by new ones, in place."""
     values += share * (new - values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -28,7 +29,9 @@ class Site:
         """x (1, 1, X), y (1, Y, 1), z (Z, 1, 1), LPS mm."""
         slices, rows, columns = self.head.grid.shape
         origin = self.head.grid.slice_origins[0]
-        x, y, z = (np.arange(n, dtype=np.float32) + np.float32(o) for n, o in zip((columns, rows, slices), origin, strict=True))
+        x, y, z = (
+            np.arange(n, dtype=np.float32) + np.float32(o) for n, o in zip((columns, rows, slices), origin, strict=True)
+        )
         return x[None, None, :], y[None, :, None], z[:, None, None]
 
     def random_point(self, weights: Field, random: Random) -> tuple[float, float, float]:
@@ -40,7 +43,7 @@ class Site:
         point = self.head.grid.ijk_to_lps((x, y, z))
         return float(point[0]), float(point[1]), float(point[2])
 
-    @property
+    @cached_property
     def middle(self) -> tuple[float, float, float]:
         """(x, y, z) mm of the cavity's center of mass."""
         center = ndimage.center_of_mass(self.head.cavity[::4, ::4, ::4])
@@ -87,16 +90,17 @@ def subdural(site: Site, wanted_mm3: float, random: Random) -> Scored:
     ratio = random.uniform(7, 13)  # chord to thickness
     thickness = (8 * wanted_mm3 / (np.pi * ratio**2)) ** (1 / 3)
     x, y, z = site.axes
-    side = np.sign(point[0] - site.middle[0])
-    depth = site.head.depth_mm
-    beside = (x - site.middle[0]) * side
+    middle, depth = site.middle, site.head.depth_mm
+    side = np.sign(point[0] - middle[0])
+    beside = (x - middle[0]) * side
     if random.random() < 0.2:
-        at = (site.middle[0], point[1], max(point[2], site.middle[2] + 20))
+        at = (middle[0], point[1], max(point[2], middle[2] + 20))
         inward = np.array([side, 0.0, 0.0])
         wall = np.maximum(beside - 0.8, 0) + 99 * (depth > 45)
         point = np.array(at)
     else:
-        wall = np.where(depth > 0, depth, FAR)
+        # Along the convexity, seldom under the temporal lobe.
+        wall = np.where(depth > 0, depth, FAR) + 0.5 * np.maximum(middle[2] - 20 - z, 0)
     away = [p - np.float32(c) for p, c in zip((x, y, z), point, strict=True)]
     along = sum(v * np.float32(d) for v, d in zip(away, inward, strict=True))
     tangential = sum(v * v for v in away) - along * along
@@ -147,7 +151,9 @@ SCORES: dict[str, Callable[[Site, float, Random], Scored]] = {
 }
 
 
-def _ellipsoid(axes: Coordinates, center: tuple[float, ...] | np.ndarray, radii: tuple[float, ...] | np.ndarray) -> Field:
+def _ellipsoid(
+    axes: Coordinates, center: tuple[float, ...] | np.ndarray, radii: tuple[float, ...] | np.ndarray
+) -> Field:
     """1 on the surface; with radii of 1 the distance in mm."""
     squares = [((p - np.float32(c)) / np.float32(r)) ** 2 for p, c, r in zip(axes, center, radii, strict=True)]
     return np.sqrt(squares[0] + squares[1] + squares[2])
@@ -158,7 +164,7 @@ def _place_on_vault(site: Site, random: Random) -> tuple[np.ndarray, np.ndarray]
     x, _, z = site.axes
     middle = np.array(site.middle)
     depth = site.head.depth_mm
-    shell = (depth > 0.2) & (depth < 2.5) & (np.abs(x - middle[0]) > 24) & (z > middle[2] - 22) & (z < middle[2] + 55)
+    shell = (depth > 0.2) & (depth < 2.5) & (np.abs(x - middle[0]) > 24) & (z > middle[2] - 8) & (z < middle[2] + 45)
     point = np.array(site.random_point(_every_other(shell), random))
     inward = middle - point
     inward[2] *= 0.6

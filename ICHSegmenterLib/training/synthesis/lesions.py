@@ -127,7 +127,9 @@ def bleed_into(whole: Head, plans: Sequence[LesionPlan], random: Random) -> tupl
         occupied = np.minimum(occupied + fraction, 1)
         if plan.subtype == "IPH":
             edema = np.maximum(edema, _edema(plan, score, head))
-    sources = [fraction * np.float32(MASS_EFFECT[plan.subtype] * random.uniform(0.5, 1.5)) for plan, fraction, _ in placed]
+    sources = [
+        fraction * np.float32(MASS_EFFECT[plan.subtype] * random.uniform(0.5, 1.5)) for plan, fraction, _ in placed
+    ]
     displacement = displacement_of(sources, head.grid, head.depth_mm)
     head = displacement.apply(head) if sources else head
     for plan in ordered[len(pushing) :]:

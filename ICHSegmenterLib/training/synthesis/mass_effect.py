@@ -48,7 +48,7 @@ class Displacement:
     def apply(self, head: Head) -> Head:
         """The head with the content of its cavity displaced; bone stays where it is."""
         index = np.nonzero(head.cavity)
-        shift = self.on_grid()[(slice(None), *index)]
+        shift = [component[index] for component in self.on_grid()]
         source = [n - s for n, s in zip(index, shift, strict=True)]
         moved = []
         content = np.where(head.cavity, head.hu, np.float32(np.median(head.hu[head.cavity])))

@@ -115,7 +115,9 @@ def _face(hu: Field, head: HeadParameters, low: Coordinates, random: Random) -> 
     where: Coordinates = (x, y + np.float32(front), z)
     cells = smooth_noise(random, hu.shape, 2.5)
     jaw = np.maximum(np.abs(np.abs(x) - 50) - 2.5, np.abs(y + 20) - 14) + 99 * (z > -58)
-    arch = np.abs(np.sqrt((x / 68) ** 2 + ((y + 8) / 80) ** 2) - 1) * 70 - 2 + 99 * (np.abs(z + 46) > 5) + 99 * (y > -12)
+    arch = (
+        np.abs(np.sqrt((x / 68) ** 2 + ((y + 8) / 80) ** 2) - 1) * 70 - 2 + 99 * (np.abs(z + 46) > 5) + 99 * (y > -12)
+    )
     for bone in (jaw, arch):
         blend(hu, cover(bone.astype(np.float32)), BASE_HU)
     for sign in (-1, 1):
@@ -124,7 +126,9 @@ def _face(hu: Field, head: HeadParameters, low: Coordinates, random: Random) -> 
         blend(hu, cover(wall - 2.2) * open_front, 700.0)
         blend(hu, cover(wall), FAT_HU)
         globe = ellipsoid_distance(where, (sign * 31, -78, -36), (12, 12, 12))
-        nerve = np.hypot(x - sign * (30 + (y + front + 66) * 0.5 * -1), z + 36) - 2 + 99 * ((y < -66 - front) | (y > -42))
+        nerve = (
+            np.hypot(x - sign * (30 + (y + front + 66) * 0.5 * -1), z + 36) - 2 + 99 * ((y < -66 - front) | (y > -42))
+        )
         blend(hu, cover(nerve.astype(np.float32)) * cover(wall), 40.0)
         blend(hu, cover(globe - 1), 45.0)
         blend(hu, cover(globe + 0.8), VITREOUS_HU)
@@ -136,4 +140,5 @@ def _face(hu: Field, head: HeadParameters, low: Coordinates, random: Random) -> 
     walls = np.where(cells > 0.75, 250.0, np.where(cells > 0.35, SKIN_HU, AIR_HU))
     blend(hu, cover((nasal - 1).astype(np.float32)), 500.0)
     blend(hu, cover(nasal.astype(np.float32)), walls.astype(np.float32))
-    blend(hu, cover(nasal.astype(np.float32)) * cover(np.abs(x) - 0.7), 200.0)
+    septum = np.maximum(nasal, np.abs(x) - 0.7)
+    blend(hu, cover(septum), 200.0)

@@ -1,0 +1,111 @@
+"""`synthesize`: head CT with hemorrhage of known truth, in the layouts of the public data sets."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.volume.io import read_volume
+
+LAYOUT_NAMES, STYLE_NAMES = ("rsna", "physionet", "nifti"), ("standard", "thin", "shifted")
+SHEET_EXAMS = 8
+"""So many exams are drawn on a contact sheet."""
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("synthesize", help="make head CT with hemorrhage of known truth")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder, made if absent")
+    parser.add_argument("--exams", type=_count, default=10, metavar="N", help="each is another patient (default: 10)")
+    parser.add_argument("--layout", choices=LAYOUT_NAMES, default="nifti")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds make equal exams")
+    parser.add_argument("--style", choices=STYLE_NAMES, default="standard", help="of anatomy and acquisition")
+    parser.add_argument("--matrix", type=_count, default=256, help="rows and columns (default: 256)")
+    parser.add_argument("--positive", type=_share, default=0.6, metavar="SHARE", help="exams with blood (default: 0.6)")
+    parser.add_argument(
+        "--insert-into", type=Path, nargs="+", default=(), metavar="CT",
+        help="put lesions into these scans, in turn, instead of into made-up heads",
+    )  # fmt: skip
+    parser.add_argument("--subtype", choices=SUBTYPE_LABELS[:-1], help="only lesions of this subtype")
+    parser.add_argument("--volume", type=float, metavar="ML", help="of every lesion (default: as in real exams)")
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG with slices of the first exams")
+    parser.add_argument("--beside", type=Path, metavar="CT", help="a real scan, drawn in the sheet's first row")
+    parser.set_defaults(run=run_synthesize)
+
+
+def run_synthesize(chosen: argparse.Namespace) -> int:
+    """The verb."""
+    from ICHSegmenterLib.training.synthesis.layouts import LAYOUTS
+
+    if chosen.beside is not None and chosen.contact_sheet is None:
+        raise ValueError("--beside needs --contact-sheet")
+    sheet: list[Any] = []
+    if chosen.beside is not None:
+        sheet.append(("real", read_volume(chosen.beside), None))
+    progress = TerminalProgress()
+    try:
+        count = LAYOUTS[chosen.layout](_shown(_exams(chosen), chosen, sheet, progress), chosen.output)
+    finally:
+        progress.close()
+    print(f"{count} exams in {chosen.output} ({chosen.layout})")
+    if chosen.contact_sheet is not None:
+        from ICHSegmenterLib.report.contact_sheet import write_contact_sheet
+
+        write_contact_sheet(sheet, chosen.contact_sheet)
+        print(f"Contact sheet: {chosen.contact_sheet}")
+    return 0
+
+
+def _exams(chosen: argparse.Namespace) -> Iterator[Any]:
+    """One exam after the other; only one is in memory."""
+    from ICHSegmenterLib.training.synthesis.exam import draw_plans, make_exam
+    from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
+    from ICHSegmenterLib.training.synthesis.lesions import LesionPlan
+
+    seeds = np.random.SeedSequence(chosen.seed).generate_state(chosen.exams)
+    for number, seed in enumerate(int(one) for one in seeds):
+        random = np.random.default_rng((seed, 1))
+        plans = draw_plans(random, positive_share=chosen.positive)
+        if chosen.subtype:
+            plans = (LesionPlan.draw(random, chosen.subtype),) if plans else ()
+        if chosen.volume is not None:
+            plans = tuple(LesionPlan.draw(random, plan.subtype, volume_ml=chosen.volume) for plan in plans)
+        if chosen.insert_into:
+            volume = read_volume(chosen.insert_into[number % len(chosen.insert_into)])
+            yield insert_lesions(volume, plans, seed=seed)
+        else:
+            yield make_exam(seed, style=chosen.style, plans=plans, matrix=chosen.matrix)
+
+
+def _shown(
+    exams: Iterator[Any], chosen: argparse.Namespace, sheet: list[Any], progress: TerminalProgress
+) -> Iterator[Any]:
+    """Hands exams on, reports progress, and keeps the first ones for the contact sheet."""
+    run = progress.run()
+    for number, exam in enumerate(islice(exams, chosen.exams)):
+        if chosen.contact_sheet is not None and number < SHEET_EXAMS:
+            title = ", ".join(f"{key} {ml:.1f} mL" for key, ml in exam.blood_ml.items() if ml) or "no blood"
+            sheet.append((title, exam.volume, exam.labelmap))
+        run.report(number + 1, chosen.exams, "Synthesizing")
+        yield exam
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
+    return value

@@ -1,0 +1,129 @@
+"""Lesions put into a given CT on its own grid: displaced, blended with partial volume, with the noise of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ICHSegmenterLib.preprocessing.brain_mask import brain_mask as find_brain
+from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid, to_regular
+from ICHSegmenterLib.training.synthesis.acquisition import sample
+from ICHSegmenterLib.training.synthesis.anatomy import Head
+from ICHSegmenterLib.training.synthesis.exam import SyntheticExam, label
+from ICHSegmenterLib.training.synthesis.fields import Field, Mask
+from ICHSegmenterLib.training.synthesis.lesions import Bleeding, LesionPlan, bleed_into
+from ICHSegmenterLib.volume.volume import Volume
+
+GRID_MM = 1.0
+FLUID_HU = (4.0, 20.0)
+"""All fluid at or below the first, none at or above the second, in brain smoothed against noise."""
+VENTRICLE_DEPTH_MM = 20.0
+"""Fluid as deep as this is ventricle (or old infarct), shallower fluid is cistern or sulcus."""
+VENTRICLE_MIN_ML = 1.0
+SMOOTHING_MM = 1.2
+LARGEST_NOISE_HU = 15.0
+"""What differs more from its surroundings is structure, not noise."""
+
+
+def insert_lesions(
+    volume: Volume, plans: Sequence[LesionPlan], *, seed: int = 0, brain_mask: NDArray[np.bool_] | None = None
+) -> SyntheticExam:
+    """Put lesions into a CT.
+
+    Args:
+        volume: A head CT without hemorrhage, on any grid.
+        plans: The lesions.
+        seed: Where they go.
+        brain_mask: bool (slices, rows, columns); found if None.
+
+    Returns:
+        The CT with the lesions, on the same grid, and the truth.
+
+    Raises:
+        VolumeError: No brain was found.
+        ValueError: The mask has another shape.
+    """
+    brain = find_brain(volume) if brain_mask is None else brain_mask
+    if brain.shape != volume.hu.shape:
+        raise ValueError(f"brain_mask has shape {brain.shape}, the volume {volume.hu.shape}")
+    random = np.random.default_rng(seed)
+    _, bleeding = bleed_into(as_head(volume, brain), plans, random)
+    fractions = tuple(sample(one, bleeding.grid, volume.geometry) * brain for one in bleeding.fractions)
+    hu = _blend(volume, brain, bleeding, fractions)
+    labelmap, total = label(fractions, bleeding.plans, hu)
+    source = replace(volume.source, warnings=(*volume.source.warnings, "Hemorrhage was inserted: not a real exam."))
+    return SyntheticExam(Volume(hu, volume.geometry, source), labelmap, total, brain, bleeding.plans, seed)
+
+
+def as_head(volume: Volume, brain: Mask) -> Head:
+    """A CT on a 1 mm grid, with its fluid spaces estimated from density and depth."""
+    grid = regular_grid(volume.geometry, GRID_MM, mask=brain, margin_mm=4.0)
+    hu = to_regular(volume, grid)
+    cavity = labelmap_to_regular(brain, volume.geometry, grid)
+    depth = ndimage.distance_transform_edt(cavity).astype(np.float32)
+    smooth = ndimage.gaussian_filter(np.clip(hu, -20, 80), SMOOTHING_MM)
+    fluid = np.clip((FLUID_HU[1] - smooth) / (FLUID_HU[1] - FLUID_HU[0]), 0, 1).astype(np.float32) * cavity
+    ventricles = np.where(_ventricles(fluid > 0.4, depth), fluid, 0).astype(np.float32)
+    ventricles = np.where(ventricles > 0.35, np.minimum(1.6 * ventricles, 1), 0).astype(np.float32)
+    # Broad fluid is an old infarct or a cyst, not a cistern.
+    broad = ndimage.binary_opening(fluid > 0.4, structure=ndimage.generate_binary_structure(3, 1), iterations=4)
+    broad = ndimage.binary_dilation(broad, iterations=2)
+    csf = np.where((ventricles > 0) | broad, 0, fluid).astype(np.float32)
+    return Head(grid, hu, cavity, depth, csf, ventricles)
+
+
+def _ventricles(fluid: Mask, depth: Field) -> Mask:
+    """Large connected pieces of deep fluid near the midline."""
+    labels, count = ndimage.label(fluid & (depth > VENTRICLE_DEPTH_MM))
+    if not count:
+        return labels > 0
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    middle = ndimage.center_of_mass(depth > 0)
+    inner = np.zeros(depth.shape, dtype=bool)
+    half = 38
+    inner[:, :, max(0, int(middle[2]) - half) : int(middle[2]) + half] = True
+    large = np.flatnonzero(sizes > VENTRICLE_MIN_ML * 1000)
+    kept = np.isin(labels, large[large > 0]) & inner
+    return np.asarray(ndimage.binary_dilation(kept, iterations=2) & fluid)
+
+
+def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[Field]) -> Field:
+    """HU with tissue moved in the plane, edema, and blood by its share of each voxel."""
+    geometry = volume.geometry
+    shift = bleeding.displacement.on_grid()
+    moved = _move(volume.hu, [sample(one, bleeding.grid, geometry) for one in shift], volume, brain)
+    hu = moved - sample(bleeding.edema_hu, bleeding.grid, geometry) * brain
+    pixel = geometry.pixel_spacing_mm[0]
+    for fraction, density in zip(fractions, bleeding.densities, strict=True):
+        here = np.flatnonzero(fraction.any(axis=(1, 2)))
+        share = sample(density * (density > 0), bleeding.grid, geometry)
+        for k in here:
+            noise = volume.hu[k] - ndimage.gaussian_filter(volume.hu[k], SMOOTHING_MM / pixel)
+            noise = np.clip(noise, -LARGEST_NOISE_HU, LARGEST_NOISE_HU)
+            hu[k] += fraction[k] * (share[k] + noise - hu[k])
+    return np.where(brain, np.rint(hu), volume.hu).astype(np.float32)
+
+
+def _move(hu: Field, shift: Sequence[Field], volume: Volume, brain: Mask) -> Field:
+    """Brain moved by the in-plane part of a displacement (z, y, x in mm); the rest stays."""
+    result = np.array(hu, dtype=np.float32)
+    geometry = volume.geometry
+    basis = np.linalg.pinv(np.column_stack((geometry.column_step, geometry.row_step)))
+    for k in np.flatnonzero(brain.any(axis=(1, 2))):
+        j, i = np.nonzero(brain[k])
+        arrow = np.stack([component[k][j, i] for component in reversed(shift)])
+        if np.abs(arrow).max(initial=0) < 0.1:
+            continue
+        di, dj = basis @ arrow
+        # Bone must not be drawn into the brain: the source of a voxel is brain, or the voxel stays as it is.
+        inside = brain[k][
+            np.clip(np.rint(j - dj), 0, hu.shape[1] - 1).astype(int),
+            np.clip(np.rint(i - di), 0, hu.shape[2] - 1).astype(int),
+        ]
+        j, i, di, dj = j[inside], i[inside], di[inside], dj[inside]
+        result[k][j, i] = ndimage.map_coordinates(hu[k], (j - dj, i - di), order=1, mode="nearest")
+    return result

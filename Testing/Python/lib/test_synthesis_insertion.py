@@ -1,0 +1,69 @@
+"""Lesions put into a given CT stay on its grid, change only the brain, and have a known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ICHSegmenterLib.training.synthesis.acquisition import Protocol
+from ICHSegmenterLib.training.synthesis.exam import make_exam
+from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
+from ICHSegmenterLib.training.synthesis.lesions import SUBTYPES, LesionPlan
+from ICHSegmenterLib.volume.io import read_volume
+
+
+@pytest.fixture(scope="module")
+def host():
+    return make_exam(8, plans=(), protocol=Protocol(matrix=128, steps_mm=(4.0,) * 14 + (7.0,) * 12, tilt_deg=15.0))
+
+
+def test_nothing_outside_the_brain_changes(host):
+    exam = insert_lesions(host.volume, [LesionPlan("SDH", 20.0)], brain_mask=host.brain_mask)
+    assert exam.volume.geometry.matches(host.volume.geometry)
+    assert (exam.volume.hu == host.volume.hu)[~host.brain_mask].all()
+    assert not exam.labelmap[~host.brain_mask].any()
+
+
+def test_the_volume_and_density_of_an_inserted_bleed_are_as_asked_for(host):
+    plan = LesionPlan("IPH", 20.0, hu=62.0, edema_hu=0.0)
+    exam = insert_lesions(host.volume, [plan], seed=2, brain_mask=host.brain_mask)
+    assert exam.blood_ml["IPH"] == pytest.approx(20.0, rel=0.15)
+    full = exam.blood_fraction > 0.99
+    assert exam.volume.hu[full].mean() == pytest.approx(62.0, abs=2.0)
+
+
+def test_noise_goes_on_inside_a_bleed(host):
+    exam = insert_lesions(host.volume, [LesionPlan("IPH", 20.0)], seed=2, brain_mask=host.brain_mask)
+    assert exam.volume.hu[exam.blood_fraction > 0.99].std() > 2.0
+
+
+def test_edema_darkens_the_surroundings(host):
+    dark, plain = (
+        insert_lesions(
+            host.volume, [LesionPlan("IPH", 15.0, edema_hu=edema)], seed=2, brain_mask=host.brain_mask
+        ).volume.hu
+        for edema in (16.0, 0.0)
+    )
+    assert (dark - plain).min() <= -8
+    assert (dark - plain).max() <= 1
+
+
+def test_an_exam_without_lesions_is_returned_as_it_was(host):
+    exam = insert_lesions(host.volume, [], brain_mask=host.brain_mask)
+    assert (exam.volume.hu == host.volume.hu).all()
+    assert not exam.labelmap.any()
+
+
+def test_a_mask_of_another_shape_is_refused(host):
+    with pytest.raises(ValueError, match="brain_mask has shape"):
+        insert_lesions(host.volume, [], brain_mask=host.brain_mask[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subtype", SUBTYPES)
+def test_each_subtype_fits_into_a_real_head(shared_data, subtype):
+    volume = read_volume(shared_data("data/ge_head_ct"))
+    exam = insert_lesions(volume, [LesionPlan(subtype, 10.0)], seed=1)
+    assert exam.blood_ml[subtype] == pytest.approx(10.0, rel=0.45)
+    assert np.array_equal(exam.volume.hu[~exam.brain_mask], volume.hu[~exam.brain_mask])
+    assert "not a real exam" in exam.volume.source.warnings[-1]

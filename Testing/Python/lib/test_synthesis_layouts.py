@@ -1,0 +1,84 @@
+"""Synthetic exams in the layouts of the public data sets are read by the loaders that training uses."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pydicom
+import pytest
+
+from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
+from ICHSegmenterLib.training.synthesis.acquisition import Protocol
+from ICHSegmenterLib.training.synthesis.exam import make_exam
+from ICHSegmenterLib.training.synthesis.layouts import LAYOUTS, write_nifti_folder, write_physionet, write_rsna
+from ICHSegmenterLib.training.synthesis.lesions import LesionPlan
+from ICHSegmenterLib.volume.io import read_volume
+
+PROTOCOL = Protocol(matrix=64, steps_mm=(9.0,) * 14)
+
+
+@pytest.fixture(scope="module")
+def exams():
+    plans = ([LesionPlan("IPH", 15.0), LesionPlan("SDH", 20.0)], [])
+    return [make_exam(seed, plans=wanted, protocol=PROTOCOL) for seed, wanted in enumerate(plans)]
+
+
+def test_physionet_layout_is_read_back(exams, tmp_path):
+    assert write_physionet(exams, tmp_path) == 2
+    source = physionet.source(tmp_path, allow_missing=False)
+    items, bad = physionet.read_series(source.plans[0])
+    assert not bad and len(items) == 15
+    assert read_volume(tmp_path / "ct_scans" / "001.nii").hu == pytest.approx(exams[0].volume.hu)
+    diagnoses = physionet.read_diagnoses(tmp_path / physionet.CSV)
+    assert np.array_equal([diagnoses[1][k] for k in range(1, 16)], exams[0].slice_labels)
+
+
+def test_nifti_layout_is_read_back(exams, tmp_path):
+    write_nifti_folder(exams, tmp_path)
+    source = nifti_folder.source(tmp_path, allow_missing=False)
+    assert [plan.name if hasattr(plan, "name") else plan.series for plan in source.plans] == ["0000", "0001"]
+    mask = nifti_folder.read_label_mask(tmp_path / "masks" / "0000.nii.gz", exams[0].volume)
+    assert np.array_equal(mask, exams[0].labelmap)
+
+
+def test_rsna_layout_has_six_rows_an_image_and_one_patient_an_exam(exams, tmp_path):
+    write_rsna(exams, tmp_path)
+    labels = rsna.read_labels(tmp_path / "stage_2_train.csv")
+    files = sorted((tmp_path / "stage_2_train").iterdir())
+    assert len(files) == len(labels) == 30
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    assert {path.stem for path in files} == set(labels)
+    assert len({header.PatientID for header in headers}) == len({header.SeriesInstanceUID for header in headers}) == 2
+    counted = np.sum(list(labels.values()), axis=0)
+    assert np.array_equal(counted, sum(exam.slice_labels.sum(axis=0, dtype=int) for exam in exams))
+
+
+def test_the_nifti_truth_table_names_the_volumes(exams, tmp_path):
+    write_nifti_folder(exams, tmp_path)
+    with (tmp_path / "truth.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[0]["IPH_ml"]) == pytest.approx(exams[0].blood_ml["IPH"], abs=1e-3)
+    assert float(rows[1]["IPH_ml"]) == 0
+
+
+def test_the_command_writes_exams_and_a_contact_sheet(tmp_path):
+    output, sheet = tmp_path / "data", tmp_path / "sheet.png"
+    arguments = ["--exams", "1", "--matrix", "64", "--seed", "3", "--contact-sheet", str(sheet)]
+    assert main(["synthesize", "--output", str(output), *arguments]) == 0
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert read_volume(output / "images" / "0000.nii.gz").geometry.shape[1:] == (64, 64)
+
+
+def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
+    assert main(["synthesize", "--output", str(tmp_path), "--beside", "x.nii"]) == 2
+    assert "--contact-sheet" in capsys.readouterr().err
+
+
+def test_the_command_line_knows_every_layout_and_style():
+    from ICHSegmenterLib.cli.synthesize import LAYOUT_NAMES, STYLE_NAMES
+    from ICHSegmenterLib.training.synthesis.exam import STYLES
+
+    assert set(LAYOUT_NAMES) == set(LAYOUTS)
+    assert set(STYLE_NAMES) == set(STYLES)
