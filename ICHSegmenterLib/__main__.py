@@ -2,7 +2,9 @@
 
 import sys
 
-from ICHSegmenterLib.cli import main
-
 if __name__ == "__main__":
+    try:
+        from ICHSegmenterLib.cli import main  # takes most of a second, in which Ctrl-C must not print a traceback
+    except KeyboardInterrupt:
+        sys.exit("cancelled; nothing was changed")
     sys.exit(main())

@@ -1,6 +1,8 @@
 """The command line: verbs, exit codes, one line of why."""
 
 import json
+import runpy
+import sys
 
 import pytest
 
@@ -106,3 +108,58 @@ def test_doctor_tells_devices_and_methods(capsys):
     printed = capsys.readouterr().out
     assert "Device for auto" in printed
     assert "blast-ct" in printed
+
+
+class Interrupted:
+    """A module during whose import the user presses Ctrl-C."""
+
+    def __getattr__(self, name):
+        raise KeyboardInterrupt
+
+
+def test_control_c_while_the_program_starts_prints_no_traceback(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ICHSegmenterLib.cli", Interrupted())
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ICHSegmenterLib", run_name="__main__")
+    assert str(stop.value).startswith("cancelled")
+
+
+def test_a_path_that_the_system_refuses_fails_with_one_line(capsys):
+    assert main(["segment", "y" * 400 + ".nii.gz", "--method", "hu-threshold"]) == 1
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert told.startswith("error: yyy")
+    assert "File name too long" in told
+
+
+def test_running_out_of_memory_fails_with_one_line(series, monkeypatch, capsys):
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("ICHSegmenterLib.cli.analyze.read_volume", exhausted)
+    assert main(["segment", series, "--method", "hu-threshold"]) == 1
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert "ran out of memory" in told
+
+
+def test_a_batch_into_a_folder_that_cannot_be_made_fails_with_one_line_an_exam(series, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    assert main(["batch", series, "--method", "hu-threshold", "--output", str(tmp_path / "taken")]) == 1
+    told = capsys.readouterr().err.strip().splitlines()
+    assert told[-1].startswith("error: results.csv cannot be written")
+    assert not any("Traceback" in line for line in told)
+
+
+def test_a_threshold_that_is_no_number_is_answered_with_what_it_may_be(capsys):
+    assert main(["segment", "x", "--threshold", "half"]) == 2
+    assert "must lie between 0 and 1, got half" in capsys.readouterr().err
+
+
+def test_a_header_that_libraries_mutter_about_is_read_in_silence(tmp_path, capfd):
+    geometry = head_geometry((16, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=9.0)
+    paths = write_dicom_series(make_phantom(geometry, seed=2).volume, tmp_path / "ct")
+    for path in paths:
+        content = path.read_bytes()
+        assert b"Phantom" in content
+        path.write_bytes(content.replace(b"ORIGINAL", b"original"))  # lower case is not allowed there
+    assert main(["segment", str(tmp_path / "ct"), "--method", "hu-threshold", "--output", str(tmp_path / "out")]) == 0
+    assert "WARNING" not in capfd.readouterr().err
