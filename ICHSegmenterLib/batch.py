@@ -14,6 +14,7 @@ from pathlib import Path
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, VolumeError
 from ICHSegmenterLib.report.write import DONE_FILE, write_outputs
 from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.volume.dicom import scans_in
 from ICHSegmenterLib.volume.io import FORMATS, read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -61,6 +62,8 @@ class ExamOutcome:
 
 def find_exams(inputs: Sequence[Path]) -> list[Exam]:
     """Every head CT below these folders and files: DICOM series, NIfTI, NRRD, MetaImage; sorted by name.
+
+    Folders with results of an earlier run are passed over: a labelmap is no exam.
 
     Raises:
         VolumeError: Nothing to analyze.
@@ -139,6 +142,8 @@ def _exams_below(path: Path) -> Iterator[Exam]:
         return
     for folder, folders, names in os.walk(path):
         folders.sort()
+        if DONE_FILE in names and "slices.csv" in names:
+            continue
         here = Path(folder)
         volumes = sorted(name for name in names if name.lower().endswith(VOLUME_SUFFIXES))
         yield from (Exam(exam_name("", here / name), here / name) for name in volumes)
@@ -165,6 +170,11 @@ def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, *, save_maps: bool)
     except ICHSegmenterError as error:
         logger.error("%s: %s", exam.name, error)
         return ExamOutcome(exam, "failed", {}, error.kind, str(error))
+    except OSError as error:  # its text would show the path, which often holds the patient's name
+        name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
+        message = f"{name}: {error.strerror or type(error).__name__}. Check the disk and the rights, then run again."
+        logger.error("%s: %s", exam.name, message)
+        return ExamOutcome(exam, "failed", {}, "failed", message)
     except Exception as error:  # one broken exam must not stop a night's batch
         logger.exception("%s: unexpected failure", exam.name)
         return ExamOutcome(exam, "failed", {}, "failed", f"Unexpected {type(error).__name__}: {error}")
@@ -182,15 +192,12 @@ def _done_before(folder: Path, method: str) -> dict[str, object] | None:
 
 
 def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, method: str) -> None:
-    draft = output / f".{SUMMARY_FILE}.{os.getpid()}"
-    output.mkdir(parents=True, exist_ok=True)
-    with draft.open("w", newline="", encoding="utf-8") as file:
+    with replacing(output / SUMMARY_FILE) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, SUMMARY_COLUMNS)
         writer.writeheader()
         for one in outcomes:
             writer.writerow({"exam": one.exam.name, "status": one.status, "method": method, "error": one.error,
                              "message": one.message, **_numbers(one.result)})  # fmt: skip
-    draft.replace(output / SUMMARY_FILE)
 
 
 def _numbers(result: dict[str, object]) -> dict[str, object]:

@@ -2,13 +2,14 @@
 
 import csv
 import gzip
+import os
 import re
 
 import pytest
 
 from head_volumes import set_elements
 from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import OutputError, VolumeError
 from ICHSegmenterLib.inference import engine
 from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
@@ -104,3 +105,27 @@ def test_an_empty_folder_says_what_would_be_an_exam(tmp_path):
         find_exams([tmp_path])
     with pytest.raises(VolumeError, match="does not exist"):
         find_exams([tmp_path / "nowhere"])
+
+
+def test_results_of_an_earlier_run_are_no_exams(inputs, tmp_path):
+    before = find_exams([inputs])
+    run_batch(before, inputs / "results", analyze, method="hu-threshold")
+    assert (inputs / "results" / "case_b" / "labelmap.nii.gz").exists()
+    assert find_exams([inputs]) == before
+
+
+def test_a_summary_that_cannot_be_written_is_told_and_leaves_no_draft(inputs, tmp_path):
+    output = tmp_path / "out"
+    (output / SUMMARY_FILE).mkdir(parents=True)  # a folder is in its place
+    with pytest.raises(OutputError, match="results.csv cannot be written"):
+        run_batch(find_exams([inputs / "case_c.nii.gz"]), output, analyze, method="hu-threshold")
+    assert [path.name for path in output.iterdir()] == [SUMMARY_FILE]
+
+
+def test_what_the_system_says_of_a_path_is_told_without_its_folders(inputs, tmp_path, caplog):
+    def vanished(volume):
+        raise FileNotFoundError(2, os.strerror(2), str(tmp_path / "DOE^JANE" / "0001.dcm"))
+
+    (outcome,) = run_batch(find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out", vanished, method="hu-threshold")
+    assert outcome.message.startswith("0001.dcm: No such file")
+    assert "JANE" not in outcome.message + caplog.text
