@@ -142,6 +142,7 @@ def _files_in(folder: Path, *, nested: bool) -> list[Path]:
 
 
 def _read_if_dicom(path: Path) -> DicomFile | None:
+    _check_rights(path)
     if is_dicom(path):
         return read_header(path)
     if path.suffix.lower() in DICOM_SUFFIXES:
@@ -149,6 +150,18 @@ def _read_if_dicom(path: Path) -> DicomFile | None:
             f"{path.name}: the file is named like DICOM but is not; it is empty or damaged, copy it again."
         )
     return None
+
+
+def _check_rights(path: Path) -> None:
+    """A slice that may not be read must not silently be missing."""
+    try:
+        path.open("rb").close()
+    except PermissionError as error:
+        raise VolumeError(
+            f"{path.name}: no right to read this file, which may be a slice. Copy the folder, or ask for the right."
+        ) from error
+    except OSError:  # a link to nowhere and the like
+        return
 
 
 def drop_unreadable(header: Dataset) -> None:
