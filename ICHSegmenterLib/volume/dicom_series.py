@@ -53,7 +53,15 @@ class SeriesSummary:
     rejected: str
 
     def __str__(self) -> str:
-        parts = [f'series {self.number} "{self.description}"']
+        return self._text(f'series {self.number} "{self.description}"')
+
+    @property
+    def without_description(self) -> str:
+        """For results that are kept and handed on: people type anything into a description, names included."""
+        return self._text(f"series {self.number}")
+
+    def _text(self, title: str) -> str:
+        parts = [title]
         parts += [f"{self.slices} slice" + "s" * (self.slices > 1)] * (self.slices > 0)
         parts += [f"{self.thickness_mm:g} mm"] * (self.thickness_mm > 0)
         parts += [self.plane] * bool(self.plane) + [f"kernel {self.kernel}"] * bool(self.kernel)
@@ -106,7 +114,8 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     left_out = [item for item in scans if item is not remaining[0]]
     if not left_out:
         return remaining[0], ()
-    return remaining[0], (f"Read {remaining[0].summary}; not read: {_listed(left_out)}.",)
+    others = "; ".join(item.summary.without_description for item in left_out)
+    return remaining[0], (f"Read {remaining[0].summary.without_description}; not read: {others}.",)
 
 
 def _nothing_found(listing: FolderListing) -> str:
