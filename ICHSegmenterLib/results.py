@@ -255,10 +255,9 @@ class AnalysisResult:
         return text + (f"; {self.blood_ml:.1f} mL segmented." if self.segmentation is not None else ".")
 
     def slice_number(self, index: int) -> int:
-        """The number people see: 1 for the lowest slice, in ascending position."""
-        positions = self.geometry.slice_positions_mm
-        ascending = len(positions) < 2 or positions[-1] > positions[0]
-        return index + 1 if ascending else len(positions) - index
+        """The number people see: 1 for the slice nearest to the feet, whichever way rows and columns run."""
+        heights = self.geometry.slice_origins[:, 2]
+        return index + 1 if heights[-1] >= heights[0] else len(heights) - index
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `result.json` and the worker protocol; no voxels."""
