@@ -102,6 +102,7 @@ def analyze(
         if place.warning:
             run.warn(place.warning)
         predictor = session.predictor(card, files, place)
+        digests = {path.name: file_sha256(path) for path in files}  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         run.report(0, 1, "Finding the brain")
         exam = prepare(volume, card.preprocessing, brain_mask)
@@ -132,7 +133,7 @@ def analyze(
         device=predictor.device,
         precision=predictor.precision,
         value_name=card.value_name,
-        weights={path.name: file_sha256(path) for path in files},
+        weights=digests,
         threshold=map_threshold if card.labelmap_rule == "threshold" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         warnings=tuple(run.warnings),

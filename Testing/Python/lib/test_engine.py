@@ -1,5 +1,6 @@
 """The one entry point, with the classical method and with small stand-in predictors."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,12 @@ def test_flipped_acquisitions_give_the_same_blood_at_the_same_place(bleeding, fl
     phantom = make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
     result = engine.analyze(phantom.volume, "hu-threshold")
     assert dice(result.segmentation.blood_mask, phantom.labelmap > 0) > 0.8
+    heights = [geometry.slice_origins[one.index, 2] for one in sorted(result.detection.slices, key=number_in(result))]
+    assert heights == sorted(heights)  # slice 1 is the lowest, also of a left-handed array
+
+
+def number_in(result):
+    return lambda one: result.slice_number(one.index)
 
 
 def test_a_volume_stored_as_sagittal_slices_is_analyzed_as_axial_and_returned_as_stored(bleeding):
@@ -157,6 +164,22 @@ def test_other_failures_are_not_mistaken_for_lack_of_memory(monkeypatch, bleedin
     predictor.predict = lambda *_: (_ for _ in ()).throw(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):
         analyze_with(monkeypatch, bleeding, predictor)
+
+
+def test_weights_that_vanish_during_the_run_do_not_cost_the_result(monkeypatch, bleeding, tmp_path):
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"weights")
+    predictor = HungryPredictor(fits=8)
+    predict = predictor.predict
+
+    def vanishing(exam, run):
+        file.unlink()
+        return predict(exam, run)
+
+    predictor.predict = vanishing
+    monkeypatch.setattr("ICHSegmenterLib.weights.store.find", lambda *_: (file,))
+    result = analyze_with(monkeypatch, bleeding, predictor)
+    assert result.provenance.weights == {"weights.pt": hashlib.sha256(b"weights").hexdigest()}
 
 
 def test_warnings_of_the_reader_reach_the_result(bleeding):
