@@ -93,6 +93,8 @@ def _check_hounsfield(hu: NDArray[np.float32]) -> None:
     lowest, highest = float(hu.min()), float(hu.max())
     if lowest < HIGHEST_LOW_HU:
         return
+    if lowest == highest:
+        raise VolumeError(f"Every voxel is {lowest:.4g}: the volume is blank. Load the original CT.")
     span = f"Values span {lowest:.4g} to {highest:.4g}, not Hounsfield units (air is -1000)"
     if lowest >= 0 and highest <= 255:
         raise VolumeError(f"{span}: this is a picture with window and level applied. Load the original CT.")

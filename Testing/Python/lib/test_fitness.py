@@ -66,6 +66,12 @@ def test_values_that_are_not_hounsfield_units_are_refused(good: Volume, window: 
         check_head_ct(with_values(good, window(good.hu)))  # type: ignore[operator]
 
 
+def test_a_blank_volume_is_called_blank(good: Volume) -> None:
+    for value in (0.0, 40.0):
+        with pytest.raises(VolumeError, match=f"Every voxel is {value:g}: the volume is blank"):
+            check_head_ct(with_values(good, np.full_like(good.hu, value)))
+
+
 @pytest.mark.parametrize(("slices", "found"), [(1, "one slice"), (2, "2 slices")])
 def test_too_few_slices_are_refused(slices: int, found: str) -> None:
     volume = head(gantry_geometry(slices=slices, steps_mm=[5.0] * (slices - 1)))
