@@ -7,8 +7,9 @@ import hashlib
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, VolumeError
@@ -63,26 +64,26 @@ class ExamOutcome:
 def find_exams(inputs: Sequence[Path]) -> list[Exam]:
     """Every head CT below these folders and files: DICOM series, NIfTI, NRRD, MetaImage; sorted by name.
 
-    Folders with results of an earlier run are passed over: a labelmap is no exam.
+    Folders with results of an earlier run are passed over: a labelmap is no exam. Exams of one name are told apart by
+    a digest of their path, which stays when exams are added: a number would shift, and a resumed batch would take the
+    results of one exam for those of another.
 
     Raises:
         VolumeError: Nothing to analyze.
     """
-    exams: dict[str, Exam] = {}
+    found: dict[tuple[Path, str | None], Exam] = {}
     for path in inputs:
         if not path.exists():
             raise VolumeError(f"{path} does not exist. Check the input path.")
         for exam in _exams_below(path):
-            name, number = exam.name, 2
-            while exam.name in exams and exams[exam.name].path != exam.path:
-                exam = Exam(f"{name}-{number}", exam.path, exam.series_uid)
-                number += 1
-            exams[exam.name] = exam
-    if not exams:
+            found.setdefault((exam.path.resolve(), exam.series_uid), exam)
+    if not found:
         raise VolumeError(
             "No head CT was found. Name folders with DICOM series, or files ending in " + ", ".join(VOLUME_SUFFIXES)
         )
-    return [exams[name] for name in sorted(exams)]
+    count = Counter(exam.name for exam in found.values())
+    exams = (_with_place(exam) if count[exam.name] > 1 else exam for exam in found.values())
+    return sorted(exams, key=lambda exam: exam.name)
 
 
 def run_batch(
@@ -134,6 +135,11 @@ def exam_name(series_uid: str, path: Path) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return path.stem
+
+
+def _with_place(exam: Exam) -> Exam:
+    place = hashlib.sha256(str(exam.path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return replace(exam, name=f"{exam.name}-{place}")
 
 
 def _exams_below(path: Path) -> Iterator[Exam]:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import os
 import re
+import shutil
 
 import pytest
 
@@ -129,3 +130,15 @@ def test_what_the_system_says_of_a_path_is_told_without_its_folders(inputs, tmp_
     (outcome,) = run_batch(find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out", vanished, method="hu-threshold")
     assert outcome.message.startswith("0001.dcm: No such file")
     assert "JANE" not in outcome.message + caplog.text
+
+
+def test_an_exam_keeps_its_name_when_one_of_the_same_name_is_added(inputs, tmp_path):
+    for case in ("case2", "case3"):
+        (tmp_path / "more" / case).mkdir(parents=True)
+        shutil.copy(inputs / "case_b.nii.gz", tmp_path / "more" / case / "ct.nii.gz")
+    before = find_exams([tmp_path / "more"])
+    (tmp_path / "more" / "case1").mkdir()
+    shutil.copy(inputs / "case_b.nii.gz", tmp_path / "more" / "case1" / "ct.nii.gz")
+    after = find_exams([tmp_path / "more", tmp_path / "more" / "case1"])
+    assert len({exam.name for exam in after}) == len(after) == 3
+    assert set(before) < set(after)
