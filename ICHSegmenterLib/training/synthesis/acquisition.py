@@ -19,6 +19,7 @@ SUBSAMPLE_MM = 1.25
 DENSE_BONE_HU = 600.0
 PETROUS_PATH_MM = 14.0
 """Rays through more dense bone than this on both sides leave dark streaks; the vault alone has less."""
+SHARPENED_HU = (-150.0, 300.0)
 REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
 
@@ -233,9 +234,9 @@ def _reconstruct(hu: Field, protocol: Protocol, pixel: float, random: Random) ->
     for k, one in enumerate(hu):
         image = ndimage.gaussian_filter(one, blur, truncate=3) if blur > 0.3 else one
         if protocol.sharpening:
-            image = image + np.float32(protocol.sharpening) * (
-                image - ndimage.gaussian_filter(image, 1.6 * blur + 0.4, truncate=3)
-            )
+            soft = np.clip(image, *SHARPENED_HU)  # else the skull would draw a black rim into the brain
+            smooth = ndimage.gaussian_filter(soft, 1.6 * blur + 0.4, truncate=3)
+            image = image + np.float32(protocol.sharpening) * (soft - smooth)
         noise = ndimage.gaussian_filter(random.standard_normal(one.shape, dtype=np.float32), fine, truncate=3)
         coarse = ndimage.gaussian_filter(noise, 3.0, truncate=2)
         noise -= (0.5 + 0.4 * protocol.sharpening) * coarse

@@ -20,7 +20,7 @@ VISIBLE_FRACTION = 0.5
 """A voxel belongs to a lesion that fills at least half of it ..."""
 VISIBLE_THIN_FRACTION = 0.3
 """... or, in sulci that are thinner than a voxel, less: readers outline what they see."""
-LARGEST_BLOOD_HU = 110.0
+LARGEST_BLOOD_HU = 130.0
 """Voxels above are bone to a reader, even if half of them is blood."""
 SUBTYPE_WEIGHTS = {"EDH": 0.12, "IPH": 0.27, "IVH": 0.16, "SAH": 0.22, "SDH": 0.23}
 COVERAGE_MM = 150.0

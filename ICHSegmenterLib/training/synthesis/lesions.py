@@ -33,14 +33,16 @@ VOLUME_ML: dict[str, tuple[float, float, float]] = {
 SMALLEST_ML = 0.05
 
 DENSITY_HU: dict[str, tuple[float, float]] = {
-    "EDH": (62.0, 6.0),
+    "EDH": (65.0, 6.0),
     "IPH": (58.0, 6.5),
-    "IVH": (52.0, 8.0),
-    "SAH": (53.0, 7.0),
-    "SDH": (57.0, 8.5),
+    "IVH": (58.0, 7.0),
+    "SAH": (59.0, 7.0),
+    "SDH": (61.0, 8.0),
 }
 """Mean and SD between lesions of undiluted blood: the measured means, and what partial volume takes from them."""
 DENSITY_RANGE_HU = (40.0, 78.0)
+LEAST_HU = 36.0
+"""Of the oldest part of a mixed lesion: as dense as brain."""
 MASS_EFFECT = {"EDH": 1.0, "IPH": 0.8, "SDH": 1.0}
 """How much of a lesion's volume moves the brain; blood in fluid spaces replaces fluid."""
 EDEMA_DECAY_PER_MM = 0.125
@@ -186,8 +188,8 @@ def _density(plan: LesionPlan, fraction: Field, random: Random) -> Field:
         level = np.quantile(y, random.uniform(0.2, 0.7)) if len(y) else 0.0
         rows = np.arange(fraction.shape[1], dtype=np.float32)[None, :, None]
         older = np.clip((level - rows) / 3 + 0.5, 0, 1) if random.random() < 0.5 else np.clip(texture + 0.3, 0, 1)
-        density -= (older * plan.mixing * random.uniform(8, 20)).astype(np.float32)
-    return np.maximum(density, 30)
+        density -= (older * plan.mixing * random.uniform(6, 16)).astype(np.float32)
+    return np.maximum(density, LEAST_HU)
 
 
 def _edema(plan: LesionPlan, distance: Field, head: Head) -> Field:
