@@ -33,11 +33,11 @@ VOLUME_ML: dict[str, tuple[float, float, float]] = {
 SMALLEST_ML = 0.05
 
 DENSITY_HU: dict[str, tuple[float, float]] = {
-    "EDH": (65.0, 6.0),
+    "EDH": (63.0, 6.0),
     "IPH": (58.0, 6.5),
     "IVH": (58.0, 7.0),
     "SAH": (59.0, 7.0),
-    "SDH": (61.0, 8.0),
+    "SDH": (56.0, 8.0),
 }
 """Mean and SD between lesions of undiluted blood: the measured means, and what partial volume takes from them."""
 DENSITY_RANGE_HU = (40.0, 78.0)
