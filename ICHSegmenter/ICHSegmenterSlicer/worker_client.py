@@ -52,7 +52,7 @@ class Request:
 
     @property
     def isAnalysis(self) -> bool:
-        return self.message["type"] == "analyze"
+        return self.message["type"] in ("analyze", "compare")
 
 
 def _ignore(*_arguments: Any) -> None:

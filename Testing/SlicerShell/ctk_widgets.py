@@ -131,7 +131,7 @@ class ctkCheckableComboBox(cxx("ctkCheckableComboBox")):
 
     def eventFilter(self, watched, event):
         if event.type() == QtCore.QEvent.MouseButtonRelease and watched is self.view().viewport():
-            index = self.view().indexAt(event.pos())
+            index = self.view().indexAt(event.position().toPoint())
             if index.isValid():
                 checked = self.checkState(index) == QtCore.Qt.Checked
                 self.setCheckState(index, QtCore.Qt.Unchecked if checked else QtCore.Qt.Checked)

@@ -1,0 +1,392 @@
+"""Two methods on one exam in the panel: compared, or one that outlines and one that names; maps over the CT."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+MODULE = REPOSITORY / "ICHSegmenter" / "ICHSegmenter.py"
+RUN_S = 120
+COMPARED = ("unet", "hu-threshold")
+
+pytestmark = pytest.mark.slicer
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder with a U-Net of seeded weights, installed under its own card."""
+    torch = pytest.importorskip("torch")
+    from ICHSegmenterLib.model_cards import get_card
+    from ICHSegmenterLib.models import create_model
+    from ICHSegmenterLib.models.convert import convert
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(3)
+    torch.save(create_model("unet", variant="release").state_dict(), folder / "unet.pt")
+    convert(folder / "unet.pt", get_card("unet"), folder / "unet.safetensors")
+    return folder
+
+
+@pytest.fixture
+def panel(shell, weights, monkeypatch):
+    import slicer
+
+    from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
+
+    monkeypatch.setenv(FOLDER_VARIABLE, str(weights))
+    if not hasattr(slicer.modules, "ichsegmenter"):
+        shell.loadModule(MODULE)
+    widget = shell.openModule("ICHSegmenter")
+    widget.methods.choose("hu-threshold", "cpu")
+    widget._onMethodChosen()
+    yield widget
+    if widget.analysis is not None:
+        widget.analysis.cancel()
+        shell.waitUntil(lambda: widget.analysis is None, 10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def oneWorker(running_shell):
+    """The worker stays warm from test to test: importing torch takes seconds."""
+    yield
+    import slicer
+
+    slicer.util.getModuleWidget("ICHSegmenter").logic.client.shutdown()
+    running_shell.process(1.0)
+
+
+@pytest.fixture
+def phantom(panel):
+    from ICHSegmenterSlicer.sample import addPhantom
+
+    sample = addPhantom(slices=14)
+    panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
+    return sample
+
+
+@pytest.fixture
+def compare(shell, panel, phantom):
+    """Click Compare and wait; returns the result nodes of the methods and of the vote."""
+    from ICHSegmenterSlicer import comparison
+
+    def run():
+        panel.ui.compareSection.collapsed = False
+        check(shell, panel, *COMPARED)
+        shell.click(panel.ui.compareButton)
+        assert panel.analysis is not None, panel.ui.compareButton.toolTip
+        shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the comparison")
+        voted = panel._parameters.comparison
+        assert voted is not None, panel.ui.statusLabel.text
+        return comparison.resultNodes(voted), voted
+
+    return run
+
+
+def check(shell, panel, *methods):
+    """Check methods by clicks into the open list."""
+    from PySide6 import QtCore, QtTest
+
+    box = panel.ui.compareComboBox
+    box.showPopup()
+    shell.process()
+    for row in range(box.count):
+        if box.itemData(row) in methods:
+            place = box.view().visualRect(box.model().index(row, 0)).center()
+            QtTest.QTest.mouseClick(box.view().viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
+    box.hidePopup()
+    shell.process()
+
+
+def choose(box, data):
+    box.setCurrentIndex(box.findData(data))
+
+
+def run(shell, panel):
+    shell.click(panel.ui.applyButton)
+    assert panel.analysis is not None, panel.ui.applyButton.toolTip
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
+    assert panel._parameters.result is not None, panel.ui.statusLabel.text
+    return panel._parameters.result
+
+
+def mask(segmentationNode, volumeNode):
+    import slicer
+
+    ids = segmentationNode.GetSegmentation().GetSegmentIDs()
+    parts = [slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, one, volumeNode) > 0 for one in ids]
+    return np.any(parts, axis=0)
+
+
+def segmentations():
+    import slicer
+
+    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+
+
+# ---- what can be chosen
+
+
+def test_each_method_tells_its_state_in_the_list(panel):
+    box = panel.ui.methodComboBox
+    texts = {box.itemData(n): box.itemText(n) for n in range(box.count)}
+    assert texts["hu-threshold"] == "HU threshold (ready)"
+    assert texts["unet"].endswith("(ready)")
+    assert texts["hgi-sam"].endswith("(download 361 MB)")
+    assert texts["smart-net-seg"].endswith("(file needed)")
+
+
+def test_only_methods_that_can_run_are_offered_for_comparing(panel):
+    box = panel.ui.compareComboBox
+    assert [box.itemData(n) for n in range(box.count)] == ["unet", "hu-threshold"]
+
+
+def test_one_method_is_no_comparison(shell, panel, phantom):
+    panel.ui.compareSection.collapsed = False
+    check(shell, panel, "unet")
+    assert panel.comparison.methods == ("unet",)
+    assert not panel.ui.compareButton.enabled
+    assert panel.ui.compareButton.toolTip == "Check two methods or more"
+    check(shell, panel, "hu-threshold")
+    assert panel.ui.compareButton.enabled
+
+
+def test_the_mirror_image_is_offered_where_the_method_knows_it(shell, panel, phantom):
+    assert not panel.ui.mirrorCheckBox.enabled
+    choose(panel.ui.methodComboBox, "unet")
+    assert panel.ui.mirrorCheckBox.enabled
+
+
+def test_a_detector_is_offered_where_subtypes_are_open_and_says_what_it_lacks(shell, panel, phantom):
+    assert panel.ui.detectorComboBox.enabled
+    assert panel.ui.detectorComboBox.currentText == "Same method"
+    choose(panel.ui.detectorComboBox, "rsna-sequence")
+    assert panel._parameters.detector == "rsna-sequence"
+    assert not panel.ui.applyButton.enabled
+    assert "The detector is not ready (file needed)" in panel.ui.applyButton.toolTip
+    choose(panel.ui.methodComboBox, "rsna-sequence")  # detection only: nothing to name
+    assert not panel.ui.detectorComboBox.enabled
+    choose(panel.ui.methodComboBox, "hu-threshold")
+    choose(panel.ui.detectorComboBox, "")
+    assert panel.ui.applyButton.enabled
+
+
+def test_method_and_detector_go_to_the_worker_together(shell, panel, phantom, monkeypatch):
+    """The worker has no weights of it: its answer shows that the request arrived."""
+    monkeypatch.setattr(panel.options, "whyNot", lambda card: "")
+    choose(panel.ui.detectorComboBox, "swin-sam-multi")
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S)
+    assert "swin-sam-multi" in panel.ui.statusLabel.text
+    assert segmentations() == []
+
+
+# ---- maps
+
+
+def test_soft_map_and_uncertainty_lie_exactly_over_the_ct(shell, panel, phantom):
+    import slicer
+    import vtk
+
+    import scene_volumes
+
+    turned = np.eye(4)
+    turned[:3, :3] = [[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]
+    transform = scene_volumes.underTransform(phantom.volumeNode, turned)
+    choose(panel.ui.methodComboBox, "unet")
+    panel.ui.advancedButton.collapsed = False
+    shell.click(panel.ui.mirrorCheckBox)
+    shell.click(panel.ui.mapsCheckBox)
+    result = run(shell, panel)
+    for role in ("maps", "uncertainty"):
+        node = result.GetNodeReference(role)
+        matrices = [vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()]
+        node.GetIJKToRASMatrix(matrices[0])
+        phantom.volumeNode.GetIJKToRASMatrix(matrices[1])
+        assert_allclose(*(slicer.util.arrayFromVTKMatrix(one) for one in matrices))
+        assert node.GetParentTransformNode() is transform
+        values = slicer.util.arrayFromVolume(node)
+        assert values.shape == slicer.util.arrayFromVolume(phantom.volumeNode).shape
+        assert values.min() >= 0 and 0 < values.max() <= 1
+    outlined = result.GetNodeReference("segmentation")
+    if outlined is not None:
+        soft = slicer.util.arrayFromVolume(result.GetNodeReference("maps"))
+        assert soft[mask(outlined, phantom.volumeNode)].min() >= 0.5
+
+
+def test_the_chosen_map_is_the_foreground_and_can_be_taken_away(shell, panel, phantom):
+    import slicer
+
+    composite = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    assert not panel.ui.mapComboBox.visible
+    panel.ui.advancedButton.collapsed = False
+    shell.click(panel.ui.mapsCheckBox)
+    result = run(shell, panel)
+    soft = result.GetNodeReference("maps")
+    assert panel.ui.mapComboBox.currentText == "Soft map"
+    assert composite.GetForegroundVolumeID() == soft.GetID()
+    assert composite.GetBackgroundVolumeID() == phantom.volumeNode.GetID()
+    assert 0 < composite.GetForegroundOpacity() < 1
+    assert soft.GetDisplayNode().GetColorNode() is not None
+    choose(panel.ui.mapComboBox, "")
+    assert not composite.GetForegroundVolumeID()
+    assert panel._parameters.inputVolume is phantom.volumeNode
+
+
+def test_cancelling_with_maps_leaves_no_volume(shell, panel, phantom):
+    import slicer
+
+    panel.ui.advancedButton.collapsed = False
+    shell.click(panel.ui.mapsCheckBox)
+    shell.click(panel.ui.applyButton)
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, 10)
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 1
+
+
+# ---- compared
+
+
+def test_each_method_and_the_vote_get_a_segmentation_in_one_folder(shell, panel, phantom, compare):
+    import slicer
+
+    results, voted = compare()
+    assert [json.loads(one.GetText())["provenance"]["method"] for one in results] == list(COMPARED)
+    nodes = [one.GetNodeReference("segmentation") for one in (*results, voted)]
+    masks = [mask(node, phantom.volumeNode) if node else np.zeros(1, bool) for node in nodes]
+    assert_array_equal(masks[2], masks[0] & masks[1])
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in nodes if node}
+    assert len(parents) == 1
+    assert hierarchy.GetItemName(parents.pop()).endswith("methods compared")
+
+
+def test_the_table_shows_milliliters_side_by_side_and_the_dice_of_the_masks(shell, panel, phantom, compare):
+    results, voted = compare()
+    table = panel.ui.agreementTable
+    cells = [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
+    masks = [mask(one.GetNodeReference("segmentation"), phantom.volumeNode) for one in results]
+    dice = f"{2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()):.2f}"
+    milliliters = [f"{json.loads(one.GetText())['blood_ml']:.1f}" for one in (*results, voted)]
+    assert cells == [
+        ["1  U-Net (five folds)", milliliters[0], "–", dice],
+        ["2  HU threshold", milliliters[1], dice, "–"],
+        ["Majority vote", milliliters[2], "", ""],
+    ]
+    assert table.currentRow() == 2
+    assert "score" in panel.ui.verdictLabel.text
+
+
+def test_a_click_on_a_row_shows_that_result_and_fills_its_segments_only(shell, panel, phantom, compare):
+    from PySide6 import QtCore, QtTest
+
+    results, voted = compare()
+    table = panel.ui.agreementTable
+    place = table.visualItemRect(table.item(1, 0)).center()
+    QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
+    shell.process()
+    assert panel._parameters.result is results[1]
+    displays = [one.GetNodeReference("segmentation").GetDisplayNode() for one in (*results, voted)]
+    assert [bool(one.GetVisibility2DFill()) for one in displays] == [False, True, False]
+    assert float(panel.ui.segmentTable.item(0, 1).text()) == pytest.approx(phantom.bleedMl, rel=0.1)
+
+
+def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):
+    import slicer
+
+    run(shell, panel)
+    node = panel._segmentationNode()
+    segmentId = node.GetSegmentation().GetNthSegmentID(0)
+    edited = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, phantom.volumeNode)
+    edited[12, 5:9, 5:9] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(edited, node, segmentId, phantom.volumeNode)
+    panel.ui.outputSelector.setCurrentNode(node)
+    compare()
+    kept = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, phantom.volumeNode)
+    assert_array_equal(kept > 0, edited > 0)
+    assert node.GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_a_comparison_is_cancelled_by_the_same_button(shell, panel, phantom):
+    import slicer
+
+    from ICHSegmenterSlicer.worker_client import State
+
+    panel.ui.compareSection.collapsed = False
+    check(shell, panel, *COMPARED)
+    shell.click(panel.ui.compareButton)
+    assert panel.ui.compareButton.text == "Cancel"
+    shell.waitUntil(lambda: panel.logic.client.state is State.RUNNING, RUN_S)
+    shell.click(panel.ui.compareButton)
+    shell.waitUntil(lambda: panel.analysis is None, 10)
+    assert "Cancelled" in panel.ui.statusLabel.text
+    assert segmentations() == []
+    assert slicer.util.getNodesByClass("vtkMRMLTextNode") == []
+    assert panel.ui.compareButton.text == "Compare"
+
+
+def test_an_import_of_a_comparison_that_is_stopped_half_way_leaves_nothing(shell, panel, phantom, compare):
+    import slicer
+
+    compare()
+    before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+    shell.click(panel.ui.compareButton)
+    shell.waitUntil(lambda: "Making segments" in panel.ui.statusLabel.text or panel.analysis is None, RUN_S)
+    while panel.analysis is not None and len(segmentations()) < 4:
+        shell.app.processEvents()
+    assert panel.analysis is not None, "the import was over before it could be cancelled"
+    shell.click(panel.ui.compareButton)
+    shell.waitUntil(lambda: panel.analysis is None, 10)
+    after = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
+    assert after == before
+
+
+def test_choices_and_agreement_survive_saving_and_loading_the_scene(shell, panel, phantom, compare, tmp_path):
+    import slicer
+
+    compare()
+    table = panel.ui.agreementTable
+    before = [table.item(row, 1).text() for row in range(3)]
+    choose(panel.ui.detectorComboBox, "rsna-sequence")
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear()
+    shell.process()
+    assert table.rowCount == 0 or not table.visible
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    shell.process()
+    assert [table.item(row, 1).text() for row in range(3)] == before
+    assert panel.comparison.methods == COMPARED
+    assert panel.options.chosenDetector == "rsna-sequence"
+
+
+def test_the_logic_compares_without_the_panel(shell, panel, phantom):
+    from ICHSegmenterSlicer import comparison
+
+    imported = panel.logic.compare(phantom.volumeNode, COMPARED, "cpu")
+    assert len(comparison.resultNodes(imported.resultNode)) == 2
+
+
+def test_the_window_is_never_held_for_long_while_comparing(shell, panel, phantom, record_property):
+    """Printed and recorded, not asserted at 50 ms: this machine may be busy with other things."""
+    import qt
+    import slicer
+
+    panel.ui.compareSection.collapsed = False
+    check(shell, panel, *COMPARED)
+    ticks = []
+    timer = qt.QTimer()
+    timer.setInterval(1)
+    timer.connect("timeout()", lambda: ticks.append(time.perf_counter()))
+    timer.start()
+    shell.click(panel.ui.compareButton)
+    while panel.analysis is not None:
+        slicer.app.processEvents()
+    timer.stop()
+    longest = float(np.diff(ticks).max() * 1000)
+    record_property("longest_gap_ms", longest)
+    print(f"longest gap between timer ticks: {longest:.0f} ms over {len(ticks)} ticks")
+    assert panel._parameters.comparison is not None
+    assert longest < 1000
