@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     _set_up_logging(verbose=chosen.verbose)
     try:
-        return int(chosen.run(chosen))
+        code = int(chosen.run(chosen))
+        sys.stdout.flush()  # here, where it may fail
+        return code
     except (CancelledError, KeyboardInterrupt):
         print("cancelled; nothing half-done was left behind", file=sys.stderr)
         return EXIT_FAILED
@@ -50,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.getLogger(__name__).exception("wrong use")
         print(f"wrong use: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at exit
+        return EXIT_FAILED
     except OSError as error:
         logging.getLogger(__name__).info("the system said no", exc_info=True)
         where = f"{error.filename}: " if error.filename else ""

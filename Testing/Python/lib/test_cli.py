@@ -1,7 +1,9 @@
 """The command line: verbs, exit codes, one line of why."""
 
 import json
+import os
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -163,3 +165,17 @@ def test_a_header_that_libraries_mutter_about_is_read_in_silence(tmp_path, capfd
         path.write_bytes(content.replace(b"ORIGINAL", b"original"))  # lower case is not allowed there
     assert main(["segment", str(tmp_path / "ct"), "--method", "hu-threshold", "--output", str(tmp_path / "out")]) == 0
     assert "WARNING" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_read_enough_is_no_error_to_tell_of(unbuffered):
+    code = "import sys; from ICHSegmenterLib.cli import main; sys.exit(main(['models', 'list']))"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    program.stdout.close()
+    told = program.stderr.read()
+    program.stderr.close()
+    program.wait()
+    assert told == b""
