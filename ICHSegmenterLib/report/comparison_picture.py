@@ -83,9 +83,9 @@ def slices_to_show(comparison: Comparison, view: AxialView, count: int) -> list[
 
 
 def _positions(comparison: Comparison, view: AxialView) -> NDArray[np.float64]:
-    """(slices,) height of each shown slice."""
+    """(slices,) height of each shown slice above the feet, by which results number them."""
     geometry = comparison.geometry if view.keeps_slices else view.geometry(comparison.geometry)
-    return geometry.slice_positions_mm
+    return np.asarray(geometry.slice_origins[:, 2])
 
 
 def _headline(comparison: Comparison) -> str:

@@ -166,6 +166,12 @@ def test_slices_with_most_blood_are_shown_lowest_first(three, phantom):
     assert {2, 8} <= set(shown)
 
 
+def test_slices_of_a_left_handed_array_are_shown_lowest_first_too(three):
+    turned = replace(three, geometry=replace(three.geometry, row_step=-three.geometry.row_step))
+    shown = slices_to_show(turned, AxialView.of(turned.geometry), 4)
+    assert shown == sorted(shown)  # the array ascends, though its normal points to the feet
+
+
 def test_progress_names_the_method(phantom):
     told = []
     compare(phantom.volume, ["hu-threshold"], run=Run(progress=lambda done, total, message: told.append(message)))
