@@ -173,10 +173,12 @@ def _guarded(blocks: _Blocks) -> Mask:
 def _reach(core: Mask, blocks: _Blocks) -> Mask:
     """Where a bleed may grow from its core, in the slice and to the slices within reach."""
     reach = dilate_in_plane(core, blocks.pixels(GROWTH_MM))
-    in_plane = reach.copy()
-    for distance in range(1, 1 + max(1, int(GROWTH_MM / blocks.slice_step_mm))):
-        reach[distance:] |= in_plane[:-distance]
-        reach[:-distance] |= in_plane[distance:]
+    slices, done = max(1, int(GROWTH_MM / blocks.slice_step_mm)), 0
+    while done < slices:  # each turn reaches twice as far: of 0.2 mm slices there are 30 to go
+        before, distance = reach.copy(), min(done + 1, slices - done)
+        reach[distance:] |= before[:-distance]
+        reach[:-distance] |= before[distance:]
+        done += distance
     return reach
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from conftest import shared_data
 from ICHSegmenterLib.errors import CancelledError
-from ICHSegmenterLib.inference.predictors.hu_threshold import HuThresholdPredictor
+from ICHSegmenterLib.inference.predictors.hu_threshold import GROWTH_MM, HuThresholdPredictor, _Blocks, _reach
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.preprocessing.blocks import dilate_in_plane
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
@@ -119,3 +120,14 @@ def test_a_sphere_in_the_real_head_is_outlined_at_its_place(center: tuple[float,
     points = volume.geometry.ijk_to_lps(index[:, ::-1])
     weights = volume.geometry.voxel_volumes_mm3[index[:, 0]]
     assert np.linalg.norm(np.average(points, axis=0, weights=weights) - center) < 3.0
+
+
+@pytest.mark.parametrize(("slices", "step_mm"), [(40, 0.2), (40, 0.5), (10, 0.2), (12, 5.0)])
+def test_a_bleed_grows_to_every_slice_within_reach(slices, step_mm):
+    core = np.random.default_rng(0).random((slices, 20, 20)) > 0.999
+    blocks = _Blocks(core, core, core, (1, 1), 1.0, step_mm, np.ones(slices))
+    in_plane = dilate_in_plane(core, round(GROWTH_MM))
+    distance = max(1, int(GROWTH_MM / step_mm))
+    expected = [in_plane[max(0, k - distance) : k + distance + 1].any(axis=0) for k in range(slices)]
+    assert core.any()
+    assert np.array_equal(_reach(core, blocks), expected)
