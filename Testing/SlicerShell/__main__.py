@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 def _split(arguments):
     """What stands after `--` belongs to the script."""
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    return arguments[:cut], arguments[cut + 1:]
+    return arguments[:cut], arguments[cut + 1 :]
 
 
 def _loadModules(shell, folder):

@@ -50,8 +50,9 @@ def cxx(name: str) -> type:
         namespace["_shellSignals"] = _signalTable(name)
         if not hasattr(base, "_shellProperties"):
             namespace.update(setProperty=_setProperty, property=_property)
-        namespace["_shellProperties"] = frozenset(oracle()[name]["props"]) | getattr(base, "_shellProperties",
-                                                                                    frozenset())
+        namespace["_shellProperties"] = frozenset(oracle()[name]["props"]) | getattr(
+            base, "_shellProperties", frozenset()
+        )
         _generated[name] = type(base)(name, (base,), namespace)
         pythonqt.cpp_classes.add(_generated[name])
     return _generated[name]
@@ -73,8 +74,11 @@ def _register(cls, **options):
         return  # an ordinary Python subclass in a module or a test
     visible = visibleNames(cls.__name__)
     qt = next(c for c in cls.__mro__ if c.__module__.startswith("PySide6"))
-    extra = [n for n in cls.__dict__ if not n.startswith("_") and n not in visible and not hasattr(qt, n)
-             and n != "staticMetaObject"]
+    extra = [
+        n
+        for n in cls.__dict__
+        if not n.startswith("_") and n not in visible and not hasattr(qt, n) and n != "staticMetaObject"
+    ]
     if extra:
         raise TypeError(f"{cls.__name__}: Slicer's Python does not see {', '.join(extra)}")
     _behavior[cls.__name__] = cls
@@ -95,8 +99,11 @@ def _normalizedSignals(name: str) -> dict[str, list[str]]:
     table: dict[str, list[str]] = {}
     for signature in oracle()[name]["signals"]:
         head, inside = signature.rstrip(")").split("(", 1)
-        types = [re.sub(r"\s+\w+$", "", part.split("=")[0].strip()) if " " in part.split("=")[0].strip() else part
-                 for part in inside.split(",") if part.strip()]
+        types = [
+            re.sub(r"\s+\w+$", "", part.split("=")[0].strip()) if " " in part.split("=")[0].strip() else part
+            for part in inside.split(",")
+            if part.strip()
+        ]
         wanted = pythonqt.normalized(f"{head}({','.join(types)})").replace("* ", "*")
         table.setdefault(head, []).append(wanted)
     return table
@@ -155,8 +162,11 @@ def _keepNode(self, name: str, node):
 
 def _properties(name: str) -> dict:
     base = _base(oracle()[name]["base"])
-    return {n: StoredProperty(n, p["type"], p["writable"]) for n, p in oracle()[name]["props"].items()
-            if isinstance(getattr(base, n, None), (StoredProperty, type(None)))}
+    return {
+        n: StoredProperty(n, p["type"], p["writable"])
+        for n, p in oracle()[name]["props"].items()
+        if isinstance(getattr(base, n, None), (StoredProperty, type(None)))
+    }
 
 
 class StoredProperty(property):

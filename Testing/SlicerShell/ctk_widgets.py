@@ -152,8 +152,9 @@ class _Bounded:
 
     def _forward(name):
         capital = name[0].upper() + name[1:]
-        return property(lambda self: getattr(self._box, name),
-                        lambda self, value: getattr(self._box, f"set{capital}")(value))
+        return property(
+            lambda self: getattr(self._box, name), lambda self, value: getattr(self._box, f"set{capital}")(value)
+        )
 
     minimum, maximum, singleStep = _forward("minimum"), _forward("maximum"), _forward("singleStep")
     prefix, suffix = _forward("prefix"), _forward("suffix")

@@ -34,8 +34,11 @@ class qSlicerCoreIOManager(cxx("qSlicerCoreIOManager")):
         return node is not None
 
     def _loadNode(self, fileType, path, properties):
-        logic = {VOLUME: slicer.modules.volumes, SEGMENTATION: slicer.modules.segmentations,
-                 MODEL: slicer.modules.models}[fileType].logic()
+        logic = {
+            VOLUME: slicer.modules.volumes,
+            SEGMENTATION: slicer.modules.segmentations,
+            MODEL: slicer.modules.models,
+        }[fileType].logic()
         name = properties.get("name", os.path.basename(path).split(".")[0])
         if fileType == VOLUME:
             options = (1 if properties.get("labelmap") else 0) + (8 if properties.get("singleFile") else 0)

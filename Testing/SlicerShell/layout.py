@@ -96,8 +96,9 @@ class qMRMLSliceWidget(cxx("qMRMLSliceWidget")):
             self._shell_controller._shell_logic = self._shell_logic
         return self._shell_controller
 
-    sliceOrientation = property(lambda self: self.mrmlSliceNode().GetOrientation(),
-                                lambda self, name: self.mrmlSliceNode().SetOrientation(name))
+    sliceOrientation = property(
+        lambda self: self.mrmlSliceNode().GetOrientation(), lambda self, name: self.mrmlSliceNode().SetOrientation(name)
+    )
 
     def setSliceOrientation(self, name):
         self.sliceOrientation = name
@@ -182,8 +183,10 @@ class qMRMLLayoutManager(cxx("qMRMLLayoutManager")):
     def activeMRMLThreeDViewNode(self):
         return self._threeD[0].mrmlViewNode()
 
-    layout = property(lambda self: self._core.layoutLogic.GetLayoutNode().GetViewArrangement(),
-                      lambda self, value: self.setLayout(value))
+    layout = property(
+        lambda self: self._core.layoutLogic.GetLayoutNode().GetViewArrangement(),
+        lambda self, value: self.setLayout(value),
+    )
 
     def setLayout(self, value):
         self._core.layoutLogic.GetLayoutNode().SetViewArrangement(value)

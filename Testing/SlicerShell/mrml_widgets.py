@@ -36,8 +36,11 @@ class qMRMLNodeComboBox(cxx("qMRMLNodeComboBox")):
         return property(lambda self: getattr(self, f"_{name}"), put)
 
     showHidden, showChildNodeTypes = _filter("showHidden"), _filter("showChildNodeTypes")
-    hideChildNodeTypes, noneEnabled, noneDisplay = (_filter("hideChildNodeTypes"), _filter("noneEnabled"),
-                                                    _filter("noneDisplay"))
+    hideChildNodeTypes, noneEnabled, noneDisplay = (
+        _filter("hideChildNodeTypes"),
+        _filter("noneEnabled"),
+        _filter("noneDisplay"),
+    )
 
     @property
     def nodeTypes(self):
@@ -78,8 +81,9 @@ class qMRMLNodeComboBox(cxx("qMRMLNodeComboBox")):
     def setCurrentNode(self, node):
         self._select(self._scene.GetNodeByID(node) if isinstance(node, str) and self._scene else (node or None))
 
-    currentNodeID = property(lambda self: self._node.GetID() if self._node else "",
-                             lambda self, value: self.setCurrentNodeID(value))
+    currentNodeID = property(
+        lambda self: self._node.GetID() if self._node else "", lambda self, value: self.setCurrentNodeID(value)
+    )
     currentNodeId = currentNodeID
 
     def setCurrentNodeID(self, nodeID):
@@ -115,8 +119,9 @@ class qMRMLNodeComboBox(cxx("qMRMLNodeComboBox")):
             return False
         known = any(node.IsA(t) if self._showChildNodeTypes else node.GetClassName() == t for t in self._types)
         rules = [a for a in self._attributes if node.IsA(a[0])]
-        return known and all(node.GetAttribute(n) is not None and (v is None or node.GetAttribute(n) == str(v))
-                             for _, n, v in rules)
+        return known and all(
+            node.GetAttribute(n) is not None and (v is None or node.GetAttribute(n) == str(v)) for _, n, v in rules
+        )
 
     def _onScene(self, caller, event):
         if self._scene and not self._scene.IsBatchProcessing():

@@ -160,8 +160,10 @@ def _dynamicAttribute(self, name, missing):
         return functools.partial(QtCore.QObject.deleteLater, self)
     if name == "exec_":
         return self.exec
-    if name in {bytes(n).decode() if isinstance(n, bytes) else n.data().decode()
-                for n in QtCore.QObject.dynamicPropertyNames(self)}:
+    if name in {
+        bytes(n).decode() if isinstance(n, bytes) else n.data().decode()
+        for n in QtCore.QObject.dynamicPropertyNames(self)
+    }:
         return QtCore.QObject.property(self, name)
     child = next((c for c in QtCore.QObject.children(self) if QtCore.QObject.property(c, "objectName") == name), None)
     if child is not None:
@@ -186,8 +188,9 @@ def _setAttribute(self, name, value):
         return _store(self, name, value)  # a Python subclass, or a stand-in's own state
     if found is not None:
         raise AttributeError(f"'{name}' of {className(self)} is a method or signal and cannot be overwritten")
-    raise AttributeError(f"'{name}' does not exist on {className(self)} and creating new attributes on C++ objects "
-                         "is not allowed")
+    raise AttributeError(
+        f"'{name}' does not exist on {className(self)} and creating new attributes on C++ objects is not allowed"
+    )
 
 
 def _store(self, name, value):

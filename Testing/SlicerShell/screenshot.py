@@ -83,8 +83,12 @@ def _drawOrientation(painter, node, area):
     font.setBold(True)
     painter.setFont(font)
     align = QtCore.Qt
-    edges = ((axes[0], align.AlignRight | align.AlignVCenter), (-axes[0], align.AlignLeft | align.AlignVCenter),
-             (axes[1], align.AlignTop | align.AlignHCenter), (-axes[1], align.AlignBottom | align.AlignHCenter))
+    edges = (
+        (axes[0], align.AlignRight | align.AlignVCenter),
+        (-axes[0], align.AlignLeft | align.AlignVCenter),
+        (axes[1], align.AlignTop | align.AlignHCenter),
+        (-axes[1], align.AlignBottom | align.AlignHCenter),
+    )
     painter.setPen(QtGui.QColor("#e8e8e8"))
     for direction, place in edges:
         painter.drawText(area.adjusted(8, 5, -8, -5), place, _letter(direction))

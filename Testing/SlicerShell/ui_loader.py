@@ -23,8 +23,10 @@ class QUiLoader(QtUiTools.QUiLoader):
         if not device.isOpen():
             device.open(QtCore.QFile.ReadOnly)
         tree = ElementTree.fromstring(device.readAll().data())
-        connections = [{tag: c.find(tag).text for tag in ("sender", "signal", "receiver", "slot")}
-                       for c in tree.findall("connections/connection")]
+        connections = [
+            {tag: c.find(tag).text for tag in ("sender", "signal", "receiver", "slot")}
+            for c in tree.findall("connections/connection")
+        ]
         for element in tree.findall("connections"):
             tree.remove(element)
         buffer = QtCore.QBuffer()

@@ -5,10 +5,17 @@ import slicer
 import vtk
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-SLICE_MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLModelSliceDisplayableManager",
-                  "vtkMRMLCrosshairDisplayableManager")
-THREE_D_MANAGERS = ("vtkMRMLViewDisplayableManager", "vtkMRMLCameraDisplayableManager",
-                    "vtkMRMLModelDisplayableManager", "vtkMRMLSegmentationsDisplayableManager3D")
+SLICE_MANAGERS = (
+    "vtkMRMLSegmentationsDisplayableManager2D",
+    "vtkMRMLModelSliceDisplayableManager",
+    "vtkMRMLCrosshairDisplayableManager",
+)
+THREE_D_MANAGERS = (
+    "vtkMRMLViewDisplayableManager",
+    "vtkMRMLCameraDisplayableManager",
+    "vtkMRMLModelDisplayableManager",
+    "vtkMRMLSegmentationsDisplayableManager3D",
+)
 
 
 def keepForever(item):

@@ -112,8 +112,9 @@ def test_a_process_talks_over_its_pipes(shell):
 
     received, ends = [], []
     process = qt.QProcess()
-    process.connect("readyReadStandardOutput()",
-                    lambda: received.append(process.readAllStandardOutput().data().decode()))
+    process.connect(
+        "readyReadStandardOutput()", lambda: received.append(process.readAllStandardOutput().data().decode())
+    )
     process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: ends.append((code, status)))
     script = "import sys; print(sys.stdin.readline().strip().upper(), flush=True); sys.exit(3)"
     process.start(f"{slicer.app.slicerHome}/bin/PythonSlicer", ["-u", "-c", script])

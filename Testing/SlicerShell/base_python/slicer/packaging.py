@@ -25,13 +25,30 @@ def pip_check(req):
     return all(_satisfied(r) for r in _requirements(req))
 
 
-def pip_ensure(requirements, constraints=None, skip_packages=None, prompt_install=True, prompt_restart=True,
-               requester=None, skip_in_testing=True, show_progress=True):
+def pip_ensure(
+    requirements,
+    constraints=None,
+    skip_packages=None,
+    prompt_install=True,
+    prompt_restart=True,
+    requester=None,
+    skip_in_testing=True,
+    show_progress=True,
+):
     installRequests.extend(str(r) for r in _requirements(requirements) if not _satisfied(r))
 
 
-def pip_install(requirements, constraints=None, no_deps_requirements=None, skip_packages=None, blocking=True,
-                show_progress=True, requester=None, logCallback=None, completedCallback=None):
+def pip_install(
+    requirements,
+    constraints=None,
+    no_deps_requirements=None,
+    skip_packages=None,
+    blocking=True,
+    show_progress=True,
+    requester=None,
+    logCallback=None,
+    completedCallback=None,
+):
     installRequests.extend(requirements.split() if isinstance(requirements, str) else requirements)
     if completedCallback is not None:
         completedCallback(0)

@@ -27,9 +27,23 @@ from .annotations import (
 from .connectors import createGuiConnector
 from .storage import storageFor
 
-__all__ = ["Choice", "Decimals", "Default", "Exclude", "IsInstance", "Maximum", "Minimum", "NotNone", "SingleStep",
-           "SlicerParameterNamePropertyName", "Validator", "WithinRange", "findChildWidgetForParameter",
-           "isParameterNodeWrapper", "parameterNodeWrapper"]
+__all__ = [
+    "Choice",
+    "Decimals",
+    "Default",
+    "Exclude",
+    "IsInstance",
+    "Maximum",
+    "Minimum",
+    "NotNone",
+    "SingleStep",
+    "SlicerParameterNamePropertyName",
+    "Validator",
+    "WithinRange",
+    "findChildWidgetForParameter",
+    "isParameterNodeWrapper",
+    "parameterNodeWrapper",
+]
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
 

@@ -37,8 +37,14 @@ def createGuiConnector(widget, member) -> Connector:
     if kind is int and widgetType in (qt.QSlider, qt.QSpinBox):
         _setLimits(widget, annotations, -(2**31), 2**31 - 1, bounded=widgetType is qt.QSlider)
         return _byProperty(widget, "valueChanged(int)", "value")
-    if kind in (int, float) and widgetType in (qt.QDoubleSpinBox, ctk.ctkSliderWidget, slicer.qMRMLSliderWidget,
-                                               ctk.ctkDoubleSlider, ctk.ctkDoubleSpinBox, slicer.qMRMLSpinBox):
+    if kind in (int, float) and widgetType in (
+        qt.QDoubleSpinBox,
+        ctk.ctkSliderWidget,
+        slicer.qMRMLSliderWidget,
+        ctk.ctkDoubleSlider,
+        ctk.ctkDoubleSpinBox,
+        slicer.qMRMLSpinBox,
+    ):
         return _numberConnector(widget, kind, annotations)
     if widgetType in (qt.QComboBox, ctk.ctkComboBox):
         return _comboConnector(widget, kind, annotations)
@@ -85,10 +91,16 @@ def _numberConnector(widget, kind, annotations):
     decimals = 0 if kind is int else getattr(_first(annotations, Decimals), "value", None)
     if decimals is not None and type(widget) is not ctk.ctkDoubleSlider:
         widget.decimals = decimals
-    _setLimits(widget, annotations, float("-inf"), float("inf"),
-               bounded=type(widget) in (ctk.ctkSliderWidget, slicer.qMRMLSliderWidget))
-    return Connector(widget, "valueChanged(double)", lambda: kind(widget.value),
-                     lambda value: setattr(widget, "value", kind(value)))
+    _setLimits(
+        widget,
+        annotations,
+        float("-inf"),
+        float("inf"),
+        bounded=type(widget) in (ctk.ctkSliderWidget, slicer.qMRMLSliderWidget),
+    )
+    return Connector(
+        widget, "valueChanged(double)", lambda: kind(widget.value), lambda value: setattr(widget, "value", kind(value))
+    )
 
 
 def _comboConnector(widget, kind, annotations):
@@ -102,5 +114,9 @@ def _comboConnector(widget, kind, annotations):
         values, labels = list(choice.choices), [str(c) for c in choice.choices]
     widget.clear()
     widget.addItems(labels)
-    return Connector(widget, "currentIndexChanged(int)", lambda: values[widget.currentIndex],
-                     lambda value: setattr(widget, "currentIndex", values.index(value)))
+    return Connector(
+        widget,
+        "currentIndexChanged(int)",
+        lambda: values[widget.currentIndex],
+        lambda value: setattr(widget, "currentIndex", values.index(value)),
+    )
