@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import SlicerShell  # noqa: E402
 
 RUN_S = 300.0
-SIZE = (1600, 900)
+SIZE, TALL = (1600, 900), (1600, 1000)
 BLEED_HU, EDEMA_HU = 62.0, 18.0
 BLEED_AT = (0.62, 0.45, 0.63)
 """Middle of the bleed as a part of (slices, rows, columns)."""
@@ -31,7 +31,9 @@ def main() -> None:
     """Run the panel and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
-    folder = parser.parse_args().output
+    parser.add_argument("--only", choices=("method", "panel", "compare"), help="draw one picture instead of all")
+    options = parser.parse_args()
+    folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["ICHSEGMENTER_WEIGHTS"] = tempfile.mkdtemp(prefix="weights-")
     shell = SlicerShell.boot()
@@ -39,8 +41,16 @@ def main() -> None:
     panel = shell.openModule("ICHSegmenter")
     real = (SHARED / "data" / "ge_head_ct").is_dir()
     panel.ui.inputSelector.setCurrentNode(_realCt() if real else _phantom())
-    _offerWeights(shell, panel, folder)
-    _afterARun(shell, panel, folder, "blast-ct" if real else "hu-threshold")
+    if options.only in (None, "method"):
+        _offerWeights(shell, panel, folder)
+    if real:
+        panel.methods.importFiles([str(SHARED / "data" / "blast_ct_v1")])
+        shell.waitUntil(lambda: not panel.methods.isTransferring, RUN_S, "the import of weights")
+    _choose(panel, "blast-ct" if real else "hu-threshold")
+    if options.only in (None, "panel"):
+        _afterARun(shell, panel, folder)
+    if real and options.only in (None, "compare"):
+        _compared(shell, panel, folder, "blast-ct", "hu-threshold")
     if shell.errors:
         sys.exit("\n".join(shell.errors))
     sys.stdout.flush()
@@ -56,14 +66,10 @@ def _offerWeights(shell, panel, folder: Path) -> None:
     panel.ui.advancedButton.collapsed = True
 
 
-def _afterARun(shell, panel, folder: Path, method: str) -> None:
+def _afterARun(shell, panel, folder: Path) -> None:
     """The panel with its verdict, three slice views with the bleed, and the bleed in 3D."""
     import slicer
 
-    if method == "blast-ct":
-        panel.methods.importFiles([str(SHARED / "data" / "blast_ct_v1")])
-        shell.waitUntil(lambda: not panel.methods.isTransferring, RUN_S, "the import of weights")
-    _choose(panel, method)
     for _ in range(2):  # the second run is a warm one
         shell.click(panel.ui.applyButton)
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
@@ -75,6 +81,35 @@ def _afterARun(shell, panel, folder: Path, method: str) -> None:
     shell.process(0.5)
     print(panel.ui.verdictLabel.text)
     shell.screenshot(folder / "panel.png", panel.parent, size=SIZE)
+
+
+def _compared(shell, panel, folder: Path, *methods: str) -> None:
+    """Two methods on the same exam: outlines in the color of each, their vote filled, the table of agreement."""
+    import slicer
+
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        slicer.mrmlScene.RemoveNode(node)
+    panel.ui.compareSection.collapsed = False
+    panel.comparison.choose(methods)
+    panel._onOptionsChosen()
+    shell.click(panel.ui.compareButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the comparison")
+    shell.click(panel.ui.show3DButton)
+    _lookClosely(panel._segmentationNode())
+    _zoom(panel._segmentationNode())
+    shell.process(0.5)
+    shell.screenshot(folder / "compare.png", panel.parent, size=TALL)
+
+
+def _zoom(segmentationNode, times: float = 2.0) -> None:
+    """Magnify the slice views around the segments."""
+    import slicer
+
+    bounds = np.zeros(6)
+    segmentationNode.GetRASBounds(bounds)
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        node.SetFieldOfView(*(size / times for size in node.GetFieldOfView()[:2]), node.GetFieldOfView()[2])
+        node.JumpSliceByCentering(*((bounds[::2] + bounds[1::2]) / 2))
 
 
 def _choose(panel, method: str) -> None:

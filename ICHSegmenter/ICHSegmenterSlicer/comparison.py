@@ -34,21 +34,21 @@ def importComparison(folder: Path, message: dict[str, Any], volumeNode: slicer.v
         raise ICHSegmenterError("No method gave a result. " + " ".join(reasons))
     made: list[segments.Imported] = []
     try:
-        for answer in message["results"]:
+        # The vote first: what is added later is drawn over it, and the outlines of the methods stay visible.
+        vote = {**message["vote"], "result": {**message["vote"]["result"], "agreement": message["agreement"]}}
+        for answer in (vote, *message["results"]):
             made.append((yield from segments.importResult(folder, answer, volumeNode)))
             yield
-        vote = {**message["vote"], "result": {**message["vote"]["result"], "agreement": message["agreement"]}}
-        made.append((yield from segments.importResult(folder, vote, volumeNode)))
     except BaseException:
         for imported in made:
             segments.remove(imported)
         raise
-    voted = made[-1].resultNode
-    for imported in made[:-1]:
+    voted = made[0].resultNode
+    for imported in made[1:]:
         voted.AddNodeReferenceID(COMPARED_ROLE, imported.resultNode.GetID())
     _putInFolder(volumeNode, [one.segmentationNode for one in made if one.segmentationNode is not None])
     _color(voted)
-    return made[-1]
+    return made[0]
 
 
 def resultNodes(voted: slicer.vtkMRMLTextNode) -> list[slicer.vtkMRMLTextNode]:
