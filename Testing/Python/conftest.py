@@ -41,7 +41,12 @@ def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are skipped where there is no CUDA device."""
+    """Tests inside Slicer come last; tests marked `gpu` are skipped where there is no CUDA device.
+
+    Reloading the extension there makes every class of the library anew, and a test that imported the old ones
+    would no longer recognize the new ones.
+    """
+    items.sort(key=lambda item: item.path.parent.name == "in_slicer")
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

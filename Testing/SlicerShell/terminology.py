@@ -6,7 +6,9 @@ SNOMED CT codes are facts of DICOM PS3.16; Slicer's own files are much longer an
 import json
 
 SEGMENT_CONTEXTS = {
-    "SegmentationCategoryTypeModifier-SlicerGeneralAnatomy": "Segmentation category and type - 3D Slicer General Anatomy list",
+    "SegmentationCategoryTypeModifier-SlicerGeneralAnatomy": (
+        "Segmentation category and type - 3D Slicer General Anatomy list"
+    ),
     "SegmentationCategoryTypeModifier-DICOM-Master": "Segmentation category and type - DICOM master list",
 }
 REGION_CONTEXTS = {"AnatomicRegionAndModifier-DICOM-Master": "Anatomic codes - DICOM master list"}
