@@ -9,9 +9,8 @@ import os
 import sys
 from typing import BinaryIO
 
-
 GOMP_SPINS = "10000"
-"""How often an idle thread of torch looks for work before it sleeps (OpenMP's own 300 000 burn a core that others need).
+"""How often an idle thread of torch looks for work before it sleeps; GNU OpenMP's own 300 000 burn a core.
 
 BLAST-CT, two cores, two other busy processes: 11 s instead of 18 to 22 s; alone on the machine within 3 %.
 """
