@@ -255,7 +255,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if volumeNode is None:
             return
         self.status.begin()
-        self.status.log(_("{job} on {volume}").format(job=job, volume=volumeNode.GetName()))
+        self.status.log(str(job))  # without the volume's name, which may be the patient's
         self.analysis = self.logic.start(
             volumeNode,
             job,

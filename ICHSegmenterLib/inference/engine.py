@@ -89,6 +89,8 @@ def analyze(
     run = run or Run()
     session = session or Session()
     card = with_options(get_card(method), options)
+    if weights and not card.needs_weights:
+        raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
     _check_fraction("threshold", threshold)
     _check_fraction("detection_threshold", detection_threshold)
     seconds: dict[str, float] = {}

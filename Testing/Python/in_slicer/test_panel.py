@@ -421,7 +421,7 @@ def test_an_error_of_the_worker_is_shown_in_the_panel(shell, panel, phantom):
     slicer.util.arrayFromVolume(phantom.volumeNode)[:] = 30
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.analysis is None, RUN_S)
-    assert "not Hounsfield units" in panel.ui.statusLabel.text
+    assert "the volume is blank" in panel.ui.statusLabel.text
     assert sceneSegmentations() == []
 
 

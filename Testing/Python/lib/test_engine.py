@@ -116,6 +116,11 @@ def test_thresholds_outside_zero_to_one_are_refused(bleeding, name):
         engine.analyze(bleeding.volume, "hu-threshold", **{name: 40})
 
 
+def test_weights_for_a_method_without_a_network_are_refused(bleeding, tmp_path):
+    with pytest.raises(ValueError, match="hu-threshold has no network and takes no weights"):
+        engine.analyze(bleeding.volume, "hu-threshold", weights=[tmp_path / "model.pt"])
+
+
 def test_gray_values_are_refused_before_anything_runs(bleeding):
     gray = Volume(np.clip(bleeding.volume.hu, 0, 255), bleeding.volume.geometry)
     with pytest.raises(VolumeError, match="Hounsfield"):
