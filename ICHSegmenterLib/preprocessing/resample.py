@@ -7,7 +7,7 @@ values are interpolated along the line that joins voxels of the same column and 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -158,6 +158,10 @@ def _corners(geometry: VolumeGeometry, mask: NDArray[np.bool_] | None) -> Iterat
         raise ValueError("the mask is empty: nothing to cover")
 
 
+_FillPlane = Callable[[float, NDArray[Any]], None]
+"""Fills the plane (y, x) of the grid at height z in mm."""
+
+
 @dataclass(frozen=True)
 class _Lattice:
     """An LPS-aligned grid as three coordinate axes in mm."""
@@ -184,8 +188,23 @@ def _sample_acquired(
 ) -> None:
     """Fills `result` (grid shape) plane by plane where the acquired voxels reach; planes run in threads."""
     lattice = _Lattice.of(grid)
-    slices, rows, columns = geometry.shape
-    limits = np.array((slices - 1, rows - 1, columns - 1), dtype=np.float64)
+    limits = np.array(geometry.shape, dtype=np.float64) - 1
+    fill = _fill_by_rows if _columns_run_along_x(geometry) else _fill_by_points
+    fill_plane = fill(values, geometry, lattice, limits, order)
+    with ThreadPoolExecutor(SAMPLING_THREADS) as pool:  # NumPy and SciPy let go of the interpreter meanwhile
+        list(pool.map(fill_plane, map(float, lattice.z), result))
+
+
+def _columns_run_along_x(geometry: VolumeGeometry) -> bool:
+    """True for a head that is not turned in the image: then one index of a point tells its column, two its row."""
+    across = np.abs(geometry.column_step[1:]).max() + abs(float(geometry.row_step[0]))
+    return bool(across < AXIS_TOLERANCE and np.ptp(geometry.slice_origins[:, 0]) < AXIS_TOLERANCE)
+
+
+def _fill_by_points(
+    values: NDArray[Any], geometry: VolumeGeometry, lattice: _Lattice, limits: NDArray[np.float64], order: int
+) -> _FillPlane:
+    """Any geometry: every voxel of a plane by its own three indices."""
 
     def fill(z: float, plane: NDArray[Any]) -> None:
         index = np.stack(_acquired_index(geometry, lattice, z))
@@ -199,8 +218,59 @@ def _sample_acquired(
         else:
             plane[inside] = values[tuple(np.rint(coordinates).astype(np.intp))]
 
-    with ThreadPoolExecutor(SAMPLING_THREADS) as pool:  # SciPy lets go of the interpreter while it interpolates
-        list(pool.map(fill, map(float, lattice.z), result))
+    return fill
+
+
+def _fill_by_rows(
+    values: NDArray[Any], geometry: VolumeGeometry, lattice: _Lattice, limits: NDArray[np.float64], order: int
+) -> _FillPlane:
+    """Columns along x: interpolate along x once, then whole rows; the same numbers in a fifth of the time."""
+    one_row = _Lattice(lattice.z[:1], lattice.y[:1], lattice.x)
+    column = _acquired_index(geometry, one_row, float(lattice.z[0]))[2][0]
+    reached = (column >= -HALF_VOXEL) & (column <= limits[2] + HALF_VOXEL)
+    one_column = _Lattice(lattice.z, lattice.y, lattice.x[:1])
+    across = _blend(np.moveaxis(values, 2, 0), column[reached], limits[2], order)
+    rows = np.ascontiguousarray(np.moveaxis(across, 0, 2))  # (slices, rows, x)
+
+    def fill(z: float, plane: NDArray[Any]) -> None:
+        k, j, _ = (index[:, 0] for index in _acquired_index(geometry, one_column, z))
+        inside = (k >= -HALF_VOXEL) & (k <= limits[0] + HALF_VOXEL)
+        inside &= (j >= -HALF_VOXEL) & (j <= limits[1] + HALF_VOXEL)
+        if not inside.any():
+            return
+        (below, above, share_k), (front, back, share_j) = (
+            _taps(index[inside], limit, order) for index, limit in ((k, limits[0]), (j, limits[1]))
+        )
+        if not order:
+            plane[np.ix_(inside, reached)] = rows[below, front]
+            return
+        lower = rows[below, front] * (1 - share_j) + rows[below, back] * share_j
+        upper = rows[above, front] * (1 - share_j) + rows[above, back] * share_j
+        plane[np.ix_(inside, reached)] = lower * (1 - share_k) + upper * share_k
+
+    return fill
+
+
+def _blend(values: NDArray[Any], index: NDArray[np.float64], limit: float, order: int) -> NDArray[Any]:
+    """Values at fractional indices of the first axis."""
+    low, high, share = _taps(index, limit, order)
+    if not order:
+        return values[low]
+    share = share[..., None]
+    return np.asarray(values[low] * (1 - share) + values[high] * share)
+
+
+def _taps(
+    index: NDArray[np.float64], limit: float, order: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Lower and upper neighbor, and the weight (n, 1) of the upper one; nearest neighbor twice for order 0."""
+    clipped = np.clip(index, 0, limit)
+    if not order:
+        nearest = np.rint(clipped).astype(np.intp)
+        return nearest, nearest, np.zeros((len(index), 1), dtype=np.float32)
+    low = np.minimum(np.floor(clipped), max(limit - 1, 0)).astype(np.intp)
+    high = np.minimum(low + 1, int(limit))
+    return low, high, (clipped - low).astype(np.float32)[:, None]
 
 
 def _acquired_index(

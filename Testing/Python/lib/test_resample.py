@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.preprocessing import resample
 from ICHSegmenterLib.preprocessing.resample import (
     AIR_HU,
     from_regular,
@@ -11,6 +12,7 @@ from ICHSegmenterLib.preprocessing.resample import (
     regular_grid,
     to_regular,
 )
+from ICHSegmenterLib.training.synthesis.phantom import head_geometry
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -216,3 +218,23 @@ def test_maps_of_another_grid_are_refused() -> None:
     geometry = straight()
     with pytest.raises(ValueError, match="the grid has"):
         from_regular(np.zeros((2, 3, 3, 3), dtype=np.float32), regular_grid(geometry, 1.0), geometry)
+
+
+@pytest.mark.parametrize("flips", [{}, {"flips_columns": True, "flips_rows": True}, {"is_descending": True}])
+def test_whole_rows_give_what_single_points_give(monkeypatch, flips):
+    """Heads that are not turned in the image take a faster way; it must not be seen in the numbers."""
+    steps = [4.2, 4.2, 1.1, 7.4, 7.4]
+    acquired = head_geometry((6, 40, 36), pixel_mm=(3.1, 2.9), slice_step_mm=steps, tilt_deg=18.5, **flips)
+    noise = np.random.default_rng(0).normal(30, 20, acquired.shape).astype(np.float32)
+    volume, mask = Volume(noise, acquired), noise > 40
+    grid = resample.regular_grid(acquired, 1.7)
+    assert resample._columns_run_along_x(acquired)
+    fast = resample.to_regular(volume, grid), resample.labelmap_to_regular(mask, acquired, grid)
+    monkeypatch.setattr(resample, "_columns_run_along_x", lambda _: False)
+    slow = resample.to_regular(volume, grid), resample.labelmap_to_regular(mask, acquired, grid)
+    np.testing.assert_allclose(fast[0], slow[0], atol=0.01)
+    np.testing.assert_array_equal(fast[1], slow[1])
+
+
+def test_a_turned_head_is_sampled_point_by_point():
+    assert not resample._columns_run_along_x(head_geometry((6, 40, 36), turn_deg=8.0))
