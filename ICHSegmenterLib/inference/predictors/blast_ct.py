@@ -88,9 +88,7 @@ class BlastCtPredictor:
         grid = regular_grid(geometry, self._preprocessing.spacing_mm, mask=exam.brain_mask, margin_mm=CONTEXT_MM)
         image = network_input(to_regular(exam.volume, grid), self._preprocessing.hu_range)
         run.check()
-        near_brain = ndimage.binary_dilation(
-            labelmap_to_regular(exam.brain_mask, geometry, grid), iterations=EDGE_VOXELS
-        )
+        near_brain = grown(labelmap_to_regular(exam.brain_mask, geometry, grid), EDGE_VOXELS)
         logger.info(
             "BLAST-CT: %d networks on %s voxels, %d of them brain",
             len(self._models),
@@ -116,6 +114,17 @@ class BlastCtPredictor:
     def _nothing(self, index: int) -> SlicePrediction:
         keys = (ANY, *(label.key for label in self._labels if label.is_blood))
         return SlicePrediction(index, dict.fromkeys(keys, 0.0))
+
+
+def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:
+    """The mask (z, y, x) and what lies within so many steps of it; only its bounding box is looked at."""
+    boxes = ndimage.find_objects(mask.view(np.uint8))
+    if not boxes:
+        return mask
+    around = tuple(slice(max(0, axis.start - voxels), axis.stop + voxels) for axis in boxes[0])
+    result = mask.copy()
+    result[around] = ndimage.binary_dilation(mask[around], iterations=voxels)
+    return result
 
 
 def network_input(hu: NDArray[np.float32], hu_range: tuple[float, float]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 
@@ -9,6 +10,7 @@ from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic  # noqa: E402
 from ICHSegmenterLib.inference.predictors.blast_ct import (  # noqa: E402
     DETECTION_AREA_MM2,
     BlastCtPredictor,
+    grown,
     network_input,
     slice_probabilities,
 )
@@ -86,3 +88,10 @@ def test_every_acquired_slice_gets_a_prediction_and_maps_only_inside_the_brain()
         assert one.maps.shape == (4, 40, 40)
         assert np.all(one.maps[:, brain[one.index]] > 0)
         assert not one.maps[:, ~brain[one.index]].any()
+
+
+def test_a_mask_grows_alike_in_its_box_and_at_the_edge():
+    mask = np.zeros((12, 14, 9), dtype=bool)
+    mask[0:3, 5:7, 4] = mask[8, 13, 8] = True
+    np.testing.assert_array_equal(grown(mask, 2), ndimage.binary_dilation(mask, iterations=2))
+    assert not grown(np.zeros((4, 4, 4), dtype=bool), 2).any()
