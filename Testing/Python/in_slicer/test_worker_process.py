@@ -163,7 +163,8 @@ def test_a_worker_that_ignores_cancelling_dies_with_its_children(shell, clients,
     client, _ = clients(script(body, hello="os.setsid()\n" + HELLO))
     failures = []
     requestId = client.submit({"type": "analyze"}, failed=failures.append)
-    shell.waitUntil(lambda: pids.exists() and pids.stat().st_size, WAIT_S, "the child")
+    # The hello tells the pid of the tree; until it is read, only the process that Qt started is known.
+    shell.waitUntil(lambda: client.hello and pids.exists() and pids.stat().st_size, WAIT_S, "hello and child")
     worker, child = json.loads(pids.read_text())
     client.cancel(requestId)
     assert failures[0].kind == "cancelled"
