@@ -173,6 +173,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 title="BLAST-CT",
                 summary="Outlines intraparenchymal, extra-axial and intraventricular blood, and edema",
                 predictor="ICHSegmenterLib.inference.predictors.blast_ct:BlastCtPredictor",
+                predictor_config=MappingProxyType({"tta": False}),
                 network="deepmedic",
                 preprocessing=VolumePreprocessing(),
                 labels=(IPH, EAH, PERILESIONAL_EDEMA, IVH),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ One noisy voxel does not raise it, and it does not depend on the thickness of th
 
 logger = logging.getLogger(__name__)
 
+Voxel = TypeVar("Voxel", bound=np.generic)
+
 
 class BlastCtPredictor:
     """One to twelve networks, averaged by probability.
@@ -49,6 +51,7 @@ class BlastCtPredictor:
     Attributes:
         device, precision: What it runs on.
         batch_size: Edge of a tile in steps of 30 voxels.
+        tta: Each network also sees the head with left and right exchanged; no class of its training has a side.
     """
 
     def __init__(
@@ -59,8 +62,9 @@ class BlastCtPredictor:
         *,
         device: str,
         precision: str,
+        tta: bool = False,
     ) -> None:
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.tta = device, precision, tta
         self.batch_size = tile_steps_for(bytes_per_value=4 if precision == "float32" else 2)
         self._models, self._labels, self._preprocessing = tuple(models), tuple(labels), preprocessing
 
@@ -77,7 +81,7 @@ class BlastCtPredictor:
                 raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not a DeepMedic")
             load_checkpoint(network, path)
             models.append(DenseDeepMedic.prepare(network, device=device, dtype=dtype))
-        return cls(models, card.labels, card.preprocessing, device=device, precision=precision)
+        return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.predictor_config)
 
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
         """Maps are (IPH, extra-axial, edema, IVH) probabilities inside the brain mask; "any" comes from blood alone."""
@@ -95,10 +99,23 @@ class BlastCtPredictor:
             grid.shape,
             np.count_nonzero(near_brain),
         )
-        found = predict_probabilities(image, self._models, mask=near_brain, tile_steps=self.batch_size, run=run)
+        found = self._probabilities(image, near_brain, run)
         maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
         run.check()
         return [self._slice(k, maps[:, k], exam) for k in range(geometry.shape[0])]
+
+    def _probabilities(self, image: NDArray[np.float32], wanted: NDArray[np.bool_], run: Run) -> NDArray[np.float16]:
+        """float16 (classes, z, y, x): the mean over the networks, and over both views if it is asked for."""
+
+        def look(image: NDArray[np.float32], wanted: NDArray[np.bool_], run: Run) -> NDArray[np.float16]:
+            return predict_probabilities(image, self._models, mask=wanted, tile_steps=self.batch_size, run=run)
+
+        if not self.tta:
+            return look(image, wanted, run)
+        mean = look(image, wanted, _of_two(run, 0))
+        mean += _mirrored(look(_mirrored(image), _mirrored(wanted), _of_two(run, 1)))
+        mean *= 0.5
+        return mean
 
     def _slice(self, index: int, maps: NDArray[np.float32], exam: PreparedVolume) -> SlicePrediction:
         if index not in exam.brain_slices:
@@ -106,7 +123,7 @@ class BlastCtPredictor:
         geometry = exam.volume.geometry
         pixel_mm2 = float(np.linalg.norm(np.cross(geometry.column_step, geometry.row_step)))
         uncertainty = None
-        if len(self._models) > 1:
+        if self.tta or len(self._models) > 1:
             blood = [n for n, label in enumerate(self._labels) if label.is_blood]
             uncertainty = binary_entropy(torch.from_numpy(maps[blood].sum(axis=0))).numpy()
         return SlicePrediction(index, slice_probabilities(maps, self._labels, pixel_mm2), maps, uncertainty)
@@ -114,6 +131,16 @@ class BlastCtPredictor:
     def _nothing(self, index: int) -> SlicePrediction:
         keys = (ANY, *(label.key for label in self._labels if label.is_blood))
         return SlicePrediction(index, dict.fromkeys(keys, 0.0))
+
+
+def _mirrored(array: NDArray[Voxel]) -> NDArray[Voxel]:
+    """(..., z, y, x) of a grid along the patient's axes with left and right exchanged."""
+    return np.ascontiguousarray(array[..., ::-1])
+
+
+def _of_two(run: Run, view: int) -> Run:
+    """A run of the first (0) or second (1) view that reports how far both are."""
+    return Run(lambda done, total, message: run.progress(view * total + done, 2 * total, message), run.cancelled)
 
 
 def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:

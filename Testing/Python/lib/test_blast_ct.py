@@ -15,7 +15,7 @@ from ICHSegmenterLib.inference.predictors.blast_ct import (  # noqa: E402
     slice_probabilities,
 )
 from ICHSegmenterLib.inference.run import Run  # noqa: E402
-from ICHSegmenterLib.model_cards import get_card  # noqa: E402
+from ICHSegmenterLib.model_cards import get_card, with_options  # noqa: E402
 from ICHSegmenterLib.models import create_model  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
@@ -88,6 +88,74 @@ def test_every_acquired_slice_gets_a_prediction_and_maps_only_inside_the_brain()
         assert one.maps.shape == (4, 40, 40)
         assert np.all(one.maps[:, brain[one.index]] > 0)
         assert not one.maps[:, ~brain[one.index]].any()
+
+
+def head_with_brain_on_one_side() -> tuple[Volume, np.ndarray]:
+    """Slices that lie evenly about the patient's midline, so that the 1 mm grid is its own mirror image."""
+    steps = np.array((3.0, 0, 0)), np.array((0, 3.0, 0))
+    geometry = VolumeGeometry((4, 40, 40), *steps, np.array([(-58.5, -60.0, 6.0 * k) for k in range(4)]))
+    brain = np.zeros(geometry.shape, dtype=bool)
+    brain[1:3, 16:22, 12:20] = True
+    texture = np.random.default_rng(3).uniform(0, 90, geometry.shape)
+    return Volume(np.where(brain, texture, -1000).astype(np.float32), geometry), brain
+
+
+def predicted(volume: Volume, brain: np.ndarray, *, tta: bool, models: int = 1, run: Run | None = None) -> list:
+    dense = []
+    for seed in range(models):
+        torch.manual_seed(seed)
+        network = create_model("deepmedic").eval()
+        torch.nn.init.normal_(network.fully_connected[-1].conv.weight, std=20.0)  # a network that makes up its mind
+        dense.append(DenseDeepMedic.prepare(network))
+    card = with_options(CARD, {"tta": tta})
+    predictor = BlastCtPredictor(
+        dense, card.labels, CARD.preprocessing, device="cpu", precision="float32", **card.predictor_config
+    )
+    return predictor.predict(prepare(volume, CARD.preprocessing, brain), run or Run())
+
+
+def maps_of(found: list) -> np.ndarray:
+    return np.stack([one.maps for one in found if one.maps is not None])
+
+
+@pytest.fixture(scope="module")
+def both_views() -> list:
+    return predicted(*head_with_brain_on_one_side(), tta=True)
+
+
+def test_with_both_views_a_mirrored_head_gets_mirrored_maps(both_views) -> None:
+    volume, brain = head_with_brain_on_one_side()
+    mirrored = Volume(volume.hu[..., ::-1].copy(), volume.geometry), brain[..., ::-1].copy()
+    found = maps_of(predicted(*mirrored, tta=True))[..., ::-1]
+    np.testing.assert_allclose(found, maps_of(both_views), atol=1e-3)
+
+
+def test_both_views_are_the_mean_of_the_head_and_its_mirror_image(both_views) -> None:
+    volume, brain = head_with_brain_on_one_side()
+    mirrored = Volume(volume.hu[..., ::-1].copy(), volume.geometry), brain[..., ::-1].copy()
+    seen = maps_of(predicted(volume, brain, tta=False))
+    turned = maps_of(predicted(*mirrored, tta=False))[..., ::-1]
+    assert np.abs(seen - turned).max() > 0.01, "views that agree would prove nothing"
+    np.testing.assert_allclose(maps_of(both_views), (seen + turned) / 2, atol=1e-3)
+
+
+def test_uncertainty_is_told_where_views_or_networks_are_averaged(both_views) -> None:
+    exam = head_with_brain_on_one_side()
+    assert all(one.uncertainty is None for one in predicted(*exam, tta=False))
+    for found in (both_views, predicted(*exam, tta=False, models=2)):
+        for one in found[1:3]:
+            inside = exam[1][one.index]
+            assert one.uncertainty[inside].min() > 0
+            assert one.uncertainty.max() <= 1
+            assert not one.uncertainty[~inside].any()
+
+
+def test_progress_of_both_views_reaches_its_end_once() -> None:
+    told: list[tuple[int, int, str]] = []
+    predicted(*head_with_brain_on_one_side(), tta=True, run=Run(lambda *step: told.append(step)))
+    shares = [done / total for done, total, message in told if message == "Predicting"]
+    assert shares == sorted(shares)
+    assert shares.count(1.0) == 1
 
 
 def test_a_mask_grows_alike_in_its_box_and_at_the_edge():
