@@ -8,8 +8,20 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ICHSegmenterLib.errors import ModelNotFoundError
-from ICHSegmenterLib.labels import EAH, ICH, IPH, IVH, PERILESIONAL_EDEMA, SUBTYPE_LABELS, SegmentLabel
+from ICHSegmenterLib.labels import (
+    EAH,
+    EDH,
+    ICH,
+    IPH,
+    IVH,
+    PERILESIONAL_EDEMA,
+    SAH,
+    SDH,
+    SUBTYPE_LABELS,
+    SegmentLabel,
+)
 from ICHSegmenterLib.preprocessing.spec import (
+    RSNA_WINDOWS,
     NoPreprocessing,
     Preprocessing,
     SeriesPreprocessing,
@@ -27,6 +39,7 @@ from ICHSegmenterLib.published_weights import (
     WeightsFile,
 )
 
+LabelmapRule = Literal["threshold", "together", "argmax"]
 NO_CONFIG: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -41,8 +54,8 @@ class ModelCard:
         network: Name for `models.create_model`, empty for classical methods; network_config: its arguments.
         preprocessing: What the network sees.
         labels: Segments it can make, in the order of its maps; empty for detection only.
-        labelmap_rule: "threshold" (maps above `threshold`, in positive slices only if `positive_slices_only`)
-            or "argmax" (largest class, background included).
+        labelmap_rule: "threshold" (maps above `threshold`, in positive slices only if `positive_slices_only`),
+            "together" (their sum above it, named by the largest) or "argmax" (largest class, background included).
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
         value_name: What its slice values are: "probability" or "score".
         knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
@@ -65,7 +78,7 @@ class ModelCard:
     network_config: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
     predictor_config: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
     preprocessing: Preprocessing = field(default_factory=NoPreprocessing)
-    labelmap_rule: Literal["threshold", "argmax"] = "threshold"
+    labelmap_rule: LabelmapRule = "threshold"
     threshold: float | None = None
     detection_threshold: float = 0.5
     positive_slices_only: bool = False
@@ -126,6 +139,10 @@ SWIN_UNETR_LIMITS = (
 BLAST_CT_LIMITS = (
     "Trained on 184 scans of traumatic brain injury; extra-axial bleeds are one class; weaker on spontaneous "
     "hemorrhage. Not for clinical use."
+)
+COMPACT_LIMITS = (
+    "Small, and trained on synthetic bleeds in made-up heads only, never on a patient: expect less on real exams than "
+    "on synthetic ones. It is there so that something learned works without network. Research only."
 )
 
 _SWIN_PREDICTOR = "ICHSegmenterLib.inference.predictors.swin_maps:SwinMapPredictor"
@@ -242,6 +259,48 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 license=APACHE,
                 paper=HGI_SAM_PAPER,
                 limits=UNET_LIMITS,
+            ),
+            ModelCard(
+                name="compact-unet",
+                title="Compact U-Net (works offline)",
+                summary="Outlines blood slice by slice and names the five subtypes; ships with the program",
+                predictor=_UNET_PREDICTOR,
+                predictor_config=MappingProxyType({"tta": False}),
+                network="unet",
+                network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
+                preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=248, crop=224, normalization="window"),
+                labels=(EDH, IPH, IVH, SAH, SDH),
+                labelmap_rule="together",
+                threshold=0.5,
+                knows_subtypes=True,
+                license=APACHE,
+                paper="Network of " + HGI_SAM_PAPER + ", trained here",
+                limits=COMPACT_LIMITS,
+            ),
+            ModelCard(
+                name="compact-hgi",
+                title="Compact HGI-SAM (works offline)",
+                summary="Finds bleeding slices and outlines them from attention, coarsely; ships with the program",
+                predictor=_SWIN_PREDICTOR,
+                predictor_config=MappingProxyType({"map_kind": "hgi-sam", "tta": False}),
+                network="swin_classifier",
+                network_config=MappingProxyType(
+                    {
+                        "num_classes": 2,
+                        "image_size": 192,
+                        "window_size": 6,
+                        "embed_dim": 48,
+                        "depths": (2, 2, 6, 2),
+                        "num_heads": (2, 4, 8, 16),
+                    }
+                ),
+                preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window"),
+                labels=(ICH,),
+                threshold=0.05,
+                positive_slices_only=True,
+                license=APACHE,
+                paper="Method of " + HGI_SAM_PAPER + ", a smaller network trained here",
+                limits=COMPACT_LIMITS + " Weakly supervised: outlines are coarse.",
             ),
             ModelCard(
                 name="rsna-sequence",

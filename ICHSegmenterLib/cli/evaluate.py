@@ -119,7 +119,7 @@ def _method(name: str, chosen: argparse.Namespace, session: Session, progress: T
     card = get_card(name)
     given = [path for method, path in chosen.weights if method == name]
     files = store.find(card, given)
-    searches_map = chosen.folds is not None and bool(card.labels) and card.labelmap_rule == "threshold"
+    searches_map = chosen.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
     analyze = partial(
         engine.analyze, method=name, weights=given, device=chosen.device, precision=chosen.precision,
         save_maps=searches_map, session=session,

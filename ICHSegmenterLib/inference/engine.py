@@ -136,7 +136,7 @@ def analyze(
         precision=predictor.precision,
         value_name=card.value_name,
         weights=digests,
-        threshold=map_threshold if card.labelmap_rule == "threshold" else None,
+        threshold=map_threshold if card.labelmap_rule != "argmax" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         warnings=tuple(run.warnings),
         series_uid=volume.source.series_uid,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.model_cards import LabelmapRule, ModelCard
 from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement, SlicePrediction
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -33,7 +33,8 @@ def assemble(
         predictions: One a slice, in array order.
         volume: The exam.
         card: Its labels and rule.
-        threshold: For the rule "threshold": a voxel belongs to the label with the highest map at or above it.
+        threshold: A voxel belongs to the label with the highest map if that map is at or above it (rule "threshold"),
+            or if all maps together are (rule "together").
         detection_threshold: Slices below it stay empty if the card says `positive_slices_only`.
         keep_maps: Also return the maps, and the uncertainty where predictions have it.
     """
@@ -52,7 +53,7 @@ def assemble(
             soft[:, one.index] = one.maps
         if card.positive_slices_only and one.probabilities[ANY] < detection_threshold:
             continue
-        labelmap[one.index] = _label_slice(one.maps, None if card.labelmap_rule == "argmax" else threshold)
+        labelmap[one.index] = _label_slice(one.maps, card.labelmap_rule, threshold)
     return SegmentationResult(labelmap, geometry, card.labels, soft, uncertainty)
 
 
@@ -87,10 +88,12 @@ def measure(segmentation: SegmentationResult, volume: Volume) -> tuple[SegmentMe
     return tuple(measurements)
 
 
-def _label_slice(maps: NDArray[np.floating[Any]], threshold: float | None) -> NDArray[np.uint8]:
-    """(labels, rows, columns) to uint8 (rows, columns); without a threshold the background competes too."""
+def _label_slice(maps: NDArray[np.floating[Any]], rule: LabelmapRule, threshold: float | None) -> NDArray[np.uint8]:
+    """(labels, rows, columns) to uint8 (rows, columns): the largest label where there is one at all."""
     best = maps.argmax(axis=0)
-    height = np.take_along_axis(maps, best[None], axis=0)[0]
-    floor = 1.0 - maps.sum(axis=0, dtype=np.float32) if threshold is None else threshold
-    chosen = height > floor if threshold is None else height >= floor
+    if rule == "together":
+        chosen = maps.sum(axis=0, dtype=np.float32) >= threshold
+    else:
+        height = np.take_along_axis(maps, best[None], axis=0)[0]
+        chosen = height > 1.0 - maps.sum(axis=0, dtype=np.float32) if rule == "argmax" else height >= threshold
     return np.where(chosen, best + 1, 0).astype(np.uint8)

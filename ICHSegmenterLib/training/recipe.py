@@ -104,6 +104,7 @@ class LossRecipe:
     Attributes:
         name: "dice-cross-entropy", "cross-entropy", "focal", "sequence-log" or "smart-net".
         gamma: Of the focal loss.
+        dice_over: One Dice for each "slice", or one for all of the "batch": most slices lack most subtypes.
         consistency_weight: Of SMART-Net's agreement between classification and outline; it needs 256 x 256 pixels.
         softmax_before_cross_entropy: Authors' quirk: probabilities where cross-entropy expects logits.
     """
@@ -111,6 +112,7 @@ class LossRecipe:
     name: Literal["dice-cross-entropy", "cross-entropy", "focal", "sequence-log", "smart-net"]
     dice_weight: float = 0.5
     cross_entropy_weight: float = 0.5
+    dice_over: Literal["slice", "batch"] = "slice"
     gamma: float = 2.0
     consistency_weight: float = 0.5
     softmax_before_cross_entropy: bool = False
@@ -176,6 +178,7 @@ class Recipe:
         seed: Of weights, splits, order and augmentation.
         precision: "auto" is bfloat16-mixed on a GPU, float32 on a CPU.
         checkpoint_every_steps: Steps between two writings of `last.ckpt`.
+        saved_as: Numbers of the weight file; "float16" halves it.
     """
 
     name: str
@@ -192,6 +195,7 @@ class Recipe:
     seed: int = 0
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     checkpoint_every_steps: int = 500
+    saved_as: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:
         if not self.phases:

@@ -36,7 +36,11 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
     from safetensors.torch import save_file  # only here; reading does without
 
     path = folder / f"{recipe.name}.safetensors"
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    kind = torch.float16 if recipe.saved_as == "float16" else torch.float32
+    state = {
+        key: (tensor.to(kind) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for key, tensor in network.state_dict().items()
+    }
     with replacing(path) as draft:
         save_file(state, draft)
     card = {

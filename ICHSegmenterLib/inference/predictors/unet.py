@@ -1,4 +1,4 @@
-"""U-Net of the HGI-SAM authors: outlines slice by slice, mean of the folds' probabilities."""
+"""U-Net of the HGI-SAM authors: outlines slice by slice, mean of the folds' probabilities, with or without subtypes."""
 
 from __future__ import annotations
 
@@ -13,31 +13,41 @@ from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
 from ICHSegmenterLib.inference.device import torch_dtype
 from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.model_cards import ModelCard
 from ICHSegmenterLib.models.from_card import load_network
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
 
-FOREGROUND = 1
-"""The class of hemorrhage; class 0 is background."""
+BACKGROUND = 0
+"""The class without blood; the others are hemorrhage, or its five subtypes in the order of `SUBTYPE_LABELS`."""
 MAX_IGNORED_PIXELS = 10
 """Detection rule of the paper: a slice bleeds if more foreground pixels than this are found at the network's size."""
 
 
 class UnetPredictor:
-    """An ensemble of slice segmentation networks with two classes.
+    """An ensemble of slice segmentation networks with two classes, or with six.
 
     Args:
         networks: float32, filled with weights; they are moved to the device and precision.
+        with_subtypes: They have six classes: background and the subtypes.
         tta: Each network also sees the mirrored slices.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], *, device: str, precision: str, tta: bool = False) -> None:
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        device: str,
+        precision: str,
+        with_subtypes: bool = False,
+        tta: bool = False,
+    ) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
         self.device, self.tta = device, tta
         self.precision = precision
+        self.labels = SUBTYPE_LABELS if with_subtypes else (ANY,)
         self.batch_size = default_batch_size(device, precision)
         self._dtype = torch_dtype(precision)
         self._networks = [
@@ -54,37 +64,41 @@ class UnetPredictor:
         if not weights:
             raise WeightsMissingError(f"{card.title} needs at least one weight file; download or import one.")
         networks = [load_network(card, path) for path in weights]
-        return cls(networks, device=device, precision=precision, **card.predictor_config)
+        return cls(
+            networks, device=device, precision=precision, with_subtypes=card.knows_subtypes, **card.predictor_config
+        )
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
-        """The foreground probability as map; the slice's value is above 0.5 exactly if the paper's rule detects."""
+        """Each class of blood as a map; the slice's value is above 0.5 exactly if the paper's rule detects."""
 
         def predict_batch(indices: Sequence[int]) -> SliceBatch:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device, self._dtype)
-            views = [self._foreground(slices)]
+            views = [self._blood(slices)]
             if self.tta:
-                views.append(mirrored(self._foreground(mirrored(slices))))
+                views.append(mirrored(self._blood(mirrored(slices))))
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
-            foreground = torch.stack(views).mean(dim=0) * brain  # outside the skull nothing bleeds intracranially
-            doubt = binary_entropy(foreground).cpu().numpy() if len(views) * len(self._networks) > 1 else None
-            values = {ANY: slice_probability(foreground).cpu().numpy()}
-            return SliceBatch(values, foreground[:, None].cpu().numpy(), doubt)
+            blood = torch.stack(views).mean(dim=0) * brain[:, None]  # outside the skull nothing bleeds intracranially
+            any_blood = blood.sum(dim=1)
+            doubt = binary_entropy(any_blood).cpu().numpy() if len(views) * len(self._networks) > 1 else None
+            found = dict(zip(self.labels, (*blood.unbind(dim=1), any_blood)[-len(self.labels) :], strict=True))
+            values = {label: slice_probability(maps).cpu().numpy() for label, maps in found.items()}
+            return SliceBatch(values, blood.cpu().numpy(), doubt)
 
-        return predict_slices(exam, run, self.batch_size, (ANY,), predict_batch)
+        return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
 
-    def _foreground(self, slices: torch.Tensor) -> torch.Tensor:
-        """Mean foreground probability float32 (B, H, W) of the networks."""
+    def _blood(self, slices: torch.Tensor) -> torch.Tensor:
+        """Mean probabilities float32 (B, classes of blood, H, W) of the networks."""
         total = torch.zeros((), device=slices.device)
         for network in self._networks:
-            total = total + network(slices).float().softmax(dim=1)[:, FOREGROUND]
+            total = total + network(slices).float().softmax(dim=1)[:, BACKGROUND + 1 :]
         return total / len(self._networks)
 
 
-def slice_probability(foreground: torch.Tensor) -> torch.Tensor:
-    """Value of each slice (B,) of foreground probabilities (B, H, W).
+def slice_probability(blood: torch.Tensor) -> torch.Tensor:
+    """Value of each slice (B,) of probabilities of blood (B, H, W).
 
     It is the highest probability that more than `MAX_IGNORED_PIXELS` pixels reach, so that thresholding it is the
     paper's rule, at any threshold.
     """
-    return foreground.flatten(1).topk(MAX_IGNORED_PIXELS + 1, dim=1).values[:, -1]
+    return blood.flatten(1).topk(MAX_IGNORED_PIXELS + 1, dim=1).values[:, -1]

@@ -26,7 +26,7 @@ class SliceSegmentation(TrainingTask):
             raise RecipeError(f"loss {recipe.loss.name} is not for segmentation; choose dice-cross-entropy.")
         self._loss = DiceCELoss(
             softmax=True, to_onehot_y=True, lambda_dice=recipe.loss.dice_weight,
-            lambda_ce=recipe.loss.cross_entropy_weight,
+            lambda_ce=recipe.loss.cross_entropy_weight, batch=recipe.loss.dice_over == "batch",
         )  # fmt: skip
 
     def loss_of(self, batch: Any) -> Tensor:
