@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ def add_parsers(verbs: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--subtype", choices=SUBTYPE_LABELS[:-1], help="only lesions of this subtype")
     parser.add_argument("--volume", type=float, metavar="ML", help="of every lesion (default: as in real exams)")
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="PNG with slices of the first exams")
     parser.add_argument("--beside", type=Path, metavar="CT", help="a real scan, drawn in the sheet's first row")
     parser.set_defaults(run=run_synthesize)
@@ -63,25 +67,53 @@ def run_synthesize(chosen: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Order:
+    """Everything that decides one exam."""
+
+    seed: int
+    positive: float
+    style: str
+    matrix: int
+    subtype: str | None
+    volume_ml: float | None
+    scan: Path | None
+
+
 def _exams(chosen: argparse.Namespace) -> Iterator[Any]:
-    """One exam after the other; only one is in memory."""
+    """One exam after the other, the same however many processes make them; few are in memory."""
+    seeds = np.random.SeedSequence(chosen.seed).generate_state(chosen.exams)
+    scans = chosen.insert_into or (None,)
+    orders = [
+        _Order(
+            int(seed), chosen.positive, chosen.style, chosen.matrix, chosen.subtype, chosen.volume,
+            scans[number % len(scans)],
+        )
+        for number, seed in enumerate(seeds)
+    ]  # fmt: skip
+    if chosen.workers <= 1:
+        yield from map(_make, orders)
+        return
+    with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
+        for start in range(0, len(orders), 2 * chosen.workers):
+            yield from pool.map(_make, orders[start : start + 2 * chosen.workers])
+
+
+def _make(order: _Order) -> Any:
+    """The exam of an order."""
     from ICHSegmenterLib.training.synthesis.exam import draw_plans, make_exam
     from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
     from ICHSegmenterLib.training.synthesis.lesions import LesionPlan
 
-    seeds = np.random.SeedSequence(chosen.seed).generate_state(chosen.exams)
-    for number, seed in enumerate(int(one) for one in seeds):
-        random = np.random.default_rng((seed, 1))
-        plans = draw_plans(random, positive_share=chosen.positive)
-        if chosen.subtype:
-            plans = (LesionPlan.draw(random, chosen.subtype),) if plans else ()
-        if chosen.volume is not None:
-            plans = tuple(LesionPlan.draw(random, plan.subtype, volume_ml=chosen.volume) for plan in plans)
-        if chosen.insert_into:
-            volume = read_volume(chosen.insert_into[number % len(chosen.insert_into)])
-            yield insert_lesions(volume, plans, seed=seed)
-        else:
-            yield make_exam(seed, style=chosen.style, plans=plans, matrix=chosen.matrix)
+    random = np.random.default_rng((order.seed, 1))
+    plans = draw_plans(random, positive_share=order.positive)
+    if order.subtype:
+        plans = (LesionPlan.draw(random, order.subtype),) if plans else ()
+    if order.volume_ml is not None:
+        plans = tuple(LesionPlan.draw(random, plan.subtype, volume_ml=order.volume_ml) for plan in plans)
+    if order.scan is not None:
+        return insert_lesions(read_volume(order.scan), plans, seed=order.seed)
+    return make_exam(order.seed, style=order.style, plans=plans, matrix=order.matrix)
 
 
 def _shown(
