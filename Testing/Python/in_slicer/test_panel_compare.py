@@ -368,10 +368,12 @@ def test_the_logic_compares_without_the_panel(shell, panel, phantom):
     assert len(comparison.resultNodes(imported.resultNode)) == 2
 
 
-def test_the_window_is_never_held_for_long_while_comparing(shell, panel, phantom, longest_gap_ms):
-    """Printed and recorded, not asserted at 50 ms: this machine may be busy with other things."""
+def test_the_window_lives_while_methods_are_compared(shell, panel, phantom, watch_window, monkeypatch):
+    """How long it is held in between is printed and recorded."""
+    monkeypatch.setattr("ICHSegmenterSlicer.steps.BUDGET_S", 0.0)  # every single step lets the event loop turn
     panel.ui.compareSection.collapsed = False
     check(shell, panel, *COMPARED)
-    longest = longest_gap_ms(panel, panel.ui.compareButton)
+    turns = watch_window(panel, panel.ui.compareButton)
     assert panel._parameters.comparison is not None
-    assert longest < 1000
+    for text in ("Reading the volume", "Starting the analysis", "Making segments"):
+        assert turns[text] > 1, text
