@@ -11,15 +11,13 @@ from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import FolderListing, list_dicom_files, read_header
-from ICHSegmenterLib.volume.dicom_frames import count_of, text_of, values_of
+from ICHSegmenterLib.volume.dicom_frames import count_of, text_of
 from ICHSegmenterLib.volume.dicom_pixels import padding_is_tissue, read_hu
 from ICHSegmenterLib.volume.dicom_series import Series, SeriesSummary, choose_series, group_series, preferred
-from ICHSegmenterLib.volume.dicom_slices import DicomSlice, slices_of
+from ICHSegmenterLib.volume.dicom_slices import DicomSlice, has_contrast, slices_of
 from ICHSegmenterLib.volume.dicom_stack import geometry_of, stack
 from ICHSegmenterLib.volume.hounsfield import HIGHEST_LOW_HU
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
-
-_NO_AGENT = {"", "NO", "NONE", "N", "NIL", "NEG", "WITHOUT", "NATIVE", "NO CONTRAST", "NON CONTRAST", "0"}
 
 
 def list_series(folder: Path | str) -> list[SeriesSummary]:
@@ -114,8 +112,7 @@ def _padding(slices: Sequence[DicomSlice]) -> str:
 
 
 def _contrast(header: Dataset) -> str:
-    agent = text_of(header.get("ContrastBolusAgent")).upper()
-    if agent in _NO_AGENT and not values_of(header.get("ContrastBolusAgentSequence")):
+    if not has_contrast(header):
         return ""
     return (
         "The scan was made with contrast agent: vessels and dura are bright and may be taken for blood. "

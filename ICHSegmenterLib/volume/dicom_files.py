@@ -37,7 +37,7 @@ _TAGS: list[Any] = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
     "Modality", "ImageType", "SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber",
     "AcquisitionDate", "AcquisitionTime", "ContentTime", "ContrastBolusAgent", "ContrastBolusAgentSequence",
-    "ConvolutionKernel", "SliceThickness", "LossyImageCompression",
+    "ConvolutionKernel", "KVP", "SliceThickness", "LossyImageCompression",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames",
     "SamplesPerPixel", "PixelRepresentation", "BitsAllocated", "PixelPaddingValue", "PixelPaddingRangeLimit",
     "RescaleIntercept", "RescaleSlope", "RescaleType",

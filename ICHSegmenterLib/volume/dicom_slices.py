@@ -13,10 +13,15 @@ from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import DicomFile
-from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of
+from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of, values_of
 
 ORIENTATION_TOLERANCE = 1e-3
 """Direction cosines that differ by less are rounding: 0.06 degrees, a quarter of a millimeter across the head."""
+
+SAME_POSITION_MM = 0.01
+"""Slices nearer than this lie at one position; the thinnest CT slices are 0.2 mm apart."""
+
+_NO_AGENT = {"", "NO", "NONE", "N", "NIL", "NEG", "WITHOUT", "NATIVE", "NO CONTRAST", "NON CONTRAST", "0"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,10 @@ class DicomSlice:
         slope, intercept: Stored value to Hounsfield units; None if the file does not say.
         rescale_type: "HU", "US" (unspecified), something else, or empty.
         padding: Lowest and highest stored value that mean "no measurement"; None if not given.
-        recency: Grows with later acquisition, to choose between repeated slices.
+        recency: Grows with later acquisition, to choose between repeated slices; begins with AcquisitionNumber.
+        kernel: Reconstruction kernel, empty if unknown.
+        tube_kv: Tube voltage, 0 if unknown.
+        has_contrast: Made with contrast agent.
     """
 
     path: Path
@@ -50,6 +58,9 @@ class DicomSlice:
     rescale_type: str
     padding: tuple[float, float] | None
     recency: tuple[float, ...]
+    kernel: str
+    tube_kv: float
+    has_contrast: bool
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -92,7 +103,16 @@ def _slice(file: DicomFile, frame: int, places: Sequence[Dataset]) -> DicomSlice
         rescale_type=text_of(look_up(places, "RescaleType")).upper(),
         padding=_padding(header),
         recency=_recency(header, frame),
+        kernel=text_of(look_up(places, "ConvolutionKernel")),
+        tube_kv=number_of(look_up(places, "KVP")) or 0.0,
+        has_contrast=has_contrast(header),
     )
+
+
+def has_contrast(header: Dataset) -> bool:
+    """True if the header names a contrast agent; some sites write "none" there."""
+    agent = text_of(header.get("ContrastBolusAgent")).upper()
+    return agent not in _NO_AGENT or bool(values_of(header.get("ContrastBolusAgentSequence")))
 
 
 def _shape(header: Dataset, name: str) -> tuple[int, int]:

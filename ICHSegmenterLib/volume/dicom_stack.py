@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import base_names
+from ICHSegmenterLib.volume.dicom_passes import interleaved_passes
 from ICHSegmenterLib.volume.dicom_pixels import read_stored_values, to_hu
-from ICHSegmenterLib.volume.dicom_slices import ORIENTATION_TOLERANCE, DicomSlice
+from ICHSegmenterLib.volume.dicom_slices import ORIENTATION_TOLERANCE, SAME_POSITION_MM, DicomSlice
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SPACING_TOLERANCE_MM = 1e-4
 """PixelSpacing is written with few digits; 1e-4 mm adds up to 0.05 mm over 512 columns."""
-
-SAME_POSITION_MM = 0.01
-"""Slices nearer than this lie at one position; the thinnest CT slices are 0.2 mm apart."""
 
 MAX_REPEATED_FRACTION = 0.5
 """A technologist repeats a few moved slices; more than half is a second scan (contrast, time point, kernel)."""
@@ -35,16 +33,17 @@ def stack(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], tuple[str, ..
     Copies are dropped. Of a few repeated slices with other pixels the latest is kept, with a warning.
 
     Raises:
-        VolumeError: Orientations, sizes or pixel spacings differ, or most slices are there twice.
+        VolumeError: Orientations, sizes or pixel spacings differ, or there are two scans.
     """
     _check_one_grid(slices)
     normal = slices[len(slices) // 2].normal
     ascending = sorted(slices, key=lambda item: float(item.position @ normal))
     unique, repeated_warning = _without_repeats(ascending, normal)
+    passes_warning = interleaved_passes(ascending)
     positions = np.array([float(item.position @ normal) for item in unique])
     thickness = np.array([item.thickness_mm for item in unique])
     spacing_warning = missing_slices(positions, thickness) or unequal_steps(positions)
-    return unique, tuple(sentence for sentence in (repeated_warning, spacing_warning) if sentence)
+    return unique, tuple(sentence for sentence in (repeated_warning, passes_warning, spacing_warning) if sentence)
 
 
 def geometry_of(slices: Sequence[DicomSlice]) -> VolumeGeometry:
