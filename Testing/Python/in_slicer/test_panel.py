@@ -106,6 +106,33 @@ os._exit(0)
     assert process.returncode == 0, process.stderr
 
 
+def test_the_extensions_own_library_wins_over_one_that_pip_installed(tmp_path):
+    """In a process of its own, whose path is Slicer's: the folder of the module is its last entry."""
+    installed = tmp_path / "site-packages" / "ICHSegmenterLib"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("raise ImportError('the copy that pip installed')\n")
+    script = f"""
+import os, sys
+sys.path[:0] = [{str(REPOSITORY / "Testing")!r}]
+import SlicerShell
+shell = SlicerShell.boot()
+first = next(n for n, one in enumerate(sys.path) if one.endswith(("site-packages", "dist-packages")))
+sys.path[:] = [one for one in sys.path if one != {str(REPOSITORY)!r}]
+sys.path.insert(first, {str(installed.parent)!r})
+sys.path.append({str(MODULE.parent)!r})
+shell.loadModule({str(MODULE)!r})
+import ICHSegmenterLib, json
+assert ICHSegmenterLib.__path__[0] == {str(REPOSITORY / "ICHSegmenterLib")!r}, ICHSegmenterLib.__path__
+ordered = (os.path.dirname(os.__file__), {str(MODULE.parent)!r}, {str(installed.parent)!r})
+places = [sys.path.index(one) for one in ordered]
+assert places == sorted(places), sys.path
+sys.stdout.flush()
+os._exit(0)
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+
+
 def test_the_button_is_off_without_a_volume_and_says_why(panel):
     assert not panel.ui.applyButton.enabled
     assert panel.ui.applyButton.toolTip == "Select a head CT"
