@@ -2,7 +2,7 @@
 
 import json
 import sys
-from itertools import dropwhile, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from slicer.util import VTKObservationMixin
 # ICHSegmenterLib lies beside this file once installed, one folder up in a source checkout. Slicer appends a module's
 # folder to the path, so a copy that pip put into site-packages, maybe of another version, would be found first. Ours
 # goes just before the first site-packages: not to the front, where the standard library and Slicer's own modules are.
-sys.path[:] = dict.fromkeys(
-    [
-        *takewhile(lambda folder: not folder.endswith("-packages"), sys.path),
-        *(str(folder) for folder in Path(__file__).resolve().parents[:2]),
-        *dropwhile(lambda folder: not folder.endswith("-packages"), sys.path),
-    ]
-)
+if late := [
+    folder
+    for folder in map(str, Path(__file__).resolve().parents[:2])
+    if folder not in takewhile(lambda one: not one.endswith("-packages"), sys.path)
+]:
+    place = next((n for n, one in enumerate(sys.path) if one.endswith("-packages")), len(sys.path))
+    sys.path[place:place] = late
 
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import RESEARCH_NOTICE
