@@ -140,12 +140,19 @@ def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], out
     )
     _write(output / "slices.csv", ("method", "case", "slice_index", "truth", "value", "positive"), slices)
     lesions = (
-        (one.method, one.case, f"{lesion.volume_ml:.4f}", f"{lesion.outlined_share:.4f}", int(lesion.is_found))
+        (
+            one.method,
+            one.case,
+            f"{lesion.volume_ml:.4f}",
+            f"{lesion.outlined_share:.4f}",
+            f"{lesion.dice:.4f}",
+            int(lesion.is_found),
+        )
         for one in records
         if one.segmentation is not None
         for lesion in one.segmentation.lesions
     )
-    _write(output / "lesions.csv", ("method", "case", "volume_ml", "outlined_share", "found"), lesions)
+    _write(output / "lesions.csv", ("method", "case", "volume_ml", "outlined_share", "dice", "found"), lesions)
     told = ((one.method, one.case, one.kind, one.message) for one in failures)
     _write(output / "failures.csv", ("method", "case", "error", "message"), told)
 

@@ -34,10 +34,18 @@ LIMITS_OF_AGREEMENT = 1.96
 
 @dataclass(frozen=True)
 class Lesion:
-    """One true piece of blood: its volume, and the share of it that was outlined."""
+    """One true piece of blood.
+
+    Attributes:
+        volume_ml: Its volume.
+        outlined_share: Of it.
+        dice: Of this piece with the outline around it: with those voxels of the outlined pieces touching any lesion
+            that are nearer to this one than to another.
+    """
 
     volume_ml: float
     outlined_share: float
+    dice: float
 
     @property
     def is_found(self) -> bool:
@@ -105,7 +113,11 @@ def compare(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> Segmentat
     hit_mm3 = _piece_volumes(np.where(predicted, pieces, 0), count, geometry)
     false = np.setdiff1d(np.arange(1, outlined_count + 1), np.unique(outlined[truth]))
     false_mm3 = _piece_volumes(outlined, outlined_count, geometry)[false - 1]
-    lesions = [Lesion(float(all_of / 1000), float(hit / all_of)) for all_of, hit in zip(true_mm3, hit_mm3, strict=True)]
+    around_mm3 = _piece_volumes(_nearest_lesion(pieces, outlined, false, geometry), count, geometry)
+    lesions = [
+        Lesion(float(all_of / 1000), float(hit / all_of), float(2 * hit / (all_of + around)))
+        for all_of, hit, around in zip(true_mm3, hit_mm3, around_mm3, strict=True)
+    ]
     return SegmentationScores(
         dice=dice,
         iou=iou,
@@ -175,6 +187,23 @@ def _piece_volumes(pieces: NDArray[Any], count: int, geometry: VolumeGeometry) -
         if one.any():
             volumes += np.bincount(one.ravel(), minlength=count + 1) * voxel_mm3
     return volumes[1:]
+
+
+def _nearest_lesion(
+    pieces: NDArray[Any], outlined: NDArray[Any], false: NDArray[Any], geometry: VolumeGeometry
+) -> NDArray[Any]:
+    """The lesion that each outlined voxel is nearest to; 0 outside the outline and in false pieces."""
+    kept = (outlined > 0) & ~np.isin(outlined, false)
+    found = np.zeros_like(pieces)
+    if not kept.any():
+        return found
+    box = ndimage.find_objects((kept | (pieces > 0)).astype(np.uint8))[0]
+    spacing = (geometry.slice_step_mm, *geometry.pixel_spacing_mm)
+    nearest = ndimage.distance_transform_edt(
+        pieces[box] == 0, sampling=spacing, return_distances=False, return_indices=True
+    )
+    found[box] = np.where(kept[box], pieces[box][tuple(nearest)], 0)
+    return found
 
 
 def _as_tensor(mask: Mask) -> Any:

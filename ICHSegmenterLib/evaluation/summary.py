@@ -42,7 +42,8 @@ DEFINITIONS = {
     "mm (nearest slice); undefined, and left out, where either mask is empty",
     "volume": "voxels times their volume, each slice with its own extent",
     "lesion": "26-connected piece of true blood; found if at least "
-    f"{FOUND_SHARE:.0%} of its volume is outlined; a false one is an outlined piece that touches no blood",
+    f"{FOUND_SHARE:.0%} of its volume is outlined; a false one is an outlined piece that touches no blood; its Dice is "
+    "with those outlined voxels that are nearer to it than to another lesion, false pieces left out",
     "calibration": "ten bins of equal width; ECE is the mean distance between mean value and share of bleeding items, "
     "by count; a method whose values are scores is not meant to be calibrated",
     "comparison": "first minus second on the cases that both scored, bootstrapped in pairs over patients; p is "
@@ -142,6 +143,7 @@ def _segmentation(cases: Scored, resamples: int, seed: int) -> dict[str, Any]:
     for name, (statistic, why) in figures.items():
         found[name] = draws.estimate(statistic, undefined=why).to_json()
     found["bland_altman"] = asdict(bland_altman(predicted_ml.tolist(), true_ml.tolist()))
+    found["lesion_dice_median_from_1_ml"] = _recall(cases, SMALL_ML, float("inf"), resamples, seed)["dice_median"]
     found["lesion_recall"] = [
         _recall(cases, low, high, resamples, seed)
         for low, high in zip((0.0, *LESION_BINS_ML[:-1]), (LESION_BINS_ML[-1], *LESION_BINS_ML[1:]), strict=True)
@@ -150,16 +152,18 @@ def _segmentation(cases: Scored, resamples: int, seed: int) -> dict[str, Any]:
 
 
 def _recall(cases: Scored, low: float, high: float, resamples: int, seed: int) -> dict[str, Any]:
-    """Share of lesions of one size that were found; the first row is of all sizes."""
+    """Share of lesions of one size that were found, and how well they were outlined; the first row is of all sizes."""
     lesions = [(one.patient, it) for one, scores in cases for it in scores.lesions if low <= it.volume_ml < high]
     draws = PatientBootstrap(tuple(patient for patient, _ in lesions), resamples, seed)
     is_found = np.array([it.is_found for _, it in lesions], dtype=np.float64)
+    dice = np.array([it.dice for _, it in lesions], dtype=np.float64)
     return {
         "from_ml": low,
         "to_ml": None if np.isinf(high) else high,
         "lesions": len(lesions),
         "found": int(is_found.sum()),
         "recall": draws.estimate(partial(_mean, is_found), undefined="no lesion of this size").to_json(),
+        "dice_median": draws.estimate(partial(_median, dice), undefined="no lesion of this size").to_json(),
     }
 
 

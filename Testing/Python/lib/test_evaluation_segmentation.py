@@ -91,6 +91,17 @@ def test_lesions_are_counted_one_by_one():
     assert (found.false_lesions, found.false_ml) == (1, pytest.approx(0.02))
 
 
+def test_the_dice_of_a_lesion_counts_the_outline_nearest_to_it():
+    """Two lesions of 20 voxels under one outline that leaks 8 voxels between them, 4 towards each; a third is missed.
+
+    The false piece far away lowers no lesion's Dice.
+    """
+    truth = box(SHAPE, (2, 3), (0, 4), (0, 5)) | box(SHAPE, (2, 3), (0, 4), (7, 12)) | box(SHAPE, (4, 5), (0, 4), (0, 5))
+    predicted = box(SHAPE, (2, 3), (0, 4), (0, 12)) | box(SHAPE, (4, 5), (9, 14), (9, 11))
+    found = compare(predicted, truth, GEOMETRY)
+    assert [one.dice for one in found.lesions] == pytest.approx([40 / 44, 40 / 44, 0.0])
+
+
 def test_pieces_that_touch_at_a_corner_are_one_lesion():
     truth = box(SHAPE, (0, 1), (0, 2), (0, 2)) | box(SHAPE, (1, 2), (2, 4), (2, 4))
     assert len(compare(truth, truth, GEOMETRY).lesions) == 1
