@@ -1,5 +1,6 @@
 """Download of weight files: mirrors in order, resumed after a break, checked by SHA-256, and only then visible.
 
+Of several processes that want one file, one downloads it; the others wait and find it there, or take it up.
 Proxies come from the environment (https_proxy, no_proxy) or the system settings, as Python's urllib reads them.
 """
 
@@ -26,6 +27,7 @@ from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 from ICHSegmenterLib.weights.store import COMMAND, PART_SUFFIX, locate, state
+from ICHSegmenterLib.weights.turns import turn
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +88,29 @@ def download_model(card: ModelCard, transfer: Transfer | None = None, *, all_fil
 def download(file: WeightsFile, transfer: Transfer | None = None) -> Path:
     """Download one published file into the weights folder, unless it is there. Raises: see `download_model`."""
     transfer = transfer or Transfer()
-    present = locate(file)
-    if present is not None and present.stat().st_size == file.size and file_sha256(present) == file.sha256:
+    present = _present(file)
+    if present is not None:
         return present
     folder = writable_weights_folder(file.size)
     part = folder / (file.name + PART_SUFFIX)
+
+    def wait() -> None:
+        transfer.progress(min(_size(part), file.size), file.size, f"Downloading {file.name}")
+        _stop_if_cancelled(file, transfer)
+
+    with turn(folder / file.name, wait) as is_alone:
+        part = part if is_alone else folder / f"{file.name}.{os.getpid()}{PART_SUFFIX}"
+        return _present(file) or _download(file, part, transfer)
+
+
+def _present(file: WeightsFile) -> Path | None:
+    """Where the file lies whole and right."""
+    path = locate(file)
+    return path if path and path.stat().st_size == file.size and file_sha256(path) == file.sha256 else None
+
+
+def _download(file: WeightsFile, part: Path, transfer: Transfer) -> Path:
+    """From the first server that gives it, by way of `part`."""
     reasons: list[str] = []
     for url in _urls(file):
         try:
@@ -99,7 +119,7 @@ def download(file: WeightsFile, transfer: Transfer | None = None) -> Path:
             reasons.append(f"{urllib.parse.urlsplit(url).hostname or url}: {error}")
             logger.info("%s: %s", url, error)
             continue
-        target = part.replace(folder / file.name)
+        target = part.replace(part.with_name(file.name))
         remember(target, file.sha256)
         return target
     raise DownloadError(_failure_text(file, reasons))

@@ -3,7 +3,12 @@
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +18,7 @@ import pytest
 from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.published_weights import WeightsFile
-from ICHSegmenterLib.weights import cache, download, store
+from ICHSegmenterLib.weights import cache, download, store, turns
 from ICHSegmenterLib.weights.download import MIRROR_VARIABLE, Transfer
 
 CONTENT = os.urandom(3_000_000)
@@ -42,11 +47,22 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "portal":
             return self._answer(200, b"<html>please log in</html>")
         content = WRONG if kind == "wrong" else CONTENT
+        if kind == "slow":
+            return self._halting(content)
         start = 0
         if kind != "plain" and (wish := self.headers.get("Range")):
             start = int(wish.removeprefix("bytes=").rstrip("-"))
         body = content[start:]
         return self._answer(206 if start else 200, body, body[:CUT_AFTER] if kind == "cut" else body)
+
+    def _halting(self, content: bytes):
+        """Half of the file, the rest when the test says so."""
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        body = content[start:]
+        self._answer(206 if start else 200, body, body[:CUT_AFTER])
+        self.server.halted.set()
+        self.server.released.wait(10)
+        return self.wfile.write(body[CUT_AFTER:])
 
     def _answer(self, status: int, announced: bytes, sent: bytes | None = None):
         self.send_response(status)
@@ -59,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    server.asked, server.released = [], threading.Event()
+    server.asked, server.released, server.halted = [], threading.Event(), threading.Event()
     server.address = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "Lékař"))
@@ -74,6 +90,11 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def weights_at(server, *kinds: str) -> WeightsFile:
     urls = tuple(f"{server.address}/{kind}/model.pt" for kind in kinds)
     return WeightsFile("model.pt", urls, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), "MIT")
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    while not true() and (seconds := seconds - 0.02) > 0:
+        time.sleep(0.02)
 
 
 def part_file() -> Path:
@@ -233,6 +254,75 @@ def test_cancelling_stops_and_the_next_download_resumes(server):
     assert 0 < begun < len(CONTENT)
     assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
     assert server.asked[-1][1] == f"bytes={begun}-"
+
+
+def test_two_downloads_of_one_file_are_one_and_both_succeed(server):
+    file = weights_at(server, "slow")
+    waited = threading.Event()
+    told = []
+
+    def second(done: int, total: int, message: str) -> None:
+        told.append((done, total, message))
+        waited.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(download.download, file)
+        server.halted.wait(10)
+        other = pool.submit(download.download, file, Transfer(progress=second))
+        waited.wait(10)
+        server.released.set()
+        assert first.result(10) == other.result(10)
+    assert first.result().read_bytes() == CONTENT
+    assert len(server.asked) == 1
+    assert told[0][1:] == (len(CONTENT), "Downloading model.pt")  # who waits sees the other one's progress
+    assert sorted(path.name for path in cache.weights_folder().glob("*model*")) == ["model.pt"]
+
+
+def test_many_downloads_at_once_leave_one_whole_file(server):
+    file = weights_at(server, "cut")
+    with ThreadPoolExecutor(6) as pool:
+        paths = set(pool.map(lambda _: download.download(file), range(6)))
+    assert [path.read_bytes() for path in paths] == [CONTENT]
+    assert [wish for _, wish in server.asked] == [None, "bytes=1000000-", "bytes=2000000-"]
+
+
+def test_waiting_for_another_download_can_be_cancelled(server):
+    file = weights_at(server, "slow")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(download.download, file)
+        server.halted.wait(10)
+        with pytest.raises(CancelledError, match=r"model\.pt was cancelled"):
+            download.download(file, Transfer(cancelled=lambda: True))
+        server.released.set()
+        assert first.result(10).read_bytes() == CONTENT
+
+
+def test_a_download_goes_on_where_a_killed_process_left_it(server):
+    file = weights_at(server, "slow")
+    code = (
+        "import sys; from ICHSegmenterLib.published_weights import WeightsFile; "
+        "from ICHSegmenterLib.weights.download import download; "
+        "download(WeightsFile(sys.argv[1], (sys.argv[2],), sys.argv[3], int(sys.argv[4]), 'MIT'))"
+    )
+    arguments = [sys.executable, "-c", code, file.name, file.urls[0], file.sha256, str(file.size)]
+    process = subprocess.Popen(arguments, cwd=Path(cache.__file__).parents[2])
+    wait_until(lambda: part_file().exists() and part_file().stat().st_size >= CUT_AFTER // 2)
+    process.kill()
+    process.wait()
+    begun = part_file().stat().st_size
+    assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
+    assert server.asked[-1][1] == f"bytes={begun}-"
+
+
+def test_a_disk_without_locks_gives_each_process_its_own_beginning(server, monkeypatch: pytest.MonkeyPatch):
+    def no_locks(lock: Path) -> int:
+        raise turns.LockingUnknownError("Function not implemented")
+
+    monkeypatch.setattr(turns, "_take", no_locks)
+    part_file().write_bytes(CONTENT[:2_500_000])  # of another process, which may be writing
+    assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
+    assert [wish for _, wish in server.asked] == [None]
+    assert part_file().read_bytes() == CONTENT[:2_500_000]
 
 
 def test_a_full_disk_is_no_network_error(server, monkeypatch: pytest.MonkeyPatch):
