@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,15 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer import views
-from ICHSegmenterSlicer.mrml import Steps, chunks
+from ICHSegmenterSlicer.mrml import Steps, chunks, putBeside
 
 MIN_SHOWN = 0.05
 """Values below let the CT through."""
 OPACITY = 0.6
+MAP, METHOD, NAME, DIGEST = (f"ICHSegmenter.{name}" for name in ("map", "method", "name", "digest"))
+"""Node attributes: the field that a map was, the method, and name and checksum of the voxels as the run made them."""
+VOLUME_ROLE = "ICHSegmenter.volume"
+"""Reference role: from a map to the CT that it is of."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Kind:
 
     @property
     def title(self) -> str:
-        return _("Soft map") if self.field == "maps" else _("Uncertainty")
+        return _("Map") if self.field == "maps" else _("Uncertainty")
 
 
 KINDS = (Kind("maps", "Iron"), Kind("uncertainty", "Ocean"))
@@ -54,14 +59,47 @@ def importMaps(folder: Path, message: dict[str, Any], volumeNode: slicer.vtkMRML
             if message.get(kind.field):
                 array = np.load(folder / message[kind.field], mmap_mode="r")
                 layers = [array[n] for n in blood] if kind.field == "maps" else [array]
-                image = yield from _image(layers)
-                name = f"{volumeNode.GetName()} {kind.title.lower()} ({message['result']['provenance']['title']})"
-                nodes[kind.field] = _addVolume(name, image, kind, volumeNode)
+                image, digest = yield from _image(layers)
+                nodes[kind.field] = _addVolume(message["result"]["provenance"], image, kind, volumeNode)
+                nodes[kind.field].SetAttribute(DIGEST, digest)
                 yield
     except BaseException:
         remove(nodes)
         raise
     return nodes
+
+
+def findReplaced(nodes: dict[str, Any]) -> Steps:
+    """The maps of earlier runs that new ones replace: same CT, kind and method, nobody renamed or changed them.
+
+    Returns:
+        Pairs (old node, new node).
+    """
+    pairs = []
+    for new in nodes.values():
+        for old in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+            isSame = old.GetNodeReferenceID(VOLUME_ROLE) == new.GetNodeReferenceID(VOLUME_ROLE) and all(
+                old.GetAttribute(name) == new.GetAttribute(name) for name in (MAP, METHOD)
+            )
+            if old is new or not isSame or old.GetName() != old.GetAttribute(NAME) or old.GetImageData() is None:
+                continue
+            voxels = slicer.util.arrayFromVolume(old)
+            digest = 0
+            for chunk in chunks(voxels):
+                digest = _digest(voxels[chunk], digest)
+                yield
+            if str(digest) == old.GetAttribute(DIGEST):
+                pairs.append((old, new))
+    return pairs
+
+
+def replace(pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Let new maps take the names of old ones, which go."""
+    for old, new in reversed(pairs):  # so that of several the oldest, which is not counted, gives its name
+        name = old.GetName()
+        remove({"": old})
+        new.SetName(name)
+        new.SetAttribute(NAME, name)
 
 
 def attach(resultNode: slicer.vtkMRMLTextNode, nodes: dict[str, Any]) -> None:
@@ -88,6 +126,7 @@ class MapView:
         self._ui = ui
         self._resultNode: Any | None = None
         ui.mapComboBox.connect("currentIndexChanged(int)", self._onChosen)
+        ui.mapsCheckBox.connect("clicked(bool)", self._onWanted)
 
     def show(self, resultNode: Any | None, *, choose: bool) -> None:
         """Offer the maps of a result; `choose` lays the first one over the CT."""
@@ -109,44 +148,66 @@ class MapView:
         if choose:
             self._onChosen(0)
 
+    def _onWanted(self, wanted: bool) -> None:
+        """The user's click: what is there is shown or hidden at once, what is not comes with the next run."""
+        self._ui.mapComboBox.setCurrentIndex(1 if wanted and self._ui.mapComboBox.count > 1 else 0)
+
     def _onChosen(self, _index: int) -> None:
         field = self._ui.mapComboBox.currentData
         node = self._resultNode.GetNodeReference(field) if self._resultNode is not None and field else None
         current = views.foreground()
-        if node is not None or (current is not None and current.GetAttribute("ICHSegmenter.map")):
+        if node is not None or (current is not None and current.GetAttribute(MAP)):
             views.showForeground(node, OPACITY)  # a foreground of the user's own stays
 
 
 def _image(layers: Sequence[np.ndarray]) -> Steps:
-    """float (slices, rows, columns) arrays as one VTK image of their highest values, a chunk a step; returns it."""
+    """float (slices, rows, columns) arrays as one VTK image of their highest values, a chunk a step.
+
+    Returns:
+        The image and the checksum of its voxels.
+    """
     image = vtk.vtkImageData()
     image.SetDimensions(*layers[0].shape[::-1])
     image.AllocateScalars(vtk.VTK_FLOAT, 1)
     voxels = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(layers[0].shape)
-    for chunk in chunks(layers[0]):
+    digest = 0
+    for chunk in chunks(voxels):
         voxels[chunk] = layers[0][chunk]
         for layer in layers[1:]:
             np.maximum(voxels[chunk], layer[chunk], out=voxels[chunk])
+        digest = _digest(voxels[chunk], digest)
         yield
-    return image
+    return image, str(digest)
+
+
+def _digest(voxels: np.ndarray, start: int) -> int:
+    """Checksum of voxels that follow others whose checksum is `start`."""
+    return zlib.crc32(np.ascontiguousarray(voxels), start)
 
 
 def _addVolume(
-    name: str, image: vtk.vtkImageData, kind: Kind, volumeNode: slicer.vtkMRMLScalarVolumeNode
+    provenance: dict[str, Any], image: vtk.vtkImageData, kind: Kind, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkMRMLScalarVolumeNode:
     scene = slicer.mrmlScene
+    name = f"{volumeNode.GetName()} {kind.title.lower()} ({provenance['title']})"
+    if scene.GetFirstNodeByName(name) is not None:
+        name = scene.GenerateUniqueName(name)
     display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAutoWindowLevel(False)  # before the voxels come, or they are searched for their range
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.SetThreshold(MIN_SHOWN, 1.0)
     display.SetApplyThreshold(True)
     display.SetAndObserveColorNodeID(f"vtkMRMLColorTableNode{kind.color}")
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     ijkToRas = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(ijkToRas)
     node.SetIJKToRASMatrix(ijkToRas)
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-    node.SetAttribute("ICHSegmenter.map", kind.field)
+    node.SetAttribute(MAP, kind.field)
+    node.SetAttribute(METHOD, f"{provenance['method']} {provenance.get('detector', '')}".strip())
+    node.SetAttribute(NAME, name)
+    node.SetNodeReferenceID(VOLUME_ROLE, volumeNode.GetID())
     node.SetAndObserveDisplayNodeID(display.GetID())
     node.SetAndObserveImageData(image)
+    putBeside(volumeNode, node)
     return node

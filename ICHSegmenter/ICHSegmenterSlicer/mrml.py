@@ -81,6 +81,15 @@ def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> St
     return {"job": str(folder), "geometry": _geometryMessage(geometry), "source": _sourceMessage(volumeNode)}
 
 
+def putBeside(volumeNode: slicer.vtkMRMLScalarVolumeNode, node: Any) -> None:
+    """Put what was made of a volume into the volume's folder of the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    volumeItem, item = hierarchy.GetItemByDataNode(volumeNode), hierarchy.GetItemByDataNode(node)
+    if volumeItem:
+        parent = hierarchy.GetItemParent(volumeItem)
+        hierarchy.SetItemParent(item or hierarchy.CreateItem(parent, node), parent)
+
+
 def _toWorld(node: slicer.vtkMRMLTransformableNode, points: np.ndarray) -> np.ndarray:
     """RAS positions (n, 3) of a node's points after its parent transforms."""
     parent = node.GetParentTransformNode()

@@ -14,7 +14,7 @@ import vtk
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer import edits, terminology
-from ICHSegmenterSlicer.mrml import Steps, chunks
+from ICHSegmenterSlicer.mrml import Steps, chunks, putBeside
 
 RESULT_ROLE = "ICHSegmenter.result"
 """Reference role: from a segmentation node to the text node that holds its result."""
@@ -179,11 +179,7 @@ def _newSegmentation(volumeNode: slicer.vtkMRMLScalarVolumeNode, result: dict[st
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    volumeItem, item = hierarchy.GetItemByDataNode(volumeNode), hierarchy.GetItemByDataNode(node)
-    if volumeItem:
-        parent = hierarchy.GetItemParent(volumeItem)
-        hierarchy.SetItemParent(item or hierarchy.CreateItem(parent, node), parent)
+    putBeside(volumeNode, node)
     for attribute in ATTRIBUTES:
         node.SetAttribute(f"ICHSegmenter.{attribute}", str(result["provenance"].get(attribute, "")))
     weights = result["provenance"].get("weights", {})

@@ -57,6 +57,7 @@ class Settings:
         """Maps first: if anything fails after them they can be taken back, a replaced segment cannot."""
         nodes = yield from maps.importMaps(folder, message, volumeNode)
         try:
+            replaced = yield from maps.findReplaced(nodes)
             imported = yield from segments.importResult(
                 folder, message, volumeNode, segmentationNode, replace=self.replaceUnedited
             )
@@ -64,6 +65,7 @@ class Settings:
             maps.remove(nodes)
             raise
         maps.attach(imported.resultNode, nodes)
+        maps.replace(replaced)
         return imported
 
 

@@ -216,23 +216,124 @@ def test_soft_map_and_uncertainty_lie_exactly_over_the_ct(shell, panel, phantom)
         assert soft[mask(outlined, phantom.volumeNode)].min() >= 0.5
 
 
-def test_the_chosen_map_is_the_foreground_and_can_be_taken_away(shell, panel, phantom):
+@pytest.fixture
+def run_with_map(shell, panel, phantom):
+    """Ask for the map by a click; each call of the fixture clicks Detect & Segment and returns the map's node."""
+    panel.ui.advancedButton.collapsed = False
+    shell.click(panel.ui.mapsCheckBox)
+    return lambda: run(shell, panel).GetNodeReference("maps")
+
+
+def foreground():
     import slicer
 
     composite = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    return composite.GetForegroundVolumeID(), composite.GetForegroundOpacity()
+
+
+def mapNames(volumeNode):
+    import slicer
+
+    return [one.GetName() for one in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if one is not volumeNode]
+
+
+def test_the_map_is_the_foreground_and_can_be_taken_away(panel, phantom, run_with_map):
+    import slicer
+
     assert not panel.ui.mapComboBox.visible
-    panel.ui.advancedButton.collapsed = False
-    shell.click(panel.ui.mapsCheckBox)
-    result = run(shell, panel)
-    soft = result.GetNodeReference("maps")
-    assert panel.ui.mapComboBox.currentText == "Soft map"
-    assert composite.GetForegroundVolumeID() == soft.GetID()
+    soft = run_with_map()
+    assert panel.ui.mapComboBox.currentText == "Map"
+    node, opacity = foreground()
+    assert node == soft.GetID()
+    assert 0 < opacity < 1
+    composite = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     assert composite.GetBackgroundVolumeID() == phantom.volumeNode.GetID()
-    assert 0 < composite.GetForegroundOpacity() < 1
-    assert soft.GetDisplayNode().GetColorNode() is not None
     choose(panel.ui.mapComboBox, "")
-    assert not composite.GetForegroundVolumeID()
+    assert not foreground()[0]
     assert panel._parameters.inputVolume is phantom.volumeNode
+
+
+def test_the_map_is_named_by_ct_and_method_and_shown_from_0_to_1_in_colors_of_heat(phantom, run_with_map):
+    soft = run_with_map()
+    assert soft.GetName() == f"{phantom.volumeNode.GetName()} map (HU threshold)"
+    display = soft.GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
+    assert display.GetColorNode().GetName() == "Iron"
+
+
+def test_unchecking_hides_the_map_and_checking_shows_it_again(shell, panel, run_with_map):
+    soft = run_with_map()
+    shell.click(panel.ui.mapsCheckBox)
+    assert not foreground()[0]
+    assert panel.ui.mapComboBox.currentText == "None"
+    shell.click(panel.ui.mapsCheckBox)
+    assert foreground()[0] == soft.GetID()
+
+
+def test_a_foreground_of_the_users_own_stays_when_maps_are_unchecked(shell, panel, phantom, run_with_map):
+    import slicer
+
+    import scene_volumes
+
+    run_with_map()
+    own = scene_volumes.addLinear(np.zeros((2, 4, 4), np.int16), np.eye(4), "own")
+    slicer.util.setSliceViewerLayers(foreground=own)
+    shell.click(panel.ui.mapsCheckBox)
+    assert foreground()[0] == own.GetID()
+
+
+def test_the_next_run_replaces_the_map_of_the_same_method(phantom, run_with_map):
+    run_with_map()
+    soft = run_with_map()
+    assert mapNames(phantom.volumeNode) == [f"{phantom.volumeNode.GetName()} map (HU threshold)"]
+    assert foreground()[0] == soft.GetID()
+
+
+def test_a_map_that_was_edited_renamed_or_made_by_another_method_stays(panel, phantom, run_with_map):
+    import slicer
+
+    renamed = run_with_map()
+    renamed.SetName("for the lecture")
+    edited = run_with_map()
+    slicer.util.arrayFromVolume(edited)[3, 4:6, 4:6] = 0.5
+    slicer.util.arrayFromVolumeModified(edited)
+    third = run_with_map()
+    choose(panel.ui.methodComboBox, "unet")
+    ofAnother = run_with_map()
+    expected = [one.GetName() for one in (renamed, edited, third, ofAnother)]
+    assert mapNames(phantom.volumeNode) == expected
+    assert expected[0] == "for the lecture"
+    assert len(set(expected)) == len(expected)
+    assert slicer.util.arrayFromVolume(edited)[3, 4, 4] == 0.5
+
+
+def test_the_old_map_stays_when_a_run_fails_late(shell, panel, phantom, run_with_map, monkeypatch):
+    old = run_with_map()
+
+    def failing(*_arguments, **_options):
+        yield
+        raise RuntimeError("the disk burns")
+
+    monkeypatch.setattr("ICHSegmenterSlicer.segments.importResult", failing)
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S)
+    assert "the disk burns" in panel.ui.statusLabel.text
+    assert mapNames(phantom.volumeNode) == [old.GetName()]
+    assert foreground()[0] == old.GetID()
+
+
+def test_a_map_survives_the_scene_file_and_is_replaced_afterwards(shell, panel, phantom, run_with_map, tmp_path):
+    import slicer
+
+    name = run_with_map().GetName()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    shell.process()
+    assert panel.ui.mapComboBox.currentText == "Map"
+    soft = run(shell, panel).GetNodeReference("maps")
+    assert soft.GetName() == name
+    assert mapNames(panel._parameters.inputVolume) == [name]
 
 
 def test_cancelling_with_maps_leaves_no_volume(shell, panel, phantom):
