@@ -35,7 +35,7 @@ _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _TAGS: list[Any] = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "Modality", "ImageType", "SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber",
+    "Modality", "ImageType", "SeriesNumber", "InstanceNumber", "AcquisitionNumber",
     "AcquisitionDate", "AcquisitionTime", "ContentTime", "ContrastBolusAgent", "ContrastBolusAgentSequence",
     "ConvolutionKernel", "KVP", "SliceThickness", "LossyImageCompression",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames",
@@ -43,7 +43,8 @@ _TAGS: list[Any] = [
     "RescaleIntercept", "RescaleSlope", "RescaleType",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
-"""All that is read of a header. Name, identifier and birth date of the patient are not among them."""
+"""All that is read of a header. Name, identifier and birth date of the patient are not among them, nor texts that
+people type, such as SeriesDescription, where some sites write names."""
 
 
 @dataclass(frozen=True, eq=False)

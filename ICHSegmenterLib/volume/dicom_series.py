@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom_files import DicomFile, FolderListing
 from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of, values_of
+from ICHSegmenterLib.volume.dicom_slices import SAME_POSITION_MM, has_contrast
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 
 MIN_SERIES_SLICES = 3
@@ -30,41 +33,39 @@ _SCREEN_WORDS = {"SCREEN SAVE", "SCREEN_SAVE", "DOSE", "DOSE_INFO", "PROTOCOL"}
 class SeriesSummary:
     """One series of a folder, for choosing; nothing of the patient.
 
+    SeriesDescription and other free text is not read: people type anything there, names of patients included.
+
     Attributes:
         uid: SeriesInstanceUID: what `--series` takes.
         number: SeriesNumber, 0 if unknown.
-        description: SeriesDescription.
         modality: "CT", "MR", ...
         slices: Images that can be slices (localizers and captures not counted).
         plane: "axial", "coronal", "sagittal", or empty if unknown.
         kernel: Reconstruction kernel, empty if unknown.
         thickness_mm: Nominal slice thickness, 0 if unknown.
+        step_mm: Usual distance between slices, 0 if unknown.
+        has_contrast: Made with contrast agent.
         rejected: Why it is no CT scan, empty if it may be one.
     """
 
     uid: str
     number: int
-    description: str
     modality: str
     slices: int
     plane: str
     kernel: str
     thickness_mm: float
+    step_mm: float
+    has_contrast: bool
     rejected: str
 
     def __str__(self) -> str:
-        return self._text(f'series {self.number} "{self.description}"')
-
-    @property
-    def without_description(self) -> str:
-        """For results that are kept and handed on: people type anything into a description, names included."""
-        return self._text(f"series {self.number}")
-
-    def _text(self, title: str) -> str:
-        parts = [title]
-        parts += [f"{self.slices} slice" + "s" * (self.slices > 1)] * (self.slices > 0)
-        parts += [f"{self.thickness_mm:g} mm"] * (self.thickness_mm > 0)
+        thick = f" of {self.thickness_mm:g} mm" if self.thickness_mm > 0 else ""
+        apart = f" every {self.step_mm:.3g} mm" if self.step_mm > 0 else ""
+        parts = [f"series {self.number}"]
+        parts += [f"{self.slices} slice{'s' if self.slices > 1 else ''}{thick}{apart}"] * (self.slices > 0)
         parts += [self.plane] * bool(self.plane) + [f"kernel {self.kernel}"] * bool(self.kernel)
+        parts += ["with contrast agent"] * self.has_contrast
         return ", ".join(parts) + (f" ({self.rejected})" if self.rejected else "")
 
 
@@ -114,8 +115,8 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     left_out = [item for item in scans if item is not remaining[0]]
     if not left_out:
         return remaining[0], ()
-    others = "; ".join(item.summary.without_description for item in left_out)
-    return remaining[0], (f"Read {remaining[0].summary.without_description}; not read: {others}.",)
+    others = "; ".join(str(item.summary) for item in left_out)
+    return remaining[0], (f"Read {remaining[0].summary}; not read: {others}.",)
 
 
 def _nothing_found(listing: FolderListing) -> str:
@@ -159,12 +160,13 @@ def _series(uid: str, members: list[DicomFile]) -> Series:
     summary = SeriesSummary(
         uid=uid,
         number=count_of(header.get("SeriesNumber")),
-        description=text_of(header.get("SeriesDescription")),
         modality=text_of(header.get("Modality")),
         slices=slices,
         plane=_plane(places),
         kernel=text_of(look_up(places, "ConvolutionKernel")),
         thickness_mm=number_of(look_up(places, "SliceThickness")) or 0.0,
+        step_mm=_step_mm(files),
+        has_contrast=has_contrast(header),
         rejected=rejected,
     )
     return Series(summary, files)
@@ -194,9 +196,28 @@ def _why_no_slice(file: DicomFile) -> str:
 
 
 def _plane(places: Sequence[Dataset]) -> str:
-    numbers = [number_of(value) for value in values_of(look_up(places, "ImageOrientationPatient"))]
-    cosines = np.array([number for number in numbers if number is not None])
-    if cosines.shape != (6,):
-        return ""
-    axis = int(np.abs(np.cross(cosines[:3], cosines[3:])).argmax())
-    return ("sagittal", "coronal", "axial")[axis]
+    normal = _normal(places)
+    return "" if normal is None else ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]
+
+
+def _normal(places: Sequence[Dataset]) -> NDArray[np.float64] | None:
+    cosines = _numbers(look_up(places, "ImageOrientationPatient"))
+    return np.asarray(np.cross(cosines[:3], cosines[3:])) if len(cosines) == 6 else None
+
+
+def _step_mm(files: Sequence[DicomFile]) -> float:
+    """Median distance of neighbors along the normal; 0 if fewer than two slices have a place."""
+    every = [places for file in files for places in frames_of(file.header)]
+    normal = _normal(every[0]) if every else None
+    if normal is None:
+        return 0.0
+    points = [point for places in every if len(point := _numbers(look_up(places, "ImagePositionPatient"))) == 3]
+    steps = np.diff(np.sort([float(point @ normal) for point in points]))
+    steps = steps[steps > SAME_POSITION_MM]
+    return float(np.median(steps)) if len(steps) else 0.0
+
+
+def _numbers(value: Any) -> NDArray[np.float64]:
+    """The values that are numbers."""
+    numbers = [number_of(one) for one in values_of(value)]
+    return np.array([number for number in numbers if number is not None], dtype=np.float64)

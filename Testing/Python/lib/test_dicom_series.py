@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.uid import EnhancedSRStorage, MRImageStorage, SecondaryCaptureImageStorage
 
-from head_volumes import set_elements, write_head
+from head_volumes import gantry_geometry, set_elements, write_head
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom import scans_in
 from ICHSegmenterLib.volume.io import list_series, read_volume
@@ -64,22 +66,53 @@ def test_reformats_and_bone_kernels_give_way_to_the_axial_brain_series_with_a_wa
     assert found.source.series_uid == uid_of(brain[0])
     (warning,) = found.source.warnings
     assert warning.startswith("Read series 2, ")
-    assert "Head phantom" not in warning  # a description may hold a name; the warning goes into every result
+    assert "Head phantom" not in warning
     assert "kernel H60s" in warning
     assert "coronal" in warning
 
 
 def test_several_heads_are_listed_with_what_to_give_to_series(tmp_path: Path) -> None:
-    thick = write_head(tmp_path / "a", series_number=2, description="Head 5 mm")
-    thin = write_head(tmp_path / "b", series_number=3, description="Head 1 mm")
-    set_elements([*thick, *thin], PatientName="Doe^Jane", PatientID="4711")
+    thick = write_head(tmp_path / "a", series_number=2)
+    thin = write_head(tmp_path / "b", gantry_geometry(slices=40, steps_mm=2.5), series_number=3, kernel="H30f")
+    set_elements(thick, ContrastBolusAgent="Ultravist 370")
+    set_elements(thin, SliceThickness="3")
     with pytest.raises(VolumeError, match="2 series could be the head CT") as raised:
         read_volume(tmp_path)
     message = str(raised.value)
-    for part in ("Head 5 mm", "Head 1 mm", "12 slices", uid_of(thick[0]), uid_of(thin[0]), "--series"):
-        assert part in message
-    assert "Doe" not in message
-    assert "4711" not in message
+    told = "series 2, 12 slices of 10 mm every 10 mm, axial, kernel H31s, with contrast agent, UID"
+    assert f"{told} {uid_of(thick[0])}" in message
+    assert f"series 3, 40 slices of 3 mm every 2.5 mm, axial, kernel H30f, UID {uid_of(thin[0])}" in message
+    assert "--series" in message
+
+
+def test_nothing_that_people_type_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    for number in (2, 3):
+        files = write_head(tmp_path / str(number), series_number=number, description="CT Head Doe Jane")
+        set_elements(
+            files, PatientName="Doe^Jane", PatientID="4711", StudyDescription="Jane Doe", ProtocolName="for Jane",
+            ImageComments="Jane fell", AcquisitionDeviceProcessingDescription="Doe", ContrastBolusAgent="given to Jane",
+        )  # fmt: skip
+    add_localizer(tmp_path)
+    set_elements(list((tmp_path / "localizer").iterdir()), SeriesDescription="Topogram of Jane")
+    told = [str(summary) for summary in list_series(tmp_path)]
+    for folder, uid in ((tmp_path, None), (tmp_path, "1.2.3"), (tmp_path / "localizer", None)):
+        with pytest.raises(VolumeError) as raised:
+            read_volume(folder, series_uid=uid)
+        told.append(str(raised.value))
+    told += read_volume(tmp_path / "2").source.warnings
+    assert len(told) == 7  # three series, three errors, one warning: contrast agent
+    everything = " ".join([*told, caplog.text])
+    for typed in ("Doe", "Jane", "4711"):
+        assert typed not in everything
+
+
+def test_the_usual_step_of_a_series_counts_copies_once(tmp_path: Path) -> None:
+    files = write_head(tmp_path, gantry_geometry(slices=9, steps_mm=[4.0] * 5 + [7.0] * 3, tilt_deg=20.0))
+    for path in files:
+        shutil.copy(path, path.with_name(f"copy_{path.name}"))
+    (summary,) = list_series(tmp_path)
+    assert summary.step_mm == pytest.approx(4.0 * math.cos(math.radians(20.0)), abs=1e-3)
 
 
 def test_a_series_is_chosen_by_its_uid(tmp_path: Path) -> None:
@@ -132,7 +165,7 @@ def test_other_files_beside_the_slices_do_no_harm(tmp_path: Path) -> None:
 def test_one_image_is_no_scan(tmp_path: Path) -> None:
     for path in write_head(tmp_path)[1:]:
         path.unlink()
-    with pytest.raises(VolumeError, match=r"1 slice,.*too few slices"):
+    with pytest.raises(VolumeError, match=r"1 slice of 10 mm,.*too few slices"):
         read_volume(tmp_path)
     with pytest.raises(VolumeError, match="The series holds one slice"):
         read_volume(tmp_path / "0001.dcm")
@@ -146,7 +179,8 @@ def test_every_series_is_listed_with_the_reason_why_it_is_no_scan(tmp_path: Path
     assert (localizer.rejected, dose.rejected) == ("localizer", "no images")
     assert (scan.uid, scan.number, scan.slices, scan.plane) == (uid_of(files[0]), 2, 12, "axial")
     assert (scan.kernel, scan.modality, scan.thickness_mm, scan.rejected) == ("H31s", "CT", 10.0, "")
-    assert str(scan) == 'series 2 "Head phantom", 12 slices, 10 mm, axial, kernel H31s'
+    assert (scan.step_mm, scan.has_contrast) == (10.0, False)
+    assert str(scan) == "series 2, 12 slices of 10 mm every 10 mm, axial, kernel H31s"
 
 
 def test_a_batch_sees_the_scans_of_one_folder_alone(tmp_path: Path) -> None:
