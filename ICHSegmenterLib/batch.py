@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -12,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, VolumeError
+from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, OutputError, VolumeError
+from ICHSegmenterLib.inference.settings import Settings
 from ICHSegmenterLib.report.write import DONE_FILE, write_outputs
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.atomic import replacing
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 SUMMARY_FILE = "results.csv"
 SUMMARY_COLUMNS = (
     "exam", "status", "positive", "any", "blood_ml", "positive_slices", "slices", "key_slice", "seconds", "method",
-    "error", "message",
+    "detector", "error", "message",
 )  # fmt: skip
 
 VOLUME_SUFFIXES = tuple(sorted(FORMATS, key=len, reverse=True))
@@ -91,7 +93,7 @@ def run_batch(
     output: Path,
     analyze: Analyze,
     *,
-    method: str,
+    settings: Settings,
     overwrite: bool = False,
     save_maps: bool = False,
     announce: Callable[[int, int, str], None] = lambda done, total, name: None,
@@ -101,27 +103,27 @@ def run_batch(
     Args:
         exams: From `find_exams`.
         output: One folder an exam is made in it.
-        analyze: Volume to result; its network stays loaded between exams.
-        method: Exams done before with the same method are skipped.
+        analyze: Volume to result by these settings; its network stays loaded between exams.
+        settings: Exams done before with the same ones are skipped.
         overwrite: Do them again instead.
         save_maps: Also write `map.nii.gz`.
         announce: Called with (done, total, exam name) before each exam.
 
     Raises:
         CancelledError: Stopped; finished exams stay, and the next call goes on behind them.
-        OutputError: The output folder cannot be written.
+        OutputError: The output folder cannot be written, or holds results of other settings.
     """
     outcomes: list[ExamOutcome] = []
+    done = {} if overwrite else _done_before(output, settings)
     for number, exam in enumerate(exams):
         announce(number, len(exams), exam.name)
         folder = output / exam.name
-        before = None if overwrite else _done_before(folder, method)
         outcomes.append(
-            ExamOutcome(exam, "skipped", before)
-            if before is not None
+            ExamOutcome(exam, "skipped", done[exam.name])
+            if exam.name in done
             else _analyze_one(exam, folder, analyze, save_maps=save_maps)
         )
-        _write_summary(outcomes, output, method)
+        _write_summary(outcomes, output, settings)
     announce(len(exams), len(exams), "")
     return outcomes
 
@@ -186,24 +188,39 @@ def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, *, save_maps: bool)
         return ExamOutcome(exam, "failed", {}, "failed", f"Unexpected {type(error).__name__}: {error}")
 
 
-def _done_before(folder: Path, method: str) -> dict[str, object] | None:
-    """The result of an earlier run with the same method, if it is there whole."""
-    try:
-        result: dict[str, object] = json.loads((folder / DONE_FILE).read_text(encoding="utf-8"))
-        provenance = result["provenance"]
-        same = isinstance(provenance, dict) and provenance["method"] == method
-        return result if same else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _done_before(output: Path, settings: Settings) -> dict[str, dict[str, object]]:
+    """Exam to its result, for all that an earlier run finished here.
+
+    Raises:
+        OutputError: One came about by other settings: two kinds of numbers in one folder would be taken for one.
+    """
+    done: dict[str, dict[str, object]] = {}
+    others: dict[str, list[str]] = {}
+    for path in sorted(output.glob(f"*/{DONE_FILE}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it is not there whole
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if differences := settings.differences(result):
+                others[path.parent.name] = differences
+            else:
+                done[path.parent.name] = result
+    if others:
+        name, differences = next(iter(others.items()))
+        more = f" and {len(others) - 1} more exams" if len(others) > 1 else ""
+        raise OutputError(
+            f"{output} holds results of another run: {name}{more} of {'; '.join(differences)}. Name another --output "
+            "folder, or replace them by --overwrite."
+        )
+    return done
 
 
-def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, method: str) -> None:
+def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, settings: Settings) -> None:
     with replacing(output / SUMMARY_FILE) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, SUMMARY_COLUMNS)
         writer.writeheader()
         for one in outcomes:
-            writer.writerow({"exam": one.exam.name, "status": one.status, "method": method, "error": one.error,
-                             "message": one.message, **_numbers(one.result)})  # fmt: skip
+            writer.writerow({"exam": one.exam.name, "status": one.status, "method": settings.method,
+                             "detector": settings.detector, "error": one.error, "message": one.message,
+                             **_numbers(one.result)})  # fmt: skip
 
 
 def _numbers(result: dict[str, object]) -> dict[str, object]:

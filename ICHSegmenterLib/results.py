@@ -161,6 +161,7 @@ class Provenance:
         detector: The method that the detection comes from, empty if it is `method` itself.
         value_name: What the slice values are: "probability" or "score".
         weights: File name to SHA-256.
+        options, detector_options: Every option of the method and of the detector, with the value it had.
         device, precision: What was really used.
         threshold: The map threshold that made the labelmap, None for argmax.
         seconds: Phase to wall time.
@@ -182,6 +183,8 @@ class Provenance:
     series_uid: str = ""
     created: str = ""
     detector: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    detector_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ import slicer
 
 from ICHSegmenterLib.errors import ICHSegmenterError, WorkerError
 from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.settings import Settings
 from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
@@ -132,14 +133,23 @@ def main(arguments: Sequence[str]) -> int:
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
+    except ValueError as error:
+        print(f"wrong use: {error}", file=sys.stderr)
+        return EXIT_WRONG_USE
     except Exception:  # Slicer would stay open, without a window
         traceback.print_exc()
         return EXIT_FAILED
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    method = choose_method(chosen.method)
-    missing = [*dependencies.missingForBatch(), *dependencies.missing(get_card(method))]
+    settings = Settings(
+        method=choose_method(chosen.method),
+        weights=[path.resolve() for path in chosen.weights],
+        threshold=chosen.threshold,
+        detector=chosen.detector,
+        detector_weights=[path.resolve() for path in chosen.detector_weights],
+    )
+    missing = _missing(settings)
     if missing and not chosen.install_dependencies:
         print(f"error: {', '.join(missing)} missing; run again with --install-dependencies", file=sys.stderr)
         return EXIT_FAILED
@@ -150,12 +160,14 @@ def _run(chosen: argparse.Namespace) -> int:
 
     analyzer = WorkerAnalyzer(
         {
-            "method": method,
+            "method": settings.method,
+            "weights": [str(path) for path in settings.weights],
+            "threshold": settings.threshold,
+            "detector": settings.detector,
+            "detector_weights": [str(path) for path in settings.detector_weights],
             "device": chosen.device,
             "precision": chosen.precision,
-            "threshold": chosen.threshold,
             "save_maps": chosen.save_maps,
-            "weights": [str(path.resolve()) for path in chosen.weights],
         }
     )
     try:
@@ -163,7 +175,7 @@ def _run(chosen: argparse.Namespace) -> int:
             find_exams(chosen.input),
             chosen.output,
             analyzer,
-            method=method,
+            settings=settings,
             overwrite=not chosen.resume,
             save_maps=chosen.save_maps,
             announce=_announce,
@@ -181,12 +193,23 @@ def _run(chosen: argparse.Namespace) -> int:
     return EXIT_FAILED if counts["failed"] else EXIT_DONE
 
 
+def _missing(settings: Settings) -> list[str]:
+    """Requirements of the batch and its methods that are not installed, each once."""
+    methods = [settings.method, settings.detector] if settings.detector else [settings.method]
+    missing = dependencies.missingForBatch()
+    for method in methods:
+        missing += dependencies.missing(get_card(method))
+    return list(dict.fromkeys(missing))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="batch.py", description=__doc__.splitlines()[0])
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     parser.add_argument("--method", default="auto", help=f"{', '.join(MODEL_CARDS)}; default: the best that is ready")
     parser.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE", help="instead of installed ones")
+    parser.add_argument("--detector", default="", metavar="METHOD", help="detects and names what --method outlines")
+    parser.add_argument("--detector-weights", type=Path, nargs="+", default=[], metavar="FILE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--threshold", type=float, metavar="T", help="of the maps, 0 to 1")
@@ -194,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="leave out what is done (default)"
     )
+    parser.add_argument("--overwrite", dest="resume", action="store_false", help="replace results that are there")
     parser.add_argument("--install-dependencies", action="store_true", help="install missing packages, without asking")
     return parser
 

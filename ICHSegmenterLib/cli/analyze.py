@@ -10,11 +10,11 @@ from typing import Any
 
 from ICHSegmenterLib.batch import exam_name
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference import engine
 from ICHSegmenterLib.inference.combination import analyze_together, detectors
 from ICHSegmenterLib.inference.default_method import choose_method
 from ICHSegmenterLib.inference.device import PRECISIONS
-from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
+from ICHSegmenterLib.inference.settings import Settings
+from ICHSegmenterLib.model_cards import MODEL_CARDS
 from ICHSegmenterLib.report.write import write_outputs
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -38,32 +38,52 @@ def add_parsers(verbs: Any) -> None:
         action="store_true",
         help="also write map.nii.gz (and uncertainty.nii.gz), 0 to 1 on the input grid",
     )
-    _add_detector_arguments(segment)
+    add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
-    detect.set_defaults(run=run_detect, save_maps=False, detector=None)
+    detect.set_defaults(run=run_detect, save_maps=False, detector="", detector_weights=(), detector_options=())
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     """What `segment`, `detect` and `batch` share."""
     names = ", ".join(MODEL_CARDS)
     parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
-    parser.add_argument("--weights", type=Path, nargs="+", default=(), metavar="FILE", help="several make an ensemble")
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.add_argument(
-        "--option", dest="options", type=_option, nargs="+", default=(), metavar="NAME=VALUE",
+        "--option", dest="options", type=option, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="of the method, such as masked=true",
     )  # fmt: skip
     parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
     parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
 
 
-def _add_detector_arguments(segment: argparse.ArgumentParser) -> None:
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """A second method, of `segment` and `batch`."""
     names = ", ".join(card.name for card in detectors())
-    segment.add_argument("--detector", metavar="METHOD", help=f"detects and names what --method outlines: {names}")
-    segment.add_argument("--detector-weights", type=Path, nargs="+", default=(), metavar="FILE")
-    segment.add_argument(
-        "--detector-option", dest="detector_options", type=_option, nargs="+", default=(), metavar="NAME=VALUE"
+    parser.add_argument(
+        "--detector", default="", metavar="METHOD", help=f"detects and names what --method outlines: {names}"
+    )
+    parser.add_argument("--detector-weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
+    parser.add_argument(
+        "--detector-option", dest="detector_options", type=option, nargs="+", action="extend", default=[],
+        metavar="NAME=VALUE",
+    )  # fmt: skip
+
+
+def settings_of(chosen: argparse.Namespace) -> Settings:
+    """What these arguments say of method and detector."""
+    return Settings(
+        method=choose_method(chosen.method),
+        weights=tuple(chosen.weights),
+        options=dict(chosen.options),
+        threshold=chosen.threshold,
+        detection_threshold=chosen.detection_threshold,
+        detector=chosen.detector,
+        detector_weights=tuple(chosen.detector_weights),
+        detector_options=dict(chosen.detector_options),
     )
 
 
@@ -78,27 +98,20 @@ def run_detect(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace, *, detection_only: bool) -> int:
-    card = get_card(choose_method(chosen.method))
+    settings = settings_of(chosen)
     volume = read_volume(chosen.input, series_uid=chosen.series)
     mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
     progress = TerminalProgress()
-    arguments: dict[str, Any] = {
-        "weights": chosen.weights, "device": chosen.device, "precision": chosen.precision, "brain_mask": mask,
-        "threshold": chosen.threshold, "detection_threshold": chosen.detection_threshold,
-        "save_maps": chosen.save_maps, "options": dict(chosen.options), "run": progress.run(),
-    }  # fmt: skip
     try:
-        if chosen.detector is None:
-            result = engine.analyze(volume, card.name, **arguments)
-        else:
-            arguments["detector_weights"] = chosen.detector_weights
-            arguments["detector_options"] = dict(chosen.detector_options)
-            result = analyze_together(volume, card.name, chosen.detector, **arguments)
+        result = analyze_together(
+            volume, **vars(settings), device=chosen.device, precision=chosen.precision, brain_mask=mask,
+            save_maps=chosen.save_maps, run=progress.run(),
+        )  # fmt: skip
     finally:
         progress.close()
     if detection_only:
         result = replace(result, segmentation=None, measurements=())
-    words = (exam_name(volume.source.series_uid, chosen.input), card.name, chosen.detector)
+    words = (exam_name(volume.source.series_uid, chosen.input), settings.method, settings.detector)
     folder = chosen.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
     files = write_outputs(result, volume, folder, save_maps=chosen.save_maps)
     if chosen.json:
@@ -121,7 +134,7 @@ def summary(result: AnalysisResult) -> str:
     return "\n".join(lines)
 
 
-def _option(text: str) -> tuple[str, Any]:
+def option(text: str) -> tuple[str, Any]:
     """NAME=VALUE with the value as YAML and JSON write it: true, 3, 0.5, or text."""
     name, separator, value = text.partition("=")
     if not separator:

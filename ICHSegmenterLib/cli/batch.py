@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
-from ICHSegmenterLib.cli.analyze import add_method_arguments
+from ICHSegmenterLib.cli.analyze import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.combination import analyze_together
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
@@ -23,31 +22,23 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("inputs", type=Path, nargs="+", help="folders and files, searched with their subfolders")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     add_method_arguments(parser)
+    add_detector_arguments(parser)
     parser.add_argument("--save-maps", action="store_true", help="also write map.nii.gz for each exam")
-    parser.add_argument("--overwrite", action="store_true", help="analyze exams again that are done")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
-    method = choose_method(chosen.method)
+    settings = settings_of(chosen)
     exams = find_exams(chosen.inputs)
     session, progress = Session(), TerminalProgress()
 
     def analyze(volume: Volume) -> AnalysisResult:
-        return engine.analyze(
-            volume,
-            method,
-            weights=chosen.weights,
-            device=chosen.device,
-            precision=chosen.precision,
-            threshold=chosen.threshold,
-            detection_threshold=chosen.detection_threshold,
-            save_maps=chosen.save_maps,
-            options=dict(chosen.options),
-            run=progress.run(),
-            session=session,
-        )
+        return analyze_together(
+            volume, **vars(settings), device=chosen.device, precision=chosen.precision, save_maps=chosen.save_maps,
+            run=progress.run(), session=session,
+        )  # fmt: skip
 
     def announce(done: int, total: int, name: str) -> None:
         progress.close()
@@ -55,7 +46,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
 
     outcomes = run_batch(
-        exams, chosen.output, analyze, method=method, overwrite=chosen.overwrite, save_maps=chosen.save_maps,
+        exams, chosen.output, analyze, settings=settings, overwrite=chosen.overwrite, save_maps=chosen.save_maps,
         announce=announce,
     )  # fmt: skip
     failed = [one for one in outcomes if one.status == "failed"]

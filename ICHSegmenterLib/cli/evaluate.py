@@ -19,7 +19,7 @@ from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
-from ICHSegmenterLib.weights.digests import file_sha256
+from ICHSegmenterLib.weights.digests import named_digests
 
 if TYPE_CHECKING:
     from ICHSegmenterLib.evaluation.predictions import Method
@@ -132,7 +132,7 @@ def _method(name: str, chosen: argparse.Namespace, session: Session, progress: T
     if chosen.overwrite:
         for done in folder.glob("*/result.json"):
             done.unlink()
-    digests = {path.name: file_sha256(path) for path in files}
+    digests = named_digests(files)
     return Method(name, folder, analyze_and_show, digests, searches_map, card.positive_slices_only)
 
 

@@ -20,6 +20,7 @@ from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG, ModelCard, get_c
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SegmentationResult
 from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.weights.digests import free_name
 
 MIN_SUBTYPE_PROBABILITY = 0.5
 """A piece of blood is named only if its subtype is at least so probable on the slices that it spans."""
@@ -57,12 +58,14 @@ def analyze_together(
 ) -> AnalysisResult:
     """Outline by one method, detect by another, and name the outlines by what was detected.
 
+    Without a detector it is `engine.analyze`, so callers need not tell the two apart.
+
     Args:
         volume: HU on the acquired grid.
         method: Outlines; one of `segmenters`.
-        detector: Says which slices bleed and of which type; one of `detectors`.
+        detector: Says which slices bleed and of which type; one of `detectors`, or empty for `method` alone.
         weights, options, threshold: Of the outlining method.
-        detector_weights, detector_options, detection_threshold: Of the detector.
+        detector_weights, detector_options: Of the detector; detection_threshold: of what detects.
         device, precision, brain_mask, save_maps, run, session: As for `engine.analyze`.
 
     Returns:
@@ -70,9 +73,17 @@ def analyze_together(
         the provenance.
 
     Raises:
-        ValueError: The two cannot work together.
+        ValueError: The two cannot work together, or there is no detector that weights or options are for.
         ICHSegmenterError: Typed, as of `engine.analyze`.
     """
+    if not detector:
+        if detector_weights or detector_options:
+            raise ValueError("weights or options of a detector were given, but no detector; name it by --detector")
+        return analyze(
+            volume, method, weights=weights, device=device, precision=precision, brain_mask=brain_mask,
+            threshold=threshold, detection_threshold=detection_threshold, save_maps=save_maps, options=options,
+            run=run, session=session,
+        )  # fmt: skip
     check_pair(get_card(method), get_card(detector))
     run, session = run or Run(), session or Session()
     view = AxialView.of(volume.geometry)
@@ -181,12 +192,16 @@ def _joined(outlined: Provenance, found: Provenance) -> Provenance:
     phases = dict.fromkeys((*found.seconds, *outlined.seconds))
     devices = dict.fromkeys((found.device, outlined.device))
     precisions = dict.fromkeys((found.precision, outlined.precision))
+    weights = dict(outlined.weights)
+    for name, digest in found.weights.items():
+        weights[free_name(name, weights)] = digest
     return replace(
         outlined,
         title=f"{outlined.title}, named by {found.title}",
         detector=found.method,
         value_name=found.value_name,
-        weights={**found.weights, **outlined.weights},
+        weights=weights,
+        detector_options=found.options,
         device=" and ".join(devices),
         precision=" and ".join(precisions),
         seconds={phase: round(found.seconds.get(phase, 0) + outlined.seconds.get(phase, 0), 3) for phase in phases},

@@ -30,7 +30,7 @@ from ICHSegmenterLib.results import AnalysisResult, Provenance, SlicePrediction
 from ICHSegmenterLib.volume.fitness import check_head_ct
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
-from ICHSegmenterLib.weights.digests import file_sha256
+from ICHSegmenterLib.weights.digests import named_digests
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def analyze(
         if place.warning:
             run.warn(place.warning)
         predictor = session.predictor(card, files, place)
-        digests = {path.name: file_sha256(path) for path in files}  # now: the files may be gone when it is done
+        digests = named_digests(files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         run.report(0, 1, "Finding the brain")
         exam = prepare(volume, card.preprocessing, brain_mask)
@@ -136,6 +136,7 @@ def analyze(
         precision=predictor.precision,
         value_name=card.value_name,
         weights=digests,
+        options=dict(card.predictor_config),
         threshold=map_threshold if card.labelmap_rule != "argmax" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         warnings=tuple(run.warnings),

@@ -7,6 +7,8 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Container, Iterable
+from itertools import count
 from pathlib import Path
 
 from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder
@@ -30,6 +32,19 @@ def file_sha256(path: Path) -> str:
     digest = hash_file(path)
     remember(path, digest)
     return digest
+
+
+def named_digests(paths: Iterable[Path]) -> dict[str, str]:
+    """File name to SHA-256; files of one name, as folds trained each in its own folder, are numbered."""
+    digests: dict[str, str] = {}
+    for path in paths:
+        digests[free_name(path.name, digests)] = file_sha256(path)
+    return digests
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it if it is taken."""
+    return next(one for n in count(1) if (one := name if n == 1 else f"{name} ({n})") not in taken)
 
 
 def hash_file(path: Path) -> str:

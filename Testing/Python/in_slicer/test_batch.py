@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,30 @@ def test_a_second_run_resumes(finished, exams):
     process = runBatch("--input", exams[0] / "a", "--output", finished[1], "--method", "hu-threshold")
     assert process.returncode == 0, process.stderr
     assert "0 done, 1 done before, 0 failed" in process.stdout
+
+
+def test_method_and_detector_go_to_the_worker_together(exams, tmp_path):
+    """There are no weights of it here: the answer for the exam shows that the request arrived."""
+    arguments = ("--input", exams[0] / "a", "--output", tmp_path / "out", "--method", "hu-threshold")
+    process = runBatch(*arguments, "--detector", "rsna-sequence")
+    assert process.returncode == 1, process.stderr
+    assert "models convert FILE --method rsna-sequence" in process.stderr
+    refused = runBatch(*arguments, "--detector", "unet")
+    assert refused.returncode == 2
+    assert "wrong use: unet tells no subtypes" in refused.stderr
+
+
+def test_results_of_another_method_are_refused_until_they_may_be_replaced(finished, exams, tmp_path):
+    shutil.copytree(finished[1], tmp_path / "out")
+    (result,) = (tmp_path / "out").glob("*/result.json")
+    result.write_text(result.read_text().replace('"method": "hu-threshold"', '"method": "unet"'))
+    arguments = ("--input", exams[0] / "a", "--output", tmp_path / "out", "--method", "hu-threshold")
+    process = runBatch(*arguments)
+    assert process.returncode == 1
+    assert "of unet instead of hu-threshold" in process.stderr
+    process = runBatch(*arguments, "--overwrite")
+    assert process.returncode == 0, process.stderr
+    assert "1 done, 0 done before, 0 failed" in process.stdout
 
 
 def test_wrong_use_ends_with_2_and_an_unknown_method_with_1(tmp_path):

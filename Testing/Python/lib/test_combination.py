@@ -1,5 +1,6 @@
 """One method says which type, another where: pieces are named only where the detector is certain."""
 
+import csv
 import json
 from dataclasses import replace
 from types import MappingProxyType
@@ -130,6 +131,8 @@ def test_two_methods_run_together_and_both_are_told(phantom, detector_file):
     assert (used.method, used.detector, used.value_name) == ("hu-threshold", "rsna-sequence", "probability")
     assert used.title == "HU threshold, named by RSNA slice-and-sequence transformer"
     assert list(used.weights) == ["sequence.pt"]
+    assert used.options == {}
+    assert used.detector_options == {"masked": False, "xyz_order": False, "tta": False}
 
 
 def test_a_volume_stored_as_sagittal_slices_is_named_on_its_own_grid(phantom, detector_file):
@@ -151,10 +154,63 @@ def test_the_command_line_names_what_it_outlines(phantom, detector_file, tmp_pat
     assert "Shang et al." in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_batch_names_what_it_outlines_and_goes_on_where_it_stopped(phantom, detector_file, tmp_path, capsys):
+    for exam in "ab":
+        write_dicom_series(phantom.volume, tmp_path / "ct" / exam, seed=ord(exam))
+    arguments = ["--output", str(tmp_path / "out"), "--method", "hu-threshold"]
+    detector = [
+        "--detector",
+        "rsna-sequence",
+        "--detector-weights",
+        str(detector_file),
+        "--detector-option",
+        "tta=true",
+    ]
+    assert main(["batch", str(tmp_path / "ct" / "a"), *arguments, *detector]) == 0
+    assert main(["batch", str(tmp_path / "ct"), *arguments, *detector]) == 0
+    assert "1 done, 1 done before, 0 failed" in capsys.readouterr().out
+    plain = [json.loads(path.read_text()) for path in sorted((tmp_path / "out").glob("*/result.json"))]
+    assert [(one["provenance"]["method"], one["provenance"]["detector"]) for one in plain] == [
+        ("hu-threshold", "rsna-sequence")
+    ] * 2
+    assert all(one["provenance"]["detector_options"]["tta"] for one in plain)
+    assert [[segment["key"] for segment in one["measurements"]] for one in plain] == [["SDH"]] * 2
+    with (tmp_path / "out" / "results.csv").open(newline="") as file:
+        assert {(row["method"], row["detector"]) for row in csv.DictReader(file)} == {("hu-threshold", "rsna-sequence")}
+    assert main(["batch", str(tmp_path / "ct"), *arguments]) == 1
+    told = capsys.readouterr().err
+    assert "1 more exams of hu-threshold with detector rsna-sequence instead of hu-threshold. Name another" in told
+
+
+@pytest.mark.parametrize("verb", ["segment", "batch"])
+def test_a_detector_that_cannot_name_is_wrong_use_and_leaves_no_folder(verb, phantom, tmp_path, capsys):
+    write_dicom_series(phantom.volume, tmp_path / "ct")
+    arguments = [verb, str(tmp_path / "ct"), "--method", "hu-threshold", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--detector", "hgi-sam"]) == 2
+    assert "hgi-sam tells no subtypes" in capsys.readouterr().err
+    assert main([*arguments, "--detector-option", "tta=true"]) == 2
+    assert "no detector; name it by --detector" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_detector_a_method_speaks_for_itself(phantom):
+    alone = analyze_together(phantom.volume, "hu-threshold", "")
+    assert alone.provenance.detector == ""
+    assert alone.detection.exam_probabilities == analyze(phantom.volume, "hu-threshold").detection.exam_probabilities
+    with pytest.raises(ValueError, match="no detector; name it by --detector"):
+        analyze_together(phantom.volume, "hu-threshold", "", detector_weights=["file.pt"])
+
+
+def test_weights_of_one_name_are_both_told(phantom):
+    result = analyze(phantom.volume, "hu-threshold")
+    one, other = (replace(result, provenance=replace(result.provenance, weights={"best.pt": two})) for two in "ab")
+    assert combine(one, other, phantom.volume).provenance.weights == {"best.pt": "a", "best.pt (2)": "b"}
+
+
 @pytest.mark.parametrize(
     ("method", "detector", "told"),
     [
-        ("unet", "hgi-sam", "hgi-sam tells no subtypes.*choose swin-sam-multi, rsna-sequence"),
+        ("unet", "hgi-sam", "hgi-sam tells no subtypes.*choose swin-sam-multi, .*rsna-sequence"),
         ("rsna-sequence", "rsna-sequence", "rsna-sequence has no segment that a detector could name"),
     ],
 )
