@@ -394,8 +394,8 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
 
 _OF_THE_INSTALLED_METHOD = ("predictor", "weights", "default_models")
 
-DEFAULT_OFFLINE_METHOD = "hu-threshold"
-DEFAULT_METHOD = "blast-ct"
+DEFAULT_METHODS = ("blast-ct", "compact-unet", "hu-threshold")
+"""Best first: what runs, if nobody chose, is the first that is ready. The last needs neither weights nor torch."""
 
 
 def get_card(name: str) -> ModelCard:

@@ -48,7 +48,9 @@ def stateText(card: ModelCard) -> str:
         return _("download {size:.0f} MB").format(size=state.download_bytes / MEGABYTE)
     if not state.is_ready:
         return _("file needed")
-    return _("ready") if isReady(card) else _("package needed")
+    if not isReady(card):
+        return _("package needed")
+    return _("ready, bundled") if state.is_bundled else _("ready")
 
 
 class MethodView:
@@ -212,8 +214,9 @@ def _infoText(card: ModelCard) -> str:
     names = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS"}
     for device, seconds in rememberedSeconds(card.name).items():
         parts.append(_("{seconds:.0f} s on {device} here").format(seconds=max(1.0, seconds), device=names[device]))
-    if card.needs_weights and store.state(card).is_ready:
-        parts.append(_("weights present"))
+    state = store.state(card)
+    if card.needs_weights and state.is_ready:
+        parts.append(_("weights bundled") if state.is_bundled else _("weights present"))
     return f"{card.summary}.<br><small>{' · '.join(parts)}</small>"
 
 

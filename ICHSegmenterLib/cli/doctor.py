@@ -13,7 +13,7 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.inference.default_method import choose_method
 from ICHSegmenterLib.inference.device import available_devices, choose_device
-from ICHSegmenterLib.model_cards import MODEL_CARDS
+from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder
 
@@ -39,7 +39,7 @@ def run(_: argparse.Namespace) -> int:
         print(f"  {name:12} {_version_of(name):14} {purpose}")
     _print_devices()
     for card in MODEL_CARDS.values():
-        print(f"  {card.name:16} {'ready' if store.state(card).is_ready else 'weights missing'}")
+        print(f"  {card.name:16} {_weights_of(card)}")
     print(f"Weights: {weights_folder()}")
     print(f"Method without --method: {choose_method()}")
     return 0
@@ -53,6 +53,12 @@ def _print_devices() -> None:
         print(f"Device for auto: {chosen.name} in {chosen.precision}")
     except DependencyError as error:
         print(f"  {error}", file=sys.stderr)
+
+
+def _weights_of(card: ModelCard) -> str:
+    now = store.state(card)
+    ready = "ready (bundled)" if now.is_bundled else "ready"
+    return ready if now.is_ready else "weights missing"
 
 
 def _version_of(package: str) -> str:

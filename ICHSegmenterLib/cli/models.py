@@ -47,7 +47,7 @@ def run_list(_: argparse.Namespace) -> int:
         ready = "ready" if state.is_ready else missing
         count = f"{len(state.present)} of {total} files" if total else "no weights needed"
         if (state.imported and not state.present) or (card.needs_weights and not total):
-            count = f"{len(state.imported)} imported"
+            count = "bundled" if state.is_bundled else f"{len(state.imported)} imported"
         print(f"{card.name:16} {ready:22} {count:18} {card.license:11} {card.summary}")
     print(f"Folder: {weights_folder()}")
     return 0

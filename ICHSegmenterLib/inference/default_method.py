@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ICHSegmenterLib.model_cards import DEFAULT_METHOD, DEFAULT_OFFLINE_METHOD, get_card
+from ICHSegmenterLib.model_cards import DEFAULT_METHODS, MODEL_CARDS, get_card
 from ICHSegmenterLib.weights import store
 
 
 def choose_method(wish: str = "auto") -> str:
-    """The wish itself, or for "auto" the default method if its weights and torch are here, else the classical one.
+    """The wish itself, or for "auto" the first of `DEFAULT_METHODS` whose weights are here, and torch if it needs it.
 
-    Nothing is downloaded without being asked for; `models download blast-ct` makes it the default.
+    Nothing is downloaded without being asked for: `models download blast-ct` makes that the default, else it is the
+    network that ships with the program, else, without torch, the classical method.
 
     Raises:
         ModelNotFoundError: No such method.
     """
     if wish != "auto":
         return get_card(wish).name
-    is_ready = store.state(get_card(DEFAULT_METHOD)).is_ready and find_spec("torch") is not None
-    return DEFAULT_METHOD if is_ready else DEFAULT_OFFLINE_METHOD
+    cards = (MODEL_CARDS[name] for name in DEFAULT_METHODS)
+    ready = (card.name for card in cards if store.state(card).is_ready and (has_torch() or not card.needs_weights))
+    return next(ready, DEFAULT_METHODS[-1])
+
+
+def has_torch() -> bool:
+    """PyTorch is installed; it is not imported."""
+    try:
+        return find_spec("torch") is not None
+    except (ImportError, ValueError):  # an import hook that forbids it, or a module without a specification
+        return False

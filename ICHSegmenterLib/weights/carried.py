@@ -10,7 +10,7 @@ from typing import Any
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError
 from ICHSegmenterLib.model_cards import MODEL_CARDS, card_facts
 from ICHSegmenterLib.published_weights import WeightsFile
-from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
+from ICHSegmenterLib.weights.cache import in_megabytes
 from ICHSegmenterLib.weights.digests import hash_file
 
 WEIGHTS_SUFFIX, CARD_SUFFIX = ".safetensors", ".json"
@@ -49,25 +49,35 @@ def check_carried(path: Path) -> CarriedFile | None:
             f"{path.name} is not the file that {path.with_suffix(CARD_SUFFIX).name} describes "
             f"({in_megabytes(path.stat().st_size)} of {in_megabytes(found.file.size)}). Copy or convert it again."
         )
-    method = MODEL_CARDS.get(found.method)
-    if method is None:
-        raise WeightsError(
-            f"{path.name}: its card names the method {found.method!r}, which this version does not have; available: "
-            f"{', '.join(MODEL_CARDS)}."
-        )
-    card = _read(path.with_suffix(CARD_SUFFIX)) or {}
-    shown, wanted = card.get("preprocessing"), json.loads(json.dumps(card_facts(method)["preprocessing"]))
-    if shown is not None and shown != wanted:
-        raise WeightsError(
-            f"{path.name}: was trained on other input than {found.method} shows (its card says {shown}, the method "
-            f"{wanted}). Train it with the method's own preprocessing."
-        )
+    check_input(path)
     return found
 
 
-def carried_files(method: str) -> list[WeightsFile]:
-    """The files of the weights folder whose cards name this method, by name; their content is not read."""
-    found = [carried_file(path) for path in sorted(weights_folder().glob(f"*{WEIGHTS_SUFFIX}"))]
+def check_input(path: Path) -> None:
+    """Check that the card beside a weight file names a method of ours that shows its network what it was trained on.
+
+    Raises:
+        WeightsError: It does not.
+    """
+    card = _read(path.with_suffix(CARD_SUFFIX)) or {}
+    name = card.get("name", "")
+    method = MODEL_CARDS.get(name)
+    if method is None:
+        raise WeightsError(
+            f"{path.name}: its card names the method {name!r}, which this version does not have; available: "
+            f"{', '.join(MODEL_CARDS)}."
+        )
+    shown, wanted = card.get("preprocessing"), json.loads(json.dumps(card_facts(method)["preprocessing"]))
+    if shown is not None and shown != wanted:
+        raise WeightsError(
+            f"{path.name}: was trained on other input than {name} shows (its card says {shown}, the method "
+            f"{wanted}). Train it with the method's own preprocessing."
+        )
+
+
+def carried_files(method: str, folder: Path) -> list[WeightsFile]:
+    """The files of a folder whose cards name this method, by name; their content is not read."""
+    found = [carried_file(path) for path in sorted(folder.glob(f"*{WEIGHTS_SUFFIX}"))]
     return [one.file for one in found if one is not None and one.method == method]
 
 

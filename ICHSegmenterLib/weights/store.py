@@ -21,6 +21,7 @@ from ICHSegmenterLib.weights.carried import (
     carried_file,
     carried_files,
     check_carried,
+    check_input,
 )
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 
@@ -48,6 +49,7 @@ class WeightsState:
         method: Name of the card.
         present, missing: Its published files, in the order of the card.
         imported: Converted or trained files with a card of their own; used if no published file is here.
+        bundled: Files with a card of their own that ship with the program; used if nothing else is here.
         wanted: The files that `download` would fetch: the first `default_models` of the card that are missing.
         is_ready: The method can run.
     """
@@ -58,6 +60,12 @@ class WeightsState:
     wanted: tuple[WeightsFile, ...]
     is_ready: bool
     imported: tuple[WeightsFile, ...] = ()
+    bundled: tuple[WeightsFile, ...] = ()
+
+    @property
+    def is_bundled(self) -> bool:
+        """The method runs with what ships with the program."""
+        return bool(self.bundled) and not (self.present or self.imported)
 
     @property
     def download_bytes(self) -> int:
@@ -70,30 +78,34 @@ def state(card: ModelCard) -> WeightsState:
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
     wanted = tuple(file for file in card.weights[: card.default_models] if file in missing)
-    imported = tuple(carried_files(card.name))
-    is_ready = bool(present or imported) or not card.needs_weights
-    return WeightsState(card.name, present, missing, wanted, is_ready, imported)
+    imported, bundled = (tuple(carried_files(card.name, folder)) for folder in (weights_folder(), bundled_folder()))
+    is_ready = bool(present or imported or bundled) or not card.needs_weights
+    return WeightsState(card.name, present, missing, wanted, is_ready, imported, bundled)
 
 
 def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Path, ...]:
     """The weight files to load for a method, checked; none for a classical method.
 
     Explicit files win and may be any file. Otherwise the first `default_models` files of the card that are here,
-    fewer (at least one) if not all of them are; without any, the imported files whose own cards name the method.
+    fewer (at least one) if not all of them are; without any, the imported files whose own cards name the method;
+    without these, the bundled ones.
 
     Raises:
         WeightsMissingError: An explicit file does not exist, or none of the card is here.
-        WeightsCorruptError: A file is not what its name says.
+        WeightsCorruptError: A file is not what its name or its card says.
+        WeightsError: A file was trained on other input than the method shows.
     """
     if explicit_paths:
         return tuple(_explicit_file(Path(path)) for path in explicit_paths)
     if not card.needs_weights:
         return ()
     found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
-    found = found or [(file, weights_folder() / file.name) for file in carried_files(card.name)]
-    if not found:
-        raise WeightsMissingError(missing_text(card))
-    return tuple(_intact(file, path) for file, path in found[: card.default_models])
+    if found:
+        return tuple(_intact(file, path) for file, path in found[: card.default_models])
+    for folder in (weights_folder(), bundled_folder()):
+        if files := carried_files(card.name, folder)[: card.default_models]:
+            return tuple(_intact_and_fitting(file, folder / file.name) for file in files)
+    raise WeightsMissingError(missing_text(card))
 
 
 def locate(file: WeightsFile) -> Path | None:
@@ -162,10 +174,13 @@ def remove(names: Iterable[str]) -> list[Path]:
     for name in names:
         files = [Path(name).name]
         if name in MODEL_CARDS:
-            files = [file.name for file in (*MODEL_CARDS[name].weights, *carried_files(name))]
+            files = [file.name for file in (*MODEL_CARDS[name].weights, *carried_files(name, weights_folder()))]
         present = [path for file in files for path in _with_parts(weights_folder() / file) if path.is_file()]
         if not present:
-            raise WeightsMissingError(f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`.")
+            raise WeightsMissingError(
+                f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`."
+                + (" What ships with the program stays." if _is_bundled(name) else "")
+            )
         for path in present:
             try:
                 path.unlink()
@@ -217,10 +232,24 @@ def _explicit_file(path: Path) -> Path:
 def _intact(file: WeightsFile, path: Path) -> Path:
     if path.stat().st_size == file.size and file_sha256(path) == file.sha256:
         return path
+    remedy = f"Run `{COMMAND} remove {file.name}`, then download or import it again."
+    if path.parent == bundled_folder():
+        remedy = "It ships with the program: install ICHSegmenter again, or import your own file for the method."
     raise WeightsCorruptError(
         f"{path} was altered or is incomplete ({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). "
-        f"Run `{COMMAND} remove {file.name}`, then download or import it again."
+        + remedy
     )
+
+
+def _intact_and_fitting(file: WeightsFile, path: Path) -> Path:
+    """A file with a card of its own, checked."""
+    check_input(path)
+    return _intact(file, path)
+
+
+def _is_bundled(name: str) -> bool:
+    """A method or a file of the bundled models."""
+    return bool(carried_files(name, bundled_folder())) or (bundled_folder() / Path(name).name).is_file()
 
 
 def _import_file(path: Path) -> WeightsFile | None:

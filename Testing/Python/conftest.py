@@ -40,6 +40,15 @@ def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", str(tmp_path_factory.mktemp("weights-cache")))
 
 
+@pytest.fixture(autouse=True)
+def bundled_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of Resources/Models, so that no test depends on what ships; a test may fill it."""
+    folder = tmp_path_factory.mktemp("bundled")
+    for module in ("store", "digests"):
+        monkeypatch.setattr(f"ICHSegmenterLib.weights.{module}.bundled_folder", lambda: folder)
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests inside Slicer come last; tests marked `gpu` are skipped where there is no CUDA device.
 
