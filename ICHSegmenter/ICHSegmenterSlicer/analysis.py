@@ -192,6 +192,7 @@ def _progressText(done: int, total: int, message: str) -> str:
         "Resampling to 1 mm": _("Resampling to 1 mm"),
         PREDICTING: _("Predicting") if title else _("Predicting: {done} of {total}"),
         "Measuring": _("Measuring"),
+        "Drawing the activation map": _("Drawing the activation map"),
     }
     text = phases.get(phase, phase).format(done=done, total=total)
     return f"{title}: {text}" if title else text

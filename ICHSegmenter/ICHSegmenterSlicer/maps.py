@@ -1,4 +1,4 @@
-"""Soft maps and uncertainty as volumes over the CT, and the box that chooses which one is shown."""
+"""Maps, uncertainty and activation as volumes over the CT, and the box that chooses which one is shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ICHSegmenterSlicer import views
 from ICHSegmenterSlicer.mrml import Steps, chunks, putBeside
 
 MIN_SHOWN = 0.05
-"""Values below let the CT through."""
+"""Values less than this above nothing let the CT through."""
 OPACITY = 0.6
 MAP, METHOD, NAME, DIGEST = (f"ICHSegmenter.{name}" for name in ("map", "method", "name", "digest"))
 """Node attributes: the field that a map was, the method, and name and checksum of the voxels as the run made them."""
@@ -33,17 +33,24 @@ class Kind:
     Attributes:
         field: Of the worker's answer; also the role of the reference from the result node to the volume.
         color: Of Slicer's built-in color tables.
+        lowest: Value that means nothing; the window reaches from it to 1.
     """
 
     field: str
     color: str
+    lowest: float = 0.0
 
     @property
     def title(self) -> str:
-        return _("Map") if self.field == "maps" else _("Uncertainty")
+        titles = {"maps": _("Map"), "uncertainty": _("Uncertainty"), "activation": _("Activation map")}
+        return titles[self.field]
 
 
-KINDS = (Kind("maps", "Iron"), Kind("uncertainty", "Ocean"))
+KINDS = (
+    Kind("maps", "Iron"),
+    Kind("uncertainty", "Ocean"),
+    Kind("activation", "Iron", lowest=0.5),  # the sigmoid of features that are never negative
+)
 
 
 def importMaps(folder: Path, message: dict[str, Any], volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps:
@@ -194,8 +201,8 @@ def _addVolume(
         name = scene.GenerateUniqueName(name)
     display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAutoWindowLevel(False)  # before the voxels come, or they are searched for their range
-    display.SetWindowLevelMinMax(0.0, 1.0)
-    display.SetThreshold(MIN_SHOWN, 1.0)
+    display.SetWindowLevelMinMax(kind.lowest, 1.0)
+    display.SetThreshold(kind.lowest + MIN_SHOWN, 1.0)
     display.SetApplyThreshold(True)
     display.SetAndObserveColorNodeID(f"vtkMRMLColorTableNode{kind.color}")
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)

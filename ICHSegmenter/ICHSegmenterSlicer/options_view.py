@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.labels import SUBTYPES_OF
 from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterSlicer.method_view import isReady, stateText
 
 MIRROR_OPTION = "tta"
@@ -71,9 +72,14 @@ class OptionsView:
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)
         ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.predictor_config for one in cards) and not busy)
-        ui.mapsCheckBox.setEnabled(bool(card.labels) and not busy)
+        ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
 
 
 def canBeNamed(card: ModelCard) -> bool:
     """True if its segments leave a subtype open, which a detector can tell."""
     return any(label.key in SUBTYPES_OF for label in card.labels)
+
+
+def hasMap(card: ModelCard) -> bool:
+    """True if it outlines by a map, or shows where its encoder is active."""
+    return bool(card.labels) or isinstance(card.preprocessing, SmartNetPreprocessing)

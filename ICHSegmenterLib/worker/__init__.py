@@ -7,7 +7,8 @@ Requests, each with "type" and (except ping, free, shutdown) an "id" that every 
     analyze    job (folder with hu.npy), geometry, source, device, precision, save_maps, brain_mask (file in the job
                folder or null); method, weights, options, threshold, detection_threshold; to detect and name segments
                by another method: detector, detector_weights, detector_options
-    compare    the exam as for analyze; methods, weights (method to files): all of them, one after the other
+    compare    the exam as for analyze; methods, weights (method to files), options (method to its options, may be
+               absent): all of them, one after the other
     warm       method, weights, device, precision: load the network now
     describe   methods with their weights, processors, torch
     download   method, all_files;  import  paths;  remove  names
@@ -15,7 +16,8 @@ Requests, each with "type" and (except ping, free, shutdown) an "id" that every 
 Answers:
     hello      protocol, version, pid, python, torch: the first line
     progress   id, done, total, message (the phase)
-    result     id, result (AnalysisResult.to_json), labelmap, maps and uncertainty (files in the job folder, or null);
+    result     id, result (AnalysisResult.to_json), labelmap, maps, uncertainty and activation (files in the job
+               folder, or null);
                of compare: results (the same with "method", for each that succeeded), agreement (Comparison.to_json),
                vote (like one of results, by majority; null without any); its progress counts thousandths of all
     done       id and what the request asked for;  pong

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.inference import combination, comparison, engine
 from ICHSegmenterLib.inference.device import available_devices, import_torch
+from ICHSegmenterLib.inference.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.inference.vote import vote_result
@@ -29,6 +30,7 @@ from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
 PREDICTING = "Predicting"
+ACTIVATION = "Drawing the activation map"
 THOUSANDTHS = 1000
 
 
@@ -75,7 +77,11 @@ class Jobs:
             )  # fmt: skip
         else:
             result = engine.analyze(request.volume(), request.method, **common)
-        return {"type": "result", **_answer(result, request.job)}
+        answer = _answer(result, request.job)
+        answer["activation"] = None
+        if request.save_maps and request.method in FEATURE_METHODS:
+            answer["activation"] = self._write_activation(request, run)
+        return {"type": "result", **answer}
 
     def compare(self, message: Message, run: Run) -> Message:
         """Let several methods analyze one exam; write the arrays of each, and their vote, into the job folder."""
@@ -88,6 +94,7 @@ class Jobs:
             volume,
             request.methods,
             weights=request.weights,
+            options=request.options,
             device=request.device,
             precision=request.precision,
             brain_mask=request.brain_mask(),
@@ -147,6 +154,15 @@ class Jobs:
             gc.collect()
             torch.cuda.empty_cache()
         return {"type": "done"}
+
+    def _write_activation(self, request: AnalyzeRequest, run: Run) -> str:
+        """Where the encoder of the warm network is active, 0 to 1; returns the file's name."""
+        found = extract_features(
+            request.volume(), request.method, weights=request.weights, device=request.device,
+            precision=request.precision, options=request.options, session=self._session,
+            run=Run(lambda done, total, _phase: run.progress(done, total, ACTIVATION), run.cancelled),
+        )  # fmt: skip
+        return _write(request.job, "activation.npy", found.activation)
 
     def _limit_threads(self, card: ModelCard) -> None:
         """Leave one core to Slicer's window, unless there are only two or the user has decided."""

@@ -41,6 +41,41 @@ def shell(running_shell):
 
 
 @pytest.fixture
+def open_panel(shell, monkeypatch):
+    """Opens the panel with a folder of weights; a run that a test leaves on is cancelled, the worker stays warm."""
+    opened = []
+
+    def open_(weights):
+        import slicer
+
+        from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
+
+        monkeypatch.setenv(FOLDER_VARIABLE, str(weights))
+        if not hasattr(slicer.modules, "ichsegmenter"):
+            shell.loadModule(REPOSITORY / "ICHSegmenter" / "ICHSegmenter.py")
+        opened.append(shell.openModule("ICHSegmenter"))
+        opened[-1].methods.choose("hu-threshold", "cpu")
+        opened[-1]._onMethodChosen()
+        return opened[-1]
+
+    yield open_
+    for panel in opened:
+        if panel.analysis is not None:
+            panel.analysis.cancel()
+            shell.waitUntil(lambda one=panel: one.analysis is None, 10)
+
+
+@pytest.fixture(scope="module")
+def one_worker(running_shell):
+    """The worker stays warm from test to test of a module: importing torch takes seconds."""
+    yield
+    import slicer
+
+    slicer.util.getModuleWidget("ICHSegmenter").logic.client.shutdown()
+    running_shell.process(1.0)
+
+
+@pytest.fixture
 def watch_window(shell, record_property):
     """Clicks a button and watches the event loop until the panel is done.
 
