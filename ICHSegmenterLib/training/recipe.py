@@ -103,6 +103,9 @@ class LossRecipe:
 
     Attributes:
         name: "dice-cross-entropy", "cross-entropy", "focal", "sequence-log" or "smart-net".
+        dice_of: One Dice for each of the "classes", or one of all "blood" together, so that only the cross-entropy
+            tells subtypes apart.
+        blood_weight: Of blood in the cross-entropy, where background has 1.
         gamma: Of the focal loss.
         dice_over: One Dice for each "slice", or one for all of the "batch": most slices lack most subtypes.
         consistency_weight: Of SMART-Net's agreement between classification and outline; it needs 256 x 256 pixels.
@@ -113,6 +116,8 @@ class LossRecipe:
     dice_weight: float = 0.5
     cross_entropy_weight: float = 0.5
     dice_over: Literal["slice", "batch"] = "slice"
+    dice_of: Literal["classes", "blood"] = "classes"
+    blood_weight: float = 1.0
     gamma: float = 2.0
     consistency_weight: float = 0.5
     softmax_before_cross_entropy: bool = False

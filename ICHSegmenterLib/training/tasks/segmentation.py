@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from torch import Tensor
+from torch.nn import functional as F
 
 from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import Recipe
@@ -24,10 +25,12 @@ class SliceSegmentation(TrainingTask):
         super().__init__(recipe, phase)
         if recipe.loss.name != "dice-cross-entropy":
             raise RecipeError(f"loss {recipe.loss.name} is not for segmentation; choose dice-cross-entropy.")
-        self._loss = DiceCELoss(
-            softmax=True, to_onehot_y=True, lambda_dice=recipe.loss.dice_weight,
-            lambda_ce=recipe.loss.cross_entropy_weight, batch=recipe.loss.dice_over == "batch",
-        )  # fmt: skip
+        one_dice = recipe.loss.dice_over == "batch"
+        self._dice = (
+            DiceLoss(batch=one_dice)
+            if recipe.loss.dice_of == "blood"
+            else DiceLoss(softmax=True, to_onehot_y=True, batch=one_dice)
+        )
 
     def loss_of(self, batch: Any) -> Tensor:
         """Mean loss of a batch."""
@@ -56,6 +59,13 @@ class SliceSegmentation(TrainingTask):
         classes = logits.shape[1]
         if classes not in (TWO_CLASSES, SUBTYPE_CLASSES):
             raise RecipeError(f"segmentation networks have 2 or 6 classes, this one has {classes}.")
+        wanted, logits = self.recipe.loss, logits.float()
         target = (mask > 0).long() if classes == TWO_CLASSES else mask
-        cost: Tensor = self._loss(logits.float(), target[:, None])
+        if wanted.dice_of == "blood":
+            dice = self._dice(1 - logits.softmax(dim=1)[:, :1], (mask > 0).float()[:, None])
+        else:
+            dice = self._dice(logits, target[:, None])
+        weight = logits.new_tensor([1.0, *[wanted.blood_weight] * (classes - 1)])
+        entropy = F.cross_entropy(logits, target, weight=weight)
+        cost: Tensor = wanted.dice_weight * dice + wanted.cross_entropy_weight * entropy
         return cost
