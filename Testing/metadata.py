@@ -15,8 +15,9 @@ PROJECT = "SlicerICHSegmenter"
 """Name of the public repository: the last part of its address."""
 
 FILES_WITH_ADDRESS = ("CMakeLists.txt", "CITATION.cff", "README.md", "Testing/ExtensionsIndex/ICHSegmenter.json")
-NOT_INSTALLED = {"__pycache__", "Screenshots"}
-"""Folders whose files Slicer does not get: screenshots are for the README and the Extensions Index only."""
+NOT_INSTALLED = {"__pycache__", "Screenshots", "Models"}
+"""Folders whose files are not listed: screenshots are for the README and the Extensions Index only, and the models,
+without what is written about them, are found by CMake itself."""
 
 
 def public_home() -> str:

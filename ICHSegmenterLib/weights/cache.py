@@ -23,8 +23,13 @@ def weights_folder() -> Path:
 
 
 def bundled_folder() -> Path:
-    """Folder of the small files that ship with the program; it is never written."""
-    return Path(__file__).resolve().parents[2] / "Resources" / "Models"
+    """Folder of the small files that ship with the program; it is never written.
+
+    A wheel carries it inside the library (setup.py), a clone and Slicer beside it.
+    """
+    library = Path(__file__).resolve().parents[1]
+    inside, beside = (folder / "Resources" / "Models" for folder in (library, library.parent))
+    return inside if inside.is_dir() else beside
 
 
 def writable_weights_folder(needed_bytes: int = 0) -> Path:
