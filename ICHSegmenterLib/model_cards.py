@@ -268,7 +268,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 predictor_config=MappingProxyType({"tta": False}),
                 network="unet",
                 network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
-                preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=248, crop=224, normalization="window"),
+                preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window"),
                 labels=(EDH, IPH, IVH, SAH, SDH),
                 labelmap_rule="together",
                 threshold=0.5,
