@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cli.analyze import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.inference.comparison import Comparison, compare, ready_methods
 from ICHSegmenterLib.inference.device import PRECISIONS
@@ -28,8 +29,12 @@ def add_parsers(verbs: Any) -> None:
         help=f"{', '.join(MODEL_CARDS)}, or {ALL}: every method whose weights are here (default)",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", type=_method_file, nargs="+", default=(), metavar="METHOD=FILE",
+        "--weights", type=_method_file, nargs="+", action="extend", default=[], metavar="METHOD=FILE",
         help="use this file for this method; several for one method make an ensemble",
+    )  # fmt: skip
+    parser.add_argument(
+        "--option", dest="options", type=_method_option, nargs="+", action="extend", default=[],
+        metavar="METHOD:NAME=VALUE", help="of this method, such as unet:tta=true",
     )  # fmt: skip
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
@@ -44,16 +49,17 @@ def run(chosen: argparse.Namespace) -> int:
     weights: dict[str, list[Path]] = {}
     for method, file in chosen.weights:
         weights.setdefault(method, []).append(file)
+    options: dict[str, dict[str, Any]] = {}
+    for method, name, value in chosen.options:
+        options.setdefault(method, {})[name] = value
     methods = list(dict.fromkeys((*ready_methods(), *weights))) if chosen.methods == [ALL] else chosen.methods
-    if unused := set(weights) - set(methods):
-        raise ValueError(f"--weights names {', '.join(sorted(unused))}, which is not among the methods to run")
     volume = read_volume(chosen.input, series_uid=chosen.series)
     mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
         comparison = compare(
-            volume, methods, weights=weights, device=chosen.device, precision=chosen.precision, brain_mask=mask,
-            save_maps=chosen.save_maps, run=progress.run(),
+            volume, methods, weights=weights, options=options, device=chosen.device, precision=chosen.precision,
+            brain_mask=mask, save_maps=chosen.save_maps, run=progress.run(),
         )  # fmt: skip
     finally:
         progress.close()
@@ -80,3 +86,10 @@ def _method_file(text: str) -> tuple[str, Path]:
     if not separator:
         raise argparse.ArgumentTypeError(f"must look like METHOD=FILE, got {text}")
     return method, Path(file)
+
+
+def _method_option(text: str) -> tuple[str, str, Any]:
+    method, separator, rest = text.partition(":")
+    if not separator or "=" in method:
+        raise argparse.ArgumentTypeError(f"must look like METHOD:NAME=VALUE, got {text}")
+    return method, *option(rest)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ICHSegmenterLib.batch import find_exams
+from ICHSegmenterLib.cli.analyze import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.inference.device import PRECISIONS
 from ICHSegmenterLib.inference.features import FEATURE_METHODS, ExamFeatures, extract_features
@@ -27,7 +28,11 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("inputs", type=Path, nargs="+", help="folders and files, searched with their subfolders")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     parser.add_argument("--method", default="smart-net-cls", choices=FEATURE_METHODS)
-    parser.add_argument("--weights", type=Path, nargs="+", default=(), metavar="FILE")
+    parser.add_argument("--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
+    parser.add_argument(
+        "--option", dest="options", type=option, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="of the method, such as drop_empty_ends=true",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.set_defaults(run=run)
@@ -43,7 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
         try:
             one = extract_features(
                 volume, chosen.method, weights=chosen.weights, device=chosen.device, precision=chosen.precision,
-                run=progress.run(), session=session,
+                options=dict(chosen.options), run=progress.run(), session=session,
             )  # fmt: skip
         finally:
             progress.close()

@@ -19,7 +19,7 @@ from ICHSegmenterLib.inference.engine import analyze
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
+from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG, get_card, with_options
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 MAJORITY = 0.5
 """A voxel is blood by vote if more than this fraction of the outlining methods say so."""
 NO_FILES: Mapping[str, Sequence[Path]] = MappingProxyType({})
+NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def compare(
     methods: Sequence[str],
     *,
     weights: Mapping[str, Sequence[Path]] = NO_FILES,
+    options: Mapping[str, Mapping[str, Any]] = NO_OPTIONS,
     device: str = "auto",
     precision: str = "auto",
     brain_mask: NDArray[np.bool_] | None = None,
@@ -135,17 +137,21 @@ def compare(
         volume: HU on the acquired grid.
         methods: Names of `MODEL_CARDS`, each once; `ready_methods()` for all that can run.
         weights: Files to use instead of the installed ones, by method.
+        options: Other values for options of a method, by method.
         device, precision, brain_mask, save_maps, run, session: As for `engine.analyze`.
 
     Raises:
         ModelNotFoundError: A method does not exist.
         VolumeError: The volume is no head CT, so that no method could run.
         CancelledError: The run was cancelled.
-        ValueError: No method, or one twice.
+        ValueError: No method, or one twice; weights or options for a method that is not run; an unknown option.
     """
     if not methods or len(set(methods)) < len(methods):
         raise ValueError(f"name each method once, got {', '.join(methods) or 'none'}")
-    cards = [get_card(name) for name in methods]
+    for given, what in ((weights, "weights"), (options, "options")):
+        if unused := set(given) - set(methods):
+            raise ValueError(f"{what} are given for {', '.join(sorted(unused))}, which is not among the methods to run")
+    cards = [with_options(get_card(name), options.get(name, NO_CONFIG)) for name in methods]
     run, session = run or Run(), session or Session()
     view = AxialView.of(volume.geometry)
     axial = volume if view.keeps_slices else view.volume(volume)
@@ -159,8 +165,9 @@ def compare(
     for card in cards:
         try:
             results[card.name] = analyze(
-                volume, card.name, weights=weights.get(card.name, ()), device=device, precision=precision,
-                brain_mask=brain_mask, save_maps=save_maps, run=_run_of(run, card.title), session=session,
+                volume, card.name, weights=weights.get(card.name, ()), options=options.get(card.name, NO_CONFIG),
+                device=device, precision=precision, brain_mask=brain_mask, save_maps=save_maps,
+                run=_run_of(run, card.title), session=session,
             )  # fmt: skip
         except CancelledError:
             raise

@@ -111,10 +111,12 @@ class CompareRequest(ExamRequest):
     Attributes:
         methods: Names, in the order of the answer.
         weights: Method to the files to use instead of the installed ones.
+        options: Method to other values for its options.
     """
 
     methods: tuple[str, ...]
     weights: Mapping[str, tuple[Path, ...]]
+    options: Mapping[str, Mapping[str, Any]]
 
     @classmethod
     def of(cls, message: Message) -> CompareRequest:
@@ -124,11 +126,12 @@ class CompareRequest(ExamRequest):
             ValueError: A field is absent or of the wrong type.
             VolumeError: The geometry is impossible.
         """
-        weights = _object(message, "weights")
+        weights, options = _object(message, "weights"), _object(message, "options")
         return cls(
             **_exam(message),
             methods=tuple(texts(message, "methods")),
             weights={method: _paths(weights, method) for method in weights},
+            options={method: _object(options, method) for method in options},
         )
 
 

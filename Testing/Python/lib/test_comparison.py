@@ -194,6 +194,24 @@ def test_what_is_wrong_with_the_exam_or_the_names_is_told_at_once(phantom):
         compare(phantom.volume, ["unet", "unet"])
 
 
+def test_options_go_to_their_method_only(phantom, unet_file):
+    given = {"methods": ["hu-threshold", "unet"], "weights": {"unet": [unet_file]}, "save_maps": True}
+    mirrored = compare(phantom.volume, **given, options={"unet": {"tta": True}}).results
+    alone = analyze(phantom.volume, "unet", weights=[unet_file], options={"tta": True}, save_maps=True)
+    np.testing.assert_allclose(mirrored["unet"].segmentation.soft_maps, alone.segmentation.soft_maps, atol=1e-6)
+    assert mirrored["unet"].provenance.options == {"tta": True}
+    assert mirrored["hu-threshold"].provenance.options == {}
+
+
+def test_options_that_nobody_would_use_are_refused_before_anything_runs(phantom, unet_file):
+    with pytest.raises(ValueError, match="unet has no option 'tat'; available: tta"):
+        compare(phantom.volume, ["hu-threshold", "unet"], options={"unet": {"tat": True}})
+    with pytest.raises(ValueError, match="options are given for unet, which is not among the methods to run"):
+        compare(phantom.volume, ["hu-threshold"], options={"unet": {"tta": True}})
+    with pytest.raises(ValueError, match="weights are given for unet, which is not among the methods to run"):
+        compare(phantom.volume, ["hu-threshold"], weights={"unet": [unet_file]})
+
+
 def test_all_means_the_methods_that_can_run_here():
     assert ready_methods() == ("hu-threshold",)
 
@@ -209,3 +227,36 @@ def test_the_command_line_compares_and_fails_if_a_method_failed(phantom, unet_fi
     assert "failed: hgi-sam: hgi-sam needs" in capsys.readouterr().err
     assert main([*arguments, "--methods", "hu-threshold", "--weights", f"unet={unet_file}"]) == 2
     assert main([*arguments, "--weights", "unet"]) == 2
+
+
+def test_the_command_line_takes_options_by_method(phantom, unet_file, tmp_path, capsys):
+    write_dicom_series(phantom.volume, tmp_path / "ct")
+    arguments = [
+        "compare",
+        str(tmp_path / "ct"),
+        "--output",
+        str(tmp_path / "out"),
+        "--methods",
+        "hu-threshold",
+        "unet",
+    ]
+    arguments += ["--weights", f"unet={unet_file}"]
+    assert main([*arguments, "--option", "unet:tta=true"]) == 0
+    plain = json.loads((tmp_path / "out" / "unet" / "result.json").read_text())
+    assert plain["provenance"]["options"] == {"tta": True}
+    assert main([*arguments, "--option", "hgi-sam:tta=true"]) == 2
+    assert "hgi-sam, which is not among the methods to run" in capsys.readouterr().err
+    for wrong in ("tta=true", "unet:tta", "tta=unet:true"):
+        assert main([*arguments, "--option", wrong]) == 2
+        assert f"=VALUE, got {wrong.removeprefix('unet:')}" in capsys.readouterr().err
+
+
+def test_weights_and_options_named_one_by_one_add_up(unet_file, phantom, tmp_path):
+    write_dicom_series(phantom.volume, tmp_path / "ct")
+    (tmp_path / "second.pt").write_bytes(unet_file.read_bytes())
+    arguments = ["compare", str(tmp_path / "ct"), "--output", str(tmp_path / "out"), "--methods", "unet"]
+    for file in (unet_file, tmp_path / "second.pt"):
+        arguments += ["--weights", f"unet={file}"]
+    assert main(arguments) == 0
+    plain = json.loads((tmp_path / "out" / "unet" / "result.json").read_text())
+    assert list(plain["provenance"]["weights"]) == ["fold.pt", "second.pt"]

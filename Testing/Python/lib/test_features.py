@@ -120,6 +120,22 @@ def test_the_verb_writes_vectors_maps_and_pictures(tmp_path, weights, volume, ca
     assert {path.suffix for path in out.iterdir()} == {".npz", ".png", ".gz"}
 
 
+def test_the_verb_hands_options_to_the_network(tmp_path, weights, capsys):
+    """A tall stack whose first and last slices show only air: training left them out."""
+    write_head(tmp_path / "exam", gantry_geometry(slices=9, size=48, pixel_mm=4.2, steps_mm=20.0))
+    arguments = ["features", str(tmp_path / "exam"), "--weights", str(weights), "--output", str(tmp_path / "out")]
+    seen = []
+    for value in ("false", "true"):
+        assert main([*arguments, "--option", f"drop_empty_ends={value}", "--device", "cpu"]) == 0
+        with np.load(tmp_path / "out" / "features.npz") as arrays:
+            seen.append(arrays["slice_indices"].tolist())
+    assert seen[0] == list(range(9))
+    assert seen[1] == list(range(1, 8))
+    capsys.readouterr()
+    assert main([*arguments, "--option", "mirror=true"]) == 2
+    assert "smart-net-cls has no option 'mirror'; available: drop_empty_ends" in capsys.readouterr().err
+
+
 def test_vectors_of_an_upstream_network_are_those_of_its_encoder(volume):
     from ICHSegmenterLib.inference.predictors.smart_net import SmartNetUpPredictor
 

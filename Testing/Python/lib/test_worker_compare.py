@@ -50,6 +50,17 @@ def test_each_method_answers_with_its_own_files_beside_agreement_and_vote(tmp_pa
     assert [one["positive"] for one in voted["slices"]] == [a and b for a, b in zip(*positives, strict=True)]
 
 
+def test_options_go_to_their_method_and_may_be_left_out(tmp_path: Path, unet_weights: str):
+    request = comparison(tmp_path, bleeding_head(), "hu-threshold", "unet", unet=[unet_weights])
+    with WorkerProcess() as worker:
+        plain = worker.ask(**request, id="a")
+        mirrored = worker.ask(**request, options={"unet": {"tta": True}}, id="b")
+        wrong = worker.ask(**request, options={"unet": True}, id="c")
+    told = [[one["result"]["provenance"]["options"] for one in answer["results"]] for answer in (plain, mirrored)]
+    assert told == [[{}, {"tta": False}], [{}, {"tta": True}]]
+    assert "'unet' must be an object, got True" in wrong["message"]
+
+
 def test_a_method_that_cannot_run_is_told_and_the_others_answer(tmp_path: Path):
     with WorkerProcess(prelude=NO_TORCH, environment={FOLDER_VARIABLE: str(tmp_path / "none")}) as worker:
         answer = worker.ask(**comparison(tmp_path, bleeding_head(), "unet", "hu-threshold"), id="a")
