@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,10 @@ def choose_device(wish: str = "auto", precision: str = "auto") -> Device:
 
     Raises:
         DependencyError: PyTorch is missing or broken.
-        DeviceError: The processor named explicitly does not exist or cannot compute.
+        DeviceError: The processor named explicitly has no such name, does not exist or cannot compute.
         ValueError: Unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    check_wish(wish, precision)
     torch = import_torch()
     if wish != "auto":
         problem = _problem_of(torch, wish)
@@ -61,6 +61,22 @@ def choose_device(wish: str = "auto", precision: str = "auto") -> Device:
             return Device(name, _precision_on(torch, name, precision), warning)
         warning = f"The graphics processor was not used: {problem}"
     return Device("cpu", _precision_on(torch, "cpu", precision), warning)
+
+
+def check_wish(wish: str, precision: str) -> None:
+    """What a wish must look like on any computer; a method that runs on the CPU alone hears it too.
+
+    Raises:
+        DeviceError: There is no processor of such a name.
+        ValueError: Unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", wish):
+        raise DeviceError(
+            f"The device {wish!r} cannot be used: no processor is called so. Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
+            "(the N-th graphics card, from 0) or 'mps'."
+        )
 
 
 def import_torch() -> Any:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ICHSegmenterLib.inference.device import CLASSICAL, Device, choose_device
+from ICHSegmenterLib.inference.device import CLASSICAL, Device, check_wish, choose_device
 from ICHSegmenterLib.inference.run import Predictor
 from ICHSegmenterLib.model_cards import ModelCard
 
@@ -25,8 +25,12 @@ class Session:
         self._devices: dict[tuple[str, str], Device] = {}
 
     def device(self, card: ModelCard, wish: str, precision: str) -> Device:
-        """The probed processor for a method; each wish is probed once."""
+        """The probed processor for a method; each wish is probed once.
+
+        A classical method runs on the CPU whichever processor is named, but the name must be one.
+        """
         if not card.needs_weights:
+            check_wish(wish, precision)
             return CLASSICAL
         if (wish, precision) not in self._devices:
             self._devices[wish, precision] = choose_device(wish, precision)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.errors import CancelledError, ModelNotFoundError, OutOfMemoryError, VolumeError
+from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
 from ICHSegmenterLib.inference import engine
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -119,6 +120,21 @@ def test_thresholds_outside_zero_to_one_are_refused(bleeding, name):
 def test_weights_for_a_method_without_a_network_are_refused(bleeding, tmp_path):
     with pytest.raises(ValueError, match="hu-threshold has no network and takes no weights"):
         engine.analyze(bleeding.volume, "hu-threshold", weights=[tmp_path / "model.pt"])
+
+
+@pytest.mark.parametrize("wish", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize("method", ["hu-threshold", "unet"])
+def test_a_processor_of_no_known_name_is_refused_by_every_method(bleeding, tmp_path, method, wish):
+    (tmp_path / "fold.pt").write_bytes(b"never read")
+    weights = [tmp_path / "fold.pt"] if method == "unet" else []
+    with pytest.raises(DeviceError, match=f"The device '{wish}' cannot be used.*Choose 'auto', 'cpu', 'cuda'"):
+        engine.analyze(bleeding.volume, method, weights=weights, device=wish)
+
+
+@pytest.mark.parametrize("wish", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_the_classical_method_runs_on_the_cpu_whichever_processor_is_named(wish):
+    place = Session().device(get_card("hu-threshold"), wish, "auto")
+    assert (place.name, place.precision) == ("cpu", "float32")
 
 
 def test_gray_values_are_refused_before_anything_runs(bleeding):
