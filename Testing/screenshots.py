@@ -19,8 +19,10 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing"), str(REPOSITORY / "
 import numpy as np  # noqa: E402
 import SlicerShell  # noqa: E402
 
-RUN_S = 300.0
-SIZE, TALL = (1600, 900), (1600, 1000)
+RUN_S = 600.0
+OUTLINER, DETECTOR = "compact-hgi", "compact-unet"
+"""A pair that ships with the program: one outlines, the other names."""
+SIZE, TALL, TALLER = (1600, 900), (1600, 1000), (1600, 1160)
 BLEED_HU, EDEMA_HU = 62.0, 18.0
 BLEED_AT = (0.62, 0.45, 0.63)
 """Middle of the bleed as a part of (slices, rows, columns)."""
@@ -31,7 +33,7 @@ def main() -> None:
     """Run the panel and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
-    parser.add_argument("--only", choices=("method", "panel", "compare"), help="draw one picture instead of all")
+    parser.add_argument("--only", choices=("method", "panel", "map", "compare"), help="draw one picture instead of all")
     options = parser.parse_args()
     folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,8 @@ def main() -> None:
     _choose(panel, "blast-ct" if real else "hu-threshold")
     if options.only in (None, "panel"):
         _afterARun(shell, panel, folder)
+    if options.only in (None, "map"):
+        _withMap(shell, panel, folder)
     if real and options.only in (None, "compare"):
         _compared(shell, panel, folder, "blast-ct", "hu-threshold")
     if shell.errors:
@@ -83,12 +87,36 @@ def _afterARun(shell, panel, folder: Path) -> None:
     shell.screenshot(folder / "panel.png", panel.parent, size=SIZE)
 
 
+def _withMap(shell, panel, folder: Path) -> None:
+    """The pair that ships with the program, else the classical method; the map of the outline lies over the CT."""
+    from ICHSegmenterLib.model_cards import get_card
+    from ICHSegmenterSlicer.method_view import isReady
+
+    _removeSegmentations()
+    hasPair = all(isReady(get_card(name)) for name in (OUTLINER, DETECTOR))
+    method = panel.methods.method
+    _choose(panel, OUTLINER if hasPair else "hu-threshold")
+    if hasPair:
+        panel.ui.detectorComboBox.setCurrentIndex(panel.ui.detectorComboBox.findData(DETECTOR))
+    panel.ui.advancedButton.collapsed = False
+    panel.ui.mapsCheckBox.click()
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run with its map")
+    panel._segmentationNode().GetDisplayNode().SetVisibility2DFill(False)  # the outline stays
+    shell.click(panel.ui.show3DButton)
+    _lookClosely(panel._segmentationNode())
+    shell.process(0.5)
+    print(panel.ui.verdictLabel.text)
+    shell.screenshot(folder / "map.png", panel.parent, size=TALLER)
+    panel.ui.mapsCheckBox.click()
+    panel.ui.detectorComboBox.setCurrentIndex(0)
+    panel.ui.advancedButton.collapsed = True
+    _choose(panel, method)
+
+
 def _compared(shell, panel, folder: Path, *methods: str) -> None:
     """Two methods on the same exam: outlines in the color of each, their vote filled, the table of agreement."""
-    import slicer
-
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        slicer.mrmlScene.RemoveNode(node)
+    _removeSegmentations()
     panel.ui.compareSection.collapsed = False
     panel.comparison.choose(methods)
     panel._onOptionsChosen()
@@ -99,6 +127,13 @@ def _compared(shell, panel, folder: Path, *methods: str) -> None:
     _zoom(panel._segmentationNode())
     shell.process(0.5)
     shell.screenshot(folder / "compare.png", panel.parent, size=TALL)
+
+
+def _removeSegmentations() -> None:
+    import slicer
+
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        slicer.mrmlScene.RemoveNode(node)
 
 
 def _zoom(segmentationNode, times: float = 2.0) -> None:
