@@ -27,6 +27,7 @@ import slicer
 
 from ICHSegmenterLib.errors import ICHSegmenterError, WorkerError
 from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.device import check_wish
 from ICHSegmenterLib.inference.settings import Settings
 from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
 from ICHSegmenterLib.results import AnalysisResult
@@ -149,6 +150,7 @@ def _run(chosen: argparse.Namespace) -> int:
         detector=chosen.detector,
         detector_weights=[path.resolve() for path in chosen.detector_weights],
     )
+    check_wish(chosen.device, chosen.precision)
     missing = _missing(settings)
     if missing and not chosen.install_dependencies:
         print(f"error: {', '.join(missing)} missing; run again with --install-dependencies", file=sys.stderr)

@@ -11,6 +11,7 @@ from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.cli.analyze import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.inference.combination import analyze_together
+from ICHSegmenterLib.inference.device import check_wish
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
@@ -31,6 +32,7 @@ def add_parsers(verbs: Any) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
     settings = settings_of(chosen)
+    check_wish(chosen.device, chosen.precision)
     exams = find_exams(chosen.inputs)
     session, progress = Session(), TerminalProgress()
 

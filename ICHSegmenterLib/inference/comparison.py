@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
-from ICHSegmenterLib.inference.engine import analyze
+from ICHSegmenterLib.inference.device import check_wish
+from ICHSegmenterLib.inference.engine import analyze, configured
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG, get_card, with_options
+from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
@@ -142,6 +143,7 @@ def compare(
 
     Raises:
         ModelNotFoundError: A method does not exist.
+        DeviceError: No processor is called so.
         VolumeError: The volume is no head CT, so that no method could run.
         CancelledError: The run was cancelled.
         ValueError: No method, or one twice; weights or options for a method that is not run; an unknown option.
@@ -151,7 +153,8 @@ def compare(
     for given, what in ((weights, "weights"), (options, "options")):
         if unused := set(given) - set(methods):
             raise ValueError(f"{what} are given for {', '.join(sorted(unused))}, which is not among the methods to run")
-    cards = [with_options(get_card(name), options.get(name, NO_CONFIG)) for name in methods]
+    cards = [configured(name, options.get(name, NO_CONFIG), weights.get(name, ())) for name in methods]
+    check_wish(device, precision)
     run, session = run or Run(), session or Session()
     view = AxialView.of(volume.geometry)
     axial = volume if view.keeps_slices else view.volume(volume)

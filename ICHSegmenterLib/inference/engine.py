@@ -88,9 +88,7 @@ def analyze(
         return as_acquired(result, view, volume)
     run = run or Run()
     session = session or Session()
-    card = with_options(get_card(method), options)
-    if weights and not card.needs_weights:
-        raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
+    card = configured(method, options, weights)
     _check_fraction("threshold", threshold)
     _check_fraction("detection_threshold", detection_threshold)
     seconds: dict[str, float] = {}
@@ -144,6 +142,19 @@ def analyze(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     return AnalysisResult(volume.geometry, found, segmentation, measurements, provenance)
+
+
+def configured(method: str, options: Mapping[str, Any] = NO_CONFIG, weights: Sequence[Path] = ()) -> ModelCard:
+    """The card of a method with these options.
+
+    Raises:
+        ModelNotFoundError: No such method.
+        ValueError: It has no such option, or no use for weights.
+    """
+    card = with_options(get_card(method), options)
+    if weights and not card.needs_weights:
+        raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
+    return card
 
 
 def as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> AnalysisResult:

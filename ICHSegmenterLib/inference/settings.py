@@ -10,7 +10,8 @@ from typing import Any
 
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.inference.combination import check_pair
-from ICHSegmenterLib.model_cards import NO_CONFIG, ModelCard, get_card, with_options
+from ICHSegmenterLib.inference.engine import configured
+from ICHSegmenterLib.model_cards import NO_CONFIG, ModelCard, get_card
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
@@ -30,7 +31,7 @@ class Settings:
 
     Raises:
         ModelNotFoundError: No such method.
-        ValueError: An option that the method does not know, or two methods that cannot work together.
+        ValueError: An option or weights of no use, or two methods that cannot work together.
     """
 
     method: str
@@ -43,9 +44,9 @@ class Settings:
     detector_options: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
 
     def __post_init__(self) -> None:
-        card = with_options(get_card(self.method), self.options)
+        card = configured(self.method, self.options, self.weights)
         if self.detector:
-            check_pair(card, with_options(get_card(self.detector), self.detector_options))
+            check_pair(card, configured(self.detector, self.detector_options, self.detector_weights))
         elif self.detector_weights or self.detector_options:
             raise ValueError("weights or options of a detector were given, but no detector; name it by --detector")
 

@@ -66,6 +66,14 @@ def test_batch_exits_with_one_if_an_exam_failed(series, tmp_path, capsys):
     assert "1 done, 0 done before, 1 failed" in capsys.readouterr().out
 
 
+def test_a_batch_on_a_processor_of_no_known_name_fails_before_its_first_exam(series, tmp_path, capsys):
+    arguments = ["batch", series, "--method", "hu-threshold", "--output", str(tmp_path / "out"), "--device", "gpu"]
+    assert main(arguments) == 1
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert told.startswith("error: The device 'gpu' cannot be used")
+    assert not (tmp_path / "out").exists()
+
+
 def test_missing_weights_fail_with_one_line_of_what_to_do(series, tmp_path, capsys):
     assert main(["segment", series, "--method", "blast-ct", "--output", str(tmp_path / "out")]) == 1
     told = capsys.readouterr().err.strip().splitlines()

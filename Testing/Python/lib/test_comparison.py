@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.errors import CancelledError, ModelNotFoundError, VolumeError
+from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, VolumeError
 from ICHSegmenterLib.inference import comparison as comparing
 from ICHSegmenterLib.inference.comparison import MethodFailure, agreement_of, compare, dice, ready_methods
 from ICHSegmenterLib.inference.engine import analyze
@@ -192,6 +192,8 @@ def test_what_is_wrong_with_the_exam_or_the_names_is_told_at_once(phantom):
         compare(phantom.volume, ["hu-threshold", "best"])
     with pytest.raises(ValueError, match="each method once, got unet, unet"):
         compare(phantom.volume, ["unet", "unet"])
+    with pytest.raises(DeviceError, match="'gpu' cannot be used"):
+        compare(phantom.volume, ["hu-threshold"], device="gpu")
 
 
 def test_options_go_to_their_method_only(phantom, unet_file):

@@ -79,5 +79,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_runs():
         Settings("unet", detector="swin-sam-multi", detector_options={"tta": 1})
     with pytest.raises(ValueError, match="hgi-sam tells no subtypes"):
         Settings("unet", detector="hgi-sam")
+    with pytest.raises(ValueError, match="hu-threshold has no network and takes no weights"):
+        Settings("hu-threshold", weights=[Path("x.pt")])
     with pytest.raises(ValueError, match="no detector; name it by --detector"):
         Settings("unet", detector_weights=[Path("x.pt")])
