@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.inference.averaging import binary_entropy
+from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood
 from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
 from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY, SegmentLabel
@@ -67,6 +68,7 @@ class BlastCtPredictor:
         self.device, self.precision, self.tta = device, precision, tta
         self.batch_size = tile_steps_for(bytes_per_value=4 if precision == "float32" else 2)
         self._models, self._labels, self._preprocessing = tuple(models), tuple(labels), preprocessing
+        self._blood = [n for n, label in enumerate(self._labels) if label.is_blood]
 
     @classmethod
     def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> BlastCtPredictor:
@@ -84,7 +86,10 @@ class BlastCtPredictor:
         return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.predictor_config)
 
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
-        """Maps are (IPH, extra-axial, edema, IVH) probabilities inside the brain mask; "any" comes from blood alone."""
+        """Maps are (IPH, extra-axial, edema, IVH) probabilities inside the brain mask, without what is bone.
+
+        "any" comes from blood alone.
+        """
         geometry = exam.volume.geometry
         if not exam.brain_slices:
             return [self._nothing(k) for k in range(geometry.shape[0])]
@@ -102,6 +107,9 @@ class BlastCtPredictor:
         found = self._probabilities(image, near_brain, run)
         maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
         run.check()
+        bone = bone_taken_for_blood(maps, exam.volume, self._blood)
+        for n in self._blood:
+            maps[n][bone] = 0
         return [self._slice(k, maps[:, k], exam) for k in range(geometry.shape[0])]
 
     def _probabilities(self, image: NDArray[np.float32], wanted: NDArray[np.bool_], run: Run) -> NDArray[np.float16]:
@@ -124,8 +132,7 @@ class BlastCtPredictor:
         pixel_mm2 = float(np.linalg.norm(np.cross(geometry.column_step, geometry.row_step)))
         uncertainty = None
         if self.tta or len(self._models) > 1:
-            blood = [n for n, label in enumerate(self._labels) if label.is_blood]
-            uncertainty = binary_entropy(torch.from_numpy(maps[blood].sum(axis=0))).numpy()
+            uncertainty = binary_entropy(torch.from_numpy(maps[self._blood].sum(axis=0))).numpy()
         return SlicePrediction(index, slice_probabilities(maps, self._labels, pixel_mm2), maps, uncertainty)
 
     def _nothing(self, index: int) -> SlicePrediction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ from conftest import shared_data
 
 torch = pytest.importorskip("torch")
 
+from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood  # noqa: E402
 from ICHSegmenterLib.inference.labelmap import assemble, blood_per_slice_ml  # noqa: E402
+from ICHSegmenterLib.inference.predictors import blast_ct  # noqa: E402
 from ICHSegmenterLib.inference.predictors.blast_ct import BlastCtPredictor  # noqa: E402
 from ICHSegmenterLib.inference.run import Run  # noqa: E402
 from ICHSegmenterLib.model_cards import get_card  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
 from ICHSegmenterLib.results import SegmentationResult, SlicePrediction  # noqa: E402
+from ICHSegmenterLib.training.synthesis.insertion import insert_lesions  # noqa: E402
+from ICHSegmenterLib.training.synthesis.lesions import LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
 from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
 from ICHSegmenterLib.volume.volume import Volume  # noqa: E402
@@ -25,11 +30,16 @@ CARD = get_card("blast-ct")
 SPHERE_CENTER_LPS_MM = np.array((-36.6, -16.5, 55.8))
 SPHERE_ML = 20.0
 SPHERE_HU = 60.0
+FIRST_NETWORK = ("model_1.pt",)
 
 
 def run_default_networks(volume: Volume) -> tuple[Sequence[SlicePrediction], SegmentationResult]:
     numbers = [file.name.rsplit("_", 1)[1] for file in CARD.weights[: CARD.default_models]]
-    files = [shared_data(f"data/blast_ct_v1/model_{number}") for number in numbers]
+    return run_networks(volume, [f"model_{number}" for number in numbers])
+
+
+def run_networks(volume: Volume, names: Sequence[str]) -> tuple[Sequence[SlicePrediction], SegmentationResult]:
+    files = [shared_data(f"data/blast_ct_v1/{name}") for name in names]
     predictor = BlastCtPredictor.load(CARD, files, device="cpu", precision="bfloat16")
     found = predictor.predict(prepare(volume, CARD.preprocessing), Run())
     return found, assemble(found, volume, CARD, threshold=None, detection_threshold=0.5, keep_maps=False)
@@ -53,6 +63,40 @@ def test_head_without_a_bleed_has_at_most_one_milliliter_of_blood_labels() -> No
     found, segmentation = run_default_networks(read_volume(shared_data("data/ge_head_ct")))
     assert blood_per_slice_ml(segmentation).sum() <= 1.0
     assert max(one.probabilities["any"] for one in found) < CARD.detection_threshold
+
+
+@pytest.mark.slow
+def test_one_network_does_not_take_the_vertex_for_blood() -> None:
+    volume = read_volume(shared_data("data/ge_head_ct"))
+    _, segmentation = run_networks(volume, FIRST_NETWORK)
+    assert blood_per_slice_ml(segmentation)[25:].sum() <= 0.3  # 1.3 mL if the bone above shines in
+    assert blood_per_slice_ml(segmentation).sum() <= 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("subtype", "hu", "seed"), [("EDH", 60.0, 1), ("EDH", 70.0, 3), ("SDH", 60.0, 1), ("SDH", 70.0, 3)]
+)
+def test_blood_along_the_skull_is_not_taken_for_bone(
+    monkeypatch: pytest.MonkeyPatch, subtype: str, hu: float, seed: int
+) -> None:
+    before = []
+
+    def spied(maps: np.ndarray, volume: Volume, blood: Sequence[int]) -> np.ndarray:
+        before.append(maps.copy())
+        return bone_taken_for_blood(maps, volume, blood)
+
+    monkeypatch.setattr(blast_ct, "bone_taken_for_blood", spied)
+    exam = insert_lesions(
+        read_volume(shared_data("data/ge_head_ct")), [LesionPlan(subtype, 15.0, hu=hu, edema_hu=0.0)], seed=seed
+    )
+    found, kept = run_networks(exam.volume, FIRST_NETWORK)
+    whole = [replace(one, maps=maps) for one, maps in zip(found, np.swapaxes(before[0], 0, 1), strict=True)]
+    uncut = assemble(whole, exam.volume, CARD, threshold=None, detection_threshold=0.5, keep_maps=False)
+    bled, voxels_ml = exam.labelmap > 0, exam.volume.geometry.voxel_volumes_mm3 / 1000
+    seen_ml, left_ml = (float((one.blood_mask & bled).sum(axis=(1, 2)) @ voxels_ml) for one in (uncut, kept))
+    assert seen_ml > 2.0
+    assert left_ml >= 0.98 * seen_ml
 
 
 @pytest.mark.slow
