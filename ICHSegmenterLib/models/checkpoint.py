@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ICHSegmenterLib.errors import DependencyError, WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.models.safetensors_file import read_safetensors
 
 State = dict[str, torch.Tensor]
 
@@ -123,13 +124,8 @@ def _read_torch(path: Path) -> Any:
 
 def _read_safetensors(path: Path) -> Any:
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ModuleNotFoundError as error:
-        raise DependencyError(f"{path.name}: reading it needs the Python package 'safetensors'.") from error
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        return read_safetensors(path)
+    except (OSError, ValueError) as error:
         raise _truncated(path, error) from error
 
 
@@ -245,7 +241,7 @@ def _wrong_shapes(
 
 def _check_finite(state: State, name: str) -> None:
     for key, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor.sum()):
+        if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float32)):
             raise WeightsCorruptError(
                 f"{name}: {key} has values that are not finite; the file is damaged or its training failed."
             )

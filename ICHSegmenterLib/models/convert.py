@@ -40,7 +40,7 @@ def convert(source: Path, card: ModelCard, output: Path | None = None, *, licens
     if not card.needs_weights:
         raise WeightsError(f"{card.name} is a classical method and has no weights to convert.")
     try:
-        from safetensors.torch import save_file  # only here and in the reader
+        from safetensors.torch import save_file  # only for writing
     except ModuleNotFoundError as error:
         raise DependencyError("Converting needs the Python package 'safetensors'.") from error
     network, config = load_network_and_config(card, source)

@@ -33,7 +33,7 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
         folder: Output folder of the training.
         results: Of the best epoch.
     """
-    from safetensors.torch import save_file  # only here; reading does without
+    from safetensors.torch import save_file  # only for writing
 
     path = folder / f"{recipe.name}.safetensors"
     kind = torch.float16 if recipe.saved_as == "float16" else torch.float32

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from ICHSegmenterLib.errors import ModelNotFoundError, WeightsCorruptError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.models import MODEL_NAMES, create_model, load_checkpoint
+from ICHSegmenterLib.models.checkpoint import read_state
 
 SMALL_SWIN = {"image_size": 96, "window_size": 3, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4)}
 
@@ -101,6 +104,47 @@ def test_truncated_file_is_called_incomplete(tmp_path, suffix, kept):
     path.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(WeightsCorruptError, match="incomplete or altered"):
         load_checkpoint(unet(), path)
+
+
+def test_every_kind_of_number_is_read_from_safetensors(tmp_path):
+    kinds = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.bool)
+    state = {str(kind): (torch.arange(6).reshape(2, 3) - 2).to(kind) for kind in kinds}
+    state |= {"scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4)}
+    path = tmp_path / "kinds.safetensors"
+    pytest.importorskip("safetensors.torch").save_file(state, path, metadata={"format": "pt"})
+    found = read_state(path)
+    assert found.keys() == state.keys()
+    for key, tensor in state.items():
+        assert found[key].dtype == tensor.dtype
+        torch.testing.assert_close(found[key], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {"a": 3},
+        {"a": {"dtype": "F7", "shape": [1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}},
+    ],
+)
+def test_a_safetensors_file_that_contradicts_itself_is_called_altered(tmp_path, header):
+    path, text = tmp_path / "odd.safetensors", json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"1234")
+    with pytest.raises(WeightsCorruptError, match="incomplete or altered"):
+        read_state(path)
+
+
+def test_half_precision_weights_with_a_large_sum_are_finite(tmp_path):
+    model, path = unet(), tmp_path / "half.pth"
+    state = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in model.state_dict().items()}
+    name = next(key for key in state if key.endswith("weight"))
+    state[name].fill_(6e4)
+    torch.save(state, path)
+    load_checkpoint(model, path)
+    assert model.state_dict()[name].max() > 5e4
 
 
 def test_web_page_saved_as_weights_is_called_altered(tmp_path):
