@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 
 PY := $(VENV)/bin/python
 BASE := $(VENV)/.installed-base
+TORCH := $(VENV)/.installed-torch
 FULL := $(VENV)/.installed-full
 # What Qt and VTK need to draw without a screen.
 DRAWING_PACKAGES := libosmesa6 libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libxkbcommon0 libfontconfig1 libdbus-1-3 fonts-dejavu-core
@@ -23,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 help:
 	@sed -n '1,4s/^# //p' Makefile
 
-demo: $(BASE)
+demo: $(TORCH)
 	$(PY) Testing/demo.py
 
 test: drawing-packages $(FULL)
@@ -54,10 +55,15 @@ $(BASE): $(PY) pyproject.toml
 	$(PY) -m pip install --quiet --editable .
 	@touch $@
 
+# Without it the demo still runs, with the classical method; nothing is remembered then, so the next call tries again.
+$(TORCH): $(BASE)
+	@echo "Installing torch into $(VENV) for the network that ships with the program: some GB the first time."
+	@$(PY) -m pip install --quiet 'torch>=2.4' && touch $@ || echo "torch could not be installed; going on without it."
+
 $(FULL): $(PY) pyproject.toml
 	@echo "Installing torch and the test tools into $(VENV): several GB, some minutes the first time."
 	$(PY) -m pip install --quiet --editable '.[torch,train,test]'
-	@touch $(BASE) $@
+	@touch $(BASE) $(TORCH) $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output

@@ -11,7 +11,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.default_method import choose_method, has_torch
+from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -52,6 +53,8 @@ if __name__ == "__main__":
     print(f"Making a phantom CT: {BLEED_ML:.0f} mL bleed, gantry tilt {TILT_DEG:.0f} degrees, unequal slice spacing")
     known = make_series(OUTPUT / "phantom-ct")
     method = choose_method()
+    without = "" if has_torch() else "; torch is not installed"
+    print(f"Method: {method}, {get_card(method).title}{without}", flush=True)
     code = main(["segment", str(OUTPUT / "phantom-ct"), "--method", method, "--output", str(OUTPUT / method)])
     if code == 0:
         compare(known, OUTPUT / method)
