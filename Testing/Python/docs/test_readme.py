@@ -15,11 +15,12 @@ from Testing import metadata
 
 ROOT = metadata.ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODELS_PAGE = (ROOT / "Resources" / "Models" / "README.md").read_text(encoding="utf-8")
 LIBRARY_COMMAND = "python -m ICHSegmenterLib "
 
 
 def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", README + MODELS_PAGE, re.DOTALL)
 
 
 def commands(start: str) -> list[str]:
@@ -70,6 +71,12 @@ def test_methods_named_in_commands_exist() -> None:
 def test_the_table_lists_every_method() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|", README.split("## Methods")[1], re.MULTILINE)
     assert sorted(rows) == sorted(MODEL_CARDS)
+
+
+def test_the_page_of_the_bundled_models_says_what_they_learned_from_and_how_to_repeat_it() -> None:
+    assert "Trained on synthetic bleeds" in MODELS_PAGE
+    trained = re.findall(r"^python -m ICHSegmenterLib train ([\w-]+)", MODELS_PAGE, re.MULTILINE)
+    assert trained == [name for name in MODEL_CARDS if f"`{name}.safetensors`" in MODELS_PAGE] != []
 
 
 def test_every_doi_of_a_card_is_cited() -> None:
