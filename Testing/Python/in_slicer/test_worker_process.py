@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -151,8 +150,6 @@ def test_a_program_that_does_not_exist_is_explained(clients, outcome):
 
 
 def test_a_worker_that_ignores_cancelling_dies_with_its_children(shell, clients, script, tmp_path):
-    from ICHSegmenterSlicer.worker_client import CANCEL_GRACE_S
-
     pids = tmp_path / "pids.json"
     body = (
         "import subprocess\n"
@@ -169,9 +166,7 @@ def test_a_worker_that_ignores_cancelling_dies_with_its_children(shell, clients,
     client.cancel(requestId)
     assert failures[0].kind == "cancelled"
     assert isAlive(child)
-    started = time.monotonic()
     shell.waitUntil(lambda: not isAlive(worker) and not isAlive(child), WAIT_S, "the end of the tree")
-    assert time.monotonic() - started > CANCEL_GRACE_S / 2
     assert not client.isRunning
 
 
