@@ -1,4 +1,4 @@
-"""Random changes of a slice and its mask: flips, one affine resampling, gray levels, noise."""
+"""Random changes of a slice and its mask: flips, one affine resampling, gray levels, noise, blur."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ from ICHSegmenterLib.training.recipe import AugmentationRecipe
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
+BLURS = ("gaussian", "motion", "median")
+"""All of 3 x 3 pixels, as likely as each other."""
+BLUR_SD_PIXELS = 0.8
+"""What OpenCV takes for 3 pixels: 0.3 ((3 - 1) / 2 - 1) + 0.8."""
+_LINES = {
+    0: ((1, 0), (1, 1), (1, 2)), 45: ((2, 0), (1, 1), (0, 2)),
+    90: ((0, 1), (1, 1), (2, 1)), 135: ((0, 0), (1, 1), (2, 2)),
+}  # fmt: skip
+"""Pixels (row, column) that a motion blur adds up, by its direction in degrees."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -26,6 +36,8 @@ class Change:
         noise_sd: Standard deviation of added noise; 0 for none.
         noise_seed: For the noise itself.
         gain, offset: Of the gray levels.
+        blur: One of `BLURS`, empty for none.
+        motion_degrees: Direction of a motion blur.
     """
 
     flips: tuple[bool, bool]
@@ -34,10 +46,12 @@ class Change:
     noise_seed: int
     gain: float = 1.0
     offset: float = 0.0
+    blur: str = ""
+    motion_degrees: int = 0
 
 
 def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Change:
-    """Draw once; the number of random numbers taken is always the same."""
+    """Draw once; the number of random numbers taken is always the same for a recipe."""
     chances = random.random(4)
     angle, scale, crop, noise_sd = random.uniform(-1, 1), random.uniform(-1, 1), random.random(), random.random()
     shift = random.uniform(-1, 1, 2)
@@ -52,11 +66,18 @@ def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Chan
     moved = [2 * recipe.shift * float(one) if turns else 0.0 for one in moves]  # a side is 2 units long
     x, y = (float(one) * (1 - side) + by for one, by in zip(shift, moved, strict=True))
     flips = (bool(chances[0] < recipe.vertical_flip) != half_turns, bool(chances[1] < recipe.flip) != half_turns)
+    noise_sd = recipe.least_noise_sd + (recipe.noise_sd - recipe.least_noise_sd) * noise_sd
+    blur, motion_degrees = _drawn_blur(recipe, random) if recipe.blur else ("", 0)
     return Change(
-        flips, _matrix(radians, side / zoom, (x, y)), recipe.noise_sd * noise_sd if chances[3] < recipe.noise else 0.0,
+        flips, _matrix(radians, side / zoom, (x, y)), noise_sd if chances[3] < recipe.noise else 0.0,
         noise_seed, 1 + recipe.contrast * float(grays[0]) * changes_grays,
-        recipe.brightness * float(grays[1]) * changes_grays,
+        recipe.brightness * float(grays[1]) * changes_grays, blur, motion_degrees,
     )  # fmt: skip
+
+
+def _drawn_blur(recipe: AugmentationRecipe, random: np.random.Generator) -> tuple[str, int]:
+    chance, kind, direction = random.random(), int(random.integers(len(BLURS))), int(random.integers(len(_LINES)))
+    return (BLURS[kind], list(_LINES)[direction]) if chance < recipe.blur else ("", 0)
 
 
 def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -85,7 +106,25 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
     if change.noise_sd:
         generator = torch.Generator().manual_seed(change.noise_seed)
         images = images + change.noise_sd * torch.randn(images.shape, generator=generator)
-    return images, masks
+    return blurred(images, change.blur, change.motion_degrees), masks
+
+
+def blurred(images: Tensor, kind: str, motion_degrees: int = 0) -> Tensor:
+    """Slices (B, C, H, W) blurred over 3 x 3 pixels, each alone; beyond the edge lies the mirror image."""
+    if not kind:
+        return images
+    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    if kind == "median":
+        return padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(-2).median(dim=-1).values
+    if kind == "gaussian":
+        weights = [math.exp(-((n / BLUR_SD_PIXELS) ** 2) / 2) for n in (-1, 0, 1)]
+        kernel = torch.outer(torch.tensor(weights), torch.tensor(weights))
+    else:
+        kernel = torch.zeros(3, 3)
+        for row, column in _LINES[motion_degrees]:
+            kernel[row, column] = 1.0
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 3, 3)
+    return F.conv2d(padded, kernel, groups=images.shape[1])
 
 
 def _matrix(radians: float, scale: float, shift: tuple[float, float]) -> Matrix:

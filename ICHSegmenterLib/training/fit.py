@@ -34,7 +34,7 @@ from ICHSegmenterLib.training.tasks.classification import SliceClassification
 from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
 from ICHSegmenterLib.training.tasks.series import SeriesClassification
 from ICHSegmenterLib.training.tasks.smart_net import SmartNetSliceTask, SmartNetVolumeTask
-from ICHSegmenterLib.training.tasks.task import TrainingTask
+from ICHSegmenterLib.training.tasks.task import TrainingTask, moments_of
 from ICHSegmenterLib.volume.atomic import replacing
 
 TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
@@ -205,8 +205,12 @@ def _run_phase(
         start = (int(epoch), int(batch))
         _log.info("resuming phase %d at epoch %d, batch %d", phase, *start)
     elif phase:
-        before = BEST if recipe.phases[phase].starts_from == "best" else LAST
-        task.network.load_state_dict(trained_model.network_weights(_phase_folder(output, phase - 1) / before))
+        settings = recipe.phases[phase]
+        before = _phase_folder(output, phase - 1) / (BEST if settings.starts_from == "best" else LAST)
+        task.network.load_state_dict(trained_model.network_weights(before))
+        if settings.keeps_optimizer:
+            left = torch.load(before, map_location="cpu", weights_only=True)
+            task.moments = moments_of(left, task.network, recipe.phases[phase - 1])
     elif recipe.network.initial_weights:
         taken, total = trained_model.start_from(
             task.network, Path(recipe.network.initial_weights), recipe.network.initial_parts

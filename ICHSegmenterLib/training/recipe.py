@@ -73,6 +73,8 @@ class AugmentationRecipe:
         flip, affine, noise: Probabilities of a horizontal flip, of rotation and scaling, and of Gaussian noise.
         rotation_deg, scale: Drawn evenly from minus to plus this; scale 0.1 is 0.9 to 1.1.
         noise_sd: Largest standard deviation, on the scale of the network's input (0 to 1).
+        least_noise_sd: Smallest one.
+        blur: Probability of a Gaussian, motion or median blur over 3 pixels.
         vertical_flip: Probability.
         half_turn: Probability of both flips together.
         shift: Of the affine change, share of a side.
@@ -88,6 +90,8 @@ class AugmentationRecipe:
     scale: float = 0.1
     noise: float = 0.5
     noise_sd: float = 0.1
+    least_noise_sd: float = 0.0
+    blur: float = 0.0
     half_turn: float = 0.0
     shift: float = 0.0
     intensity: float = 0.0
@@ -108,6 +112,7 @@ class LossRecipe:
         blood_weight: Of blood in the cross-entropy, where background has 1.
         gamma: Of the focal loss.
         dice_over: One Dice for each "slice", or one for all of the "batch": most slices lack most subtypes.
+        cell_weight: For a Swin classifier: of also telling which cells of a slice bleed, by masks; 0 for never.
         consistency_weight: Of SMART-Net's agreement between classification and outline; it needs 256 x 256 pixels.
         softmax_before_cross_entropy: Authors' quirk: probabilities where cross-entropy expects logits.
     """
@@ -119,6 +124,7 @@ class LossRecipe:
     dice_of: Literal["classes", "blood"] = "classes"
     blood_weight: float = 1.0
     gamma: float = 2.0
+    cell_weight: float = 0.0
     consistency_weight: float = 0.5
     softmax_before_cross_entropy: bool = False
 
@@ -158,6 +164,7 @@ class PhaseRecipe:
         max_epochs, max_steps: Whichever comes first; 0 steps are no limit.
         patience: Epochs without lower validation loss before it stops; 0 for never.
         starts_from: The "best" or the "last" weights of the phase before.
+        keeps_optimizer: The moments of the phase before go on; what starts to learn only now has none yet.
         frozen_norms_drift: Authors' quirk: batch norms of frozen layers still follow the batches.
     """
 
@@ -167,6 +174,7 @@ class PhaseRecipe:
     max_steps: int = 0
     patience: int = 3
     starts_from: Literal["best", "last"] = "best"
+    keeps_optimizer: bool = False
     frozen_norms_drift: bool = False
 
 

@@ -63,7 +63,7 @@ class TrainingData(pl.LightningDataModule):
         Raises:
             TrainingDataError: None has.
         """
-        if self._recipe.task in ("segmentation", "smart-net-slices", "smart-net-volumes"):
+        if self._needs_masks():
             usable = rows[self._table.columns["mask_size"][rows] > 0]
             what = "a mask"
             if self._recipe.network.config.get("num_classes") == SUBTYPE_CLASSES:
@@ -91,6 +91,10 @@ class TrainingData(pl.LightningDataModule):
             )
         return usable
 
+    def _needs_masks(self) -> bool:
+        tasks = ("segmentation", "smart-net-slices", "smart-net-volumes")
+        return self._recipe.task in tasks or self._recipe.loss.cell_weight > 0
+
     def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset | SmartNetDataset:
         recipe, wanted = self._recipe, self._recipe.preprocessing_spec()
         if recipe.task == "series":
@@ -105,7 +109,7 @@ class TrainingData(pl.LightningDataModule):
         if not isinstance(wanted, SlicePreprocessing):
             raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
         return SliceDataset(
-            self._cache, self._table, rows, wanted, recipe.augmentation, with_masks=recipe.task == "segmentation",
+            self._cache, self._table, rows, wanted, recipe.augmentation, with_masks=self._needs_masks(),
             header_window=recipe.data.header_window,
         )  # fmt: skip
 

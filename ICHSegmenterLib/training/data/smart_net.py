@@ -1,7 +1,7 @@
 """Samples for SMART-Net: one slice of a series at a time, or whole series, contrast equalized.
 
-Re-creates the data path of Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT), without its blur, and with
-our own scale of noise; a slice draw that they repeat in validation is always the same here.
+Re-creates the data path of Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). A slice that they draw anew
+in each validation is always the same here.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class SmartNetDataset(Dataset[Sample]):
     ) -> None:
         self._reader, self._table, self._series = ShardReader(cache), table, table.series_of(rows)
         self._wanted, self._augmentation = preprocessing, augmentation
+        self._ends: dict[int, slice] = {}
 
     def __len__(self) -> int:
         return len(self._series)
@@ -64,6 +65,9 @@ class SmartNetDataset(Dataset[Sample]):
         columns = self._table.columns
         places = zip(columns["shard"][rows], columns["offset"][rows], columns["size"][rows], strict=True)
         return np.stack([self._reader.hu(str(shard), int(offset), int(size)) for shard, offset, size in places])
+
+    def _is_empty(self, row: np.intp) -> bool:
+        return not windowed(self._hu(np.array([row])), self._wanted.window).any()
 
     def _masks(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         columns = self._table.columns
@@ -86,17 +90,26 @@ class SmartNetDataset(Dataset[Sample]):
 
 
 class SmartNetSlices(SmartNetDataset):
-    """One slice of each series: where there is blood, that of a random voxel of it, else any.
+    """One slice of each series: where there is blood, that of a random voxel of it, else any but the empty ends.
 
     A sample holds "image" float32 (1, size, size), "mask" float32 of the same shape and "label" float32 (1,).
     """
 
     def __getitem__(self, draw: Draw) -> Sample:
         random = np.random.default_rng(draw.seed or draw.index)
-        row = self._chosen(self._series[draw.index], random)
+        row = self._chosen(self._shown(draw.index), random)
         image, mask = self._stack(self._hu(row), self._masks(row), draw, random, "slice")
         label = mask.amax().reshape(1)
         return {"image": image[0], "mask": mask[0], "label": label, "counts": draw.counts, "index": int(row[0])}
+
+    def _shown(self, index: int) -> NDArray[np.intp]:
+        """The slices of a series without the empty ones at both ends, which are looked for once."""
+        if index not in self._ends:
+            rows = self._series[index]
+            first = next((n for n, row in enumerate(rows) if not self._is_empty(row)), None)
+            last = next((n for n in reversed(range(len(rows))) if not self._is_empty(rows[n])), -1)
+            self._ends[index] = slice(0, len(rows)) if first is None else slice(first, last + 1)
+        return self._series[index][self._ends[index]]
 
     def _chosen(self, rows: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.intp]:
         bleeding = rows[self._table.is_positive[rows]]

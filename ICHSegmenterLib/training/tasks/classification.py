@@ -6,14 +6,19 @@ from typing import Any
 
 import torch
 from monai.losses import FocalLoss
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ICHSegmenterLib.models.swin_classifier import SwinClassifier
 from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
 
 ANY_COLUMN = 5
+CELL_STAGE = 2
+"""The third stage: its cells are 16 pixels wide."""
+BLEEDING_CELL_WEIGHT = 3.0
+"""Of a cell with blood; one without has 1."""
 
 
 class SliceClassification(TrainingTask):
@@ -24,10 +29,14 @@ class SliceClassification(TrainingTask):
         if recipe.loss.name not in ("cross-entropy", "focal"):
             raise RecipeError(f"loss {recipe.loss.name} is not for classification; choose cross-entropy or focal.")
         self._focal = FocalLoss(gamma=recipe.loss.gamma, use_softmax=False)
+        self._cells = WhichCells(self.network) if recipe.loss.cell_weight else None
 
     def loss_of(self, batch: Any) -> Tensor:
         """Mean loss of a batch."""
-        return self._cost(self.network(batch["image"]), batch["label"])
+        cost = self._cost(self.network(batch["image"]), batch["label"])
+        if self._cells is None:
+            return cost
+        return cost + self.recipe.loss.cell_weight * self._cells.cost(batch["mask"] > 0)
 
     def judge(self, batch: Any) -> Judged:
         """Loss, and the score of any hemorrhage."""
@@ -52,6 +61,35 @@ class SliceClassification(TrainingTask):
             raise RecipeError(f"the focal loss needs num_classes 1 or 6, the network has {classes}.")
         cost: Tensor = self._focal(logits, target.float())
         return cost
+
+
+class WhichCells(nn.Module):
+    """Which cells of a slice bleed, told by one layer on a Swin's third stage; only while it learns.
+
+    A transformer that starts from nothing and hears of each slice only whether it bleeds needs far more slices than
+    one that also hears where. The layer is no part of the network that is saved.
+
+    Args:
+        network: A `SwinClassifier`; what its third stage last put out is kept.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(network, SwinClassifier):
+            raise RecipeError(f"loss.cell_weight is for swin_classifier, the network is {type(network).__name__}.")
+        self.layer = nn.Linear(network.swin.feature_info[CELL_STAGE]["num_chs"], 1)
+        self._features = torch.zeros(())
+        network.swin.layers[CELL_STAGE].register_forward_hook(self._keep)
+
+    def cost(self, mask: Tensor) -> Tensor:
+        """Cross-entropy of the cells of the last forward pass with the blood in a mask, bool (B, H, W)."""
+        logits = self.layer(self._features)[..., 0].float()  # (B, rows, columns, C) -> (B, rows, columns)
+        bleeds = F.adaptive_max_pool2d(mask.float(), logits.shape[1:])
+        weight = logits.new_tensor(BLEEDING_CELL_WEIGHT)
+        return F.binary_cross_entropy_with_logits(logits, bleeds, pos_weight=weight)
+
+    def _keep(self, stage: nn.Module, inputs: Any, features: Tensor) -> None:
+        self._features = features
 
 
 def any_probability(logits: Tensor) -> Tensor:

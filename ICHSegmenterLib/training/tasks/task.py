@@ -60,6 +60,7 @@ class TrainingTask(pl.LightningModule):
         freeze(self.network, self.phase)
         self.last_loss = torch.zeros(())
         self.position = (0, 0)
+        self.moments: dict[str, dict[str, Any]] = {}
         self._judged: list[Judged] = []
 
     def loss_of(self, batch: Any) -> Tensor:
@@ -130,9 +131,12 @@ class TrainingTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Of the parameters that learn in this phase."""
-        learning = [one for one in self.network.parameters() if one.requires_grad]
+        learning = [one for one in self.parameters() if one.requires_grad]
         settings = self.recipe.optimizer
         optimizer = make_optimizer(settings, learning, self.phase.learning_rate)
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad and name in self.moments:
+                optimizer.state[parameter] = self.moments[name]
         if settings.schedule == "smart-net-linear":
             return {
                 "optimizer": optimizer,
@@ -170,7 +174,18 @@ def freeze(network: nn.Module, phase: PhaseRecipe) -> None:
             tops = sorted({name.split(".")[0] for name in names})
             raise RecipeError(f"phases: no parameter begins with {prefix!r}; the network has {', '.join(tops)}.")
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(prefixes))
+        parameter.requires_grad_(_learns(name, phase))
+
+
+def _learns(name: str, phase: PhaseRecipe) -> bool:
+    return phase.trains == ALL_PARAMETERS or name.startswith(phase.trains)
+
+
+def moments_of(checkpoint: Mapping[str, Any], network: nn.Module, phase: PhaseRecipe) -> dict[str, dict[str, Any]]:
+    """What the optimizer of an earlier phase remembers of each parameter that learned in it, by name."""
+    learned = [name for name, _ in network.named_parameters() if _learns(name, phase)]
+    state = checkpoint["optimizer_states"][0]["state"]
+    return {learned[number]: remembered for number, remembered in state.items()}
 
 
 def make_optimizer(settings: OptimizerRecipe, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:

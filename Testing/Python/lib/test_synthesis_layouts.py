@@ -71,6 +71,16 @@ def test_the_command_writes_exams_and_a_contact_sheet(tmp_path):
     assert read_volume(output / "images" / "0000.nii.gz").geometry.shape[1:] == (64, 64)
 
 
+def test_exams_are_the_same_however_many_processes_make_them(tmp_path):
+    for workers in ("1", "2"):
+        made = ["--exams", "3", "--matrix", "48", "--seed", "4", "--workers", workers]
+        assert main(["synthesize", "--output", str(tmp_path / workers), *made]) == 0
+    assert (tmp_path / "1" / "truth.csv").read_text() == (tmp_path / "2" / "truth.csv").read_text()
+    for number in range(3):
+        one, two = (read_volume(tmp_path / workers / "images" / f"{number:04d}.nii.gz") for workers in ("1", "2"))
+        assert np.array_equal(one.hu, two.hu)
+
+
 def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
     assert main(["synthesize", "--output", str(tmp_path), "--beside", "x.nii"]) == 2
     assert "--contact-sheet" in capsys.readouterr().err

@@ -1,0 +1,168 @@
+"""The recipes of the bundled models: their losses, and a few steps on synthetic exams in the layout they train from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
+    pytest.importorskip(package, reason="needs the train extra")
+
+from safetensors.torch import load_file
+
+from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.training.data.prepare import prepare
+from ICHSegmenterLib.training.failures import RecipeError
+from ICHSegmenterLib.training.fit import Machine, fit
+from ICHSegmenterLib.training.recipe import Recipe, load_recipe
+from ICHSegmenterLib.training.tasks.classification import SliceClassification
+from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
+
+HERE = Machine("cpu", 1, progress=False)
+FEW_STEPS = ["data.workers=0", "data.validation_share=0.34", "phases.0.max_steps=3", "phases.0.max_epochs=1"]
+SMALL_SLICES = [*FEW_STEPS, "preprocessing.resize=70", "preprocessing.crop=64"]
+TINY_UNET = "network.config={variant: release, num_classes: 6, widths: [4, 4, 8, 8]}"
+TINY_SWIN = (
+    "network.config={num_classes: 2, image_size: 64, window_size: 2, embed_dim: 8, depths: [1, 1, 1, 1], "
+    "num_heads: [1, 1, 2, 2]}"
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three bleeding exams, made by two processes."""
+    folder = tmp_path_factory.mktemp("compact")
+    made = ["--exams", "3", "--positive", "1", "--volume", "20", "--matrix", "64", "--workers", "2", "--seed", "5"]
+    assert main(["synthesize", "--output", str(folder / "data"), *made]) == 0
+    prepare(folder / "data", folder / "cache", "nifti")
+    return folder / "cache"
+
+
+def compact_unet(*changes: str) -> Recipe:
+    return load_recipe("compact-unet", [*SMALL_SLICES, TINY_UNET, *changes])
+
+
+def compact_hgi(*changes: str) -> Recipe:
+    return load_recipe("compact-hgi", [*SMALL_SLICES, TINY_SWIN, *changes])
+
+
+def test_the_compact_unet_learns_subtypes_and_is_saved_in_half_the_bytes(synthetic: Path, tmp_path: Path) -> None:
+    trained = fit(compact_unet(), synthetic, tmp_path, machine=HERE)
+    saved = load_file(trained.weights)
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float16}
+    network = create_model("unet", variant="release", num_classes=6, widths=(4, 4, 8, 8))
+    load_checkpoint(network, trained.weights)
+    assert next(network.parameters()).dtype == torch.float32
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 6, 64, 64)
+
+
+def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
+    synthetic: Path, tmp_path: Path
+) -> None:
+    trained = fit(compact_hgi(), synthetic, tmp_path, machine=HERE)
+    network = create_model(
+        "swin_classifier", num_classes=2, image_size=64, window_size=2, embed_dim=8, depths=(1, 1, 1, 1),
+        num_heads=(1, 1, 2, 2),
+    )  # fmt: skip
+    load_checkpoint(network, trained.weights)  # strict: no key of the extra layer is in the file
+
+
+def test_a_classifier_told_which_cells_bleed_moves_its_third_stage() -> None:
+    batch = {"image": torch.rand(2, 3, 64, 64), "label": torch.ones(2, 6).long(), "mask": torch.zeros(2, 64, 64).long()}
+    batch["mask"][:, :16, :16] = 1
+    task = SliceClassification(compact_hgi(), 0)
+    alone = SliceClassification(compact_hgi("loss.cell_weight=0"), 0)
+    assert task.loss_of(batch) > alone.loss_of(batch)
+    task.zero_grad()
+    task.loss_of(batch).backward()
+    assert task._cells is not None
+    assert task._cells.layer.weight.grad.abs().sum() > 0
+    assert task._cells.layer in [module for module in task.modules() if isinstance(module, torch.nn.Linear)]
+
+
+def test_a_cell_bleeds_if_any_of_its_pixels_does() -> None:
+    task = SliceClassification(compact_hgi(), 0)
+    task.network(torch.rand(1, 3, 64, 64))
+    cells = task._cells
+    assert cells is not None
+    with torch.no_grad():
+        cells.layer.weight.zero_()
+        cells.layer.bias.fill_(20.0)  # every cell is said to bleed
+    mask = torch.zeros(1, 64, 64, dtype=torch.bool)
+    mask[0, ::16, ::16] = True  # one pixel in each cell
+    assert cells.cost(mask).item() == pytest.approx(0.0, abs=1e-6)
+    mask[0, 0, 0] = False
+    assert cells.cost(mask).item() == pytest.approx(20.0 / 16, rel=1e-3)
+
+
+def test_cells_are_only_for_the_swin_classifier() -> None:
+    recipe = load_recipe("compact-hgi", ["network={name: unet, config: {num_classes: 2}}"])
+    with pytest.raises(RecipeError, match="cell_weight is for swin_classifier"):
+        SliceClassification(recipe, 0)
+
+
+def test_the_dice_of_all_blood_does_not_ask_which_subtype() -> None:
+    """Logits that are sure of blood but call it by the wrong name cost cross-entropy only."""
+    mask = torch.zeros(1, 16, 16, dtype=torch.long)
+    mask[0, :8] = 3
+    right, wrong = (torch.full((1, 6, 16, 16), -30.0) for _ in range(2))
+    for logits, named in ((right, 3), (wrong, 1)):
+        logits[:, 0, 8:], logits[:, named, :8] = 30.0, 30.0
+    only_dice = ["loss.cross_entropy_weight=0.0", "loss.dice_weight=1.0"]
+    blood = SliceSegmentation(compact_unet(*only_dice), 0)
+    assert float(blood._cost(wrong, mask)) == pytest.approx(0.0, abs=1e-4)
+    classes = SliceSegmentation(compact_unet(*only_dice, "loss.dice_of=classes"), 0)
+    assert float(classes._cost(wrong, mask)) > 0.2
+    whole = SliceSegmentation(compact_unet(), 0)
+    assert float(whole._cost(wrong, mask)) > float(whole._cost(right, mask)) + 1
+
+
+def test_blood_counts_more_in_the_cross_entropy() -> None:
+    """One of two pixels is blood and both are undecided between two classes: the mean stays, errors on blood grow."""
+    logits = torch.zeros(1, 6, 8, 8)
+    logits[:, 0] = 2.0  # everything is called background
+    mask = torch.zeros(1, 8, 8, dtype=torch.long)
+    mask[0, :4] = 2
+    only_entropy = ["loss.dice_weight=0.0", "loss.cross_entropy_weight=1.0"]
+    light, heavy = (
+        float(SliceSegmentation(compact_unet(*only_entropy, f"loss.blood_weight={weight}"), 0)._cost(logits, mask))
+        for weight in ("1.0", "4.0")
+    )
+    assert heavy > light
+
+
+def test_one_dice_of_a_batch_forgives_slices_without_blood() -> None:
+    """A slice without blood but with a little of it foretold: alone its Dice is zero, in a batch it hardly counts."""
+    mask = torch.zeros(2, 16, 16, dtype=torch.long)
+    mask[0, :8] = 1
+    logits = torch.full((2, 6, 16, 16), -30.0)
+    logits[0, 0, 8:], logits[0, 1, :8], logits[1, 0] = 30.0, 30.0, 30.0
+    logits[1, :, 0, 0] = torch.tensor([-30.0, 30.0, -30.0, -30.0, -30.0, -30.0])
+    only_dice = ["loss.cross_entropy_weight=0.0", "loss.dice_weight=1.0"]
+    batch, single = (
+        float(SliceSegmentation(compact_unet(*only_dice, f"loss.dice_over={over}"), 0)._cost(logits, mask))
+        for over in ("batch", "slice")
+    )
+    assert batch < 0.01 < 0.4 < single
+
+
+def test_networks_of_both_recipes_are_those_of_their_cards() -> None:
+    for name in ("compact-unet", "compact-hgi"):
+        recipe = load_recipe(name)
+        card = get_card(name)
+        assert (recipe.network.name, recipe.preprocessing_spec()) == (card.network, card.preprocessing)
+        made, told = (create_model(card.network, **config) for config in (recipe.network.config, card.network_config))
+        assert [one.shape for one in made.parameters()] == [one.shape for one in told.parameters()]
