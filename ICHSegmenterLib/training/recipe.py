@@ -79,6 +79,7 @@ class AugmentationRecipe:
         half_turn: Probability of both flips together.
         shift: Of the affine change, share of a side.
         intensity, brightness, contrast: Probability and largest strengths of a change of gray levels.
+        bone_glow, bone_glow_hu: Probability, and the largest number of HU added to soft tissue near bone.
         crop_scale: (least, most) area of a random crop, then resized to the full side; (1, 1) for none.
         each_slice_alone: Authors' quirk: the slices of one series draw separately.
     """
@@ -97,6 +98,8 @@ class AugmentationRecipe:
     intensity: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    bone_glow: float = 0.0
+    bone_glow_hu: float = 15.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
     each_slice_alone: bool = False
 

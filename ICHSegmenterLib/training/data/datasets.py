@@ -16,12 +16,15 @@ from ICHSegmenterLib.preprocessing.series_cube import network_slices, windowed_c
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, Window
 from ICHSegmenterLib.preprocessing.windowing import apply_windows
 from ICHSegmenterLib.training.augmentation import apply_change, draw_change
+from ICHSegmenterLib.training.bone_glow import add_bone_glow, draw_bone_glow
 from ICHSegmenterLib.training.data.shards import ShardReader
 from ICHSegmenterLib.training.data.slices import SliceTable
 from ICHSegmenterLib.training.recipe import AugmentationRecipe
 from ICHSegmenterLib.training.samplers import Draw
 
 Sample = dict[str, Any]
+_GLOW = 1
+"""Keeps these random numbers apart from those of the other changes."""
 
 
 class SliceDataset(Dataset[Sample]):
@@ -61,6 +64,8 @@ class SliceDataset(Dataset[Sample]):
         wanted = self._preprocessing
         spacing = (float(column["row_mm"]), float(column["column_mm"]))
         grid = InPlaneGrid((hu.shape[0], hu.shape[1]), wanted.resize, wanted.crop, spacing)
+        glow = draw_bone_glow(self._augmentation, np.random.default_rng((*draw.seed, _GLOW))) if draw.seed else None
+        hu = hu if glow is None else add_bone_glow(hu, glow, spacing)
         windows = wanted.windows
         if self._header_window and column["window_width"] > 0:
             windows = (Window(int(column["window_level"]), int(column["window_width"])), *windows[1:])

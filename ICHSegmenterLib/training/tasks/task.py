@@ -185,7 +185,7 @@ def moments_of(checkpoint: Mapping[str, Any], network: nn.Module, phase: PhaseRe
     """What the optimizer of an earlier phase remembers of each parameter that learned in it, by name."""
     learned = [name for name, _ in network.named_parameters() if _learns(name, phase)]
     state = checkpoint["optimizer_states"][0]["state"]
-    return {learned[number]: remembered for number, remembered in state.items()}
+    return {name: state[number] for number, name in enumerate(learned) if number in state}
 
 
 def make_optimizer(settings: OptimizerRecipe, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
