@@ -17,8 +17,11 @@ from ICHSegmenterLib.volume.volume import Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Text
 
 COLUMNS, ROWS = 4, 2
+LEFT, RIGHT = 0.04, 0.985
+"""Of everything drawn, shares of the width."""
 BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
 POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
 DOTS_PER_INCH = 110
@@ -40,11 +43,11 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     figure = Figure(figsize=(12, 8.6), facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        ROWS + 1, COLUMNS, height_ratios=(1, 1, 0.42), left=0.04, right=0.985, top=0.9, bottom=0.085, hspace=0.1,
+        ROWS + 1, COLUMNS, height_ratios=(1, 1, 0.42), left=LEFT, right=RIGHT, top=0.9, bottom=0.085, hspace=0.1,
         wspace=0.02,
     )  # fmt: skip
-    figure.text(0.04, 0.955, result.verdict, color=INK, fontsize=15, weight="bold")
-    figure.text(0.04, 0.925, _subtitle(result), color=MUTED, fontsize=10)
+    fit_width(figure.text(LEFT, 0.955, result.verdict, color=INK, fontsize=15, weight="bold"))
+    fit_width(figure.text(LEFT, 0.925, _subtitle(result), color=MUTED, fontsize=10))
     view = AxialView.of(volume.geometry)
     shown = slices_to_show(result, COLUMNS * ROWS)
     head = head_box([display_slice(volume.hu, view, index) for index in shown])
@@ -53,6 +56,14 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     _draw_values(figure.add_subplot(grid[ROWS, :]), result, shown)
     figure.text(0.04, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
     figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, format="png")
+
+
+def fit_width(line: Text) -> None:
+    """Make the letters of a line smaller if it would run out of the picture."""
+    room = line.figure.bbox.width * (RIGHT - LEFT)
+    width = line.get_window_extent().width
+    if width > room:
+        line.set_fontsize(line.get_fontsize() * room / width)
 
 
 def slices_to_show(result: AnalysisResult, count: int) -> list[int]:

@@ -12,7 +12,7 @@ from PIL import Image
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.inference import engine
 from ICHSegmenterLib.report import write as report
-from ICHSegmenterLib.report.overview import slices_to_show
+from ICHSegmenterLib.report.overview import fit_width, slices_to_show
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask
 
@@ -97,6 +97,19 @@ def test_the_report_is_one_file_with_verdict_picture_and_notice(exam, tmp_path):
     assert result.verdict in page
     assert "data:image/png;base64," in page
     assert page.count("Research software") == 1
+
+
+def test_a_long_line_gets_smaller_letters_and_a_short_one_keeps_them():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 2))
+    FigureCanvasAgg(figure)
+    short, long = (figure.text(0.04, 0.5, "hemorrhage " * count, fontsize=15) for count in (1, 12))
+    for line in (short, long):
+        fit_width(line)
+    assert short.get_fontsize() == 15
+    assert long.get_window_extent().x1 <= figure.bbox.width
 
 
 def test_the_overview_shows_gray_slices_and_the_color_of_the_segment(exam, tmp_path):
