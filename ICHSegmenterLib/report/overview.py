@@ -63,7 +63,7 @@ def fit_width(line: Text) -> None:
     room = line.figure.bbox.width * (RIGHT - LEFT)
     width = line.get_window_extent().width
     if width > room:
-        line.set_fontsize(line.get_fontsize() * room / width)
+        line.set_fontsize(float(line.get_fontsize()) * room / width)
 
 
 def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
