@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ICHSegmenterLib.errors import WeightsError, WeightsMissingError
 from ICHSegmenterLib.inference.activation_maps import activation_maps, pooled_features
 from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.models.batch_norm import fold_batch_norms
+from ICHSegmenterLib.models.smart_net_fused import fuse
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.smart_net_input import Slices, SmartNetStack
 from ICHSegmenterLib.preprocessing.smart_net_mask import resized_mask
@@ -22,8 +22,11 @@ from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 
 Found = TypeVar("Found")
 
-CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 32
-"""A slice needs about 100 MB in float32 on its way, and every feature map before the first pooling is full size."""
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 2, 32
+"""A slice needs about 100 MB in float32 on its way, and every feature map before the first pooling is full size.
+
+On a CPU the maps of more slices pass 32 MB, from where the C library asks the system for fresh memory each time.
+"""
 STACKED, SLICE_WISE = "stacked", "slice-wise"
 MODES = (STACKED, SLICE_WISE)
 """The authors' two tests: gray values spread over the whole volume, or over each slice by itself."""
@@ -72,13 +75,15 @@ def one_file(title: str, count: int) -> None:
         raise WeightsError(f"{title} uses one weight file, got {count}; choose one of them.")
 
 
-def fit_for_inference(network: nn.Module, device: str, dtype: torch.dtype) -> None:
-    """Evaluation mode, norms folded, moved, two-dimensional weights in the faster memory format. In place."""
-    fold_batch_norms(network.requires_grad_(False).eval())
-    network.to(device, dtype)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+def fit_for_inference(network: nn.Module, device: str, dtype: torch.dtype, in_float32: Collection[str] = ()) -> None:
+    """Evaluation mode, fused, moved, kernels in the faster memory format. In place; but for parts kept in float32."""
+    fuse(network.requires_grad_(False).eval())
+    network.to(device)
+    for name, part in network.named_children():
+        part.to(torch.float32 if name in in_float32 else dtype)
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = _channels_last(parameter.data)
 
 
 def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool = False) -> SmartNetStack:
@@ -124,3 +129,10 @@ def encode(
     found = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
     vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
     return EncodedSlices(stack, vectors, maps)
+
+
+def _channels_last(kernel: Tensor) -> Tensor:
+    """(out, in, rows, columns); with one channel or pixel it is contiguous either way, and its strides say which."""
+    _, channels, rows, columns = kernel.shape
+    strides = (channels * rows * columns, 1, columns * channels, channels)
+    return kernel.contiguous(memory_format=torch.channels_last).as_strided(kernel.shape, strides)

@@ -124,6 +124,7 @@ class SkipBlock(nn.Module):
 
     def __init__(self, up: int, skip: int, out: int) -> None:
         super().__init__()
+        self.up = up
         self.conv1 = _conv_norm(up + skip, out)
         self.conv2 = _conv_norm(out, out)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,36 +26,56 @@ from ICHSegmenterLib.models.smart_net_volume import SmartNetDownCls, SmartNetDow
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import ExamPredictions, SlicePrediction
 
+Network = TypeVar("Network", SmartNetDownCls, SmartNetDownSeg)
+Loaded = TypeVar("Loaded", bound="_ExamPredictor[Any]")
+
 REACH = 3
 """Slices above and below that the 3D operator's three convolutions see."""
 CHUNK = 32
 """Slices whose maps the 3D operator joins at a time; 16 channels at full size take 4 MB a slice in float32."""
 
 
-class SmartNetClsPredictor:
-    """One volume classification network.
+class _ExamPredictor(Generic[Network]):
+    """One network that judges all slices of an exam together.
 
     Args:
         network: Filled with weights; changed to be faster.
         drop_empty_ends: Leave out slices without tissue at both ends, as training did and the authors' test does not.
     """
 
-    def __init__(self, network: SmartNetDownCls, *, device: str, precision: str, drop_empty_ends: bool = False):
+    network_type: type[Network]
+    purpose: str
+    in_float32: tuple[str, ...] = ()
+    """Parts of the network that keep their precision."""
+
+    def __init__(self, network: Network, *, device: str, precision: str, drop_empty_ends: bool = False):
         self.device, self.precision = device, precision
         self.batch_size = smart_net_slices.default_batch_size(device)
-        self._dtype, self._network, self._drop_empty_ends = torch_dtype(precision), network, drop_empty_ends
-        smart_net_slices.fit_for_inference(network, device, torch.float32)
-        network.encoder.to(self._dtype)  # the LSTM is small and stays in float32
+        self._dtype, self._drop_empty_ends = torch_dtype(precision), drop_empty_ends
+        self._network: Network = network
+        smart_net_slices.fit_for_inference(network, device, self._dtype, self.in_float32)
 
     @classmethod
-    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetClsPredictor:
+    def load(cls: type[Loaded], card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> Loaded:
         """The predictor of a model card."""
         smart_net_slices.one_file(card.title, len(weights))
         network = create_model(card.network)
-        if not isinstance(network, SmartNetDownCls):
-            raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not classify volumes")
+        if not isinstance(network, cls.network_type):
+            raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not {cls.purpose} volumes")
         load_checkpoint(network, weights[0])
         return cls(network, device=device, precision=precision, **card.predictor_config)
+
+    @torch.inference_mode()
+    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+        """What the encoder makes of each slice."""
+        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
+        return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
+
+
+class SmartNetClsPredictor(_ExamPredictor[SmartNetDownCls]):
+    """One volume classification network; its LSTM is small and stays in float32."""
+
+    network_type, purpose, in_float32 = SmartNetDownCls, "classify", ("LSTM", "fc", "head")
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
@@ -82,8 +103,7 @@ class SmartNetClsPredictor:
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
         """What the encoder makes of each slice, and the vector from which the exam is classified."""
-        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
-        found = smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
+        found = super().encode(exam, run)
         features = torch.from_numpy(found.vectors)[None].to(self.device)
         vector = self._network.pooled(features, torch.tensor([features.shape[1]]))[0]
         return replace(found, exam_vector=vector.cpu().numpy())
@@ -95,29 +115,10 @@ class SmartNetClsPredictor:
         return self._network.head(pooled).sigmoid().squeeze(1)
 
 
-class SmartNetSegPredictor:
-    """One volume segmentation network.
+class SmartNetSegPredictor(_ExamPredictor[SmartNetDownSeg]):
+    """One volume segmentation network."""
 
-    Args:
-        network: Filled with weights; changed to be faster.
-        drop_empty_ends: Leave out slices without tissue at both ends, as training did and the authors' test does not.
-    """
-
-    def __init__(self, network: SmartNetDownSeg, *, device: str, precision: str, drop_empty_ends: bool = False):
-        self.device, self.precision = device, precision
-        self.batch_size = smart_net_slices.default_batch_size(device)
-        self._dtype, self._network, self._drop_empty_ends = torch_dtype(precision), network, drop_empty_ends
-        smart_net_slices.fit_for_inference(network, device, self._dtype)
-
-    @classmethod
-    def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetSegPredictor:
-        """The predictor of a model card."""
-        smart_net_slices.one_file(card.title, len(weights))
-        network = create_model(card.network)
-        if not isinstance(network, SmartNetDownSeg):
-            raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not outline volumes")
-        load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, **card.predictor_config)
+    network_type, purpose = SmartNetDownSeg, "outline"
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
@@ -138,12 +139,6 @@ class SmartNetSegPredictor:
             if index in exam.brain_slices:
                 predictions[index] = SlicePrediction(index, {ANY: value}, stack.restore(probability[None]))
         return predictions
-
-    @torch.inference_mode()
-    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice."""
-        stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
-        return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 
 
 def volume_probabilities(network: SmartNetDownSeg, maps: Tensor, run: Run) -> Tensor:
