@@ -138,9 +138,10 @@ class OptimizerRecipe:
 
     Attributes:
         name: "adamw", "adam" or "sgd" (Nesterov).
-        schedule: "constant"; "warmup-cosine" over `schedule_steps` with `warmup_steps` of linear rise; or
-            "smart-net-linear" over the epochs of all phases, never below `min_factor` of the peak.
-        schedule_lags: Authors' quirk: SMART-Net's schedule one epoch late.
+        schedule: "constant"; "warmup-cosine" over `schedule_steps` with `warmup_steps` of linear rise;
+            "smart-net-linear" over the epochs of all phases, never below `min_factor` of the peak; or
+            "smart-net-cosine" with a new start every 100 epochs, from a peak of its own down to `learning_rate`.
+        schedule_lags: Authors' quirk: SMART-Net's schedules one epoch late.
         accumulate: Batches summed for one step.
         clip_norm: Gradients are shortened to this norm; 0 for never.
     """
@@ -148,7 +149,7 @@ class OptimizerRecipe:
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["constant", "warmup-cosine", "smart-net-linear"] = "constant"
+    schedule: Literal["constant", "warmup-cosine", "smart-net-linear", "smart-net-cosine"] = "constant"
     schedule_lags: bool = False
     min_factor: float = 0.0
     warmup_steps: int = 0

@@ -18,7 +18,7 @@ from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import ALL_PARAMETERS, OptimizerRecipe, PhaseRecipe, Recipe
 from ICHSegmenterLib.training.samplers import TrainingBatches
-from ICHSegmenterLib.training.smart_net_schedule import linear_rate
+from ICHSegmenterLib.training.smart_net_schedule import cosine_restart_rate, linear_rate
 
 _STEP_SEED = 3
 """Keeps the random numbers of dropout apart from those of order and augmentation."""
@@ -137,7 +137,7 @@ class TrainingTask(pl.LightningModule):
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad and name in self.moments:
                 optimizer.state[parameter] = self.moments[name]
-        if settings.schedule == "smart-net-linear":
+        if settings.schedule in ("smart-net-linear", "smart-net-cosine"):
             return {
                 "optimizer": optimizer,
                 "lr_scheduler": {"scheduler": self._by_epoch(optimizer), "interval": "epoch"},
@@ -152,6 +152,9 @@ class TrainingTask(pl.LightningModule):
         total = sum(one.max_epochs for one in phases)
 
         def factor(epoch: int) -> float:
+            if settings.schedule == "smart-net-cosine":
+                floor = self.phase.learning_rate
+                return cosine_restart_rate(before + epoch, floor=floor, lags=settings.schedule_lags) / floor
             return linear_rate(
                 before + epoch, epochs=total, rate=1.0, min_factor=settings.min_factor, lags=settings.schedule_lags
             )
