@@ -20,8 +20,8 @@ import numpy as np  # noqa: E402
 import SlicerShell  # noqa: E402
 
 RUN_S = 600.0
-OUTLINER, DETECTOR = "compact-hgi", "compact-unet"
-"""A pair that ships with the program: one outlines, the other names."""
+OUTLINER, DETECTOR = "hu-threshold", "compact-unet"
+"""A pair of methods that work offline: one outlines, the other, if its weights are here, names."""
 SIZE, TALL, TALLER = (1600, 900), (1600, 1000), (1600, 1160)
 BLEED_HU, EDEMA_HU = 62.0, 18.0
 BLEED_AT = (0.62, 0.45, 0.63)
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
     parser.add_argument("--only", choices=("method", "panel", "map", "compare"), help="draw one picture instead of all")
+    parser.add_argument("--weights", nargs="*", default=[], help="folders of trained methods to import first")
     options = parser.parse_args()
     folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,8 +46,9 @@ def main() -> None:
     panel.ui.inputSelector.setCurrentNode(_realCt() if real else _phantom())
     if options.only in (None, "method"):
         _offerWeights(shell, panel, folder)
-    if real:
-        panel.methods.importFiles([str(SHARED / "data" / "blast_ct_v1")])
+    published = [str(SHARED / "data" / "blast_ct_v1")] if real else []
+    if published or options.weights:
+        panel.methods.importFiles([*published, *options.weights])
         shell.waitUntil(lambda: not panel.methods.isTransferring, RUN_S, "the import of weights")
     _choose(panel, "blast-ct" if real else "hu-threshold")
     if options.only in (None, "panel"):
@@ -88,15 +90,14 @@ def _afterARun(shell, panel, folder: Path) -> None:
 
 
 def _withMap(shell, panel, folder: Path) -> None:
-    """The pair that ships with the program, else the classical method; the map of the outline lies over the CT."""
+    """A method outlines, another one that is here names; the map of the outline lies over the CT."""
     from ICHSegmenterLib.model_cards import get_card
     from ICHSegmenterSlicer.method_view import isReady
 
     _removeSegmentations()
-    hasPair = all(isReady(get_card(name)) for name in (OUTLINER, DETECTOR))
     method = panel.methods.method
-    _choose(panel, OUTLINER if hasPair else "hu-threshold")
-    if hasPair:
+    _choose(panel, OUTLINER)
+    if isReady(get_card(DETECTOR)):
         panel.ui.detectorComboBox.setCurrentIndex(panel.ui.detectorComboBox.findData(DETECTOR))
     panel.ui.advancedButton.collapsed = False
     panel.ui.mapsCheckBox.click()
