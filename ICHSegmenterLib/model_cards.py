@@ -61,7 +61,8 @@ class ModelCard:
         knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         predictor_config: Options of the predictor with their defaults; `analyze(options=...)` may change them.
-            "tta": also look at the mirrored slices and take the mean (test-time augmentation).
+            "tta": also look at the mirrored slices and take the mean (test-time augmentation). "skull_guard": take
+            bone that looks like blood out.
         needs_weights: False for classical methods.
         license, paper, doi, limits: What a reader must know.
     """
@@ -265,7 +266,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 title="Compact U-Net (works offline)",
                 summary="Outlines blood slice by slice and names the five subtypes; ships with the program",
                 predictor=_UNET_PREDICTOR,
-                predictor_config=MappingProxyType({"tta": False}),
+                predictor_config=MappingProxyType({"tta": False, "skull_guard": True}),
                 network="unet",
                 network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
                 preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window"),

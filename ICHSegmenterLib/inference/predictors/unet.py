@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from ICHSegmenterLib.errors import WeightsMissingError
 from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
+from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood
 from ICHSegmenterLib.inference.device import torch_dtype
 from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.inference.run import Run
@@ -32,6 +35,7 @@ class UnetPredictor:
         networks: float32, filled with weights; they are moved to the device and precision.
         with_subtypes: They have six classes: background and the subtypes.
         tta: Each network also sees the mirrored slices.
+        skull_guard: Bone that looks like blood is taken out, as of slices that are part brain, part vertex.
     """
 
     def __init__(
@@ -42,10 +46,11 @@ class UnetPredictor:
         precision: str,
         with_subtypes: bool = False,
         tta: bool = False,
+        skull_guard: bool = False,
     ) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
-        self.device, self.tta = device, tta
+        self.device, self.tta, self.skull_guard = device, tta, skull_guard
         self.precision = precision
         self.labels = SUBTYPE_LABELS if with_subtypes else (ANY,)
         self.batch_size = default_batch_size(device, precision)
@@ -85,7 +90,29 @@ class UnetPredictor:
             values = {label: slice_probability(maps).cpu().numpy() for label, maps in found.items()}
             return SliceBatch(values, blood.cpu().numpy(), doubt)
 
-        return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
+        predictions = predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
+        return self._without_bone(predictions, exam) if self.skull_guard else predictions
+
+    def _without_bone(self, predictions: list[SlicePrediction], exam: PreparedVolume) -> list[SlicePrediction]:
+        """The same without what is bone; slices that lose something are valued again."""
+        blood = np.zeros((1, *exam.volume.geometry.shape), dtype=np.float32)
+        for one in predictions:
+            if one.maps is not None:
+                blood[0, one.index] = one.maps.sum(axis=0)
+        bone = bone_taken_for_blood(blood, exam.volume, [0])
+        kept = list(predictions)
+        for k, one in enumerate(predictions):
+            if one.maps is None or not bone[k].any():
+                continue
+            maps = np.where(bone[k], 0, one.maps).astype(np.float32)
+            seen = torch.from_numpy(exam.grid.forward(exam.view.apply_to_slices(maps)))
+            found = (*seen, seen.sum(dim=0))[-len(self.labels) :]
+            values = {
+                label: min(float(slice_probability(seen_of[None])), one.probabilities[label])
+                for label, seen_of in zip(self.labels, found, strict=True)
+            }
+            kept[k] = replace(one, probabilities=values, maps=maps)
+        return kept
 
     def _blood(self, slices: torch.Tensor) -> torch.Tensor:
         """Mean probabilities float32 (B, classes of blood, H, W) of the networks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
-from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
+from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SlicePreprocessing
 
 CROP = 32
 
@@ -138,3 +140,40 @@ def test_swin_predictors_give_values_and_maps_between_zero_and_one(exam, map_kin
     assert all(0 < value < 1 for value in one.probabilities.values())
     assert one.maps.min() >= 0
     assert one.maps.max() <= 1
+
+
+class BrightIsBlood(torch.nn.Module):
+    """Calls everything above 50 HU intraparenchymal blood; its brain window shows 0 to 80 HU."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, slices):
+        logits = torch.full((len(slices), 6, *slices.shape[2:]), -9.0)
+        is_bright = slices[:, 0] > 50 / 80
+        logits[:, 0], logits[:, 2] = torch.where(is_bright, -9.0, 9.0), torch.where(is_bright, 9.0, -9.0)
+        return logits
+
+
+def test_the_skull_guard_takes_calcification_out_and_leaves_blood():
+    """One slice with 60 HU, one with 200 HU: the first stays blood, the second is bone and no longer positive."""
+    volume = head()
+    hu = np.clip(volume.hu, -1000, 40)
+    mask = np.zeros(hu.shape, dtype=bool)
+    rows, columns = (slice(size // 2 - 10, size // 2 + 10) for size in hu.shape[1:])
+    mask[3:8, rows, columns] = True
+    hu[3:8, rows, columns] = 30
+    blood, stone = 4, 6
+    hu[blood, rows, columns], hu[stone, rows, columns] = 60, 200
+    seen = SlicePreprocessing(RSNA_WINDOWS, resize=64, crop=64, normalization="window")
+    exam = prepare(replace(volume, hu=hu), seen, mask)
+    settings = {"device": "cpu", "precision": "float32", "with_subtypes": True}
+    trusting, guarded = (
+        UnetPredictor([BrightIsBlood()], skull_guard=guard, **settings).predict(exam, Run()) for guard in (False, True)
+    )
+    assert trusting[stone].probabilities[ANY] > 0.9
+    assert guarded[stone].probabilities[ANY] < 0.5
+    assert guarded[stone].maps.max() < 0.5
+    assert guarded[blood].probabilities == trusting[blood].probabilities
+    assert guarded[blood].probabilities["IPH"] > 0.9 > 0.1 > guarded[blood].probabilities["SAH"]
