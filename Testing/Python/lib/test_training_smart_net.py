@@ -67,6 +67,31 @@ def test_an_exam_with_blood_shows_a_bleeding_slice(cache: Path) -> None:
     assert len({int(dataset[Draw(0, (seed,))]["index"]) for seed in range(12)}) > 2
 
 
+@pytest.mark.parametrize(
+    ("air", "drawn"), [((0, 3), {1, 2}), ((0, 2), {1, 2, 3}), ((1, 3), {0, 1, 2}), ((2, 3), {0, 1})]
+)
+def test_empty_slices_at_the_ends_are_never_drawn(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, air: tuple[int, ...], drawn: set[int]
+) -> None:
+    dataset = slices(cache)
+    rows = dataset._series[0]
+    read = dataset._hu
+
+    def with_air(wanted: np.ndarray) -> np.ndarray:
+        return np.where(np.isin(wanted, rows[list(air)])[:, None, None], np.float32(-1000), read(wanted))
+
+    monkeypatch.setattr(dataset, "_hu", with_air)
+    shown = {int(dataset[Draw(0, (seed,))]["index"]) for seed in range(40)}
+    assert shown == {int(rows[n]) for n in drawn}
+
+
+def test_a_series_of_nothing_but_air_is_drawn_from_all_the_same(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = slices(cache)
+    read = dataset._hu
+    monkeypatch.setattr(dataset, "_hu", lambda wanted: np.full_like(read(wanted), -1000))
+    assert len({int(dataset[Draw(0, (seed,))]["index"]) for seed in range(40)}) == len(dataset._series[0])
+
+
 def test_validation_always_shows_the_same_slice(cache: Path) -> None:
     dataset = slices(cache)
     one, other = dataset[Draw(0)], dataset[Draw(0)]
@@ -163,6 +188,34 @@ def test_the_rate_follows_the_epochs_of_all_phases() -> None:
     assert rate(0) == 0  # the warm-up begins
     assert rate(1) == pytest.approx(1 - (20 - 10) / 90)
     assert rate(5) == pytest.approx(1 - (60 - 10) / 90)
+
+
+@pytest.mark.parametrize("lags", [False, True])
+def test_the_rate_may_restart_every_hundred_epochs_above_the_one_given(lags: bool) -> None:
+    settings = recipe(
+        "smart-net-up", "optimizer.schedule=smart-net-cosine", f"optimizer.schedule_lags={str(lags).lower()}",
+        "phases.0.learning_rate=1.0e-5",
+    )  # fmt: skip
+    task = TrainingTask.__new__(TrainingTask)
+    torch.nn.Module.__init__(task)
+    task.recipe, task.phase_number, task.phase = settings, 0, settings.phases[0]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], task.phase.learning_rate)
+    scheduler = task._by_epoch(optimizer)
+    rates = []
+    for _ in range(202):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == rates[int(lags)] == pytest.approx(1e-5)
+    assert rates[10 + lags] == pytest.approx(1e-3)
+    assert rates[100 + lags] == pytest.approx(1e-5)
+    assert rates[110 + lags] == pytest.approx(0.6e-3)
+    assert min(rates) == pytest.approx(1e-5)
+
+
+def test_smart_net_keeps_one_optimizer_while_its_encoder_thaws() -> None:
+    for name in ("smart-net-cls", "smart-net-seg"):
+        assert [one.keeps_optimizer for one in recipe(name).phases] == [False, True, True, True, True, True]
 
 
 @pytest.mark.slow
