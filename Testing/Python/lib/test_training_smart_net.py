@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "cv2", "torchvision", "safetensors"):
     pytest.importorskip(package, reason="needs the train extra")
 
+import lightning.pytorch as pl
 from safetensors.torch import load_file
 
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
@@ -211,6 +212,45 @@ def test_the_rate_may_restart_every_hundred_epochs_above_the_one_given(lags: boo
     assert rates[100 + lags] == pytest.approx(1e-5)
     assert rates[110 + lags] == pytest.approx(0.6e-3)
     assert min(rates) == pytest.approx(1e-5)
+
+
+@pytest.mark.slow
+def test_moments_go_on_when_the_encoder_thaws(cache: Path, tmp_path: Path) -> None:
+    class Moments(pl.Callback):
+        def __init__(self) -> None:
+            self.at_start: list[dict[str, float]] = []
+            self.at_end: list[dict[str, float]] = []
+
+        def _steps(self, trainer: pl.Trainer, task: TrainingTask) -> dict[str, float]:
+            state = trainer.optimizers[0].state
+            learned = {name: state[one]["step"] for name, one in task.network.named_parameters() if one in state}
+            return {name: float(step) for name, step in learned.items()}
+
+        def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingTask) -> None:
+            self.at_start.append(self._steps(trainer, pl_module))
+
+        def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingTask) -> None:
+            self.at_end.append(self._steps(trainer, pl_module))
+
+    def watched(kept: str) -> Moments:
+        watcher = Moments()
+        phases = (
+            "phases=[{learning_rate: 0.01, max_epochs: 1, patience: 0, trains: [LSTM., fc., head.]}, "
+            f"{{learning_rate: 0.01, max_epochs: 1, patience: 0, starts_from: last, keeps_optimizer: {kept}, "
+            "trains: [fc., head., encoder.layer4.]}]"
+        )
+        settings = recipe("smart-net-cls", phases, "optimizer.schedule=constant", "data.batch_size=1")
+        fit(settings, cache, tmp_path / kept, machine=Machine("cpu", 1, progress=False), callbacks=[watcher])
+        return watcher
+
+    kept, anew = watched("true"), watched("false")
+    first = kept.at_end[0]
+    assert first["head.weight"] > 0
+    assert not any(name.startswith("encoder.") for name in first)
+    assert kept.at_start == [{}, {name: step for name, step in first.items() if not name.startswith("LSTM.")}]
+    assert kept.at_end[1]["head.weight"] == 2 * first["head.weight"]
+    assert kept.at_end[1]["encoder.layer4.0.conv1.weight"] == first["head.weight"]
+    assert anew.at_start == [{}, {}]
 
 
 def test_smart_net_keeps_one_optimizer_while_its_encoder_thaws() -> None:
