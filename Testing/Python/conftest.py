@@ -41,8 +41,15 @@ def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
 
 
 @pytest.fixture(autouse=True)
-def bundled_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in place of Resources/Models, so that no test depends on what ships; a test may fill it."""
+def bundled_folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An empty folder in place of Resources/Models, so that no test depends on what ships; a test may fill it.
+
+    Tests marked `shipped` are about what ships, and see it.
+    """
+    if request.node.get_closest_marker("shipped"):
+        return REPOSITORY / "Resources" / "Models"
     folder = tmp_path_factory.mktemp("bundled")
     for module in ("store", "digests"):
         monkeypatch.setattr(f"ICHSegmenterLib.weights.{module}.bundled_folder", lambda: folder)

@@ -140,6 +140,7 @@ def test_the_map_of_a_pair_is_named_by_both(shell, panel, phantom, detector_that
     assert soft.GetName() == f"{phantom.volumeNode.GetName()} map ({title})"
 
 
+@pytest.mark.shipped
 def test_the_models_that_ship_with_the_program_work_as_a_pair(shell, panel, phantom, weights):
     from ICHSegmenterLib.model_cards import get_card
     from ICHSegmenterLib.weights import store

@@ -96,7 +96,8 @@ def test_the_dice_of_a_lesion_counts_the_outline_nearest_to_it():
 
     The false piece far away lowers no lesion's Dice.
     """
-    truth = box(SHAPE, (2, 3), (0, 4), (0, 5)) | box(SHAPE, (2, 3), (0, 4), (7, 12)) | box(SHAPE, (4, 5), (0, 4), (0, 5))
+    one, other, missed = (((2, 3), (0, 5)), ((2, 3), (7, 12)), ((4, 5), (0, 5)))
+    truth = np.logical_or.reduce([box(SHAPE, k, (0, 4), columns) for k, columns in (one, other, missed)])
     predicted = box(SHAPE, (2, 3), (0, 4), (0, 12)) | box(SHAPE, (4, 5), (9, 14), (9, 11))
     found = compare(predicted, truth, GEOMETRY)
     assert [one.dice for one in found.lesions] == pytest.approx([40 / 44, 40 / 44, 0.0])
