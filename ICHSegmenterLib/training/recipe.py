@@ -112,7 +112,7 @@ class LossRecipe:
         name: "dice-cross-entropy", "cross-entropy", "focal", "sequence-log" or "smart-net".
         dice_of: One Dice for each of the "classes", or one of all "blood" together, so that only the cross-entropy
             tells subtypes apart.
-        blood_weight: Of blood in the cross-entropy, where background has 1.
+        blood_weight: In the cross-entropy, where background has 1: one for all classes of blood, or one for each.
         gamma: Of the focal loss.
         dice_over: One Dice for each "slice", or one for all of the "batch": most slices lack most subtypes.
         cell_weight: For a Swin classifier: of also telling which cells of a slice bleed, by masks; 0 for never.
@@ -125,7 +125,7 @@ class LossRecipe:
     cross_entropy_weight: float = 0.5
     dice_over: Literal["slice", "batch"] = "slice"
     dice_of: Literal["classes", "blood"] = "classes"
-    blood_weight: float = 1.0
+    blood_weight: tuple[float, ...] = (1.0,)
     gamma: float = 2.0
     cell_weight: float = 0.0
     consistency_weight: float = 0.5

@@ -65,7 +65,10 @@ class SliceSegmentation(TrainingTask):
             dice = self._dice(1 - logits.softmax(dim=1)[:, :1], (mask > 0).float()[:, None])
         else:
             dice = self._dice(logits, target[:, None])
-        weight = logits.new_tensor([1.0, *[wanted.blood_weight] * (classes - 1)])
+        blood = wanted.blood_weight * (classes - 1 if len(wanted.blood_weight) == 1 else 1)
+        if len(blood) != classes - 1:
+            raise RecipeError(f"loss.blood_weight has {len(blood)} numbers; give one, or {classes - 1}.")
+        weight = logits.new_tensor([1.0, *blood])
         entropy = F.cross_entropy(logits, target, weight=weight)
         cost: Tensor = wanted.dice_weight * dice + wanted.cross_entropy_weight * entropy
         return cost

@@ -139,9 +139,24 @@ def test_blood_counts_more_in_the_cross_entropy() -> None:
     only_entropy = ["loss.dice_weight=0.0", "loss.cross_entropy_weight=1.0"]
     light, heavy = (
         float(SliceSegmentation(compact_unet(*only_entropy, f"loss.blood_weight={weight}"), 0)._cost(logits, mask))
-        for weight in ("1.0", "4.0")
+        for weight in ("[1.0]", "[4.0]")
     )
     assert heavy > light
+
+
+def test_each_subtype_may_count_as_much_as_it_is_rare() -> None:
+    """The same error on intraventricular and on subarachnoid blood."""
+    costs = []
+    for value in (3, 4):
+        mask = torch.zeros(1, 8, 8, dtype=torch.long)
+        mask[0, :4] = value
+        logits = torch.zeros(1, 6, 8, 8)
+        logits[:, 0] = 2.0
+        recipe = compact_unet("loss.dice_weight=0.0", "loss.blood_weight=[1.0, 1.0, 1.0, 9.0, 1.0]")
+        costs.append(float(SliceSegmentation(recipe, 0)._cost(logits, mask)))
+    assert costs[1] > costs[0]
+    with pytest.raises(RecipeError, match="blood_weight has 2 numbers"):
+        SliceSegmentation(compact_unet("loss.blood_weight=[1.0, 2.0]"), 0)._cost(logits, mask)
 
 
 def test_one_dice_of_a_batch_forgives_slices_without_blood() -> None:
