@@ -26,6 +26,10 @@ _LINES = {
 """Pixels (row, column) that a motion blur adds up, by its direction in degrees."""
 
 
+_GRAY_CHANGES = ((1, 1), (0, 1), (1, 0))
+"""Whether contrast and brightness change."""
+
+
 @dataclass(frozen=True)
 class Change:
     """One draw.
@@ -38,6 +42,7 @@ class Change:
         gain, offset: Of the gray levels.
         blur: One of `BLURS`, empty for none.
         motion_degrees: Direction of a motion blur.
+        border, resampling: Of the affine change, as in the recipe.
     """
 
     flips: tuple[bool, bool]
@@ -48,6 +53,8 @@ class Change:
     offset: float = 0.0
     blur: str = ""
     motion_degrees: int = 0
+    border: str = "zero"
+    resampling: str = "bilinear"
 
 
 def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Change:
@@ -66,13 +73,23 @@ def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Chan
     moved = [2 * recipe.shift * float(one) if turns else 0.0 for one in moves]  # a side is 2 units long
     x, y = (float(one) * (1 - side) + by for one, by in zip(shift, moved, strict=True))
     flips = (bool(chances[0] < recipe.vertical_flip) != half_turns, bool(chances[1] < recipe.flip) != half_turns)
-    noise_sd = recipe.least_noise_sd + (recipe.noise_sd - recipe.least_noise_sd) * noise_sd
+    noise_sd = _noise_sd(recipe, noise_sd)
     blur, motion_degrees = _drawn_blur(recipe, random) if recipe.blur else ("", 0)
+    of_both = (1, 1) if recipe.gray_change == "both" else _GRAY_CHANGES[int(random.integers(len(_GRAY_CHANGES)))]
+    contrast, brightness = grays * changes_grays * of_both
     return Change(
         flips, _matrix(radians, side / zoom, (x, y)), noise_sd if chances[3] < recipe.noise else 0.0,
-        noise_seed, 1 + recipe.contrast * float(grays[0]) * changes_grays,
-        recipe.brightness * float(grays[1]) * changes_grays, blur, motion_degrees,
+        noise_seed, 1 + recipe.contrast * float(contrast), recipe.brightness * float(brightness), blur, motion_degrees,
+        recipe.border, recipe.resampling,
     )  # fmt: skip
+
+
+def _noise_sd(recipe: AugmentationRecipe, share: float) -> float:
+    """The strength at this share (0 to 1) of the way from the least to the most."""
+    least, most = recipe.least_noise_sd, recipe.noise_sd
+    if recipe.noise_even_in == "variance":
+        return math.sqrt(least**2 + (most**2 - least**2) * share)
+    return least + (most - least) * share
 
 
 def _drawn_blur(recipe: AugmentationRecipe, random: np.random.Generator) -> tuple[str, int]:
@@ -85,7 +102,7 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
 
     Args:
         change: The draw.
-        images: float32 (B, C, H, W), resampled bilinearly; outside is 0.
+        images: float32 (B, C, H, W).
         masks: int64 (B, H, W), resampled to the nearest.
     """
     for is_flipped, axis in zip(change.flips, (-2, -1), strict=True):
@@ -95,18 +112,26 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
     if change.matrix != IDENTITY:
         theta = torch.tensor(change.matrix, dtype=torch.float32).expand(len(images), 2, 3)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        images = _sampled(images, grid, change.resampling, change.border)
         if masks is not None:
-            turned = F.grid_sample(
-                masks[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
-            )
-            masks = turned[:, 0].long()
+            masks = _sampled(masks[:, None].float(), grid, "nearest", change.border)[:, 0].long()
     if (change.gain, change.offset) != (1.0, 0.0):
         images = (images * change.gain + change.offset).clamp(0, 1)
     if change.noise_sd:
         generator = torch.Generator().manual_seed(change.noise_seed)
         images = images + change.noise_sd * torch.randn(images.shape, generator=generator)
     return blurred(images, change.blur, change.motion_degrees), masks
+
+
+def _sampled(images: Tensor, grid: Tensor, mode: str, border: str) -> Tensor:
+    """Images (B, C, H, W) at the places (B, H, W, 2) in units of half a side."""
+    if border == "zero":
+        return F.grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)
+    # The mirror stands in the middle of the outermost pixels, as OpenCV's default one; with torch that takes places
+    # counted from there.
+    columns, rows = images.shape[3], images.shape[2]
+    inner = grid * torch.tensor([columns / (columns - 1), rows / (rows - 1)])
+    return F.grid_sample(images, inner, mode=mode, padding_mode="reflection", align_corners=True)
 
 
 def blurred(images: Tensor, kind: str, motion_degrees: int = 0) -> Tensor:

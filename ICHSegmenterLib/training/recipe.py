@@ -44,7 +44,9 @@ class DataRecipe:
 
     Attributes:
         layout: How the data set is distributed.
-        folds, fold: Cross-validation by patient, and which fold is held out for testing; 0 folds hold none out.
+        split_by: What is never in two parts of the split. Authors' quirks: "series" or "slice", which let one patient
+            be both learned from and validated on, so that results look better than they are.
+        folds, fold: Cross-validation, and which fold is held out for testing; 0 folds hold none out.
         validation_share: Of the remaining patients.
         sampler: "shuffle"; "balanced-with-replacement": as many draws as slices, inversely to class frequency;
             "balanced-without-replacement": twice as many slices as there are positive ones.
@@ -55,6 +57,7 @@ class DataRecipe:
     """
 
     layout: Literal["rsna", "physionet", "nifti"]
+    split_by: Literal["patient", "series", "slice"] = "patient"
     folds: int = 0
     fold: int = 0
     validation_share: float = 0.1
@@ -74,11 +77,16 @@ class AugmentationRecipe:
         rotation_deg, scale: Drawn evenly from minus to plus this; scale 0.1 is 0.9 to 1.1.
         noise_sd: Largest standard deviation, on the scale of the network's input (0 to 1).
         least_noise_sd: Smallest one.
+        noise_even_in: Between the two, drawn evenly in the standard deviation ("sd") or in its square ("variance").
         blur: Probability of a Gaussian, motion or median blur over 3 pixels.
         vertical_flip: Probability.
         half_turn: Probability of both flips together.
         shift: Of the affine change, share of a side.
         intensity, brightness, contrast: Probability and largest strengths of a change of gray levels.
+        gray_change: "both" brightness and contrast each time, or "one-or-both": both, brightness alone or contrast
+            alone, as likely as each other.
+        border: What the affine change brings in from outside: "zero", or "reflect", the mirror image.
+        resampling: Of images, by the affine change; masks take the nearest.
         bone_glow, bone_glow_hu: Probability, and the largest number of HU added to soft tissue near bone.
         crop_scale: (least, most) area of a random crop, then resized to the full side; (1, 1) for none.
         each_slice_alone: Authors' quirk: the slices of one series draw separately.
@@ -92,12 +100,16 @@ class AugmentationRecipe:
     noise: float = 0.5
     noise_sd: float = 0.1
     least_noise_sd: float = 0.0
+    noise_even_in: Literal["sd", "variance"] = "sd"
     blur: float = 0.0
     half_turn: float = 0.0
     shift: float = 0.0
     intensity: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    gray_change: Literal["both", "one-or-both"] = "both"
+    border: Literal["zero", "reflect"] = "zero"
+    resampling: Literal["bilinear", "bicubic"] = "bilinear"
     bone_glow: float = 0.0
     bone_glow_hu: float = 15.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
@@ -220,6 +232,11 @@ class Recipe:
         if self.data.folds and not 0 <= self.data.fold < self.data.folds:
             raise RecipeError(
                 f"recipe {self.name}: data.fold is {self.data.fold}, it must be 0 to {self.data.folds - 1}."
+            )
+        if self.data.split_by == "slice" and self.task not in ("segmentation", "classification"):
+            raise RecipeError(
+                f"recipe {self.name}: it learns from whole series, which data.split_by=slice would take apart; "
+                "set data.split_by patient."
             )
 
     def preprocessing_spec(self) -> Preprocessing:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
 from ICHSegmenterLib.training.augmentation import BLURS, apply_change, blurred, draw_change  # noqa: E402
-from ICHSegmenterLib.training.recipe import AugmentationRecipe, load_recipe  # noqa: E402
+from ICHSegmenterLib.training.recipe import AugmentationRecipe, load_recipe, recipe_names  # noqa: E402
 
 STILL = AugmentationRecipe(flip=0.0, affine=0.0, noise=0.0)
 
@@ -87,3 +87,86 @@ def test_smart_net_is_trained_with_blur_and_noise_as_its_authors_did() -> None:
         assert (wanted.blur, wanted.noise) == (0.5, 0.5)
         assert wanted.least_noise_sd**2 == pytest.approx(0.001, abs=5e-5)
         assert wanted.noise_sd**2 == pytest.approx(0.005, abs=5e-5)
+
+
+def moved(border: str, resampling: str, images: torch.Tensor, pixels: float, masks: torch.Tensor | None = None):
+    """Everything shifted to the left, so that what lies beyond the right edge comes in."""
+    still = draw_change(STILL, np.random.default_rng(0))
+    by = 2 * pixels / images.shape[-1]
+    matrix = ((1.0, 0.0, by), (0.0, 1.0, 0.0))
+    return apply_change(replace(still, matrix=matrix, border=border, resampling=resampling), images, masks)
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("border", "padding"), [("zero", {"mode": "constant"}), ("reflect", {"mode": "reflect"})])
+def test_what_comes_in_from_outside_is_nothing_or_the_mirror_image(
+    border: str, padding: dict[str, str], resampling: str
+) -> None:
+    images = slices()
+    masks = (images[:, 0] > 0.5).long()
+    image, mask = moved(border, resampling, images, 3, masks)
+    widened = np.pad(images.numpy(), ((0, 0), (0, 0), (0, 0), (0, 3)), **padding)
+    np.testing.assert_allclose(image.numpy(), widened[..., 3:], atol=1e-5)
+    np.testing.assert_array_equal(mask.numpy(), np.pad(masks.numpy(), ((0, 0), (0, 0), (0, 3)), **padding)[..., 3:])
+
+
+@pytest.mark.parametrize("border", ["zero", "reflect"])
+def test_both_borders_put_the_inside_at_the_same_place(border: str) -> None:
+    ramp = torch.arange(12.0).expand(1, 1, 9, 12) / 12
+    image, _ = moved(border, "bilinear", ramp, 0.25)
+    torch.testing.assert_close(image[..., 2:-2], ramp[..., 2:-2] + 0.25 / 12)
+
+
+def test_bicubic_resampling_follows_a_curve_that_bilinear_cuts_short() -> None:
+    wave = torch.sin(torch.arange(24.0) * 0.8).expand(1, 1, 6, 24)
+    truth = torch.sin((torch.arange(24.0) + 0.5) * 0.8)
+    errors = {
+        kind: float((moved("reflect", kind, wave, 0.5)[0][0, 0, 3, 4:-4] - truth[4:-4]).abs().max())
+        for kind in ("bilinear", "bicubic")
+    }
+    assert errors["bicubic"] < errors["bilinear"] / 2
+
+
+def test_gray_levels_change_in_one_way_or_in_both() -> None:
+    wanted = replace(STILL, intensity=1.0, brightness=0.1, contrast=0.1)
+    assert all(one.gain != 1 and one.offset != 0 for one in changes(wanted))
+    drawn = [(one.gain != 1, one.offset != 0) for one in changes(replace(wanted, gray_change="one-or-both"))]
+    assert set(drawn) == {(True, True), (True, False), (False, True)}
+    for kind in set(drawn):
+        assert drawn.count(kind) == pytest.approx(200, abs=60)
+
+
+@pytest.mark.parametrize(("even_in", "power"), [("sd", 1), ("variance", 2)])
+def test_noise_is_even_in_its_strength_or_in_its_variance(even_in: str, power: int) -> None:
+    wanted = replace(STILL, noise=1.0, least_noise_sd=0.02, noise_sd=0.1, noise_even_in=even_in)
+    drawn = np.array([one.noise_sd for one in changes(wanted)]) ** power
+    middle = (0.02**power + 0.1**power) / 2
+    assert drawn.min() >= 0.02**power * (1 - 1e-9) and drawn.max() <= 0.1**power * (1 + 1e-9)
+    assert (drawn < middle).mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_draws_of_other_recipes_are_what_they_were() -> None:
+    """One draw with everything in it, written down before these options came."""
+    wanted = replace(AugmentationRecipe(), intensity=1.0, brightness=0.1, contrast=0.2, shift=0.1)
+    drawn = draw_change(wanted, np.random.default_rng(6))
+    assert drawn.flips == (False, True) and drawn.noise_seed == 238558975883563397
+    np.testing.assert_allclose(
+        drawn.matrix,
+        [[0.70226740, -0.67510031, 0.11408438], [0.67510031, 0.70226740, -0.18076661]], atol=1e-8,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        (drawn.noise_sd, drawn.gain, drawn.offset), (0.03299635, 1.19150702, 0.06540061), atol=1e-8
+    )
+    for option in ({"border": "reflect"}, {"resampling": "bicubic"}, {"noise_even_in": "variance"}):
+        other = draw_change(replace(wanted, **option), np.random.default_rng(6))
+        assert replace(other, border="zero", resampling="bilinear", noise_sd=drawn.noise_sd) == drawn
+
+
+def test_only_smart_net_resamples_as_its_authors_do() -> None:
+    for name in recipe_names():
+        wanted = load_recipe(name).augmentation
+        told = (wanted.border, wanted.resampling, wanted.gray_change, wanted.noise_even_in)
+        theirs = name.startswith("smart-net")
+        assert told == (
+            ("reflect", "bicubic", "one-or-both", "variance") if theirs else ("zero", "bilinear", "both", "sd")
+        )
