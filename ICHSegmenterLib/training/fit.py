@@ -104,8 +104,8 @@ def fit(
         resume: Go on with the training that `output` holds.
         machine: What to run on.
         callbacks: Watch.
-        more: Slices to learn from besides, with absolute paths of their shards; patients of the validation and test
-            parts are left out.
+        more: Slices to learn from besides, with absolute paths of their shards; what is in the validation and test
+            parts is left out.
 
     Raises:
         RecipeError: The output holds a training and `resume` is not given, or it was of another recipe.
@@ -121,7 +121,7 @@ def fit(
     table, split = load_prepared(cache), load_split(output / SPLIT)
     if more is not None:
         held_out = {*split.validation, *split.test}
-        added = sorted(set(more.patients.tolist()) - held_out)
+        added = sorted(set(more.units(split.split_by).tolist()) - held_out)
         table, split = joined(table, more), replace(split, train=tuple(sorted({*split.train, *added})))
     rows: list[dict[str, float]] = []
     for phase in range(len(recipe.phases)):
@@ -151,23 +151,25 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
         _log.info("prepared %d slices, %.0f a second", done.slices, done.slices_a_second)
     table = load_prepared(cache)
     split = load_split(output / SPLIT) if (output / SPLIT).is_file() else _drawn(recipe, table, output)
-    check_split(split, table.columns["series"], table.patients)
+    wanted = recipe.data.split_by
+    check_split(split, table.columns["series"], table.patients, split_by=wanted, units=table.units(wanted))
     save_split(split, output / SPLIT)
     with replacing(output / RECIPE) as draft:
         draft.write_text(recipe_text(recipe), encoding="utf-8")
 
 
 def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
-    """A new split; where there are folds, those of all patients are written for `evaluate`."""
-    bleeds: dict[str, bool] = {}
-    for patient, is_positive in zip(table.patients.tolist(), table.is_positive.tolist(), strict=True):
-        bleeds[patient] = bleeds.get(patient, False) or is_positive
+    """A new split; where there are folds of patients, those of all patients are written for `evaluate`."""
     wanted = recipe.data
-    if wanted.folds:
+    bleeds: dict[str, bool] = {}
+    for unit, is_positive in zip(table.units(wanted.split_by).tolist(), table.is_positive.tolist(), strict=True):
+        bleeds[unit] = bleeds.get(unit, False) or is_positive
+    if wanted.folds and wanted.split_by == "patient":
         save_folds(bleeds, output / FOLDS, folds=wanted.folds, seed=recipe.seed)
     return split_patients(
-        bleeds, folds=wanted.folds, fold=wanted.fold, validation_share=wanted.validation_share, seed=recipe.seed
-    )
+        bleeds, folds=wanted.folds, fold=wanted.fold, validation_share=wanted.validation_share, seed=recipe.seed,
+        split_by=wanted.split_by,
+    )  # fmt: skip
 
 
 def _check_resumable(recipe: Recipe, output: Path, *, resume: bool) -> None:

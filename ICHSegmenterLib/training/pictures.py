@@ -64,7 +64,7 @@ def _chosen(
     table: SliceTable, split: Split, *, needs_mask: bool, seed: int
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """Rows of the validation part, most of them with blood."""
-    rows = table.of_patients(split.validation)
+    rows = table.of_units(split.split_by, split.validation)
     if needs_mask:
         rows = rows[table.columns["mask_size"][rows] > 0]
     shuffled = np.random.default_rng(seed).permutation(rows)

@@ -38,8 +38,10 @@ class TrainingData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self._recipe, self._cache, self._table, self._start = recipe, cache, table, start
-        self.train_set = self._dataset(self._usable(table.of_patients(split.train), "train"))
-        self.validation_set = self._dataset(self._usable(table.of_patients(split.validation), "validation"))
+        self.train_set = self._dataset(self._usable(table.of_units(split.split_by, split.train), "train"))
+        self.validation_set = self._dataset(
+            self._usable(table.of_units(split.split_by, split.validation), "validation")
+        )
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Augmented, in the order of the sampler."""

@@ -103,9 +103,17 @@ class SliceTable:
         """(slices,) whose slice it is."""
         return self.columns["patient"]
 
+    def units(self, split_by: str) -> NDArray[np.str_]:
+        """(slices,) of which "patient", "series" or "slice" each is."""
+        return self.columns["key" if split_by == "slice" else split_by]
+
+    def of_units(self, split_by: str, names: Iterable[str]) -> NDArray[np.intp]:
+        """Indices of the slices of these patients, series or slices, in table order."""
+        return np.flatnonzero(np.isin(self.units(split_by), sorted(set(names))))
+
     def of_patients(self, patients: Iterable[str]) -> NDArray[np.intp]:
         """Indices of the slices of these patients, in table order."""
-        return np.flatnonzero(np.isin(self.patients, sorted(set(patients))))
+        return self.of_units("patient", patients)
 
     def series_of(self, indices: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """The slices of each series among these, lowest first; series in the order of their names."""

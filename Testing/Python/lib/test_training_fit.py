@@ -313,6 +313,20 @@ def test_a_loss_of_another_task_is_refused(physionet: Path) -> None:
         SliceSegmentation(unet("loss.name=focal"), 0)
 
 
+def test_the_authors_split_by_slice_is_trained_with_under_a_warning(
+    physionet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = unet("data.split_by=slice", "data.folds=2", "phases.0.max_epochs=1", "phases.0.max_steps=1")
+    fit(recipe, physionet, tmp_path, machine=HERE)
+    assert "data.split_by=slice leaks" in caplog.text
+    split, table = load_split(tmp_path / "split.json"), load_prepared(physionet)
+    assert sorted((*split.train, *split.validation, *split.test)) == sorted(table.columns["key"].tolist())
+    assert len(TrainingData(recipe, physionet, table, split).train_set) == len(split.train)
+    assert not (tmp_path / "folds.csv").exists()  # `evaluate` goes by patient
+    with pytest.raises(RecipeError, match=r"trained with another recipe \(data.split_by differ\)"):
+        fit(unet("data.folds=2", "phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE, resume=True)
+
+
 def test_no_patient_is_both_trained_on_and_validated(physionet: Path, tmp_path: Path) -> None:
     fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
     split, table = load_split(tmp_path / "split.json"), load_prepared(physionet)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ pytest.importorskip("yaml", reason="needs the train extra")
 
 from ICHSegmenterLib.evaluation.thresholds import read_folds
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
+from ICHSegmenterLib.training.recipe import load_recipe, recipe_names
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches, epoch_order
 from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_folds, save_split, split_patients
 
@@ -69,6 +71,60 @@ def test_a_split_of_other_data_is_refused() -> None:
 def test_too_few_patients_are_no_split() -> None:
     with pytest.raises(TrainingDataError, match="at least one patient to learn from and one to validate"):
         split_patients({"a": True})
+
+
+PATIENTS = [name for name in "abcdefgh" for _ in range(6)]
+SERIES = [f"{name}{number // 3}" for number, name in enumerate(PATIENTS)]
+SLICES = [f"{name}-{number}" for number, name in enumerate(PATIENTS)]
+
+
+@pytest.mark.parametrize(("by", "units"), [("series", SERIES), ("slice", SLICES)])
+def test_a_split_as_the_authors_drew_it_warns_that_it_leaks(
+    by: str, units: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    split = split_patients(dict.fromkeys(units, True), folds=3, seed=1, split_by=by)
+    save_split(split, tmp_path / "split.json")
+    assert load_split(tmp_path / "split.json") == split and split.split_by == by
+    assert sorted((*split.train, *split.validation, *split.test)) == sorted(set(units))
+    parts = [{unit[0] for unit in part} for part in (split.train, split.validation, split.test)]
+    leaked = sum(sum(name in part for part in parts) > 1 for name in "abcdefgh")
+    with caplog.at_level(logging.WARNING):
+        check_split(split, SERIES, PATIENTS, split_by=by, units=units)
+    assert leaked > 1
+    assert f"data.split_by={by} leaks: {leaked} of 8 patients are in more than one part" in caplog.text
+
+
+def test_a_split_by_patient_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    split = split_patients(dict.fromkeys(PATIENTS, True), folds=3)
+    check_split(split, SERIES, PATIENTS)
+    assert split.split_by == "patient" and not caplog.text
+
+
+def test_a_leaking_split_is_refused_where_none_was_asked_for() -> None:
+    split = split_patients(dict.fromkeys(SLICES, True), split_by="slice")
+    with pytest.raises(TrainingDataError, match=r"saved split is by slice, but the recipe's data.split_by is patient"):
+        check_split(split, SERIES, PATIENTS)
+
+
+def test_a_slice_in_two_parts_is_a_leak_even_there() -> None:
+    with pytest.raises(TrainingDataError, match="Leak: 1 slices are in both train and validation"):
+        Split(("a", "b"), ("b",), (), 0, 0, 0, "slice")
+
+
+def test_a_saved_split_of_an_earlier_version_is_by_patient(tmp_path: Path) -> None:
+    save_split(split_patients(BLEEDS), tmp_path / "split.json")
+    content = json.loads((tmp_path / "split.json").read_text())
+    del content["split_by"]
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    assert load_split(tmp_path / "split.json") == split_patients(BLEEDS)
+
+
+def test_recipes_split_by_patient_and_never_take_a_series_apart() -> None:
+    assert {load_recipe(name).data.split_by for name in recipe_names()} == {"patient"}
+    assert load_recipe("rsna-sequence", ["data.split_by=series"]).data.split_by == "series"
+    for name in ("rsna-sequence", "smart-net-up", "smart-net-seg"):
+        with pytest.raises(RecipeError, match="whole series, which data.split_by=slice would take apart"):
+            load_recipe(name, ["data.split_by=slice"])
 
 
 def test_balancing_with_replacement_shows_both_classes_equally_often() -> None:
