@@ -1,10 +1,13 @@
 """A folder of NIfTI scans with masks of the same names, such as BHSD: one subfolder of each.
 
-Mask values are 0 and 1 (blood), or 1 to 5 for EDH, IPH, IVH, SAH, SDH, as BHSD numbers them.
+Mask values are 0 and 1 (blood), or 1 to 5 for EDH, IPH, IVH, SAH, SDH, as BHSD numbers them. BHSD itself is read as
+distributed: outlined scans lie in `label_192/images` and `label_192/ground truths`, under RSNA's names of patient and
+study; the scans beside it, `unlabel_2000`, have no outlines and are not read.
 """
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -31,14 +34,19 @@ IMAGE_FOLDERS = ("images", "imagesTr", "ct_scans")
 MASK_FOLDERS = ("masks", "labels", "labelsTr", "ground truths")
 CHANNEL_SUFFIX = "_0000"
 """Ends the names of images, not of masks, in folders laid out for nnU-Net."""
+BHSD_FOLDER = "label_192"
+BHSD_NAME = re.compile(r"(ID_[0-9a-f]{8})_ID_[0-9a-f]{10}")
+"""Patient and study; one patient of BHSD has two."""
 
 
 def source(folder: Path, *, allow_missing: bool) -> Source:
-    """The exams of the folder; each file is taken for another patient.
+    """The exams of the folder; each file is taken for another patient, unless its name is one of BHSD's.
 
     Raises:
         TrainingDataError: A subfolder is absent, or masks and images do not pair.
     """
+    if (folder / BHSD_FOLDER).is_dir():
+        folder = folder / BHSD_FOLDER
     images = _by_name(existing_folder(folder, *IMAGE_FOLDERS))
     masks = _by_name(existing_folder(folder, *MASK_FOLDERS))
     if not images:
@@ -52,7 +60,7 @@ def source(folder: Path, *, allow_missing: bool) -> Source:
         )
     pairs = [(name, images[name], masks[name]) for name in sorted(images.keys() & masks.keys())]
     has_subtypes = any(int(read_nifti(mask).values.max()) > 1 for _, _, mask in pairs)
-    plans = [SeriesPlan(name, name, 1, (image, mask)) for name, image, mask in pairs]
+    plans = [SeriesPlan(patient_of(name), name, 1, (image, mask)) for name, image, mask in pairs]
     return Source(plans, partial(read_series, has_subtypes), tuple(f"{name} stands alone" for name in alone))
 
 
@@ -97,6 +105,12 @@ def read_label_mask(path: Path, volume: Volume) -> NDArray[np.uint8]:
             "mm). Copy the scan's header if it was drawn on it, else resample it."
         )
     return np.ascontiguousarray(image.values).astype(np.uint8)
+
+
+def patient_of(name: str) -> str:
+    """Whose scan this is."""
+    bhsd = BHSD_NAME.fullmatch(name)
+    return bhsd[1] if bhsd else name
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -212,6 +212,44 @@ def test_rows_that_stand_twice_count_once(tmp_path: Path) -> None:
     assert prepare(folder, tmp_path / "cache", "rsna").total == 4
 
 
+BHSD_SCANS = ("ID_2db7ee14_ID_2591d00dfc", "ID_2db7ee14_ID_f27e38fdfd", "ID_fcbe7eda_ID_5726e1c630")
+
+
+def write_bhsd(folder: Path) -> Path:
+    """As distributed: two patients with three studies, headers with a qform alone, masks of 16 bits without sign."""
+    import nibabel
+
+    for number, name in enumerate(BHSD_SCANS):
+        volume, mask = head(number, bleeds=True)
+        mask[2][mask[2] > 0] = 5 - 4 * (number == 2)
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.geometry.affine
+        for kind, values in (("images", volume.hu.astype(np.int16)), ("ground truths", mask.astype(np.uint16))):
+            image = nibabel.Nifti1Image(values.T, affine)
+            image.set_qform(affine, 1)
+            image.set_sform(None, 0)
+            path = folder / "label_192" / kind / f"{name}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nibabel.save(image, path)
+    unlabeled = folder / "unlabel_2000" / "anybleed" / "ID_00000000_ID_0000000000.nii.gz"
+    unlabeled.parent.mkdir(parents=True)
+    unlabeled.write_bytes(b"no outline, so never read")
+    return folder
+
+
+@pytest.mark.parametrize("place", ["", "label_192"])
+def test_bhsd_is_read_as_it_is_distributed(place: str, tmp_path: Path) -> None:
+    done = prepare(write_bhsd(tmp_path / "BHSD") / place, tmp_path / "cache", "nifti")
+    table = load_prepared(tmp_path / "cache")
+    assert done.is_complete and done.bad_files == () and len(table) == 12
+    assert sorted(set(table.columns["series"].tolist())) == sorted(BHSD_SCANS)
+    assert sorted(set(table.patients.tolist())) == ["ID_2db7ee14", "ID_fcbe7eda"]
+    assert table.labels.sum(axis=0).tolist() == [1, 3, 0, 0, 2, 6]  # EDH, IPH, IVH, SAH, SDH, any
+    row = int(table.of_patients(["ID_fcbe7eda"])[2])
+    place_of = (str(table.columns["shard"][row]), int(table.columns["offset"][row]), int(table.columns["size"][row]))
+    expected = head(2, bleeds=True)[0].hu[2]
+    np.testing.assert_array_equal(ShardReader(tmp_path / "cache").hu(*place_of), expected)
+
+
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     folder = write_physionet(tmp_path / "data", 2)
     volume, mask = head(2, bleeds=True)
