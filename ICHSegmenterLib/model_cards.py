@@ -145,6 +145,10 @@ COMPACT_LIMITS = (
     "Small, and trained on synthetic bleeds in made-up heads only, never on a patient: expect less on real exams than "
     "on synthetic ones. It is there so that something learned works without network. Research only."
 )
+COMPACT_HGI_LIMITS = (
+    "No weights ship: trained as its recipe says it told no bleeding exam from others (exam AUC 0.49), too little for "
+    "a transformer from scratch. Train it longer, or from other weights. Weakly supervised: outlines are coarse."
+)
 
 _SWIN_PREDICTOR = "ICHSegmenterLib.inference.predictors.swin_maps:SwinMapPredictor"
 _UNET_PREDICTOR = "ICHSegmenterLib.inference.predictors.unet:UnetPredictor"
@@ -280,8 +284,8 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
             ),
             ModelCard(
                 name="compact-hgi",
-                title="Compact HGI-SAM (works offline)",
-                summary="Finds bleeding slices and outlines them from attention, coarsely; ships with the program",
+                title="Compact HGI-SAM",
+                summary="HGI-SAM with a small network, to be trained: finds bleeding slices, outlines them coarsely",
                 predictor=_SWIN_PREDICTOR,
                 predictor_config=MappingProxyType({"map_kind": "hgi-sam", "tta": False}),
                 network="swin_classifier",
@@ -301,7 +305,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 positive_slices_only=True,
                 license=APACHE,
                 paper="Method of " + HGI_SAM_PAPER + ", a smaller network trained here",
-                limits=COMPACT_LIMITS + " Weakly supervised: outlines are coarse.",
+                limits=COMPACT_HGI_LIMITS,
             ),
             ModelCard(
                 name="rsna-sequence",

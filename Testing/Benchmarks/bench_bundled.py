@@ -1,6 +1,6 @@
-"""The bundled models on the real head CT that they never saw, and how long an exam takes them.
+"""The bundled model on the real head CT that it never saw, and how long an exam takes.
 
-python Testing/Benchmarks/bench_bundled.py CT [--methods compact-unet compact-hgi hu-threshold] [--seeds 1 2 3]
+python Testing/Benchmarks/bench_bundled.py CT [--methods compact-unet hu-threshold] [--seeds 1 2 3]
     [--weights METHOD=FILE ...]
 
 CT is a head without hemorrhage. Lesions of 10 mL of the five subtypes are put into it, one an exam, at a place that
@@ -32,7 +32,7 @@ LESION_ML = 10.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ct", type=Path, metavar="CT")
-    parser.add_argument("--methods", nargs="+", default=["compact-unet", "compact-hgi", "hu-threshold"])
+    parser.add_argument("--methods", nargs="+", default=["compact-unet", "hu-threshold"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--weights", nargs="+", default=[], metavar="METHOD=FILE")
     options = parser.parse_args()
