@@ -272,3 +272,45 @@ def test_an_upstream_encoder_is_carried_downstream(cache: Path, tmp_path: Path) 
     carried = [key for key in below if key.startswith("encoder.")]
     assert len(carried) > 300
     assert all(torch.equal(above[key], below[key]) for key in carried)
+
+
+class PowerCut(pl.Callback):
+    """Ends the work before this batch, as a kill does: nothing is saved on the way out."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: TrainingTask, batch: object, batch_idx: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("power cut")
+
+
+@pytest.mark.slow
+def test_every_voxel_is_learned_and_a_killed_training_ends_at_the_same_weights(cache: Path, tmp_path: Path) -> None:
+    """Killed in the second phase, in which the encoder's last layer has thawed."""
+    decoder = "seg_decoder., conv1., bn1., conv2., bn2., head."
+    phases = (
+        f"phases=[{{learning_rate: 1.0e-4, max_epochs: 1, patience: 0, trains: [{decoder}]}}, "
+        "{learning_rate: 1.0e-4, max_epochs: 1, patience: 0, starts_from: last, keeps_optimizer: true, "
+        f"trains: [{decoder}, encoder.layer4.]}}]"
+    )
+    settings = recipe(
+        "smart-net-seg", phases, "optimizer.schedule=constant", "data.batch_size=1", "checkpoint_every_steps=1"
+    )
+    here = Machine("cpu", 1, progress=False)
+    steps = 2
+    whole = fit(settings, cache, tmp_path / "whole", machine=here)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(settings, cache, tmp_path / "cut", machine=here, callbacks=[PowerCut(steps + 1)])
+    assert not (tmp_path / "cut" / "smart-net-seg.safetensors").exists()
+    resumed = fit(settings, cache, tmp_path / "cut", machine=here, resume=True)
+    one, other = load_file(whole.weights), load_file(resumed.weights)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    start = TASKS["smart-net-volumes"](settings, 0).network.state_dict()
+    learned = {key.split(".")[0] for key in one if "weight" in key and not torch.equal(one[key], start[key])}
+    assert learned == {"seg_decoder", "conv1", "bn1", "conv2", "bn2", "head", "encoder"}
+    moved = {key for key in one if key.startswith("encoder.") and not torch.equal(one[key], start[key])}
+    assert moved and all(key.startswith("encoder.layer4.") for key in moved)
+    assert all(np.isfinite(value) for value in resumed.results.values())
