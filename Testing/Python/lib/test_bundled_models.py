@@ -147,7 +147,7 @@ def test_subtypes_that_share_a_voxel_count_together_and_the_largest_names_it(bun
     write_seeded("compact-unet", bundled_folder, IPH=0.30, SAH=0.25)
     volume, mask = small_exam()
     options = {"brain_mask": mask, "device": "cpu", "precision": "float32", "save_maps": True}
-    result = analyze(volume, "compact-unet", **options, threshold=0.5)
+    result = analyze(volume, "compact-unet", **options, threshold=0.5, detection_threshold=0.5)
     assert [one.key for one in result.measurements] == ["IPH"]
     assert result.segmentation.soft_maps[:, 2].max(axis=(1, 2)) == pytest.approx([0, 0.30, 0, 0.25, 0], abs=2e-3)
     assert result.detection.is_positive

@@ -351,7 +351,7 @@ def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.Cap
     assert main(["train", "unet", *arguments, "--devices", "1", "--set", *changes]) == 0
     assert "unet.safetensors" in capsys.readouterr().out
     assert main(["train", "unet", *arguments, "--set", "data.fild=1"]) == 1
-    assert "unknown key 'fild'; known are layout, folds, fold" in capsys.readouterr().err
+    assert "unknown key 'fild'; known are layout, split_by, folds, fold" in capsys.readouterr().err
 
 
 @pytest.mark.slow
