@@ -141,20 +141,19 @@ def test_the_map_of_a_pair_is_named_by_both(shell, panel, phantom, detector_that
 
 
 @pytest.mark.shipped
-def test_the_models_that_ship_with_the_program_work_as_a_pair(shell, panel, phantom, weights):
+def test_the_network_that_ships_names_what_another_method_outlines(shell, panel, phantom, weights):
     from ICHSegmenterLib.model_cards import get_card
     from ICHSegmenterLib.weights import store
 
     for file in weights.iterdir():
         file.unlink()  # what is installed would win over what ships
-    if not all(store.state(get_card(one)).is_bundled for one in ("compact-hgi", "compact-unet")):
-        pytest.skip("this checkout has no compact models in Resources/Models")
+    assert store.state(get_card("compact-unet")).is_bundled
     panel.methods.update()
-    choose(panel.ui.methodComboBox, "compact-hgi")
+    choose(panel.ui.methodComboBox, "hu-threshold")
     choose(panel.ui.detectorComboBox, "compact-unet")
     result = json.loads(run(shell, panel).GetText())
-    assert (result["provenance"]["method"], result["provenance"]["detector"]) == ("compact-hgi", "compact-unet")
-    assert len(result["provenance"]["weights"]) == 2
+    assert (result["provenance"]["method"], result["provenance"]["detector"]) == ("hu-threshold", "compact-unet")
+    assert len(result["provenance"]["weights"]) == 1
     assert len(result["slices"]) == 14
     names = {one["name"] for one in result["measurements"]}
     assert names == (set(segmentNames(panel)) if panel._segmentationNode() is not None else set())
