@@ -18,7 +18,8 @@ def test_forward_equals_torchvision_resize_and_center_crop(shape: tuple[int, int
     reference = transforms.CenterCrop(384)(transforms.Resize(422, antialias=False)(torch.from_numpy(slices)))
     ours = InPlaneGrid(shape).forward(slices)
     assert ours.shape == (2, 3, 384, 384) and ours.dtype == np.float32
-    np.testing.assert_allclose(ours, reference.numpy(), atol=2e-6)
+    # torch itself differs by up to 4e-5 between one thread and two
+    np.testing.assert_allclose(ours, reference.numpy(), atol=5e-5)
 
 
 def _ramps(shape: tuple[int, int]) -> np.ndarray:
