@@ -84,10 +84,9 @@ class UnetPredictor:
                 views.append(mirrored(self._blood(mirrored(slices))))
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
             blood = torch.stack(views).mean(dim=0) * brain[:, None]  # outside the skull nothing bleeds intracranially
-            any_blood = blood.sum(dim=1)
-            doubt = binary_entropy(any_blood).cpu().numpy() if len(views) * len(self._networks) > 1 else None
-            found = dict(zip(self.labels, (*blood.unbind(dim=1), any_blood)[-len(self.labels) :], strict=True))
-            values = {label: slice_probability(maps).cpu().numpy() for label, maps in found.items()}
+            several = len(views) * len(self._networks) > 1
+            doubt = binary_entropy(blood.sum(dim=1)).cpu().numpy() if several else None
+            values = {label: value.cpu().numpy() for label, value in self._values(blood).items()}
             return SliceBatch(values, blood.cpu().numpy(), doubt)
 
         predictions = predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
@@ -106,13 +105,16 @@ class UnetPredictor:
                 continue
             maps = np.where(bone[k], 0, one.maps).astype(np.float32)
             seen = torch.from_numpy(exam.grid.forward(exam.view.apply_to_slices(maps)))
-            found = (*seen, seen.sum(dim=0))[-len(self.labels) :]
             values = {
-                label: min(float(slice_probability(seen_of[None])), one.probabilities[label])
-                for label, seen_of in zip(self.labels, found, strict=True)
+                label: min(float(value), one.probabilities[label]) for label, value in self._values(seen[None]).items()
             }
             kept[k] = replace(one, probabilities=values, maps=maps)
         return kept
+
+    def _values(self, blood: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Value (B,) of each label of probabilities (B, classes of blood, H, W); that of `ANY` is of their sum."""
+        found = (*blood.unbind(dim=1), blood.sum(dim=1))[-len(self.labels) :]
+        return {label: slice_probability(maps) for label, maps in zip(self.labels, found, strict=True)}
 
     def _blood(self, slices: torch.Tensor) -> torch.Tensor:
         """Mean probabilities float32 (B, classes of blood, H, W) of the networks."""
