@@ -150,6 +150,9 @@ COMPACT_HGI_LIMITS = (
     "a transformer from scratch. Train it longer, or from other weights. Weakly supervised: outlines are coarse."
 )
 
+COMPACT_PREPROCESSING = SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window")
+"""Of the compact networks: slices of half the usual size, window edges to 0 and 1."""
+
 _SWIN_PREDICTOR = "ICHSegmenterLib.inference.predictors.swin_maps:SwinMapPredictor"
 _UNET_PREDICTOR = "ICHSegmenterLib.inference.predictors.unet:UnetPredictor"
 
@@ -273,7 +276,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 predictor_config=MappingProxyType({"tta": True, "skull_guard": True}),
                 network="unet",
                 network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
-                preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window"),
+                preprocessing=COMPACT_PREPROCESSING,
                 labels=(EDH, IPH, IVH, SAH, SDH),
                 labelmap_rule="together",
                 threshold=0.7,
@@ -300,7 +303,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                         "num_heads": (2, 4, 8, 16),
                     }
                 ),
-                preprocessing=SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window"),
+                preprocessing=COMPACT_PREPROCESSING,
                 labels=(ICH,),
                 threshold=0.05,
                 positive_slices_only=True,
