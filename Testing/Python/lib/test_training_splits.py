@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
 from ICHSegmenterLib.evaluation.thresholds import read_folds
-from ICHSegmenterLib.training import splits
 from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.recipe import load_recipe, recipe_names
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches, epoch_order
@@ -80,27 +80,24 @@ SLICES = [f"{name}-{number}" for number, name in enumerate(PATIENTS)]
 
 @pytest.mark.parametrize(("by", "units"), [("series", SERIES), ("slice", SLICES)])
 def test_a_split_as_the_authors_drew_it_warns_that_it_leaks(
-    by: str, units: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    by: str, units: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    heard: list[str] = []
-    monkeypatch.setattr(splits._log, "warning", lambda text, *values: heard.append(text % values))
     split = split_patients(dict.fromkeys(units, True), folds=3, seed=1, split_by=by)
     save_split(split, tmp_path / "split.json")
     assert load_split(tmp_path / "split.json") == split and split.split_by == by
     assert sorted((*split.train, *split.validation, *split.test)) == sorted(set(units))
     parts = [{unit[0] for unit in part} for part in (split.train, split.validation, split.test)]
     leaked = sum(sum(name in part for part in parts) > 1 for name in "abcdefgh")
-    check_split(split, SERIES, PATIENTS, split_by=by, units=units)
+    with caplog.at_level(logging.WARNING):
+        check_split(split, SERIES, PATIENTS, split_by=by, units=units)
     assert leaked > 1
-    assert f"data.split_by={by} leaks: {leaked} of 8 patients are in more than one part" in heard[0]
+    assert f"data.split_by={by} leaks: {leaked} of 8 patients are in more than one part" in caplog.text
 
 
-def test_a_split_by_patient_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[str] = []
-    monkeypatch.setattr(splits._log, "warning", lambda text, *values: heard.append(text % values))
+def test_a_split_by_patient_warns_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
     split = split_patients(dict.fromkeys(PATIENTS, True), folds=3)
     check_split(split, SERIES, PATIENTS)
-    assert split.split_by == "patient" and not heard
+    assert split.split_by == "patient" and not caplog.text
 
 
 def test_a_leaking_split_is_refused_where_none_was_asked_for() -> None:
