@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return int(stop.code or 0)
-    _set_up_logging(verbose=chosen.verbose)
+    levels = _set_up_logging(verbose=chosen.verbose)
     try:
         code = int(chosen.run(chosen))
         sys.stdout.flush()  # here, where it may fail
@@ -65,16 +65,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).info("out of memory", exc_info=True)
         print("error: This computer ran out of memory. Close other programs, or crop the volume.", file=sys.stderr)
         return EXIT_FAILED
+    finally:
+        for library, level in levels.items():  # a Python program that calls `main` hears them again
+            logging.getLogger(library).setLevel(level)
 
 
-def _set_up_logging(*, verbose: bool) -> None:
-    """One line each on standard error; what libraries mutter about headers only if asked for."""
+def _set_up_logging(*, verbose: bool) -> dict[str, int]:
+    """One line each on standard error; what libraries mutter about headers only if asked for.
+
+    Returns:
+        The level that each library had that is silenced now.
+    """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
     if verbose:
-        return
-    for library in ("pydicom", "nibabel.global"):
+        return {}
+    levels = {library: logging.getLogger(library).level for library in ("pydicom", "nibabel.global")}
+    for library in levels:
         logging.getLogger(library).setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", module=library.partition(".")[0])
+    return levels
 
 
 def _parser() -> argparse.ArgumentParser:

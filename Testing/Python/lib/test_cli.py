@@ -1,6 +1,7 @@
 """The command line: verbs, exit codes, one line of why."""
 
 import json
+import logging
 import os
 import runpy
 import subprocess
@@ -173,6 +174,13 @@ def test_a_header_that_libraries_mutter_about_is_read_in_silence(tmp_path, capfd
         path.write_bytes(content.replace(b"ORIGINAL", b"original"))  # lower case is not allowed there
     assert main(["segment", str(tmp_path / "ct"), "--method", "hu-threshold", "--output", str(tmp_path / "out")]) == 0
     assert "WARNING" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["models", "list"], ["models", "import", "absent.pt"]])
+def test_libraries_that_were_silenced_are_heard_again_when_the_program_is_done(arguments, caplog):
+    caplog.set_level(logging.WARNING, logger="pydicom")
+    main(arguments)
+    assert logging.getLogger("pydicom").level == logging.WARNING
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
