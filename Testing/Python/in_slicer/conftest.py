@@ -65,6 +65,22 @@ def open_panel(shell, monkeypatch):
             shell.waitUntil(lambda one=panel: one.analysis is None, 10)
 
 
+@pytest.fixture
+def panel(open_panel, weights):
+    """The panel with the folder of weights of the test file's own fixture `weights`."""
+    return open_panel(weights)
+
+
+@pytest.fixture
+def phantom(panel):
+    """A head with a bleed, chosen as input."""
+    from ICHSegmenterSlicer.sample import addPhantom
+
+    sample = addPhantom(slices=14)
+    panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
+    return sample
+
+
 @pytest.fixture(scope="module")
 def one_worker(running_shell):
     """The worker stays warm from test to test of a module: importing torch takes seconds."""

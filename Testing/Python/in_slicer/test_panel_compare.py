@@ -28,20 +28,6 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def panel(open_panel, weights):
-    return open_panel(weights)
-
-
-@pytest.fixture
-def phantom(panel):
-    from ICHSegmenterSlicer.sample import addPhantom
-
-    sample = addPhantom(slices=14)
-    panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
-    return sample
-
-
-@pytest.fixture
 def compare(shell, panel, phantom):
     """Click Compare and wait; returns the result nodes of the methods and of the vote."""
     from ICHSegmenterSlicer import comparison

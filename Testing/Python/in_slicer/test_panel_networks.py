@@ -19,20 +19,6 @@ def weights(tmp_path_factory):
     return tmp_path_factory.mktemp("weights")
 
 
-@pytest.fixture
-def panel(open_panel, weights):
-    return open_panel(weights)
-
-
-@pytest.fixture
-def phantom(panel):
-    from ICHSegmenterSlicer.sample import addPhantom
-
-    sample = addPhantom(slices=14)
-    panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
-    return sample
-
-
 def install(weights, method, network):
     """Put a network's weights where the panel looks for those of a method."""
     torch = pytest.importorskip("torch")
