@@ -105,6 +105,8 @@ def _make(order: _Order) -> Any:
     from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
     from ICHSegmenterLib.training.synthesis.lesions import LesionPlan
 
+    if order.scan is None and order.subtype is None and order.volume_ml is None:
+        return make_exam(order.seed, style=order.style, matrix=order.matrix, positive_share=order.positive)
     random = np.random.default_rng((order.seed, 1))
     plans = draw_plans(random, positive_share=order.positive)
     if order.subtype:

@@ -25,6 +25,13 @@ VENTRICLE_DEPTH_MM = 20.0
 """Fluid as deep as this is ventricle (or old infarct), shallower fluid is cistern or sulcus."""
 VENTRICLE_MIN_ML = 1.0
 SMOOTHING_MM = 1.2
+TISSUE_HU = (20.0, 90.0)
+CORTEX_HU = 35.0
+"""Gray matter and some white below it, where the beam is not hardened."""
+RIM_MM = 2.0
+"""So near to bone a voxel is partly bone, and says nothing of how bright tissue is there."""
+SURROUNDINGS_MM = 5.0
+MOST_BRIGHTENING_HU = 30.0
 LARGEST_NOISE_HU = 15.0
 """What differs more from its surroundings is structure, not noise."""
 
@@ -54,9 +61,10 @@ def insert_lesions(
     _, bleeding = bleed_into(as_head(volume, brain), plans, random)
     fractions = tuple(sample(one, bleeding.grid, volume.geometry) * brain for one in bleeding.fractions)
     hu = _blend(volume, brain, bleeding, fractions)
-    labelmap, total = label(fractions, bleeding.plans, hu)
     source = replace(volume.source, warnings=(*volume.source.warnings, "Hemorrhage was inserted: not a real exam."))
-    return SyntheticExam(Volume(hu, volume.geometry, source), labelmap, total, brain, bleeding.plans, seed)
+    painted = Volume(hu, volume.geometry, source)
+    labelmap, total = label(fractions, bleeding.plans, painted)
+    return SyntheticExam(painted, labelmap, total, brain, bleeding.plans, seed)
 
 
 def as_head(volume: Volume, brain: Mask) -> Head:
@@ -92,7 +100,7 @@ def _ventricles(fluid: Mask, depth: Field) -> Mask:
 
 
 def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[Field]) -> Field:
-    """HU with tissue moved in the plane, edema, and blood by its share of each voxel."""
+    """HU with tissue moved in the plane, edema, and blood by its share of each voxel, as bright as the scan is there."""
     geometry = volume.geometry
     shift = bleeding.displacement.on_grid()
     moved = _move(volume.hu, [sample(one, bleeding.grid, geometry) for one in shift], volume, brain)
@@ -102,10 +110,20 @@ def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[
         here = np.flatnonzero(fraction.any(axis=(1, 2)))
         share = sample(density * (density > 0), bleeding.grid, geometry)
         for k in here:
+            brighter = _brightening(volume.hu[k], brain[k], pixel)
             noise = volume.hu[k] - ndimage.gaussian_filter(volume.hu[k], SMOOTHING_MM / pixel)
             noise = np.clip(noise, -LARGEST_NOISE_HU, LARGEST_NOISE_HU)
-            hu[k] += fraction[k] * (share[k] + noise - hu[k])
+            hu[k] += fraction[k] * (share[k] + brighter + noise - hu[k])
     return np.where(brain, np.rint(hu), volume.hu).astype(np.float32)
+
+
+def _brightening(hu: Field, brain: Mask, pixel_mm: float) -> Field:
+    """By how many HU beam hardening near bone makes tissue of a slice too bright; blood there would be, too."""
+    inside = ndimage.distance_transform_edt(brain) * pixel_mm > RIM_MM
+    tissue = (inside & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])).astype(np.float32)
+    near, around = (ndimage.gaussian_filter(one, SURROUNDINGS_MM / pixel_mm) for one in (tissue, tissue * hu))
+    level = np.divide(around, near, out=np.full_like(hu, CORTEX_HU), where=near > 0.01)
+    return np.asarray(np.clip(level - CORTEX_HU, 0, MOST_BRIGHTENING_HU), dtype=np.float32)
 
 
 def _move(hu: Field, shift: Sequence[Field], volume: Volume, brain: Mask) -> Field:

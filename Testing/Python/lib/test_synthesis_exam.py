@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.training.synthesis.acquisition import Protocol
-from ICHSegmenterLib.training.synthesis.exam import STYLES, draw_plans, draw_protocol, make_exam
+from ICHSegmenterLib.training.synthesis.exam import SCAN_ML, STYLES, VISIBLE_ML, draw_plans, draw_protocol, make_exam
 from ICHSegmenterLib.training.synthesis.lesions import SUBTYPES, VOLUME_ML, LesionPlan
 
 PROTOCOL = Protocol(matrix=128, steps_mm=(4.0,) * 34, tilt_deg=12.0)
@@ -108,6 +108,22 @@ def test_drawn_volumes_follow_the_measured_medians():
     for name, (median, _, _) in VOLUME_ML.items():
         drawn = [LesionPlan.draw(random, name).volume_ml for _ in range(800)]
         assert np.median(drawn) == pytest.approx(median, rel=0.3)
+
+
+def test_the_blood_of_a_scan_follows_what_was_measured_in_scans():
+    """BHSD: percentiles 5, 50 and 95 are 0.4, 15 and 118 mL; PhysioNet CT-ICH: median 6.5 mL."""
+    random = np.random.default_rng(0)
+    totals = [sum(plan.volume_ml for plan in draw_plans(random)) for _ in range(1500)]
+    low, median, high = np.percentile(totals, (5, 50, 95))
+    assert median == pytest.approx(SCAN_ML[0], rel=0.2)
+    assert 0.3 < low < 1.2
+    assert 80 < high < 160
+
+
+def test_no_piece_of_blood_is_too_small_to_be_outlined(exam):
+    pieces, count = ndimage.label(exam.labelmap > 0, np.ones((3, 3, 3)))
+    sizes = ndimage.sum_labels(np.ones(pieces.shape), pieces, range(1, count + 1))
+    assert sizes.min() * exam.volume.geometry.voxel_volumes_mm3[0] / 1000 >= VISIBLE_ML
 
 
 def test_drawn_exams_have_the_wanted_share_of_hemorrhage():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,21 @@ def test_the_volume_and_density_of_an_inserted_bleed_are_as_asked_for(host):
     assert exam.blood_ml["IPH"] == pytest.approx(20.0, rel=0.15)
     full = exam.blood_fraction > 0.99
     assert exam.volume.hu[full].mean() == pytest.approx(62.0, abs=2.0)
+
+
+def test_blood_is_as_much_too_bright_as_the_brain_around_it(host):
+    """As beam hardening makes both near bone."""
+    plan = [LesionPlan("SDH", 25.0, hu=62.0)]
+    hardened = replace(
+        host.volume, hu=np.where(host.brain_mask & (host.volume.hu > 20), host.volume.hu + 15, host.volume.hu)
+    )
+    plain, bright = (
+        insert_lesions(volume, plan, seed=2, brain_mask=host.brain_mask) for volume in (host.volume, hardened)
+    )
+    full = (plain.blood_fraction > 0.95) & (bright.blood_fraction > 0.95)
+    assert full.sum() > 100
+    assert plain.volume.hu[full].mean() == pytest.approx(62.0, abs=4.0)
+    assert 8 < (bright.volume.hu - plain.volume.hu)[full].mean() < 16
 
 
 def test_noise_goes_on_inside_a_bleed(host):
