@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
-from monai.losses import FocalLoss
+from monai.losses import DiceLoss, FocalLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,9 +16,7 @@ from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
 
 ANY_COLUMN = 5
-CELL_STAGE = 2
-"""The third stage: its cells are 16 pixels wide."""
-BLEEDING_CELL_WEIGHT = 3.0
+BLEEDING_CELL_WEIGHT = 4.0
 """Of a cell with blood; one without has 1."""
 
 
@@ -64,32 +63,42 @@ class SliceClassification(TrainingTask):
 
 
 class WhichCells(nn.Module):
-    """Which cells of a slice bleed, told by one layer on a Swin's third stage; only while it learns.
+    """Which cells of a slice bleed, told by one layer on each stage of a Swin; only while it learns.
 
     A transformer that starts from nothing and hears of each slice only whether it bleeds needs far more slices than
-    one that also hears where. The layer is no part of the network that is saved.
+    one that also hears where. The first stage, whose cells are 4 pixels wide, learns soon what blood looks like; the
+    later ones (8, 16 and 32 pixels) build on it. The layers are no part of the network that is saved.
 
     Args:
-        network: A `SwinClassifier`; what its third stage last put out is kept.
+        network: A `SwinClassifier`; what its stages last put out is kept.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         if not isinstance(network, SwinClassifier):
             raise RecipeError(f"loss.cell_weight is for swin_classifier, the network is {type(network).__name__}.")
-        self.layer = nn.Linear(network.swin.feature_info[CELL_STAGE]["num_chs"], 1)
-        self._features = torch.zeros(())
-        network.swin.layers[CELL_STAGE].register_forward_hook(self._keep)
+        stages = network.swin.feature_info
+        self.layers = nn.ModuleList(nn.Linear(stage["num_chs"], 1) for stage in stages)
+        self._dice = DiceLoss(sigmoid=True, batch=True)
+        self._features = [torch.zeros(())] * len(stages)
+        for number, stage in enumerate(network.swin.layers):
+            stage.register_forward_hook(partial(self._keep, number))
 
     def cost(self, mask: Tensor) -> Tensor:
-        """Cross-entropy of the cells of the last forward pass with the blood in a mask, bool (B, H, W)."""
-        logits = self.layer(self._features)[..., 0].float()  # (B, rows, columns, C) -> (B, rows, columns)
-        bleeds = F.adaptive_max_pool2d(mask.float(), logits.shape[1:])
-        weight = logits.new_tensor(BLEEDING_CELL_WEIGHT)
-        return F.binary_cross_entropy_with_logits(logits, bleeds, pos_weight=weight)
+        """Mean over the stages of the last forward pass: cross-entropy and Dice of their cells, mask bool (B, H, W)."""
+        costs = [self._cost_of(n, mask.float()[:, None]) for n in range(len(self.layers))]
+        return torch.stack(costs).mean()
 
-    def _keep(self, stage: nn.Module, inputs: Any, features: Tensor) -> None:
-        self._features = features
+    def _cost_of(self, stage: int, mask: Tensor) -> Tensor:
+        logits = self.layers[stage](self._features[stage]).float().movedim(-1, 1)  # (B, 1, rows, columns)
+        bleeds = F.adaptive_max_pool2d(mask, logits.shape[2:])
+        weight = logits.new_tensor(BLEEDING_CELL_WEIGHT)
+        entropy = F.binary_cross_entropy_with_logits(logits, bleeds, pos_weight=weight)
+        cost: Tensor = entropy + self._dice(logits, bleeds)
+        return cost
+
+    def _keep(self, number: int, stage: nn.Module, inputs: Any, features: Tensor) -> None:
+        self._features[number] = features
 
 
 def any_probability(logits: Tensor) -> Tensor:

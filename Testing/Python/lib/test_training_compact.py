@@ -80,7 +80,7 @@ def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
     load_checkpoint(network, trained.weights)  # strict: no key of the extra layer is in the file
 
 
-def test_a_classifier_told_which_cells_bleed_moves_its_third_stage() -> None:
+def test_a_classifier_told_which_cells_bleed_moves_each_stage() -> None:
     batch = {"image": torch.rand(2, 3, 64, 64), "label": torch.ones(2, 6).long(), "mask": torch.zeros(2, 64, 64).long()}
     batch["mask"][:, :16, :16] = 1
     task = SliceClassification(compact_hgi(), 0)
@@ -89,8 +89,9 @@ def test_a_classifier_told_which_cells_bleed_moves_its_third_stage() -> None:
     task.zero_grad()
     task.loss_of(batch).backward()
     assert task._cells is not None
-    assert task._cells.layer.weight.grad.abs().sum() > 0
-    assert task._cells.layer in [module for module in task.modules() if isinstance(module, torch.nn.Linear)]
+    for layer in task._cells.layers:
+        assert layer.weight.grad.abs().sum() > 0
+        assert layer in [module for module in task.modules() if isinstance(module, torch.nn.Linear)]
 
 
 def test_a_cell_bleeds_if_any_of_its_pixels_does() -> None:
@@ -99,13 +100,15 @@ def test_a_cell_bleeds_if_any_of_its_pixels_does() -> None:
     cells = task._cells
     assert cells is not None
     with torch.no_grad():
-        cells.layer.weight.zero_()
-        cells.layer.bias.fill_(20.0)  # every cell is said to bleed
+        for layer in cells.layers:
+            layer.weight.zero_()
+            layer.bias.fill_(20.0)  # every cell is said to bleed
     mask = torch.zeros(1, 64, 64, dtype=torch.bool)
-    mask[0, ::16, ::16] = True  # one pixel in each cell
-    assert cells.cost(mask).item() == pytest.approx(0.0, abs=1e-6)
-    mask[0, 0, 0] = False
-    assert cells.cost(mask).item() == pytest.approx(20.0 / 16, rel=1e-3)
+    mask[0, ::4, ::4] = True  # one pixel in each cell, also of the smallest
+    assert cells.cost(mask).item() == pytest.approx(0.0, abs=1e-4)
+    mask[0, ::32, ::32] = False  # of 4-pixel cells 4 of 256 no longer bleed, of larger ones all do
+    smallest = 20.0 * 4 / 256 + (1 - 2 * 252 / (252 + 256))
+    assert cells.cost(mask).item() == pytest.approx(smallest / 4, rel=1e-3)
 
 
 def test_cells_are_only_for_the_swin_classifier() -> None:
