@@ -100,7 +100,7 @@ def _ventricles(fluid: Mask, depth: Field) -> Mask:
 
 
 def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[Field]) -> Field:
-    """HU with tissue moved in the plane, edema, and blood by its share of each voxel, as bright as the scan is there."""
+    """HU with tissue moved in the plane, edema, and blood by its share of a voxel, as bright as the scan is there."""
     geometry = volume.geometry
     shift = bleeding.displacement.on_grid()
     moved = _move(volume.hu, [sample(one, bleeding.grid, geometry) for one in shift], volume, brain)
