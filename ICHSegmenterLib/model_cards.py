@@ -281,6 +281,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 labelmap_rule="together",
                 threshold=0.7,
                 detection_threshold=0.98,
+                value_name="score",
                 knows_subtypes=True,
                 license=APACHE,
                 paper="Network of " + HGI_SAM_PAPER + ", trained here",
