@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from ICHSegmenterLib.training.tasks.series import log_loss
 from ICHSegmenterLib.training.tasks.task import freeze, schedule_factor
 from ICHSegmenterLib.training.trained_model import start_from, write_trained_model
 from ICHSegmenterLib.weights.store import import_files
+from power_cut import PowerCut
 from training_layouts import write_nifti_folder, write_physionet, write_rsna
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,13 +44,7 @@ HERE = Machine("cpu", 1, progress=False)
 SMALL = ["preprocessing.resize=40", "preprocessing.crop=32", "data.workers=0", "data.batch_size=4", "seed=3"]
 TINY_SWIN = "config: {num_classes: 2, image_size: 32, window_size: 4, embed_dim: 8, depths: [2, 2], num_heads: [1, 2]}"
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def unet(*changes: str) -> Recipe:
@@ -87,18 +81,6 @@ class Watcher(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.seen.append((trainer.current_epoch, batch["index"].tolist()))
-
-
-class PowerCut(pl.Callback):
-    """Ends the process's work after so many batches, as a kill does: nothing is saved on the way out."""
-
-    def __init__(self, after: int) -> None:
-        self._left = after
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise RuntimeError("power cut")
 
 
 def rows_of(output: Path) -> list[dict[str, str]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +19,13 @@ from ICHSegmenterLib.training.fit import TASKS, Machine, fit
 from ICHSegmenterLib.training.recipe import AugmentationRecipe, Recipe, load_recipe
 from ICHSegmenterLib.training.samplers import Draw
 from ICHSegmenterLib.training.tasks.task import TrainingTask
+from power_cut import PowerCut
 from training_layouts import write_physionet
 
 SMALL = SmartNetPreprocessing(size=32)
 CHANGES = ["preprocessing.size=32", "data.workers=0", "data.folds=0", "data.validation_share=0.3"]
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -272,18 +266,6 @@ def test_an_upstream_encoder_is_carried_downstream(cache: Path, tmp_path: Path) 
     carried = [key for key in below if key.startswith("encoder.")]
     assert len(carried) > 300
     assert all(torch.equal(above[key], below[key]) for key in carried)
-
-
-class PowerCut(pl.Callback):
-    """Ends the work before this batch, as a kill does: nothing is saved on the way out."""
-
-    def __init__(self, after: int) -> None:
-        self._left = after
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: TrainingTask, batch: object, batch_idx: int) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise RuntimeError("power cut")
 
 
 @pytest.mark.slow
