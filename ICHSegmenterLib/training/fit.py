@@ -5,11 +5,12 @@ Everything random follows from the seed and the place in the training, so a resu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,9 @@ def fit(
         added = sorted(set(more.units(split.split_by).tolist()) - held_out)
         table, split = joined(table, more), replace(split, train=tuple(sorted({*split.train, *added})))
     rows: list[dict[str, float]] = []
-    for phase in range(len(recipe.phases)):
-        rows = _run_phase(recipe, phase, cache, table, split, output, machine, rows, callbacks)
+    with _silence():
+        for phase in range(len(recipe.phases)):
+            rows = _run_phase(recipe, phase, cache, table, split, output, machine, rows, callbacks)
     results = min((row for row in rows if "val_loss" in row), key=lambda row: row["val_loss"], default={})
     if len(recipe.phases) > 1:
         last = len(recipe.phases) - 1
@@ -219,7 +221,6 @@ def _run_phase(
         )
         _log.warning("%d of %d tensors start from %s", taken, total, recipe.network.initial_weights)
     history = EpochHistory(output / HISTORY, earlier)
-    _silence()
     trainer = _trainer(recipe, phase, output, machine, [*callbacks, history])
     # Each rank draws its own samples, so the data must know where to go on before the trainer asks for batches.
     data = TrainingData(recipe, cache, table, split, start=start)
@@ -292,9 +293,16 @@ def _wait_for(*paths: Path) -> None:
         time.sleep(0.2)
 
 
-def _silence() -> None:
-    """Lightning's advertisement and remarks."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Lightning's advertisement and remarks; a program that trains hears it again afterwards."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _ignore_what_is_meant() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -83,6 +84,16 @@ class Watcher(pl.Callback):
         self.seen.append((trainer.current_epoch, batch["index"].tolist()))
 
 
+class Listener(pl.Callback):
+    """Writes down how much of Lightning is heard in each step."""
+
+    def __init__(self) -> None:
+        self.levels: set[int] = set()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.levels.add(logging.getLogger("lightning.pytorch").level)
+
+
 def rows_of(output: Path) -> list[dict[str, str]]:
     with (output / "metrics.csv").open(newline="") as stream:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
@@ -106,6 +117,19 @@ def test_a_killed_training_resumes_to_the_same_weights(
     resumed = fit(recipe, physionet, tmp_path / "cut", machine=HERE, resume=True)
     assert equal_weights(whole.weights, resumed.weights)
     assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "cut")
+
+
+def test_lightning_is_silent_only_while_it_trains(
+    physionet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="lightning.pytorch")
+    logger, listener, recipe = logging.getLogger("lightning.pytorch"), Listener(), unet("phases.0.max_epochs=1")
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(recipe, physionet, tmp_path, machine=HERE, callbacks=[listener, PowerCut(1)])
+    assert logger.level == logging.DEBUG
+    fit(recipe, physionet, tmp_path, machine=HERE, callbacks=[listener], resume=True)
+    assert logger.level == logging.DEBUG
+    assert listener.levels == {logging.WARNING}
 
 
 def test_every_epoch_has_its_own_order(physionet: Path, tmp_path: Path) -> None:
