@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, OutputError
-from ICHSegmenterLib.inference import combination, comparison, engine
+from ICHSegmenterLib.inference import comparison
+from ICHSegmenterLib.inference.combination import analyze_together
 from ICHSegmenterLib.inference.device import available_devices, import_torch
 from ICHSegmenterLib.inference.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.inference.run import Run
@@ -58,25 +59,23 @@ class Jobs:
         """Analyze one exam and write its arrays into the job folder."""
         request = AnalyzeRequest.of(message)
         self._limit_threads(get_card(request.method))
-        common: dict[str, Any] = {
-            "weights": request.weights,
-            "device": request.device,
-            "precision": request.precision,
-            "brain_mask": request.brain_mask(),
-            "threshold": request.threshold,
-            "detection_threshold": request.detection_threshold,
-            "save_maps": request.save_maps,
-            "options": request.options,
-            "run": run,
-            "session": self._session,
-        }
-        if request.detector:
-            result = combination.analyze_together(
-                request.volume(), request.method, request.detector, detector_weights=request.detector_weights,
-                detector_options=request.detector_options, **common,
-            )  # fmt: skip
-        else:
-            result = engine.analyze(request.volume(), request.method, **common)
+        result = analyze_together(
+            request.volume(),
+            request.method,
+            request.detector,
+            weights=request.weights,
+            detector_weights=request.detector_weights,
+            device=request.device,
+            precision=request.precision,
+            brain_mask=request.brain_mask(),
+            threshold=request.threshold,
+            detection_threshold=request.detection_threshold,
+            save_maps=request.save_maps,
+            options=request.options,
+            detector_options=request.detector_options,
+            run=run,
+            session=self._session,
+        )
         answer = _answer(result, request.job)
         answer["activation"] = None
         if request.save_maps and request.method in FEATURE_METHODS:

@@ -70,7 +70,7 @@ class AnalyzeRequest(ExamRequest):
     Attributes:
         detector: Name of the method that detects and names segments, empty if `method` does.
         weights, options, threshold: Of `method`.
-        detector_weights, detector_options: Of the detector.
+        detector_weights, detector_options: Of the detector; without one, what the message says of them is dropped.
         detection_threshold: Of the detector, or of `method` without one.
     """
 
@@ -91,6 +91,8 @@ class AnalyzeRequest(ExamRequest):
             ValueError: A field is absent or of the wrong type.
             VolumeError: The geometry is impossible.
         """
+        detector = text(message, "detector") if message.get("detector") else ""
+        detector_weights, detector_options = _paths(message, "detector_weights"), _object(message, "detector_options")
         return cls(
             **_exam(message),
             method=text(message, "method"),
@@ -98,9 +100,9 @@ class AnalyzeRequest(ExamRequest):
             options=_object(message, "options"),
             threshold=_number(message, "threshold"),
             detection_threshold=_number(message, "detection_threshold"),
-            detector=text(message, "detector") if message.get("detector") else "",
-            detector_weights=_paths(message, "detector_weights"),
-            detector_options=_object(message, "detector_options"),
+            detector=detector,
+            detector_weights=detector_weights if detector else (),
+            detector_options=detector_options if detector else {},
         )
 
 

@@ -160,3 +160,12 @@ def test_methods_that_cannot_work_together_are_refused_by_the_worker(tmp_path: P
         assert "hgi-sam tells no subtypes" in answer["message"]
         missing = worker.ask(**write_job(tmp_path, bleeding_head()), detector="rsna-sequence", id="b")
         assert missing["kind"] == "weights_missing"
+
+
+def test_options_of_a_detector_that_is_not_chosen_change_nothing(tmp_path: Path):
+    request = write_job(tmp_path, bleeding_head())
+    with WorkerProcess() as worker:
+        plain = worker.ask(**request, id="a")["result"]
+        left_over = worker.ask(**request, detector="", detector_options={"masked": True}, id="b")["result"]
+    assert left_over["provenance"]["detector"] == ""
+    assert (left_over["probabilities"], left_over["slices"]) == (plain["probabilities"], plain["slices"])
