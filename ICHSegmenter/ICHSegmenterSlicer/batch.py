@@ -26,10 +26,10 @@ import qt
 import slicer
 
 from ICHSegmenterLib.errors import ICHSegmenterError, WorkerError
-from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.inference.device import check_wish
 from ICHSegmenterLib.inference.settings import Settings
-from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
+from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer import dependencies
@@ -143,13 +143,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    settings = Settings(
-        method=choose_method(chosen.method),
-        weights=[path.resolve() for path in chosen.weights],
-        threshold=chosen.threshold,
-        detector=chosen.detector,
-        detector_weights=[path.resolve() for path in chosen.detector_weights],
-    )
+    settings = settings_of(chosen)
     check_wish(chosen.device, chosen.precision)
     missing = _missing(settings)
     if missing and not chosen.install_dependencies:
@@ -163,10 +157,13 @@ def _run(chosen: argparse.Namespace) -> int:
     analyzer = WorkerAnalyzer(
         {
             "method": settings.method,
-            "weights": [str(path) for path in settings.weights],
+            "weights": [str(path.resolve()) for path in settings.weights],
+            "options": dict(settings.options),
             "threshold": settings.threshold,
+            "detection_threshold": settings.detection_threshold,
             "detector": settings.detector,
-            "detector_weights": [str(path) for path in settings.detector_weights],
+            "detector_weights": [str(path.resolve()) for path in settings.detector_weights],
+            "detector_options": dict(settings.detector_options),
             "device": chosen.device,
             "precision": chosen.precision,
             "save_maps": chosen.save_maps,
@@ -208,13 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="batch.py", description=__doc__.splitlines()[0])
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
-    parser.add_argument("--method", default="auto", help=f"{', '.join(MODEL_CARDS)}; default: the best that is ready")
-    parser.add_argument("--weights", type=Path, nargs="+", default=[], metavar="FILE", help="instead of installed ones")
-    parser.add_argument("--detector", default="", metavar="METHOD", help="detects and names what --method outlines")
-    parser.add_argument("--detector-weights", type=Path, nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--threshold", type=float, metavar="T", help="of the maps, 0 to 1")
+    add_method_arguments(parser)
+    add_detector_arguments(parser)
     parser.add_argument("--save-maps", action="store_true", help="also write map.nii.gz")
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="leave out what is done (default)"

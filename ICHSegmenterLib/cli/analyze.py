@@ -10,11 +10,8 @@ from typing import Any
 
 from ICHSegmenterLib.batch import exam_name
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference.combination import analyze_together, detectors
-from ICHSegmenterLib.inference.default_method import choose_method
-from ICHSegmenterLib.inference.device import PRECISIONS
-from ICHSegmenterLib.inference.settings import Settings
-from ICHSegmenterLib.model_cards import MODEL_CARDS
+from ICHSegmenterLib.inference.arguments import add_detector_arguments, add_method_arguments, settings_of
+from ICHSegmenterLib.inference.combination import analyze_together
 from ICHSegmenterLib.report.write import write_outputs
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -41,50 +38,6 @@ def add_parsers(verbs: Any) -> None:
     add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
     detect.set_defaults(run=run_detect, save_maps=False, detector="", detector_weights=(), detector_options=())
-
-
-def add_method_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `segment`, `detect` and `batch` share."""
-    names = ", ".join(MODEL_CARDS)
-    parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
-    parser.add_argument(
-        "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
-    parser.add_argument(
-        "--option", dest="options", type=option, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="of the method, such as masked=true",
-    )  # fmt: skip
-    parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
-    parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
-
-
-def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
-    """A second method, of `segment` and `batch`."""
-    names = ", ".join(card.name for card in detectors())
-    parser.add_argument(
-        "--detector", default="", metavar="METHOD", help=f"detects and names what --method outlines: {names}"
-    )
-    parser.add_argument("--detector-weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
-    parser.add_argument(
-        "--detector-option", dest="detector_options", type=option, nargs="+", action="extend", default=[],
-        metavar="NAME=VALUE",
-    )  # fmt: skip
-
-
-def settings_of(chosen: argparse.Namespace) -> Settings:
-    """What these arguments say of method and detector."""
-    return Settings(
-        method=choose_method(chosen.method),
-        weights=tuple(chosen.weights),
-        options=dict(chosen.options),
-        threshold=chosen.threshold,
-        detection_threshold=chosen.detection_threshold,
-        detector=chosen.detector,
-        detector_weights=tuple(chosen.detector_weights),
-        detector_options=dict(chosen.detector_options),
-    )
 
 
 def run_segment(chosen: argparse.Namespace) -> int:
@@ -132,24 +85,3 @@ def summary(result: AnalysisResult) -> str:
     lines.append(f"  {used.title} on {used.device} in {used.precision}: {timing}")
     lines.append(RESEARCH_NOTICE)
     return "\n".join(lines)
-
-
-def option(text: str) -> tuple[str, Any]:
-    """NAME=VALUE with the value as YAML and JSON write it: true, 3, 0.5, or text."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"must look like NAME=VALUE, got {text}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
-    return value

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
-from ICHSegmenterLib.cli.analyze import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.inference.combination import analyze_together
 from ICHSegmenterLib.inference.device import check_wish
 from ICHSegmenterLib.inference.session import Session

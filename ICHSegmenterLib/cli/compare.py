@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.cli.analyze import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference.arguments import option
 from ICHSegmenterLib.inference.comparison import Comparison, compare, ready_methods
 from ICHSegmenterLib.inference.device import PRECISIONS
 from ICHSegmenterLib.model_cards import MODEL_CARDS

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ICHSegmenterLib.batch import find_exams
-from ICHSegmenterLib.cli.analyze import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.inference.arguments import option
 from ICHSegmenterLib.inference.device import PRECISIONS
 from ICHSegmenterLib.inference.features import FEATURE_METHODS, ExamFeatures, extract_features
 from ICHSegmenterLib.inference.session import Session

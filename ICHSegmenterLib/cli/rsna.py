@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.cli.analyze import add_method_arguments
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.evaluation.rsna_csv import read_slice_ids, write_ensemble, write_submission
 from ICHSegmenterLib.evaluation.rsna_run import predict_folder
 from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.inference.arguments import add_method_arguments
 from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import AnalysisResult

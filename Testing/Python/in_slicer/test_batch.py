@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.cli import main as library
+from ICHSegmenterLib.errors import WorkerError
 from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.worker.request import AnalyzeRequest
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "ICHSegmenter" / "ICHSegmenterSlicer" / "batch.py"
@@ -83,6 +86,54 @@ def test_method_and_detector_go_to_the_worker_together(exams, tmp_path):
     refused = runBatch(*arguments, "--detector", "unet")
     assert refused.returncode == 2
     assert "wrong use: unet tells no subtypes" in refused.stderr
+
+
+def test_all_that_is_said_of_method_and_detector_is_read_by_the_worker(shell, exams, tmp_path, monkeypatch):
+    from ICHSegmenterSlicer import batch
+
+    asked = []
+
+    def ask(analyzer, request):
+        asked.append(AnalyzeRequest.of(request))
+        raise WorkerError("asked")
+
+    monkeypatch.setattr(batch.WorkerAnalyzer, "_ask", ask)
+    monkeypatch.setattr(batch, "_missing", lambda settings: [])
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--input", str(exams[0] / "a"), "--output", "out", "--method", "swin-sam", "--weights", "1.pt"]
+    arguments += ["--option", "tta=true", "map_kind=grad-cam", "--threshold", "0.4", "--detection-threshold", "0.3"]
+    arguments += ["--detector", "rsna-sequence", "--detector-weights", "2.pt", "3.pt"]
+    arguments += ["--detector-option", "masked=true", "--detector-option", "tta=true"]
+    assert batch.main(arguments) == 1
+    (request,) = asked
+    assert (request.method, request.weights) == ("swin-sam", (tmp_path / "1.pt",))
+    assert request.options == {"tta": True, "map_kind": "grad-cam"}
+    assert (request.threshold, request.detection_threshold) == (0.4, 0.3)
+    assert (request.detector, request.detector_weights) == ("rsna-sequence", (tmp_path / "2.pt", tmp_path / "3.pt"))
+    assert request.detector_options == {"masked": True, "tta": True}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answer"),
+    [
+        ("--option tta", "argument --option: must look like NAME=VALUE, got tta"),
+        ("--option tat=true", "wrong use: unet has no option 'tat'; available: tta"),
+        ("--option tta=1", "wrong use: option tta of unet is a bool like False, got 1"),
+        ("--detector hgi-sam", "wrong use: hgi-sam tells no subtypes"),
+        ("--detector rsna-sequence --detector-option tat=true", "wrong use: rsna-sequence has no option 'tat'"),
+        ("--detector-option tta=true", "wrong use: weights or options of a detector were given, but no detector"),
+        ("--threshold 2", "argument --threshold: must lie between 0 and 1, got 2"),
+        ("--precision half", "argument --precision: invalid choice: 'half'"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_words_of_the_command_line(wrong, answer, shell, tmp_path, capsys):
+    from ICHSegmenterSlicer import batch
+
+    arguments = [str(tmp_path), "--output", str(tmp_path / "out"), "--method", "unet", *wrong.split()]
+    assert [batch.main(["--input", *arguments]), library(["batch", *arguments])] == [2, 2]
+    told = [line.partition(" error: ")[2] or line for line in capsys.readouterr().err.splitlines() if answer in line]
+    assert len(told) == 2
+    assert told[0] == told[1]
 
 
 def test_results_of_another_method_are_refused_until_they_may_be_replaced(finished, exams, tmp_path):

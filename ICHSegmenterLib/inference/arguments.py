@@ -1,0 +1,84 @@
+"""The words that name a method and a detector on a command line; the library's verbs and Slicer's batch share them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.inference.combination import detectors
+from ICHSegmenterLib.inference.default_method import choose_method
+from ICHSegmenterLib.inference.device import PRECISIONS
+from ICHSegmenterLib.inference.settings import Settings
+from ICHSegmenterLib.model_cards import MODEL_CARDS
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every program that runs a method understands."""
+    names = ", ".join(MODEL_CARDS)
+    parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument(
+        "--option", dest="options", type=option, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="of the method, such as masked=true",
+    )  # fmt: skip
+    parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
+    parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """A second method, where one may detect for another."""
+    names = ", ".join(card.name for card in detectors())
+    parser.add_argument(
+        "--detector", default="", metavar="METHOD", help=f"detects and names what --method outlines: {names}"
+    )
+    parser.add_argument("--detector-weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
+    parser.add_argument(
+        "--detector-option", dest="detector_options", type=option, nargs="+", action="extend", default=[],
+        metavar="NAME=VALUE",
+    )  # fmt: skip
+
+
+def settings_of(chosen: argparse.Namespace) -> Settings:
+    """What these arguments say of method and detector.
+
+    Raises:
+        ModelNotFoundError: No such method.
+        ValueError: An option or weights of no use, or two methods that cannot work together.
+    """
+    return Settings(
+        method=choose_method(chosen.method),
+        weights=tuple(chosen.weights),
+        options=dict(chosen.options),
+        threshold=chosen.threshold,
+        detection_threshold=chosen.detection_threshold,
+        detector=chosen.detector,
+        detector_weights=tuple(chosen.detector_weights),
+        detector_options=dict(chosen.detector_options),
+    )
+
+
+def option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE with the value as YAML and JSON write it: true, 3, 0.5, or text."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"must look like NAME=VALUE, got {text}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
+    return value
