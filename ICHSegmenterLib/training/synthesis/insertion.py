@@ -15,12 +15,14 @@ from ICHSegmenterLib.training.synthesis.acquisition import sample
 from ICHSegmenterLib.training.synthesis.anatomy import Head
 from ICHSegmenterLib.training.synthesis.exam import SyntheticExam, label
 from ICHSegmenterLib.training.synthesis.fields import Field, Mask
-from ICHSegmenterLib.training.synthesis.lesions import Bleeding, LesionPlan, bleed_into
+from ICHSegmenterLib.training.synthesis.lesions import MASS_EFFECT, Bleeding, LesionPlan, bleed_into
 from ICHSegmenterLib.volume.volume import Volume
 
 GRID_MM = 1.0
 FLUID_HU = (4.0, 20.0)
 """All fluid at or below the first, none at or above the second, in brain smoothed against noise."""
+CISTERN_HU = (4.0, 36.0)
+"""Fluid and brain, between which a voxel of a sulcus or cistern that holds both lies."""
 VENTRICLE_DEPTH_MM = 20.0
 """Fluid as deep as this is ventricle (or old infarct), shallower fluid is cistern or sulcus."""
 VENTRICLE_MIN_ML = 1.0
@@ -78,9 +80,10 @@ def as_head(volume: Volume, brain: Mask) -> Head:
     ventricles = np.where(_ventricles(fluid > 0.4, depth), fluid, 0).astype(np.float32)
     ventricles = np.where(ventricles > 0.35, np.minimum(1.6 * ventricles, 1), 0).astype(np.float32)
     # Broad fluid is an old infarct or a cyst, not a cistern.
-    broad = ndimage.binary_opening(fluid > 0.4, structure=ndimage.generate_binary_structure(3, 1), iterations=4)
-    broad = ndimage.binary_dilation(broad, iterations=2)
-    csf = np.where((ventricles > 0) | broad, 0, fluid).astype(np.float32)
+    share = np.clip((CISTERN_HU[1] - smooth) / (CISTERN_HU[1] - CISTERN_HU[0]), 0, 1) * cavity
+    broad = ndimage.binary_opening(share > 0.4, structure=ndimage.generate_binary_structure(3, 1), iterations=4)
+    broad = ndimage.binary_dilation(broad, iterations=4)
+    csf = np.where((fluid == 0) | (ventricles > 0) | broad, 0, share).astype(np.float32)
     return Head(grid, hu, cavity, depth, csf, ventricles)
 
 
@@ -106,24 +109,41 @@ def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[
     moved = _move(volume.hu, [sample(one, bleeding.grid, geometry) for one in shift], volume, brain)
     hu = moved - sample(bleeding.edema_hu, bleeding.grid, geometry) * brain
     pixel = geometry.pixel_spacing_mm[0]
-    for fraction, density in zip(fractions, bleeding.densities, strict=True):
-        here = np.flatnonzero(fraction.any(axis=(1, 2)))
+    for fraction, density, plan in zip(fractions, bleeding.densities, bleeding.plans, strict=True):
         share = sample(density * (density > 0), bleeding.grid, geometry)
-        for k in here:
-            brighter = _brightening(volume.hu[k], brain[k], pixel)
-            noise = volume.hu[k] - ndimage.gaussian_filter(volume.hu[k], SMOOTHING_MM / pixel)
-            noise = np.clip(noise, -LARGEST_NOISE_HU, LARGEST_NOISE_HU)
-            hu[k] += fraction[k] * (share[k] + brighter + noise - hu[k])
+        for k in np.flatnonzero(fraction.any(axis=(1, 2))):
+            level = _tissue_level(volume.hu[k], brain[k], pixel)
+            brighter = np.clip(level - CORTEX_HU, 0, MOST_BRIGHTENING_HU)
+            blood = share[k] + brighter + _noise(volume.hu[k], brain[k], pixel)
+            hu[k] += fraction[k] * (blood - _replaced(hu[k], level, plan))
     return np.where(brain, np.rint(hu), volume.hu).astype(np.float32)
 
 
-def _brightening(hu: Field, brain: Mask, pixel_mm: float) -> Field:
-    """By how many HU beam hardening near bone makes tissue of a slice too bright; blood there would be, too."""
+def _replaced(hu: Field, level: Field, plan: LesionPlan) -> Field:
+    """HU of what gives way to blood: the fluid of a voxel, its soft tissue, but never its bone."""
+    if plan.subtype not in MASS_EFFECT:
+        return np.minimum(hu, CISTERN_HU[0])
+    return np.minimum(hu, level + LARGEST_NOISE_HU)
+
+
+def _tissue_level(hu: Field, brain: Mask, pixel_mm: float) -> Field:
+    """Mean HU of tissue around each pixel of a slice; beam hardening near bone raises it, and blood with it."""
     inside = ndimage.distance_transform_edt(brain) * pixel_mm > RIM_MM
-    tissue = (inside & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])).astype(np.float32)
-    near, around = (ndimage.gaussian_filter(one, SURROUNDINGS_MM / pixel_mm) for one in (tissue, tissue * hu))
-    level = np.divide(around, near, out=np.full_like(hu, CORTEX_HU), where=near > 0.01)
-    return np.asarray(np.clip(level - CORTEX_HU, 0, MOST_BRIGHTENING_HU), dtype=np.float32)
+    return _mean_around(hu, inside & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1]), SURROUNDINGS_MM / pixel_mm)
+
+
+def _noise(hu: Field, brain: Mask, pixel_mm: float) -> Field:
+    """By what each soft pixel differs from its soft neighbors."""
+    soft = brain & (hu < TISSUE_HU[1])
+    noise = np.where(soft, hu - _mean_around(hu, soft, SMOOTHING_MM / pixel_mm), 0)
+    return np.asarray(np.clip(noise, -LARGEST_NOISE_HU, LARGEST_NOISE_HU), dtype=np.float32)
+
+
+def _mean_around(hu: Field, counted: Mask, sd_pixels: float) -> Field:
+    """Gaussian mean of the pixels that count; as cortex where there are none."""
+    weight = counted.astype(np.float32)
+    near, around = (ndimage.gaussian_filter(one, sd_pixels) for one in (weight, weight * hu))
+    return np.divide(around, near, out=np.full_like(hu, CORTEX_HU), where=near > 0.01)
 
 
 def _move(hu: Field, shift: Sequence[Field], volume: Volume, brain: Mask) -> Field:

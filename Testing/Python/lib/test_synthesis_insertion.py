@@ -43,10 +43,17 @@ def test_blood_is_as_much_too_bright_as_the_brain_around_it(host):
     plain, bright = (
         insert_lesions(volume, plan, seed=2, brain_mask=host.brain_mask) for volume in (host.volume, hardened)
     )
-    full = (plain.blood_fraction > 0.95) & (bright.blood_fraction > 0.95)
+    full = (plain.blood_fraction > 0.95) & (bright.blood_fraction > 0.95) & (host.volume.hu < 60)
     assert full.sum() > 100
     assert plain.volume.hu[full].mean() == pytest.approx(62.0, abs=4.0)
     assert 8 < (bright.volume.hu - plain.volume.hu)[full].mean() < 16
+
+
+def test_bone_keeps_its_edge_where_blood_lies_along_it(host):
+    exam = insert_lesions(host.volume, [LesionPlan("SDH", 25.0)], seed=2, brain_mask=host.brain_mask)
+    edge = host.brain_mask & (host.volume.hu > 150) & (exam.blood_fraction > 0.5)
+    assert edge.sum() > 30
+    assert (exam.volume.hu - host.volume.hu)[edge].mean() > 0
 
 
 def test_noise_goes_on_inside_a_bleed(host):
