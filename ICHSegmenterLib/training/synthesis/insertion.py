@@ -151,14 +151,15 @@ def _move(hu: Field, shift: Sequence[Field], volume: Volume, brain: Mask) -> Fie
     result = np.array(hu, dtype=np.float32)
     geometry = volume.geometry
     basis = np.linalg.pinv(np.column_stack((geometry.column_step, geometry.row_step)))
-    for k in np.flatnonzero(brain.any(axis=(1, 2))):
-        j, i = np.nonzero(brain[k])
+    soft = brain & (hu < TISSUE_HU[1])
+    for k in np.flatnonzero(soft.any(axis=(1, 2))):
+        j, i = np.nonzero(soft[k])
         arrow = np.stack([component[k][j, i] for component in reversed(shift)])
         if np.abs(arrow).max(initial=0) < 0.1:
             continue
         di, dj = basis @ arrow
-        # Bone must not be drawn into the brain: the source of a voxel is brain, or the voxel stays as it is.
-        inside = brain[k][
+        # Bone neither moves nor is drawn into the brain: the source of a voxel is soft, or the voxel stays as it is.
+        inside = soft[k][
             np.clip(np.rint(j - dj), 0, hu.shape[1] - 1).astype(int),
             np.clip(np.rint(i - di), 0, hu.shape[2] - 1).astype(int),
         ]
