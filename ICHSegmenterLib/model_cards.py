@@ -62,7 +62,7 @@ class ModelCard:
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         predictor_config: Options of the predictor with their defaults; `analyze(options=...)` may change them.
             "tta": also look at the mirrored slices and take the mean (test-time augmentation). "skull_guard": take
-            bone that looks like blood out.
+            bone that looks like blood out. "ignored_pixels": so few pixels of blood in a slice are no finding.
         needs_weights: False for classical methods.
         license, paper, doi, limits: What a reader must know.
     """
@@ -146,8 +146,7 @@ COMPACT_LIMITS = (
     "on synthetic ones. It is there so that something learned works without network. Research only."
 )
 COMPACT_HGI_LIMITS = (
-    "No weights ship: trained as its recipe says it told no bleeding exam from others (exam AUC 0.49), too little for "
-    "a transformer from scratch. Train it longer, or from other weights. Weakly supervised: outlines are coarse."
+    COMPACT_LIMITS + " Better at saying which slices bleed than where: outlines are coarse; compact-unet draws them."
 )
 
 COMPACT_PREPROCESSING = SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window")
@@ -273,14 +272,14 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 title="Compact U-Net (works offline)",
                 summary="Outlines blood slice by slice and names the five subtypes; ships with the program",
                 predictor=_UNET_PREDICTOR,
-                predictor_config=MappingProxyType({"tta": True, "skull_guard": True}),
+                predictor_config=MappingProxyType({"tta": True, "skull_guard": True, "ignored_pixels": 20}),
                 network="unet",
                 network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
                 preprocessing=COMPACT_PREPROCESSING,
                 labels=(EDH, IPH, IVH, SAH, SDH),
                 labelmap_rule="together",
                 threshold=0.7,
-                detection_threshold=0.98,
+                detection_threshold=0.9,
                 value_name="score",
                 knows_subtypes=True,
                 license=APACHE,
@@ -289,8 +288,8 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
             ),
             ModelCard(
                 name="compact-hgi",
-                title="Compact HGI-SAM",
-                summary="HGI-SAM with a small network, to be trained: finds bleeding slices, outlines them coarsely",
+                title="Compact HGI-SAM (works offline)",
+                summary="HGI-SAM with a small network: finds bleeding slices, outlines coarsely; part of the program",
                 predictor=_SWIN_PREDICTOR,
                 predictor_config=MappingProxyType({"map_kind": "hgi-sam", "tta": False}),
                 network="swin_classifier",

@@ -36,6 +36,7 @@ class UnetPredictor:
         with_subtypes: They have six classes: background and the subtypes.
         tta: Each network also sees the mirrored slices.
         skull_guard: Bone that looks like blood is taken out, as of slices that are part brain, part vertex.
+        ignored_pixels: So few pixels of blood, at the network's size, are no finding.
     """
 
     def __init__(
@@ -47,10 +48,13 @@ class UnetPredictor:
         with_subtypes: bool = False,
         tta: bool = False,
         skull_guard: bool = False,
+        ignored_pixels: int = MAX_IGNORED_PIXELS,
     ) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
-        self.device, self.tta, self.skull_guard = device, tta, skull_guard
+        if ignored_pixels < 0:
+            raise ValueError(f"ignored_pixels must not be negative, got {ignored_pixels}")
+        self.device, self.tta, self.skull_guard, self.ignored_pixels = device, tta, skull_guard, ignored_pixels
         self.precision = precision
         self.labels = SUBTYPE_LABELS if with_subtypes else (ANY,)
         self.batch_size = default_batch_size(device, precision)
@@ -114,7 +118,8 @@ class UnetPredictor:
     def _values(self, blood: torch.Tensor) -> dict[str, torch.Tensor]:
         """Value (B,) of each label of probabilities (B, classes of blood, H, W); that of `ANY` is of their sum."""
         found = (*blood.unbind(dim=1), blood.sum(dim=1))[-len(self.labels) :]
-        return {label: slice_probability(maps) for label, maps in zip(self.labels, found, strict=True)}
+        values = (slice_probability(maps, self.ignored_pixels) for maps in found)
+        return dict(zip(self.labels, values, strict=True))
 
     def _blood(self, slices: torch.Tensor) -> torch.Tensor:
         """Mean probabilities float32 (B, classes of blood, H, W) of the networks."""
@@ -124,10 +129,10 @@ class UnetPredictor:
         return total / len(self._networks)
 
 
-def slice_probability(blood: torch.Tensor) -> torch.Tensor:
+def slice_probability(blood: torch.Tensor, ignored_pixels: int = MAX_IGNORED_PIXELS) -> torch.Tensor:
     """Value of each slice (B,) of probabilities of blood (B, H, W).
 
-    It is the highest probability that more than `MAX_IGNORED_PIXELS` pixels reach, so that thresholding it is the
+    It is the highest probability that more than `ignored_pixels` pixels reach, so that thresholding it is the
     paper's rule, at any threshold.
     """
-    return blood.flatten(1).topk(MAX_IGNORED_PIXELS + 1, dim=1).values[:, -1]
+    return blood.flatten(1).topk(ignored_pixels + 1, dim=1).values[:, -1]

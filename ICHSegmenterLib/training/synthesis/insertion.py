@@ -23,6 +23,8 @@ FLUID_HU = (4.0, 20.0)
 """All fluid at or below the first, none at or above the second, in brain smoothed against noise."""
 CISTERN_HU = (4.0, 36.0)
 """Fluid and brain, between which a voxel of a sulcus or cistern that holds both lies."""
+UNSMOOTHED = 1.6
+"""Thin fluid, spread out by smoothing, is so much more in the middle of its sulcus or ventricle."""
 VENTRICLE_DEPTH_MM = 20.0
 """Fluid as deep as this is ventricle (or old infarct), shallower fluid is cistern or sulcus."""
 VENTRICLE_MIN_ML = 1.0
@@ -78,12 +80,12 @@ def as_head(volume: Volume, brain: Mask) -> Head:
     smooth = ndimage.gaussian_filter(np.clip(hu, -20, 80), SMOOTHING_MM)
     fluid = np.clip((FLUID_HU[1] - smooth) / (FLUID_HU[1] - FLUID_HU[0]), 0, 1).astype(np.float32) * cavity
     ventricles = np.where(_ventricles(fluid > 0.4, depth), fluid, 0).astype(np.float32)
-    ventricles = np.where(ventricles > 0.35, np.minimum(1.6 * ventricles, 1), 0).astype(np.float32)
+    ventricles = np.where(ventricles > 0.35, np.minimum(UNSMOOTHED * ventricles, 1), 0).astype(np.float32)
     # Broad fluid is an old infarct or a cyst, not a cistern.
     share = np.clip((CISTERN_HU[1] - smooth) / (CISTERN_HU[1] - CISTERN_HU[0]), 0, 1) * cavity
     broad = ndimage.binary_opening(share > 0.4, structure=ndimage.generate_binary_structure(3, 1), iterations=4)
     broad = ndimage.binary_dilation(broad, iterations=4)
-    csf = np.where((fluid == 0) | (ventricles > 0) | broad, 0, share).astype(np.float32)
+    csf = np.where((fluid == 0) | (ventricles > 0) | broad, 0, np.minimum(UNSMOOTHED * share, 1)).astype(np.float32)
     return Head(grid, hu, cavity, depth, csf, ventricles)
 
 

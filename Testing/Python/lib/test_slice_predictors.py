@@ -104,6 +104,20 @@ def test_unet_detects_a_slice_with_more_than_ten_foreground_pixels(pixels, is_po
     assert bool(slice_probability(foreground)[0] >= get_card("unet").detection_threshold) == is_positive
 
 
+@pytest.mark.parametrize(("pixels", "is_positive"), [(20, False), (21, True)])
+def test_the_compact_unet_overlooks_up_to_twenty_pixels_as_its_card_says(pixels, is_positive):
+    card = get_card("compact-unet")
+    foreground = torch.full((1, CROP, CROP), 0.1)
+    foreground.view(-1)[:pixels] = 0.95
+    value = slice_probability(foreground, card.predictor_config["ignored_pixels"])[0]
+    assert bool(value >= card.detection_threshold) == is_positive
+
+
+def test_a_negative_number_of_pixels_cannot_be_ignored():
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        UnetPredictor([create_model("unet")], device="cpu", precision="float32", ignored_pixels=-1)
+
+
 def test_unet_files_of_both_variants_may_be_mixed_and_their_mean_is_the_map(exam, tmp_path):
     files = unet_files(tmp_path, "release", "final")
     card = get_card("unet")
