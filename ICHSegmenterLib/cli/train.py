@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> int:
             resume=chosen.resume, machine=machine,
         )  # fmt: skip
     found = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
-    print(f"Best epoch: {found}" if found else "No validation was done")
+    print(f"{recipe.keeps.capitalize()} epoch: {found}" if found else "No validation was done")
     print(f"Weights: {trained.weights} ({trained.seconds:.0f} s); use them with --weights")
     return 0
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -128,14 +127,14 @@ def fit(
     with _silence():
         for phase in range(len(recipe.phases)):
             rows = _run_phase(recipe, phase, cache, table, split, output, machine, rows, callbacks)
-    results = min((row for row in rows if "val_loss" in row), key=lambda row: row["val_loss"], default={})
-    if len(recipe.phases) > 1:
-        last = len(recipe.phases) - 1
-        results = min((row for row in rows if row["phase"] == last), key=lambda row: row.get("val_loss", np.inf))
+    final = len(recipe.phases) - 1
+    judged = [row for row in rows if row["phase"] == final and "val_loss" in row]
+    results = min(judged[-1:] if recipe.keeps == "last" else judged, key=lambda row: row["val_loss"], default={})
     weights = output / f"{recipe.name}.safetensors"
     if rank_zero_only.rank == 0:
-        network = TASKS[recipe.task](recipe, len(recipe.phases) - 1).network
-        network.load_state_dict(trained_model.network_weights(_phase_folder(output, len(recipe.phases) - 1) / BEST))
+        network = TASKS[recipe.task](recipe, final).network
+        kept = _phase_folder(output, final) / (LAST if recipe.keeps == "last" else BEST)
+        network.load_state_dict(trained_model.network_weights(kept))
         weights = trained_model.write_trained_model(network, recipe, output, results)
         draw_curves(rows, output, recipe.name)
         draw_examples(network, recipe, cache, table, split, output)

@@ -207,6 +207,7 @@ class Recipe:
         seed: Of weights, splits, order and augmentation.
         precision: "auto" is bfloat16-mixed on a GPU, float32 on a CPU.
         checkpoint_every_steps: Steps between two writings of `last.ckpt`.
+        keeps: The weight file holds the "best" weights, by validation loss, or the "last".
         saved_as: Numbers of the weight file; "float16" halves it.
     """
 
@@ -224,6 +225,7 @@ class Recipe:
     seed: int = 0
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     checkpoint_every_steps: int = 500
+    keeps: Literal["best", "last"] = "best"
     saved_as: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:

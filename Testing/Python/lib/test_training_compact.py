@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from ICHSegmenterLib.training.fit import Machine, fit
 from ICHSegmenterLib.training.recipe import Recipe, load_recipe
 from ICHSegmenterLib.training.tasks.classification import SliceClassification
 from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
+from ICHSegmenterLib.training.trained_model import network_weights
 
 HERE = Machine("cpu", 1, progress=False)
 FEW_STEPS = ["data.workers=0", "data.validation_share=0.34", "phases.0.max_steps=3", "phases.0.max_epochs=1"]
@@ -71,6 +73,18 @@ def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
         num_heads=(1, 1, 2, 2),
     )  # fmt: skip
     load_checkpoint(network, trained.weights)  # strict: no key of the extra layer is in the file
+
+
+def test_the_last_weights_are_kept_where_the_recipe_says_so(synthetic: Path, tmp_path: Path) -> None:
+    """Also where an earlier epoch was better, as here, where the learning rate is absurd."""
+    absurd = ["phases.0.max_epochs=3", "phases.0.max_steps=0", "phases.0.learning_rate=0.5", "optimizer.warmup_steps=0"]
+    trained = fit(compact_hgi("keeps=last", *absurd), synthetic, tmp_path, machine=HERE)
+    with (tmp_path / "metrics.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert min(losses) < losses[-1] == pytest.approx(trained.results["val_loss"])
+    last = network_weights(tmp_path / "checkpoints" / "phase-1" / "last.ckpt")
+    for key, tensor in load_file(trained.weights).items():
+        assert torch.equal(tensor, last[key].to(tensor.dtype)), key
 
 
 def test_a_classifier_told_which_cells_bleed_moves_each_stage() -> None:
