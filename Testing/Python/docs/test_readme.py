@@ -24,7 +24,8 @@ def code_blocks(language: str) -> list[str]:
 
 
 def commands(start: str) -> list[str]:
-    lines = (line.split(" #")[0].strip() for block in code_blocks("bash") for line in block.splitlines())
+    whole = (block.replace("\\\n", " ") for block in code_blocks("bash"))  # a line may go on after a backslash
+    lines = (line.split(" #")[0].strip() for block in whole for line in block.splitlines())
     return [line for line in lines if line.startswith(start)]
 
 
@@ -76,7 +77,9 @@ def test_the_table_lists_every_method() -> None:
 def test_the_page_of_the_bundled_models_says_what_they_learned_from_and_how_to_repeat_it() -> None:
     assert "Trained on synthetic bleeds" in MODELS_PAGE
     trained = re.findall(r"^python -m ICHSegmenterLib train ([\w-]+)", MODELS_PAGE, re.MULTILINE)
-    assert trained == [name for name in MODEL_CARDS if f"`{name}.safetensors`" in MODELS_PAGE] != []
+    shipped = [name for name in MODEL_CARDS if f"`{name}.safetensors`" in MODELS_PAGE]
+    assert list(dict.fromkeys(trained)) == shipped != []
+    assert set(shipped) == {path.stem for path in (ROOT / "Resources" / "Models").glob("*.safetensors")}
 
 
 def test_every_doi_of_a_card_is_cited() -> None:
