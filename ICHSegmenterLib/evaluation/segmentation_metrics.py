@@ -18,13 +18,12 @@ from scipy import ndimage
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.pieces import TOUCHING, piece_volumes
 
 Mask = NDArray[np.bool_]
 
 SURFACE_PERCENTILE = 95
 REGULAR_SPACING_MM = 1.0
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
-"""Voxels that share a face, an edge or a corner belong to one lesion."""
 FOUND_SHARE = 0.1
 """A lesion counts as found if at least this share of its volume is outlined."""
 LESION_BINS_ML = (0.0, 0.1, 1.0, 5.0, 15.0, 30.0, float("inf"))
@@ -109,11 +108,11 @@ def compare(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> Segmentat
     dice, iou = overlap(predicted, truth)
     pieces, count = ndimage.label(truth, structure=TOUCHING)
     outlined, outlined_count = ndimage.label(predicted, structure=TOUCHING)
-    true_mm3 = _piece_volumes(pieces, count, geometry)
-    hit_mm3 = _piece_volumes(np.where(predicted, pieces, 0), count, geometry)
+    true_mm3 = piece_volumes(pieces, count, geometry.voxel_volumes_mm3)
+    hit_mm3 = piece_volumes(np.where(predicted, pieces, 0), count, geometry.voxel_volumes_mm3)
     false = np.setdiff1d(np.arange(1, outlined_count + 1), np.unique(outlined[truth]))
-    false_mm3 = _piece_volumes(outlined, outlined_count, geometry)[false - 1]
-    around_mm3 = _piece_volumes(_nearest_lesion(pieces, outlined, false, geometry), count, geometry)
+    false_mm3 = piece_volumes(outlined, outlined_count, geometry.voxel_volumes_mm3)[false - 1]
+    around_mm3 = piece_volumes(_nearest_lesion(pieces, outlined, false, geometry), count, geometry.voxel_volumes_mm3)
     lesions = [
         Lesion(float(all_of / 1000), float(hit / all_of), float(2 * hit / (all_of + around)))
         for all_of, hit, around in zip(true_mm3, hit_mm3, around_mm3, strict=True)
@@ -178,15 +177,6 @@ def bland_altman(predicted_ml: Sequence[float], truth_ml: Sequence[float]) -> Bl
         return BlandAltman(bias, None, None)
     reach = LIMITS_OF_AGREEMENT * float(differences.std(ddof=1))
     return BlandAltman(bias, bias - reach, bias + reach)
-
-
-def _piece_volumes(pieces: NDArray[Any], count: int, geometry: VolumeGeometry) -> NDArray[np.float64]:
-    """(count,) mm3 of the pieces 1 to count."""
-    volumes = np.zeros(count + 1)
-    for one, voxel_mm3 in zip(pieces, geometry.voxel_volumes_mm3, strict=True):
-        if one.any():
-            volumes += np.bincount(one.ravel(), minlength=count + 1) * voxel_mm3
-    return volumes[1:]
 
 
 def _nearest_lesion(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.volume.pieces import TOUCHING
 from ICHSegmenterLib.volume.volume import Volume
 
 DENSE_HU = 120.0
@@ -27,8 +28,6 @@ THICK_SLICE_MM = 2.5
 DENOISE_MM = 1.2
 HU_RANGE = (-100.0, 300.0)
 """Values are cut to it before noise is removed, so that a thin line of bone does not spread."""
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
-
 LIKELY = 1 / 3
 """Blood of less probability is hardly outlined anywhere: background or edema is likelier."""
 

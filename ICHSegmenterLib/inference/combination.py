@@ -19,6 +19,7 @@ from ICHSegmenterLib.labels import ANY, SUBTYPES_OF, SegmentLabel
 from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG, ModelCard, get_card
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SegmentationResult
+from ICHSegmenterLib.volume.pieces import TOUCHING
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights.digests import free_name
 
@@ -146,7 +147,7 @@ def named(segmentation: SegmentationResult, detection: DetectionResult) -> Segme
     maps = None if segmentation.soft_maps is None else list(segmentation.soft_maps.copy())
     for value, label in enumerate(segmentation.labels, start=1):
         choices = SUBTYPES_OF.get(label.key, ())
-        pieces, _ = ndimage.label(segmentation.labelmap == value, structure=labelmap.TOUCHING)
+        pieces, _ = ndimage.label(segmentation.labelmap == value, structure=TOUCHING)
         for number, box in enumerate(ndimage.find_objects(pieces) if choices else (), start=1):
             piece = pieces[box] == number
             subtype = _subtype(choices, detection, box[0].start, piece.sum(axis=(1, 2)))

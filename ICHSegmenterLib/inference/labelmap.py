@@ -12,10 +12,8 @@ from scipy import ndimage
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.model_cards import LabelmapRule, ModelCard
 from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement, SlicePrediction
+from ICHSegmenterLib.volume.pieces import TOUCHING
 from ICHSegmenterLib.volume.volume import Volume
-
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
-"""Pieces that share a face, an edge or a corner are one."""
 
 
 def assemble(

@@ -20,6 +20,7 @@ from ICHSegmenterLib.model_cards import ModelCard
 from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.volume.pieces import TOUCHING, piece_volumes
 
 BLOCK_MM = 1.0
 """In-plane size of the blocks on which blood is looked for."""
@@ -150,7 +151,7 @@ def _membership(blocks: _Blocks) -> Field:
         return soft
     brain_hu = float(np.median(blocks.hu[blocks.is_brain]))
     reach = _reach(core, blocks)
-    labels, count = ndimage.label(core, np.ones((3, 3, 3)))
+    labels, count = ndimage.label(core, TOUCHING)
     core_hu = ndimage.median(blocks.hu, labels, np.arange(1, count + 1))
     edge_hu = max(MIN_EDGE_HU, 0.5 * (brain_hu + float(np.max(core_hu))))
     candidates = reach & blocks.is_brain & (blocks.hu > edge_hu) & ~dilate_in_plane(blocks.is_dense, 1)
@@ -184,12 +185,9 @@ def _reach(core: Mask, blocks: _Blocks) -> Mask:
 
 def _large_islands(candidates: Mask, core: Mask, blocks: _Blocks) -> Mask:
     """Pieces that hold a core and at least `MIN_BLEED_VOLUME_ML`."""
-    labels, count = ndimage.label(candidates | core, np.ones((3, 3, 3)))
-    volume = np.zeros(count + 1)
-    for k, in_slice in enumerate(labels):
-        volume += np.bincount(in_slice.ravel(), minlength=count + 1) * blocks.volumes_ml[k]
-    is_kept = volume >= MIN_BLEED_VOLUME_ML
-    is_kept[0] = False
+    labels, count = ndimage.label(candidates | core, TOUCHING)
+    is_kept = np.zeros(count + 1, dtype=bool)
+    is_kept[1:] = piece_volumes(labels, count, blocks.volumes_ml) >= MIN_BLEED_VOLUME_ML
     has_core = np.zeros(count + 1, dtype=bool)
     has_core[np.unique(labels[core])] = True
     return np.asarray((is_kept & has_core)[labels])

@@ -16,6 +16,7 @@ from ICHSegmenterLib.training.synthesis.fields import Field, Random
 from ICHSegmenterLib.training.synthesis.head_shape import HeadParameters
 from ICHSegmenterLib.training.synthesis.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.pieces import TOUCHING, piece_volumes
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
 VISIBLE_FRACTION = 0.5
@@ -211,10 +212,10 @@ def label(fractions: Sequence[Field], plans: Sequence[LesionPlan], volume: Volum
 
 def _specks(blood: NDArray[np.bool_], geometry: VolumeGeometry) -> NDArray[np.bool_]:
     """Pieces below `VISIBLE_ML`."""
-    pieces, count = ndimage.label(blood, np.ones((3, 3, 3)))
-    voxel_ml = np.broadcast_to(geometry.voxel_volumes_mm3[:, None, None] / 1000, blood.shape)
-    piece_ml = np.bincount(pieces.ravel(), weights=voxel_ml.ravel(), minlength=count + 1)
-    return np.asarray(blood & (piece_ml < VISIBLE_ML)[pieces])
+    pieces, count = ndimage.label(blood, TOUCHING)
+    is_speck = np.zeros(count + 1, dtype=bool)
+    is_speck[1:] = piece_volumes(pieces, count, geometry.voxel_volumes_mm3 / 1000) < VISIBLE_ML
+    return is_speck[pieces]
 
 
 def _style(style: str | Style) -> Style:
