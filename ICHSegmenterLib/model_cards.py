@@ -289,7 +289,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
             ModelCard(
                 name="compact-hgi",
                 title="Compact HGI-SAM (works offline)",
-                summary="HGI-SAM with a small network: finds bleeding slices, outlines coarsely; part of the program",
+                summary="Finds bleeding slices and outlines them from attention, coarsely; ships with the program",
                 predictor=_SWIN_PREDICTOR,
                 predictor_config=MappingProxyType({"map_kind": "hgi-sam", "tta": False}),
                 network="swin_classifier",

@@ -111,13 +111,13 @@ def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[
     moved = _move(volume.hu, [sample(one, bleeding.grid, geometry) for one in shift], volume, brain)
     hu = moved - sample(bleeding.edema_hu, bleeding.grid, geometry) * brain
     pixel = geometry.pixel_spacing_mm[0]
-    for fraction, density, plan in zip(fractions, bleeding.densities, bleeding.plans, strict=True):
-        share = sample(density * (density > 0), bleeding.grid, geometry)
-        for k in np.flatnonzero(fraction.any(axis=(1, 2))):
-            level = _tissue_level(volume.hu[k], brain[k], pixel)
-            brighter = np.clip(level - CORTEX_HU, 0, MOST_BRIGHTENING_HU)
-            blood = share[k] + brighter + _noise(volume.hu[k], brain[k], pixel)
-            hu[k] += fraction[k] * (blood - _replaced(hu[k], level, plan))
+    shares = [sample(density * (density > 0), bleeding.grid, geometry) for density in bleeding.densities]
+    for k in np.flatnonzero(sum(fractions, np.zeros_like(hu)).any(axis=(1, 2))):
+        level = _tissue_level(volume.hu[k], brain[k], pixel)
+        brighter = np.clip(level - CORTEX_HU, 0, MOST_BRIGHTENING_HU)
+        noise = _noise(volume.hu[k], brain[k], pixel)
+        for fraction, share, plan in zip(fractions, shares, bleeding.plans, strict=True):
+            hu[k] += fraction[k] * (share[k] + brighter + noise - _replaced(hu[k], level, plan))
     return np.where(brain, np.rint(hu), volume.hu).astype(np.float32)
 
 
