@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.inference.device import CLASSICAL, Device, check_wish, choose_device
 from ICHSegmenterLib.inference.run import Predictor
 from ICHSegmenterLib.model_cards import ModelCard
@@ -63,7 +64,17 @@ class Session:
 
 
 def resolve(path: str) -> type[Predictor]:
-    """The class behind "module:Class"."""
+    """The class behind "module:Class".
+
+    Raises:
+        DependencyError: A package that it needs is not installed.
+    """
     module, _, name = path.partition(":")
-    predictor_class: type[Predictor] = getattr(importlib.import_module(module), name)
+    try:
+        predictor_class: type[Predictor] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"This method needs the Python package {error.name!r}, which is not installed; "
+            "install the torch extra of ICHSegmenter (pip install 'ichsegmenter[torch]')."
+        ) from error
     return predictor_class

@@ -134,5 +134,11 @@ def slice_probability(blood: torch.Tensor, ignored_pixels: int = MAX_IGNORED_PIX
 
     It is the highest probability that more than `ignored_pixels` pixels reach, so that thresholding it is the
     paper's rule, at any threshold.
+
+    Raises:
+        ValueError: A slice has no more pixels than are ignored.
     """
+    pixels = blood.shape[1:].numel()
+    if ignored_pixels >= pixels:
+        raise ValueError(f"ignored_pixels is {ignored_pixels}, but the network sees only {pixels} of a slice")
     return blood.flatten(1).topk(ignored_pixels + 1, dim=1).values[:, -1]

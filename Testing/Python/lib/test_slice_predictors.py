@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from head_volumes import head
-from ICHSegmenterLib.errors import CancelledError, WeightsError
+from ICHSegmenterLib.errors import CancelledError, DependencyError, WeightsError
 from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, predict_slices
 from ICHSegmenterLib.inference.predictors.swin_maps import SwinMapPredictor, probabilities_of
 from ICHSegmenterLib.inference.predictors.unet import UnetPredictor, slice_probability
 from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.inference.session import resolve
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.models import create_model
@@ -116,6 +117,18 @@ def test_the_compact_unet_overlooks_up_to_twenty_pixels_as_its_card_says(pixels,
 def test_a_negative_number_of_pixels_cannot_be_ignored():
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         UnetPredictor([create_model("unet")], device="cpu", precision="float32", ignored_pixels=-1)
+
+
+def test_not_all_pixels_can_be_ignored():
+    with pytest.raises(ValueError, match="ignored_pixels is 16, but the network sees only 16 of a slice"):
+        slice_probability(torch.zeros(1, 4, 4), 16)
+
+
+def test_a_method_whose_package_is_missing_says_which(tmp_path, monkeypatch):
+    (tmp_path / "needs_more.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DependencyError, match="needs the Python package 'no_such_package'.*ichsegmenter\\[torch\\]"):
+        resolve("needs_more:Predictor")
 
 
 def test_unet_files_of_both_variants_may_be_mixed_and_their_mean_is_the_map(exam, tmp_path):
