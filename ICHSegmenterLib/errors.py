@@ -93,6 +93,24 @@ class WorkerError(ICHSegmenterError):
     kind = "crashed"
 
 
+class RecipeError(ICHSegmenterError):
+    """A recipe has an unknown key, a value of the wrong kind, or asks for something impossible."""
+
+    kind = "bad_input"
+
+
+class TrainingDataError(ICHSegmenterError):
+    """The data set is not what its layout promises."""
+
+    kind = "bad_input"
+
+
+class EvaluationError(ICHSegmenterError):
+    """Truth, folds and results do not fit each other."""
+
+    kind = "bad_input"
+
+
 ERROR_KINDS: tuple[str, ...] = (
     "failed", "bad_input", "unknown_method", "weights_unusable", "weights_missing", "weights_corrupt",
     "download_failed", "no_torch", "bad_device", "oom_gpu", "oom_ram", "cannot_write", "cancelled", "crashed",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ICHSegmenterLib.batch import exam_name
+from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.dataset import Case
-from ICHSegmenterLib.evaluation.failures import EvaluationError
 from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
 from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, existing_folder
 

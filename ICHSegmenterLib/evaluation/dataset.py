@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.evaluation.failures import EvaluationError
+from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.dicom_files import DICOM_SUFFIXES
 from ICHSegmenterLib.volume.io import read_mask, read_volume

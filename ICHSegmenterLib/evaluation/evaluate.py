@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.errors import CancelledError, DependencyError, ICHSegmenterError
+from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, ICHSegmenterError
 from ICHSegmenterLib.evaluation.dataset import Case, KnownExam, check_cases, read_exam
-from ICHSegmenterLib.evaluation.failures import EvaluationError
 from ICHSegmenterLib.evaluation.pictures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.evaluation.failures import EvaluationError
+from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.report.write import DONE_FILE
 from ICHSegmenterLib.results import AnalysisResult

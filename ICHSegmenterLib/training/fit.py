@@ -21,12 +21,12 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.training import trained_model
 from ICHSegmenterLib.training.callbacks import LAST, EpochHistory, ResumePoint, StepLimit
 from ICHSegmenterLib.training.data.module import TrainingData
 from ICHSegmenterLib.training.data.prepare import INDEX, is_prepared, load_prepared, prepare
 from ICHSegmenterLib.training.data.slices import SliceTable, joined
-from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
 from ICHSegmenterLib.training.recipe import Recipe, differences, load_recipe, recipe_text
 from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_folds, save_split, split_patients

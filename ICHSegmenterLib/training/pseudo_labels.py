@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.models.slice_sequence_transformer import SERIES_LENGTH
@@ -26,7 +27,6 @@ from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 from ICHSegmenterLib.training.data.datasets import SeriesDataset
 from ICHSegmenterLib.training.data.prepare import load_prepared
 from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable, read_table, write_table
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.fit import Machine, Trained, fit
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.samplers import Draw

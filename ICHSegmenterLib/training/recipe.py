@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.preprocessing.spec import Preprocessing, Window
-from ICHSegmenterLib.training.failures import RecipeError
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 ALL_PARAMETERS = "all"

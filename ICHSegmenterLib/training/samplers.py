@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from ICHSegmenterLib.training.failures import RecipeError
+from ICHSegmenterLib.errors import RecipeError
 
 SamplerName = Literal["shuffle", "balanced-with-replacement", "balanced-without-replacement"]
 _ORDER, _DRAW = 1, 2

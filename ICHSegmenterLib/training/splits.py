@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.training.failures import TrainingDataError
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
 
 SplitBy = Literal["patient", "series", "slice"]

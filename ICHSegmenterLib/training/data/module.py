@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
 from ICHSegmenterLib.training.data.datasets import Sample, SeriesDataset, SliceDataset, as_list
 from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable
 from ICHSegmenterLib.training.data.smart_net import SmartNetDataset, SmartNetSlices, SmartNetVolumes, padded_volumes
-from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches
 from ICHSegmenterLib.training.splits import Split

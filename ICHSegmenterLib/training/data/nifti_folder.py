@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import TrainingDataError, VolumeError
 from ICHSegmenterLib.training.data.slices import SliceItem
 from ICHSegmenterLib.training.data.sources import (
     SUBTYPES,
@@ -25,7 +25,6 @@ from ICHSegmenterLib.training.data.sources import (
     existing_folder,
     labels_of_mask,
 )
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.io import MASK_TOLERANCE_MM, read_volume
 from ICHSegmenterLib.volume.nifti import read_nifti
 from ICHSegmenterLib.volume.volume import Volume

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import TrainingDataError, VolumeError
 from ICHSegmenterLib.training.data.nifti_folder import read_label_mask
 from ICHSegmenterLib.training.data.slices import SliceItem
 from ICHSegmenterLib.training.data.sources import (
@@ -23,7 +23,6 @@ from ICHSegmenterLib.training.data.sources import (
     existing_file,
     existing_folder,
 )
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.io import read_volume
 
 CSV = "hemorrhage_diagnosis_raw_ct.csv"

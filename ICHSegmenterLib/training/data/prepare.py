@@ -18,11 +18,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
 from ICHSegmenterLib.training.data.shards import write_shard
 from ICHSegmenterLib.training.data.slices import SliceItem, SliceTable, read_table, write_rows, write_table
 from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
 
 Layout = Literal["rsna", "rsna-unlabeled", "physionet", "nifti"]

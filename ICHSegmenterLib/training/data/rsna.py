@@ -17,12 +17,11 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import TrainingDataError, VolumeError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS, HemorrhageSubtype
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceItem
 from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source, existing_file, existing_folder
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.volume.dicom_pixels import read_stored_values
 from ICHSegmenterLib.volume.geometry import VolumeGeometry

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.training.data.slices import SliceItem, SliceRow
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
 
 STORED_OFFSET_HU = -1024

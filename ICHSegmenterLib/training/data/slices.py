@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.volume.atomic import replacing
 
 UNKNOWN = -1

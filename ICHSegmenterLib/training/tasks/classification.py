@@ -10,8 +10,8 @@ from monai.losses import DiceLoss, FocalLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.models.swin_classifier import SwinClassifier
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
 

@@ -9,7 +9,7 @@ from monai.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional as F
 
-from ICHSegmenterLib.training.failures import RecipeError
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.models.slice_sequence_transformer import SERIES_LENGTH
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask
 

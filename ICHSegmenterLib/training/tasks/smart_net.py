@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.models.smart_net import Task
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import Recipe
 from ICHSegmenterLib.training.smart_net_loss import by_task, segmentation_loss, smart_net_terms
 from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.functional.classification import binary_auroc
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import ALL_PARAMETERS, OptimizerRecipe, PhaseRecipe, Recipe
 from ICHSegmenterLib.training.samplers import TrainingBatches
 from ICHSegmenterLib.training.smart_net_schedule import cosine_restart_rate, linear_rate

@@ -9,9 +9,9 @@ import pytest
 
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.cli.evaluation_cases import find_cases
+from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.dataset import Case, read_exam
 from ICHSegmenterLib.evaluation.evaluate import evaluate
-from ICHSegmenterLib.evaluation.failures import EvaluationError
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction
 from ICHSegmenterLib.evaluation.thresholds import MAP_GRID
 from ICHSegmenterLib.inference import engine

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.dataset import Case
 from ICHSegmenterLib.evaluation.evaluate import search_thresholds
-from ICHSegmenterLib.evaluation.failures import EvaluationError
 from ICHSegmenterLib.evaluation.records import CaseRecord, CutOffs
 from ICHSegmenterLib.evaluation.thresholds import (
     MAP_GRID,

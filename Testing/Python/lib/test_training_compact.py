@@ -14,10 +14,10 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 from safetensors.torch import load_file
 
 from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.training.data.prepare import prepare
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.fit import Machine, fit
 from ICHSegmenterLib.training.recipe import Recipe, load_recipe
 from ICHSegmenterLib.training.tasks.classification import SliceClassification

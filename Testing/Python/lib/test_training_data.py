@@ -10,13 +10,13 @@ import pytest
 for package in ("torch", "yaml", "PIL", "nibabel"):
     pytest.importorskip(package, reason="needs the train extra")
 
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.preprocessing.pipeline import prepare as prepare_volume
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
 from ICHSegmenterLib.training.data import rsna
 from ICHSegmenterLib.training.data.datasets import SliceDataset
 from ICHSegmenterLib.training.data.prepare import Layout, load_prepared, prepare
 from ICHSegmenterLib.training.data.shards import ShardReader, decode_hu, encode_hu
-from ICHSegmenterLib.training.failures import TrainingDataError
 from ICHSegmenterLib.training.recipe import AugmentationRecipe
 from ICHSegmenterLib.training.samplers import Draw
 from ICHSegmenterLib.volume.geometry import VolumeGeometry

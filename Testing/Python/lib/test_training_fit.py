@@ -21,13 +21,12 @@ import lightning.pytorch as pl
 from safetensors.torch import load_file
 
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.errors import WeightsError
+from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
 from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
 from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.training.data.module import TrainingData
 from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
-from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.fit import Machine, fit
 from ICHSegmenterLib.training.recipe import OptimizerRecipe, PhaseRecipe, Recipe, load_recipe
 from ICHSegmenterLib.training.splits import load_split, split_patients

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "safetensors"):
     pytest.importorskip(package, reason="needs the train extra")
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
 from ICHSegmenterLib.training.data.slices import UNKNOWN, read_table
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.fit import Machine
 from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
 from ICHSegmenterLib.training.recipe import load_recipe

@@ -8,8 +8,8 @@ pytest.importorskip("yaml", reason="needs the train extra")
 
 import yaml
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing, Window
-from ICHSegmenterLib.training.failures import RecipeError
 from ICHSegmenterLib.training.recipe import differences, load_recipe, recipe_from, recipe_names, recipe_text
 
 

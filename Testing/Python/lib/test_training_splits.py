@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
+from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.evaluation.thresholds import read_folds
-from ICHSegmenterLib.training.failures import RecipeError, TrainingDataError
 from ICHSegmenterLib.training.recipe import load_recipe, recipe_names
 from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches, epoch_order
 from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_folds, save_split, split_patients
