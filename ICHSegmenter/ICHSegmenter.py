@@ -28,21 +28,23 @@ if late := [
     place = next((n for n, one in enumerate(sys.path) if one.endswith("-packages")), len(sys.path))
     sys.path[place:place] = late
 
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterSlicer import edits, fitness, sample, terminology, views
+from ICHSegmenterSlicer import input_check as fitness
 from ICHSegmenterSlicer.analysis import Analysis, Outcome
-from ICHSegmenterSlicer.comparison_view import ComparisonView
+from ICHSegmenterSlicer.client.client import State
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
-from ICHSegmenterSlicer.maps import MapView
-from ICHSegmenterSlicer.method_view import MethodView, rememberSeconds
-from ICHSegmenterSlicer.options_view import OptionsView
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
-from ICHSegmenterSlicer.results_view import ResultsView
+from ICHSegmenterSlicer.scene import edits, sample, terminology
+from ICHSegmenterSlicer.scene.maps import MapView
 from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
-from ICHSegmenterSlicer.status_view import StatusView
-from ICHSegmenterSlicer.worker_client import State
+from ICHSegmenterSlicer.views.comparison import ComparisonView
+from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
+from ICHSegmenterSlicer.views.options import OptionsView
+from ICHSegmenterSlicer.views.results import ResultsView
+from ICHSegmenterSlicer.views.slice_views import slice_views as views
+from ICHSegmenterSlicer.views.status import StatusView
 
 MIN_COMPARED = 2
 INPUTS = (

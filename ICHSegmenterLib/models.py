@@ -1,6 +1,6 @@
 """The networks: `create_model` builds one by name, `load_checkpoint` fills it with weights of any supported file."""
 
-from ICHSegmenterLib.models.checkpoint import load_checkpoint, load_encoder
-from ICHSegmenterLib.models.factory import MODEL_NAMES, create_model
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint, load_encoder
+from ICHSegmenterLib.runtime.networks import MODEL_NAMES, create_model
 
 __all__ = ["MODEL_NAMES", "create_model", "load_checkpoint", "load_encoder"]

@@ -10,11 +10,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ICHSegmenterLib.analysis.default_method import choose_method, has_torch
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.inference.default_method import choose_method, has_torch
-from ICHSegmenterLib.model_cards import get_card
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
 OUTPUT = Path("demo-output")

@@ -91,8 +91,8 @@ def _afterARun(shell, panel, folder: Path) -> None:
 
 def _withMap(shell, panel, folder: Path) -> None:
     """A method outlines, another one that is here names; the map of the outline lies over the CT."""
-    from ICHSegmenterLib.model_cards import get_card
-    from ICHSegmenterSlicer.method_view import isReady
+    from ICHSegmenterLib.cards.table import get_card
+    from ICHSegmenterSlicer.views.method import isReady
 
     _removeSegmentations()
     method = panel.methods.method
@@ -167,7 +167,7 @@ def _lookClosely(segmentationNode) -> None:
 
 
 def _phantom():
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     return addPhantom("Head CT", pixels=256, slices=32).volumeNode
 
@@ -177,7 +177,7 @@ def _realCt():
     import slicer
 
     from ICHSegmenterLib.volume.io import read_volume
-    from ICHSegmenterSlicer import sample
+    from ICHSegmenterSlicer.scene import sample
 
     sys.path.append(str(REPOSITORY / "Testing" / "Python"))
     import scene_volumes

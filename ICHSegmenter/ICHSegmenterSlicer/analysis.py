@@ -15,11 +15,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import ICHSegmenterError
-from ICHSegmenterSlicer import mrml, segments
+from ICHSegmenterSlicer.client.client import State, WorkerClient
+from ICHSegmenterSlicer.client.connection import Failure, Message
+from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.scene import segments
+from ICHSegmenterSlicer.scene import volumes as mrml
 from ICHSegmenterSlicer.settings import Job
-from ICHSegmenterSlicer.steps import StepRunner
-from ICHSegmenterSlicer.worker_client import State, WorkerClient
-from ICHSegmenterSlicer.worker_connection import Failure, Message
 
 MIN_SLICES_FOR_ESTIMATE = 3
 PREDICTING = "Predicting"

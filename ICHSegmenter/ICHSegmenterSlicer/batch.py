@@ -25,17 +25,17 @@ import numpy as np
 import qt
 import slicer
 
+from ICHSegmenterLib.analysis.settings import Settings
+from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.errors import ICHSegmenterError, WorkerError
-from ICHSegmenterLib.inference.arguments import add_detector_arguments, add_method_arguments, settings_of
-from ICHSegmenterLib.inference.device import check_wish
-from ICHSegmenterLib.inference.settings import Settings
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.runtime.device import check_wish
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.worker_client import State, WorkerClient
-from ICHSegmenterSlicer.worker_connection import Failure, Message
-from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.client.client import State, WorkerClient
+from ICHSegmenterSlicer.client.connection import Failure, Message
+from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
 
@@ -152,7 +152,7 @@ def _run(chosen: argparse.Namespace) -> int:
     if missing:
         dependencies.install(missing, ask=False)
 
-    from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch  # needs what was installed just now
+    from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch  # needs what was installed just now
 
     analyzer = WorkerAnalyzer(
         {

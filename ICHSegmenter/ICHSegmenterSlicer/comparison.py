@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import ICHSegmenterError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
-from ICHSegmenterSlicer import edits, segments
-from ICHSegmenterSlicer.mrml import Steps
+from ICHSegmenterSlicer.scene import edits, segments
+from ICHSegmenterSlicer.scene.volumes import Steps
 
 COMPARED_ROLE = "ICHSegmenter.compared"
 """Reference role: from the vote's result node to the result nodes of the methods."""

@@ -8,8 +8,8 @@ from importlib import metadata
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.model_cards import ModelCard
 
 MIN_TORCH = "2.4"
 NETWORK_REQUIREMENTS: dict[str, tuple[str, ...]] = {

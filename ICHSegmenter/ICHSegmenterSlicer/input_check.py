@@ -9,11 +9,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.fitness import check_head_ct
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume
-from ICHSegmenterSlicer import mrml
+from ICHSegmenterSlicer.scene import volumes as mrml
 
 MAX_PIXELS = 128
 """Rows and columns that are looked at; enough to see a head, and below 10 ms."""

@@ -9,12 +9,12 @@ import qt
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress
+from ICHSegmenterSlicer.client.client import WorkerClient
+from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
-from ICHSegmenterSlicer.segments import Imported
+from ICHSegmenterSlicer.scene.segments import Imported
 from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
-from ICHSegmenterSlicer.worker_client import WorkerClient
-from ICHSegmenterSlicer.worker_process import QtTimer, WorkerProcess
 
 
 class ICHSegmenterLogic(ScriptedLoadableModuleLogic):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ICHSegmenterSlicer import comparison, maps, segments
-from ICHSegmenterSlicer.mrml import Steps
-from ICHSegmenterSlicer.worker_connection import Message
+from ICHSegmenterSlicer import comparison
+from ICHSegmenterSlicer.client.connection import Message
+from ICHSegmenterSlicer.scene import maps, segments
+from ICHSegmenterSlicer.scene.volumes import Steps
 
 
 class Job(Protocol):

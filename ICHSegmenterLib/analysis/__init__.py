@@ -1,1 +1,1 @@
-"""From a CT volume to detection and segmentation; `engine.analyze` is the one entry point."""
+"""From a CT volume to detection, segmentation and measurements; `analyze.analyze` is the one door."""

@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.analysis import detection, labelmap
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card, with_options
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
-from ICHSegmenterLib.inference import detection, labelmap
-from ICHSegmenterLib.inference.device import Device
-from ICHSegmenterLib.inference.run import Predictor, Run
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import NO_CONFIG, ModelCard, get_card, with_options
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.results import AnalysisResult, Provenance, SlicePrediction
-from ICHSegmenterLib.volume.fitness import check_head_ct
+from ICHSegmenterLib.runtime.context import Predictor, Run
+from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.inference import labelmap
-from ICHSegmenterLib.inference.engine import analyze, as_acquired
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.analysis.analyze import analyze, as_acquired
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, ModelCard, get_card
 from ICHSegmenterLib.labels import ANY, SUBTYPES_OF, SegmentLabel
-from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG, ModelCard, get_card
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SegmentationResult
-from ICHSegmenterLib.volume.pieces import TOUCHING
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.volume.components import TOUCHING
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights.digests import free_name
 

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.analysis.analyze import analyze, configured
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
-from ICHSegmenterLib.inference.device import check_wish
-from ICHSegmenterLib.inference.engine import analyze, configured
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
-from ICHSegmenterLib.volume.fitness import check_head_ct
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import check_wish
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store

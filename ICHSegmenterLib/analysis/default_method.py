@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ICHSegmenterLib.model_cards import DEFAULT_METHODS, MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS, get_card
 from ICHSegmenterLib.weights import store
 
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import MODEL_CARDS, NO_CONFIG, get_card, with_options
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, get_card, with_options
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 
 if TYPE_CHECKING:
-    from ICHSegmenterLib.inference.smart_net_slices import EncodedSlices
+    from ICHSegmenterLib.methods.smart_net.slices import EncodedSlices
 
 FEATURE_METHODS = tuple(
     card.name for card in MODEL_CARDS.values() if isinstance(card.preprocessing, SmartNetPreprocessing)

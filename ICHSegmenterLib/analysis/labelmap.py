@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.cards.table import LabelmapRule, ModelCard
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import LabelmapRule, ModelCard
 from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement, SlicePrediction
-from ICHSegmenterLib.volume.pieces import TOUCHING
+from ICHSegmenterLib.volume.components import TOUCHING
 from ICHSegmenterLib.volume.volume import Volume
 
 

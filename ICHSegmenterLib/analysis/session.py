@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.inference.device import CLASSICAL, Device, check_wish, choose_device
-from ICHSegmenterLib.inference.run import Predictor
-from ICHSegmenterLib.model_cards import ModelCard
+from ICHSegmenterLib.runtime.context import Predictor
+from ICHSegmenterLib.runtime.device import CLASSICAL, Device, check_wish, choose_device
 
 MAX_WARM_PREDICTORS = 2
 """A Swin classifier holds 350 MB; more than two methods in turn are rare."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.analysis.analyze import configured
+from ICHSegmenterLib.analysis.combine import check_pair
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card
 from ICHSegmenterLib.errors import WeightsError
-from ICHSegmenterLib.inference.combination import check_pair
-from ICHSegmenterLib.inference.engine import configured
-from ICHSegmenterLib.model_cards import NO_CONFIG, ModelCard, get_card
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 import numpy as np
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.inference import labelmap
-from ICHSegmenterLib.inference.comparison import Comparison
-from ICHSegmenterLib.inference.engine import as_acquired
+from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.analysis.analyze import as_acquired
+from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.labels import ANY, ICH
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import (

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ICHSegmenterLib.analysis.settings import Settings
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, OutputError, VolumeError
-from ICHSegmenterLib.inference.settings import Settings
-from ICHSegmenterLib.report.write import DONE_FILE, write_outputs
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.outputs.write import DONE_FILE, write_outputs
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.volume.atomic import replacing
-from ICHSegmenterLib.volume.dicom import scans_in
+from ICHSegmenterLib.volume.dicom.scan import scans_in
 from ICHSegmenterLib.volume.io import FORMATS, read_volume
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -7,6 +7,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ICHSegmenterLib.cards.published_files import (
+    APACHE,
+    BLAST_CT_MODELS,
+    SWIN_CROSS_ENTROPY,
+    SWIN_FOCAL_BINARY,
+    SWIN_FOCAL_MULTI,
+    UNET_FOLDS,
+    WeightsFile,
+)
 from ICHSegmenterLib.errors import ModelNotFoundError
 from ICHSegmenterLib.labels import (
     EAH,
@@ -28,15 +37,6 @@ from ICHSegmenterLib.preprocessing.spec import (
     SlicePreprocessing,
     SmartNetPreprocessing,
     VolumePreprocessing,
-)
-from ICHSegmenterLib.published_weights import (
-    APACHE,
-    BLAST_CT_MODELS,
-    SWIN_CROSS_ENTROPY,
-    SWIN_FOCAL_BINARY,
-    SWIN_FOCAL_MULTI,
-    UNET_FOLDS,
-    WeightsFile,
 )
 
 LabelmapRule = Literal["threshold", "together", "argmax"]
@@ -152,8 +152,8 @@ COMPACT_HGI_LIMITS = (
 COMPACT_PREPROCESSING = SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window")
 """Of the compact networks: slices of half the usual size, window edges to 0 and 1."""
 
-_SWIN_PREDICTOR = "ICHSegmenterLib.inference.predictors.swin_maps:SwinMapPredictor"
-_UNET_PREDICTOR = "ICHSegmenterLib.inference.predictors.unet:UnetPredictor"
+_SWIN_PREDICTOR = "ICHSegmenterLib.methods.swin.predictor:SwinMapPredictor"
+_UNET_PREDICTOR = "ICHSegmenterLib.methods.unet.predictor:UnetPredictor"
 
 
 def _swin_card(
@@ -196,7 +196,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 name="blast-ct",
                 title="BLAST-CT",
                 summary="Outlines intraparenchymal, extra-axial and intraventricular blood, and edema",
-                predictor="ICHSegmenterLib.inference.predictors.blast_ct:BlastCtPredictor",
+                predictor="ICHSegmenterLib.methods.blast_ct.predictor:BlastCtPredictor",
                 predictor_config=MappingProxyType({"tta": False}),
                 network="deepmedic",
                 preprocessing=VolumePreprocessing(),
@@ -317,7 +317,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 name="rsna-sequence",
                 title="RSNA slice-and-sequence transformer",
                 summary="Finds bleeding slices and their subtype, each slice in the light of the others; no outline",
-                predictor="ICHSegmenterLib.inference.predictors.rsna_sequence:RsnaSequencePredictor",
+                predictor="ICHSegmenterLib.methods.rsna_sequence.predictor:RsnaSequencePredictor",
                 predictor_config=MappingProxyType({"masked": False, "xyz_order": False, "tta": False}),
                 network="slice_sequence_transformer",
                 preprocessing=SeriesPreprocessing(),
@@ -332,7 +332,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 name="smart-net-up",
                 title="SMART-Net, slices",
                 summary="Finds bleeding slices and outlines blood on each by itself; one class",
-                predictor="ICHSegmenterLib.inference.predictors.smart_net:SmartNetUpPredictor",
+                predictor="ICHSegmenterLib.methods.smart_net.predictor:SmartNetUpPredictor",
                 predictor_config=MappingProxyType({"variant": "full", "mode": "stacked"}),
                 network="smart_net_up",
                 preprocessing=SmartNetPreprocessing(),
@@ -346,7 +346,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 name="smart-net-cls",
                 title="SMART-Net, exam classification",
                 summary="Says whether the exam bleeds, from all its slices in order; no outline",
-                predictor="ICHSegmenterLib.inference.predictors.smart_net_volume:SmartNetClsPredictor",
+                predictor="ICHSegmenterLib.methods.smart_net.volume_predictor:SmartNetClsPredictor",
                 predictor_config=MappingProxyType({"drop_empty_ends": False}),
                 network="smart_net_down_cls",
                 preprocessing=SmartNetPreprocessing(),
@@ -359,7 +359,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 name="smart-net-seg",
                 title="SMART-Net, exam segmentation",
                 summary="Outlines blood with the slices above and below in view; one class",
-                predictor="ICHSegmenterLib.inference.predictors.smart_net_volume:SmartNetSegPredictor",
+                predictor="ICHSegmenterLib.methods.smart_net.volume_predictor:SmartNetSegPredictor",
                 predictor_config=MappingProxyType({"drop_empty_ends": False}),
                 network="smart_net_down_seg",
                 preprocessing=SmartNetPreprocessing(),
@@ -388,7 +388,7 @@ MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
                 name="hu-threshold",
                 title="HU threshold",
                 summary="Classical baseline: voxels as dense as acute blood inside the skull; works offline",
-                predictor="ICHSegmenterLib.inference.predictors.hu_threshold:HuThresholdPredictor",
+                predictor="ICHSegmenterLib.methods.hu_threshold.predictor:HuThresholdPredictor",
                 labels=(ICH,),
                 threshold=0.5,
                 value_name="score",

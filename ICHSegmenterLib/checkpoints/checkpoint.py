@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ICHSegmenterLib.checkpoints.safetensors_file import read_safetensors
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.models.safetensors_file import read_safetensors
 
 State = dict[str, torch.Tensor]
 
@@ -142,7 +142,7 @@ def _read_npz(path: Path) -> Any:
 
 
 def _read_pdparams(path: Path) -> Any:
-    from ICHSegmenterLib.models.pdparams import read_pdparams  # its unpickler serves only Paddle's files
+    from ICHSegmenterLib.checkpoints.pdparams import read_pdparams  # its unpickler serves only Paddle's files
 
     return read_pdparams(path)
 

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.inference.combination import detectors
-from ICHSegmenterLib.inference.default_method import choose_method
-from ICHSegmenterLib.inference.device import PRECISIONS
-from ICHSegmenterLib.inference.settings import Settings
-from ICHSegmenterLib.model_cards import MODEL_CARDS
+from ICHSegmenterLib.analysis.combine import detectors
+from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.analysis.settings import Settings
+from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.runtime.device import PRECISIONS
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:

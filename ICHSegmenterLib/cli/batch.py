@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.analysis.combine import analyze_together
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference.arguments import add_detector_arguments, add_method_arguments, settings_of
-from ICHSegmenterLib.inference.combination import analyze_together
-from ICHSegmenterLib.inference.device import check_wish
-from ICHSegmenterLib.inference.session import Session
 from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.runtime.device import check_wish
 from ICHSegmenterLib.volume.volume import Volume
 
 

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.analysis.compare import Comparison, compare, ready_methods
+from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cli.arguments import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference.arguments import option
-from ICHSegmenterLib.inference.comparison import Comparison, compare, ready_methods
-from ICHSegmenterLib.inference.device import PRECISIONS
-from ICHSegmenterLib.model_cards import MODEL_CARDS
-from ICHSegmenterLib.report.comparison import write_comparison
+from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.results import RESEARCH_NOTICE
+from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
 ALL = "all"

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.inference.default_method import choose_method
-from ICHSegmenterLib.inference.device import available_devices, choose_device
-from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard
+from ICHSegmenterLib.runtime.device import available_devices, choose_device
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder
 

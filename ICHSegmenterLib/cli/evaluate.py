@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.device import PRECISIONS
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
 from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
@@ -66,7 +66,7 @@ def run(chosen: argparse.Namespace) -> int:
             f"Evaluation needs {', '.join(missing)}, which are not installed: pip install 'ichsegmenter[torch,train]'"
         )
     # here, because no other verb should wait for scipy.stats
-    from ICHSegmenterLib.cli.evaluation_cases import find_cases
+    from ICHSegmenterLib.evaluation.cases import find_cases
     from ICHSegmenterLib.evaluation.evaluate import PAGE_FILE, evaluate
     from ICHSegmenterLib.evaluation.thresholds import read_folds
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ICHSegmenterLib.batch import find_exams
+from ICHSegmenterLib.analysis.features import FEATURE_METHODS, ExamFeatures, extract_features
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.batch.run import find_exams
+from ICHSegmenterLib.cli.arguments import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference.arguments import option
-from ICHSegmenterLib.inference.device import PRECISIONS
-from ICHSegmenterLib.inference.features import FEATURE_METHODS, ExamFeatures, extract_features
-from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.activation import write_activation
 from ICHSegmenterLib.report.embedding import MIN_POINTS, embed, write_embedding
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_volume
 

@@ -10,19 +10,8 @@ import warnings
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import (
-    analyze,
-    batch,
-    compare,
-    doctor,
-    evaluate,
-    features,
-    models,
-    prepare,
-    rsna,
-    synthesize,
-    train,
-)
+from ICHSegmenterLib.cli import batch, compare, doctor, evaluate, features, models, prepare, rsna, synthesize, train
+from ICHSegmenterLib.cli import segment as analyze
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference.device import import_torch
-from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card
+from ICHSegmenterLib.runtime.device import import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
 from ICHSegmenterLib.weights.download import Transfer, download_model
@@ -76,7 +76,7 @@ def run_import(chosen: argparse.Namespace) -> int:
 def run_convert(chosen: argparse.Namespace) -> int:
     """The action `convert`."""
     import_torch()
-    from ICHSegmenterLib.models.convert import convert  # needs torch, which the other actions do without
+    from ICHSegmenterLib.methods.convert import convert  # needs torch, which the other actions do without
 
     path = convert(chosen.file, get_card(chosen.method), chosen.output, license_text=chosen.license)
     print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{store.COMMAND} import {path}`")

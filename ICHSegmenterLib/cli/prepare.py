@@ -34,7 +34,7 @@ def add_parsers(verbs: Any) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """The verb."""
     try:
-        from ICHSegmenterLib.training.data.prepare import BAD_FILES, prepare  # needs the train extra
+        from ICHSegmenterLib.datasets.prepare import BAD_FILES, prepare  # needs the train extra
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
     progress = TerminalProgress()

@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.runtime.context import Run
 
 BYTES_IF_ABOVE = 100_000
 """No exam has so many slices or tiles; a total above it is a download in bytes."""

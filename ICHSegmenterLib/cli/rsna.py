@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cli.arguments import add_method_arguments
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.evaluation.rsna_csv import read_slice_ids, write_ensemble, write_submission
-from ICHSegmenterLib.evaluation.rsna_run import predict_folder
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.arguments import add_method_arguments
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.evaluation.rsna.csv_files import read_slice_ids, write_ensemble, write_submission
+from ICHSegmenterLib.evaluation.rsna.run import predict_folder
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.batch import exam_name
+from ICHSegmenterLib.analysis.combine import analyze_together
+from ICHSegmenterLib.batch.run import exam_name
+from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.inference.arguments import add_detector_arguments, add_method_arguments, settings_of
-from ICHSegmenterLib.inference.combination import analyze_together
-from ICHSegmenterLib.report.write import write_outputs
+from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 

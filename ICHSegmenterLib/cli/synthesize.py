@@ -46,7 +46,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run_synthesize(chosen: argparse.Namespace) -> int:
     """The verb."""
-    from ICHSegmenterLib.training.synthesis.layouts import LAYOUTS
+    from ICHSegmenterLib.synthesis.layouts import LAYOUTS
 
     if chosen.beside is not None and chosen.contact_sheet is None:
         raise ValueError("--beside needs --contact-sheet")
@@ -101,9 +101,9 @@ def _exams(chosen: argparse.Namespace) -> Iterator[Any]:
 
 def _make(order: _Order) -> Any:
     """The exam of an order."""
-    from ICHSegmenterLib.training.synthesis.exam import draw_plans, make_exam
-    from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
-    from ICHSegmenterLib.training.synthesis.lesions import LesionPlan
+    from ICHSegmenterLib.synthesis.exam import draw_plans, make_exam
+    from ICHSegmenterLib.synthesis.insertion import insert_lesions
+    from ICHSegmenterLib.synthesis.lesions import LesionPlan
 
     if order.scan is None and order.subtype is None and order.volume_ml is None:
         return make_exam(order.seed, style=order.style, matrix=order.matrix, positive_share=order.positive)

@@ -41,9 +41,9 @@ def add_parsers(verbs: Any) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """The verb."""
     try:
+        from ICHSegmenterLib.learning.recipe import load_recipe
         from ICHSegmenterLib.training.fit import Machine, fit  # needs the train extra
         from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
-        from ICHSegmenterLib.training.recipe import load_recipe
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
     recipe = load_recipe(chosen.recipe, [change for several in chosen.changes for change in several])

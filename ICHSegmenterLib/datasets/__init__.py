@@ -1,1 +1,1 @@
-"""From data sets as they are distributed to what a training step sees."""
+"""Published data set layouts, shards, splits."""

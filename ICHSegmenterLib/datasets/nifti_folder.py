@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.errors import TrainingDataError, VolumeError
-from ICHSegmenterLib.training.data.slices import SliceItem
-from ICHSegmenterLib.training.data.sources import (
+from ICHSegmenterLib.datasets.slices import SliceItem
+from ICHSegmenterLib.datasets.sources import (
     SUBTYPES,
     BadFile,
     SeriesPlan,
@@ -25,6 +24,7 @@ from ICHSegmenterLib.training.data.sources import (
     existing_folder,
     labels_of_mask,
 )
+from ICHSegmenterLib.errors import TrainingDataError, VolumeError
 from ICHSegmenterLib.volume.io import MASK_TOLERANCE_MM, read_volume
 from ICHSegmenterLib.volume.nifti import read_nifti
 from ICHSegmenterLib.volume.volume import Volume

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.errors import TrainingDataError, VolumeError
-from ICHSegmenterLib.training.data.nifti_folder import read_label_mask
-from ICHSegmenterLib.training.data.slices import SliceItem
-from ICHSegmenterLib.training.data.sources import (
+from ICHSegmenterLib.datasets.nifti_folder import read_label_mask
+from ICHSegmenterLib.datasets.slices import SliceItem
+from ICHSegmenterLib.datasets.sources import (
     BadFile,
     SeriesPlan,
     Source,
@@ -23,6 +22,7 @@ from ICHSegmenterLib.training.data.sources import (
     existing_file,
     existing_folder,
 )
+from ICHSegmenterLib.errors import TrainingDataError, VolumeError
 from ICHSegmenterLib.volume.io import read_volume
 
 CSV = "hemorrhage_diagnosis_raw_ct.csv"

@@ -18,12 +18,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.datasets.shards import write_shard
+from ICHSegmenterLib.datasets.slices import SliceItem, SliceTable, read_table, write_rows, write_table
+from ICHSegmenterLib.datasets.sources import BadFile, SeriesPlan, Source
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
-from ICHSegmenterLib.training.data.shards import write_shard
-from ICHSegmenterLib.training.data.slices import SliceItem, SliceTable, read_table, write_rows, write_table
-from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
 
 Layout = Literal["rsna", "rsna-unlabeled", "physionet", "nifti"]
 INDEX, BAD_FILES, PLAN = "index.csv", "corrupt.csv", "plan.json"

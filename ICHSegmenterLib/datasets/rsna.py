@@ -17,13 +17,13 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceItem
+from ICHSegmenterLib.datasets.sources import BadFile, SeriesPlan, Source, existing_file, existing_folder
 from ICHSegmenterLib.errors import TrainingDataError, VolumeError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SUBTYPE_LABELS, HemorrhageSubtype
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceItem
-from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, Source, existing_file, existing_folder
-from ICHSegmenterLib.volume.atomic import replacing
-from ICHSegmenterLib.volume.dicom_pixels import read_stored_values
+from ICHSegmenterLib.volume.dicom.pixels import read_stored_values
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 

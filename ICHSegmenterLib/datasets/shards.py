@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ICHSegmenterLib.datasets.slices import SliceItem, SliceRow
 from ICHSegmenterLib.errors import TrainingDataError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.training.data.slices import SliceItem, SliceRow
-from ICHSegmenterLib.volume.atomic import replacing
 
 STORED_OFFSET_HU = -1024
 """Stored value 0."""

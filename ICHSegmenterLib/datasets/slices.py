@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import TrainingDataError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.volume.atomic import replacing
 
 UNKNOWN = -1
 """Label of a slice of which nobody said."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceItem
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceItem
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SUBTYPES = 5

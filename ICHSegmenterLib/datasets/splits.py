@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
 
 SplitBy = Literal["patient", "series", "slice"]
 _PLURALS = {"patient": "patients", "series": "series", "slice": "slices"}

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from ICHSegmenterLib.batch import exam_name
+from ICHSegmenterLib.batch.run import exam_name
+from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.datasets.sources import BadFile, SeriesPlan, existing_folder
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.dataset import Case
-from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
-from ICHSegmenterLib.training.data.sources import BadFile, SeriesPlan, existing_folder
 
 Layout = Literal["nifti", "physionet", "rsna"]
 Told = tuple[tuple[bool, ...] | None, tuple[tuple[bool, ...], ...] | None]

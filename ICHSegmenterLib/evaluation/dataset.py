@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.volume.dicom_files import DICOM_SUFFIXES
+from ICHSegmenterLib.volume.dicom.files import DICOM_SUFFIXES
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -31,8 +31,8 @@ from ICHSegmenterLib.evaluation.thresholds import (
     check_folds,
     map_sweep,
 )
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.evaluation_page import write_evaluation_page
-from ICHSegmenterLib.volume.atomic import replacing
 
 logger = logging.getLogger(__name__)
 

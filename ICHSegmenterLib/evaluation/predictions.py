@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
-from ICHSegmenterLib.report.write import DONE_FILE
+from ICHSegmenterLib.outputs.write import DONE_FILE
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.nifti import read_nifti
 from ICHSegmenterLib.volume.volume import Volume

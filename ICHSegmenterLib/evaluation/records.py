@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.evaluation.detection_metrics import Judged
 from ICHSegmenterLib.evaluation.predictions import SUBTYPE_KEYS
 from ICHSegmenterLib.evaluation.segmentation_metrics import SegmentationScores
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
 
 CASE_COLUMNS = (
     "method", "case", "patient", "fold", "slices", "truth", "value", "threshold", "positive", "bleeding_slices",

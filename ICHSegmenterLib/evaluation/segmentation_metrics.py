@@ -17,8 +17,8 @@ from scipy import ndimage
 
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
+from ICHSegmenterLib.volume.components import TOUCHING, piece_volumes
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
-from ICHSegmenterLib.volume.pieces import TOUCHING, piece_volumes
 
 Mask = NDArray[np.bool_]
 

@@ -1,1 +1,1 @@
-"""What is learned: one file a kind of task, chosen by the recipe."""
+"""Shared by all training tasks: recipes, samplers, augmentation, the task base."""

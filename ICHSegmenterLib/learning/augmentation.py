@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ICHSegmenterLib.training.recipe import AugmentationRecipe
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))

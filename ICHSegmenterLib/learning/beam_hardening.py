@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.training.recipe import AugmentationRecipe
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 
 BONE_HU = 200.0
 SOFT_TISSUE_HU = (-30.0, 160.0)

@@ -12,11 +12,12 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.preprocessing.spec import Preprocessing, Window
 
-RECIPES_FOLDER = Path(__file__).parent / "recipes"
+METHODS_FOLDER = Path(__file__).parents[1] / "methods"
+"""Each method's room holds its recipes."""
 ALL_PARAMETERS = "all"
 
 Config = TypeVar("Config")
@@ -250,7 +251,7 @@ class Recipe:
 
 def recipe_names() -> list[str]:
     """The recipes that come with the library."""
-    return sorted(path.stem for path in RECIPES_FOLDER.glob("*.yaml"))
+    return sorted(_recipe_files())
 
 
 def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -265,7 +266,7 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     """
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
-        path = RECIPES_FOLDER / f"{name_or_file}.yaml"
+        path = _recipe_files().get(str(name_or_file), path)
     if not path.is_file():
         raise RecipeError(f"There is no recipe {name_or_file}; choose {', '.join(recipe_names())}, or a .yaml file.")
     try:
@@ -275,6 +276,11 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     for change in changes:
         _change(content, change)
     return recipe_from(content)
+
+
+def _recipe_files() -> dict[str, Path]:
+    """Recipe name to its file."""
+    return {path.stem: path for path in METHODS_FOLDER.glob("*/*.yaml")}
 
 
 def recipe_from(content: Any) -> Recipe:

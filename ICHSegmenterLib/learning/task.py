@@ -15,10 +15,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.functional.classification import binary_auroc
 
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.training.recipe import ALL_PARAMETERS, OptimizerRecipe, PhaseRecipe, Recipe
-from ICHSegmenterLib.training.samplers import TrainingBatches
-from ICHSegmenterLib.training.smart_net_schedule import cosine_restart_rate, linear_rate
+from ICHSegmenterLib.learning.recipe import ALL_PARAMETERS, OptimizerRecipe, PhaseRecipe, Recipe
+from ICHSegmenterLib.learning.samplers import TrainingBatches
+from ICHSegmenterLib.learning.smart_net_schedule import cosine_restart_rate, linear_rate
+from ICHSegmenterLib.runtime.networks import create_model
 
 _STEP_SEED = 3
 """Keeps the random numbers of dropout apart from those of order and augmentation."""

@@ -1,1 +1,1 @@
-"""One small class a method, all behind the Predictor protocol of `inference.run`."""
+"""One room a method: its network, its input, its predictor and, where it trains, its task, loss and recipe."""

@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.cards.table import ModelCard, card_facts, weights_by_sha256
 from ICHSegmenterLib.errors import DependencyError, WeightsError
-from ICHSegmenterLib.model_cards import ModelCard, card_facts, weights_by_sha256
-from ICHSegmenterLib.models.from_card import load_network_and_config
-from ICHSegmenterLib.volume.atomic import replacing
-from ICHSegmenterLib.weights.carried import CARD_SUFFIX, WEIGHTS_SUFFIX
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.methods.from_card import load_network_and_config
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file
+from ICHSegmenterLib.weights.sidecar import CARD_SUFFIX, WEIGHTS_SUFFIX
 
 UNKNOWN_LICENSE = "not known: that of the source file"
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models.checkpoint import load_checkpoint
-from ICHSegmenterLib.models.factory import create_model
-from ICHSegmenterLib.models.unet import VARIANTS
+from ICHSegmenterLib.methods.unet.network import VARIANTS
+from ICHSegmenterLib.runtime.networks import create_model
 
 
 def load_network(card: ModelCard, path: Path) -> nn.Module:

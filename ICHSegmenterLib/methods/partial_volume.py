@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.volume.pieces import TOUCHING
+from ICHSegmenterLib.volume.components import TOUCHING
 from ICHSegmenterLib.volume.volume import Volume
 
 DENSE_HU = 120.0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
 
 CPU_BATCH_SIZE = 2
 """Larger batches are no faster on a CPU, need more memory, and make cancelling slower."""

@@ -14,9 +14,9 @@ from pydicom.sr.coding import Code as DicomCode
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import MORPHOLOGICALLY_ALTERED, Code, SegmentLabel
-from ICHSegmenterLib.volume.atomic import replacing
-from ICHSegmenterLib.volume.dicom_files import list_dicom_files
+from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 from ICHSegmenterLib.volume.volume import Volume
 
 SERIES_NUMBER = 900

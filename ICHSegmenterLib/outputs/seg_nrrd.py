@@ -5,18 +5,48 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SegmentLabel
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
+ALGORITHM = f"ICHSegmenter {__version__}"
+"""Name and version, as DICOM.SegmentAlgorithmName."""
 COMPRESSION_LEVEL = 6
 _TIME_OF_WRITING = re.compile(rb"^# on .*\n", re.MULTILINE)
+
+
+def write_seg_nrrd(
+    labelmap: NDArray[np.uint8],
+    geometry: VolumeGeometry,
+    labels: Sequence[SegmentLabel],
+    path: Path | str,
+    *,
+    algorithm: str = ALGORITHM,
+) -> None:
+    """Slicer's segmentation: value n of the labelmap becomes the segment labels[n - 1], if it occurs.
+
+    algorithm is name and version of what made the labelmap; Slicer hands it on to DICOM.
+
+    Raises:
+        ValueError: labelmap is not uint8 of the geometry's shape, or holds values without a label.
+        OutputError: The file cannot be written.
+    """
+    if labelmap.dtype != np.uint8 or labelmap.shape != geometry.shape:
+        raise ValueError(f"labelmap must be uint8 {geometry.shape}, got {labelmap.dtype} {labelmap.shape}")
+    if labelmap.size and int(labelmap.max()) > len(labels):
+        raise ValueError(f"labelmap holds value {int(labelmap.max())}, but there are {len(labels)} labels")
+    content = encode_seg_nrrd(labelmap, geometry, labels, algorithm=algorithm)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def encode_seg_nrrd(

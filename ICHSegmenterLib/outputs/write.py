@@ -10,11 +10,12 @@ import tempfile
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.outputs.seg_nrrd import write_seg_nrrd
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
 from ICHSegmenterLib.report.html import write_report
 from ICHSegmenterLib.report.overview import write_overview
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.volume.export import write_nifti, write_seg_nrrd
+from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.volume import Volume
 
 logger = logging.getLogger(__name__)

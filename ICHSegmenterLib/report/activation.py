@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
 from ICHSegmenterLib.report.overview import (
@@ -21,7 +22,6 @@ from ICHSegmenterLib.report.overview import (
     head_box,
 )
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.volume.volume import Volume
 
 OPACITY = 0.45

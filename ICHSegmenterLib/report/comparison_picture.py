@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.inference.comparison import Comparison
+from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
 from ICHSegmenterLib.report.overview import (

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.overview import BACKGROUND, DOTS_PER_INCH, INK, MUTED, plain_axes
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterLib.volume.atomic import replacing
 
 MIN_POINTS = 4
 MAX_PERPLEXITY = 30.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
 
 PAGE = Template(
     """<!DOCTYPE html>

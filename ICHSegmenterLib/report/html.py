@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 
 PAGE = Template(

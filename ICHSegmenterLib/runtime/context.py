@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError
-from ICHSegmenterLib.model_cards import ModelCard
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
 

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 _BUILDERS = MappingProxyType(
     {
-        "deepmedic": "deepmedic:build_deepmedic",
-        "slice_sequence_transformer": "slice_sequence_transformer:build_slice_sequence_transformer",
-        "smart_net_down_cls": "smart_net_volume:build_smart_net_down_cls",
-        "smart_net_down_seg": "smart_net_volume:build_smart_net_down_seg",
-        "smart_net_up": "smart_net:build_smart_net_up",
-        "smart_net_up_dual_cls_rec": "smart_net:build_smart_net_up_dual_cls_rec",
-        "smart_net_up_dual_cls_seg": "smart_net:build_smart_net_up_dual_cls_seg",
-        "smart_net_up_dual_seg_rec": "smart_net:build_smart_net_up_dual_seg_rec",
-        "smart_net_up_single_cls": "smart_net:build_smart_net_up_single_cls",
-        "smart_net_up_single_rec": "smart_net:build_smart_net_up_single_rec",
-        "smart_net_up_single_seg": "smart_net:build_smart_net_up_single_seg",
-        "swin_classifier": "swin_classifier:build_swin_classifier",
-        "swin_unetr": "swin_unetr:build_swin_unetr",
-        "unet": "unet:build_unet",
+        "deepmedic": "blast_ct.network:build_deepmedic",
+        "slice_sequence_transformer": "rsna_sequence.network:build_slice_sequence_transformer",
+        "smart_net_down_cls": "smart_net.volume_network:build_smart_net_down_cls",
+        "smart_net_down_seg": "smart_net.volume_network:build_smart_net_down_seg",
+        "smart_net_up": "smart_net.network:build_smart_net_up",
+        "smart_net_up_dual_cls_rec": "smart_net.network:build_smart_net_up_dual_cls_rec",
+        "smart_net_up_dual_cls_seg": "smart_net.network:build_smart_net_up_dual_cls_seg",
+        "smart_net_up_dual_seg_rec": "smart_net.network:build_smart_net_up_dual_seg_rec",
+        "smart_net_up_single_cls": "smart_net.network:build_smart_net_up_single_cls",
+        "smart_net_up_single_rec": "smart_net.network:build_smart_net_up_single_rec",
+        "smart_net_up_single_seg": "smart_net.network:build_smart_net_up_single_seg",
+        "swin_classifier": "swin.network:build_swin_classifier",
+        "swin_unetr": "unet.swin_unetr:build_swin_unetr",
+        "unet": "unet.network:build_unet",
     }
 )
-"""Network name to "file:function" in this package."""
+"""Network name to "module:function" below `methods`."""
 
 MODEL_NAMES: tuple[str, ...] = tuple(_BUILDERS)
 
@@ -47,9 +47,9 @@ def create_model(name: str, **config: Any) -> nn.Module:
     """
     if name not in _BUILDERS:
         raise ModelNotFoundError(f"Unknown network {name!r}; available: {', '.join(MODEL_NAMES)}.")
-    file, function = _BUILDERS[name].split(":")
+    module, function = _BUILDERS[name].split(":")
     try:
-        builder = getattr(import_module(f"{__package__}.{file}"), function)
+        builder = getattr(import_module(f"ICHSegmenterLib.methods.{module}"), function)
         network: nn.Module = builder(**config)
     except ModuleNotFoundError as error:
         raise DependencyError(

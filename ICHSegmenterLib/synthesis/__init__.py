@@ -1,1 +1,1 @@
-"""Synthetic head CT with hemorrhage of known truth."""
+"""Synthetic heads, lesions and acquisitions."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.training.synthesis.anatomy import Head
-from ICHSegmenterLib.training.synthesis.fields import Field, Random
+from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.fields import Field, Random
 from ICHSegmenterLib.volume.geometry import Points, VolumeGeometry
 
 AIR_HU, LOWEST_HU, HIGHEST_HU = -1000.0, -1024.0, 3071.0

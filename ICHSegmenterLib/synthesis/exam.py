@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.training.synthesis.acquisition import Protocol, scan
-from ICHSegmenterLib.training.synthesis.anatomy import make_head
-from ICHSegmenterLib.training.synthesis.fields import Field, Random
-from ICHSegmenterLib.training.synthesis.head_shape import HeadParameters
-from ICHSegmenterLib.training.synthesis.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
+from ICHSegmenterLib.synthesis.acquisition import Protocol, scan
+from ICHSegmenterLib.synthesis.anatomy import make_head
+from ICHSegmenterLib.synthesis.fields import Field, Random
+from ICHSegmenterLib.synthesis.head_shape import HeadParameters
+from ICHSegmenterLib.synthesis.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
+from ICHSegmenterLib.volume.components import TOUCHING, piece_volumes
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
-from ICHSegmenterLib.volume.pieces import TOUCHING, piece_volumes
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
 VISIBLE_FRACTION = 0.5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ICHSegmenterLib.training.synthesis.fields import Coordinates, Field, Mask, Random, smooth_noise
+from ICHSegmenterLib.synthesis.fields import Coordinates, Field, Mask, Random, smooth_noise
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 EXTENT_MM = ((-98.0, 98.0), (-114.0, 114.0), (-92.0, 98.0))

@@ -16,9 +16,9 @@ import numpy as np
 import pydicom
 
 from ICHSegmenterLib.labels import HemorrhageSubtype
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.exam import SyntheticExam
-from ICHSegmenterLib.training.synthesis.lesions import SUBTYPES
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.exam import SyntheticExam
+from ICHSegmenterLib.synthesis.lesions import SUBTYPES
 from ICHSegmenterLib.volume.export import write_nifti
 
 RSNA_CSV, PHYSIONET_CSV, TRUTH_CSV = "stage_2_train.csv", "hemorrhage_diagnosis_raw_ct.csv", "truth.csv"

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from ICHSegmenterLib.training.synthesis.anatomy import Head
-from ICHSegmenterLib.training.synthesis.fields import Coordinates, Field, Random, smooth_noise
+from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.fields import Coordinates, Field, Random, smooth_noise
 
 Scored = tuple[Field, Field]
 """(Z, Y, X) each: score, and capacity (0 to 1) of each voxel for this blood."""

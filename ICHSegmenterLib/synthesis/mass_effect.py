@@ -9,8 +9,8 @@ import numpy as np
 from scipy import fft, ndimage
 
 from ICHSegmenterLib.preprocessing.blocks import block_mean, linear_weights
-from ICHSegmenterLib.training.synthesis.anatomy import Head
-from ICHSegmenterLib.training.synthesis.fields import Field
+from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.fields import Field
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 BLOCK = 4

@@ -1,1 +1,1 @@
-"""Training: recipes, data, tasks and synthetic exams."""
+"""A recipe and a data set to a trained model."""

@@ -10,8 +10,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from ICHSegmenterLib.training.tasks.task import TrainingTask
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.learning.task import TrainingTask
 
 LAST = "last.ckpt"
 

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceTable
+from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.samplers import EvaluationBatches, Share, TrainingBatches
+from ICHSegmenterLib.learning.slice_dataset import Sample, SliceDataset
+from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset, as_list
+from ICHSegmenterLib.methods.smart_net.dataset import SmartNetDataset, SmartNetSlices, SmartNetVolumes, padded_volumes
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
-from ICHSegmenterLib.training.data.datasets import Sample, SeriesDataset, SliceDataset, as_list
-from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable
-from ICHSegmenterLib.training.data.smart_net import SmartNetDataset, SmartNetSlices, SmartNetVolumes, padded_volumes
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.samplers import EvaluationBatches, Share, TrainingBatches
-from ICHSegmenterLib.training.splits import Split
 
 SUBTYPE_CLASSES = 6
 """Background and five subtypes."""

@@ -21,21 +21,21 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ICHSegmenterLib.datasets.prepare import INDEX, is_prepared, load_prepared, prepare
+from ICHSegmenterLib.datasets.slices import SliceTable, joined
+from ICHSegmenterLib.datasets.splits import Split, check_split, load_split, save_folds, save_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.learning.recipe import Recipe, differences, load_recipe, recipe_text
+from ICHSegmenterLib.learning.task import TrainingTask, moments_of
+from ICHSegmenterLib.methods.rsna_sequence.task import SeriesClassification
+from ICHSegmenterLib.methods.smart_net.task import SmartNetSliceTask, SmartNetVolumeTask
+from ICHSegmenterLib.methods.swin.task import SliceClassification
+from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.training import trained_model
 from ICHSegmenterLib.training.callbacks import LAST, EpochHistory, ResumePoint, StepLimit
-from ICHSegmenterLib.training.data.module import TrainingData
-from ICHSegmenterLib.training.data.prepare import INDEX, is_prepared, load_prepared, prepare
-from ICHSegmenterLib.training.data.slices import SliceTable, joined
+from ICHSegmenterLib.training.data_module import TrainingData
 from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
-from ICHSegmenterLib.training.recipe import Recipe, differences, load_recipe, recipe_text
-from ICHSegmenterLib.training.splits import Split, check_split, load_split, save_folds, save_split, split_patients
-from ICHSegmenterLib.training.tasks.classification import SliceClassification
-from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
-from ICHSegmenterLib.training.tasks.series import SeriesClassification
-from ICHSegmenterLib.training.tasks.smart_net import SmartNetSliceTask, SmartNetVolumeTask
-from ICHSegmenterLib.training.tasks.task import TrainingTask, moments_of
-from ICHSegmenterLib.volume.atomic import replacing
 
 TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
     "classification": SliceClassification, "segmentation": SliceSegmentation, "series": SeriesClassification,

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from ICHSegmenterLib.datasets.slices import SliceTable
+from ICHSegmenterLib.datasets.splits import Split
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.slice_dataset import SliceDataset
+from ICHSegmenterLib.methods.swin.task import any_probability
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
 from ICHSegmenterLib.report.training_curves import Example, write_curves, write_examples
-from ICHSegmenterLib.training.data.datasets import SliceDataset
-from ICHSegmenterLib.training.data.slices import SliceTable
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.samplers import Draw
-from ICHSegmenterLib.training.splits import Split
-from ICHSegmenterLib.training.tasks.classification import any_probability
-from ICHSegmenterLib.volume.atomic import replacing
 
 CURVES, EXAMPLES = "curves.png", "examples.png"
 EXAMPLE_COUNT = 8

@@ -19,18 +19,18 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from ICHSegmenterLib.datasets.prepare import load_prepared
+from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceTable, read_table, write_table
 from ICHSegmenterLib.errors import RecipeError
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset
+from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.slice_sequence_transformer import SERIES_LENGTH
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.training.data.datasets import SeriesDataset
-from ICHSegmenterLib.training.data.prepare import load_prepared
-from ICHSegmenterLib.training.data.slices import UNKNOWN, SliceTable, read_table, write_table
 from ICHSegmenterLib.training.fit import Machine, Trained, fit
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.samplers import Draw
-from ICHSegmenterLib.volume.atomic import replacing
 
 PSEUDO_LABELS, SUMMARY = "pseudo_labels.csv", "pseudo_labels_summary.csv"
 DEFAULT_CONFIDENCE = 0.95

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.cards.table import ModelCard, card_facts, get_card
+from ICHSegmenterLib.checkpoints.checkpoint import read_state
 from ICHSegmenterLib.errors import WeightsError
-from ICHSegmenterLib.model_cards import ModelCard, card_facts, get_card
-from ICHSegmenterLib.models.checkpoint import read_state
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.weights.digests import hash_file
 
 PACKAGES = ("torch", "lightning", "monai", "timm", "numpy")

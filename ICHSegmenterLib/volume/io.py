@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom import list_series, read_dicom_file, read_dicom_folder
-from ICHSegmenterLib.volume.dicom_files import is_dicom
-from ICHSegmenterLib.volume.dicom_series import SeriesSummary
+from ICHSegmenterLib.volume.dicom.files import is_dicom
+from ICHSegmenterLib.volume.dicom.scan import list_series, read_dicom_file, read_dicom_folder
+from ICHSegmenterLib.volume.dicom.series import SeriesSummary
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.image_files import read_image_file

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
+from ICHSegmenterLib.weights.lock import turn
 from ICHSegmenterLib.weights.store import COMMAND, PART_SUFFIX, locate, state
-from ICHSegmenterLib.weights.turns import turn
 
 logger = logging.getLogger(__name__)
 

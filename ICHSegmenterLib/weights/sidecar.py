@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.cards.table import MODEL_CARDS, card_facts
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError
-from ICHSegmenterLib.model_cards import MODEL_CARDS, card_facts
-from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights.cache import in_megabytes
 from ICHSegmenterLib.weights.digests import hash_file
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, weights_by_sha256
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, weights_by_sha256
-from ICHSegmenterLib.published_weights import WeightsFile
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
-from ICHSegmenterLib.weights.carried import (
+from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
+from ICHSegmenterLib.weights.sidecar import (
     CARD_SUFFIX,
     WEIGHTS_SUFFIX,
     carried_file,
@@ -23,7 +24,6 @@ from ICHSegmenterLib.weights.carried import (
     check_carried,
     check_input,
 )
-from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 
 PART_SUFFIX = ".part"
 """Ends the name of a file that is not complete yet."""

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.analysis import compare as comparison
+from ICHSegmenterLib.analysis.combine import analyze_together
+from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.analysis.vote import vote_result
+from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.errors import DependencyError, OutputError
-from ICHSegmenterLib.inference import comparison
-from ICHSegmenterLib.inference.combination import analyze_together
-from ICHSegmenterLib.inference.device import available_devices, import_torch
-from ICHSegmenterLib.inference.features import FEATURE_METHODS, extract_features
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.inference.vote import vote_result
-from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import available_devices, import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.download import Transfer, download_model
 from ICHSegmenterLib.worker.channel import Message

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ICHSegmenterLib.errors import CancelledError
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.worker.channel import Channel, Message, parse
 from ICHSegmenterLib.worker.failures import Failure, explain
 

@@ -26,18 +26,18 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities
-from ICHSegmenterLib.inference.predictors.blast_ct import (
+from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities
+from ICHSegmenterLib.methods.blast_ct.predictor import (
     CONTEXT_MM,
     EDGE_VOXELS,
     BlastCtPredictor,
     network_input,
 )
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid, to_regular
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.volume.io import read_volume
 
 REPOSITORY = Path(__file__).resolve().parents[2]

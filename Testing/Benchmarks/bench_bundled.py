@@ -18,12 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
-from ICHSegmenterLib.training.synthesis.lesions import SUBTYPES, LesionPlan
+from ICHSegmenterLib.synthesis.insertion import insert_lesions
+from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
 LESION_ML = 10.0

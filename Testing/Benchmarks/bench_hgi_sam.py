@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch.nn import functional as F
 
-from ICHSegmenterLib.inference.attention_maps import HEMORRHAGE_CLASS, HGI_SAM_STAGES, AttentionMapper
+from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, HGI_SAM_STAGES, AttentionMapper
 from ICHSegmenterLib.models import create_model
 
 SIZE, WINDOW = 384, 12

@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ICHSegmenterLib.inference.predictors.hu_threshold import HuThresholdPredictor
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.methods.hu_threshold.predictor import HuThresholdPredictor
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 
 

@@ -20,15 +20,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from ICHSegmenterLib.inference.device import choose_device
-from ICHSegmenterLib.inference.predictors.rsna_sequence import RsnaSequencePredictor
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.methods.rsna_sequence.input import network_slices, windowed_cube
+from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
+from ICHSegmenterLib.methods.rsna_sequence.predictor import RsnaSequencePredictor
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.models.slice_sequence_transformer import SERIES_LENGTH
 from ICHSegmenterLib.preprocessing.pipeline import prepare
-from ICHSegmenterLib.preprocessing.series_cube import network_slices, windowed_cube
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import choose_device
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 
 
 def main() -> None:

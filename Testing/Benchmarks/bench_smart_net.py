@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch import Tensor, nn
 
-from ICHSegmenterLib.inference.activation_maps import pooled_features
-from ICHSegmenterLib.inference.device import choose_device, torch_dtype
-from ICHSegmenterLib.inference.predictors.smart_net_volume import SmartNetClsPredictor, volume_probabilities
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.smart_net_slices import CPU_BATCH_SIZE, fit_for_inference
+from ICHSegmenterLib.methods.smart_net.activation_maps import pooled_features
+from ICHSegmenterLib.methods.smart_net.slices import CPU_BATCH_SIZE, fit_for_inference
+from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredictor, volume_probabilities
 from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import choose_device, torch_dtype
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
-from ICHSegmenterLib.model_cards import get_card  # noqa: E402
+from ICHSegmenterLib.cards.table import get_card  # noqa: E402
 from worker_process import WorkerProcess, bleeding_head, write_job  # noqa: E402
 
 SHAPE = (28, 512, 512)

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import ArrayLike
 
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 

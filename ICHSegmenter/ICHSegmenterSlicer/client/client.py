@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ICHSegmenterSlicer.worker_connection import After, Connection, Failure, Launch, Message
+from ICHSegmenterSlicer.client.connection import After, Connection, Failure, Launch, Message
 
 PROTOCOL = 1
 CANCEL_GRACE_S = 2.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import qt
 import slicer
 
-from ICHSegmenterSlicer.worker_connection import ProcessEvents
+from ICHSegmenterSlicer.client.connection import ProcessEvents
 
 IDLE_SECONDS = 600
 """A worker that nobody needs frees its memory after ten minutes."""

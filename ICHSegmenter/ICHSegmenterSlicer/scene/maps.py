@@ -14,8 +14,8 @@ import vtk
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
-from ICHSegmenterSlicer import views
-from ICHSegmenterSlicer.mrml import Steps, chunks, putBeside
+from ICHSegmenterSlicer.scene.volumes import Steps, chunks, putBeside
+from ICHSegmenterSlicer.views.slice_views import slice_views as views
 
 MIN_SHOWN = 0.05
 """Values less than this above nothing let the CT through."""

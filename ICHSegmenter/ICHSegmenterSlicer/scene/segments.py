@@ -13,8 +13,8 @@ import slicer
 import vtk
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
-from ICHSegmenterSlicer import edits, terminology
-from ICHSegmenterSlicer.mrml import Steps, chunks, putBeside
+from ICHSegmenterSlicer.scene import edits, terminology
+from ICHSegmenterSlicer.scene.volumes import Steps, chunks, putBeside
 
 RESULT_ROLE = "ICHSegmenter.result"
 """Reference role: from a segmentation node to the text node that holds its result."""

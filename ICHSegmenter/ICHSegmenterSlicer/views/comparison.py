@@ -9,10 +9,10 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.model_cards import MODEL_CARDS
+from ICHSegmenterLib.cards.table import MODEL_CARDS
 from ICHSegmenterSlicer import comparison
-from ICHSegmenterSlicer.method_view import isReady
-from ICHSegmenterSlicer.results_view import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
+from ICHSegmenterSlicer.views.method import isReady
+from ICHSegmenterSlicer.views.results import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)

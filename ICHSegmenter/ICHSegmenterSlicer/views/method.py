@@ -9,13 +9,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.inference.default_method import choose_method
-from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.worker_client import WorkerClient
-from ICHSegmenterSlicer.worker_connection import Failure, Message
+from ICHSegmenterSlicer.client.client import WorkerClient
+from ICHSegmenterSlicer.client.connection import Failure, Message
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE = 1_000_000

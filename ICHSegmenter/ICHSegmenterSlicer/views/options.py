@@ -7,10 +7,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.labels import SUBTYPES_OF
-from ICHSegmenterLib.model_cards import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterSlicer.method_view import isReady, stateText
+from ICHSegmenterSlicer.views.method import isReady, stateText
 
 MIRROR_OPTION = "tta"
 

@@ -9,7 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ICHSegmenterSlicer.slice_strip import NEGATIVE, POSITIVE, SliceStrip
+from ICHSegmenterSlicer.views.slice_strip import NEGATIVE, POSITIVE, SliceStrip
 
 BAR_WIDTH, BAR_HEIGHT = 84, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26

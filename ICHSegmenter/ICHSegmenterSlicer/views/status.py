@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ICHSegmenterSlicer.analysis import Progress
-from ICHSegmenterSlicer.worker_connection import Failure
+from ICHSegmenterSlicer.client.connection import Failure
 
 FULL = 1000
 

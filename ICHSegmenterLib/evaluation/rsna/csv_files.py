@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.inference.rsna_ensemble import ENSEMBLE_WEIGHTS, combine
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import HemorrhageSubtype
-from ICHSegmenterLib.volume.atomic import replacing
+from ICHSegmenterLib.methods.rsna_sequence.ensemble import ENSEMBLE_WEIGHTS, combine
 
 CLASSES = tuple(subtype.value for subtype in HemorrhageSubtype)
 """In RSNA's order: epidural, intraparenchymal, intraventricular, subarachnoid, subdural, any."""

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, VolumeError
-from ICHSegmenterLib.evaluation.rsna_csv import write_predictions
-from ICHSegmenterLib.evaluation.rsna_slices import RsnaSlice, rsna_slices
+from ICHSegmenterLib.evaluation.rsna.csv_files import write_predictions
+from ICHSegmenterLib.evaluation.rsna.slices import RsnaSlice, rsna_slices
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 

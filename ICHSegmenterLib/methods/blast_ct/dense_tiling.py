@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.models.deepmedic import (
+from ICHSegmenterLib.methods.blast_ct.network import (
     CONTEXT,
     PATH_CHANNELS,
     PATH_SHRINKAGE,
@@ -28,6 +27,7 @@ from ICHSegmenterLib.models.deepmedic import (
     crop_border,
     subsample,
 )
+from ICHSegmenterLib.runtime.context import Run
 
 AIR = -1.0
 """Network input of everything at or below -15 HU, and of what lies outside the image."""

@@ -16,18 +16,19 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.inference.averaging import binary_entropy
-from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood
-from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY, SegmentLabel
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.deepmedic import DeepMedic
+from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
+from ICHSegmenterLib.methods.blast_ct.network import DeepMedic
+from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood
+from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.networks import create_model
 
 CONTEXT_MM = 45.0
 """What the network sees around a voxel: half of the coarsest path's 85 voxels, and its phase."""

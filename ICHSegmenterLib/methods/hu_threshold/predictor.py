@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import ModelCard
 from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.volume.pieces import TOUCHING, piece_volumes
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.volume.components import TOUCHING, piece_volumes
 
 BLOCK_MM = 1.0
 """In-plane size of the blocks on which blood is looked for."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ICHSegmenterLib.models.post_norm_swin import PostNormSwin, initialize
+from ICHSegmenterLib.methods.rsna_sequence.post_norm_swin import PostNormSwin, initialize
 
 CLASSES = 6
 SERIES_LENGTH = 60

@@ -9,23 +9,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import VolumeError, WeightsMissingError
-from ICHSegmenterLib.inference.averaging import mirrored
-from ICHSegmenterLib.inference.device import torch_dtype
-from ICHSegmenterLib.inference.rsna_ensemble import combine
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models import load_checkpoint
-from ICHSegmenterLib.models.slice_sequence_transformer import (
+from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
+from ICHSegmenterLib.methods.rsna_sequence.ensemble import combine
+from ICHSegmenterLib.methods.rsna_sequence.network import (
     SERIES_LENGTH,
     SliceSequenceTransformer,
     build_slice_sequence_transformer,
 )
-from ICHSegmenterLib.preprocessing import series_cube
+from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import torch_dtype
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 60
 BYTE_MAXIMUM = 255.0

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.models.slice_sequence_transformer import SERIES_LENGTH
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask
+from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 
 LABEL_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
 SEQUENCE_WEIGHT, SLICE_WEIGHT = 2.0, 1.0

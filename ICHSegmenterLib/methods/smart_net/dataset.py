@@ -16,7 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ICHSegmenterLib.preprocessing.smart_net_input import (
+from ICHSegmenterLib.datasets.shards import ShardReader
+from ICHSegmenterLib.datasets.slices import SliceTable
+from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe
+from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.slice_dataset import Sample
+from ICHSegmenterLib.methods.smart_net.input import (
     as_bytes,
     as_fractions,
     equalized,
@@ -25,14 +31,8 @@ from ICHSegmenterLib.preprocessing.smart_net_input import (
     spread,
     windowed,
 )
-from ICHSegmenterLib.preprocessing.smart_net_mask import resized_mask, without_specks
+from ICHSegmenterLib.methods.smart_net.mask import resized_mask, without_specks
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.training.augmentation import apply_change, draw_change
-from ICHSegmenterLib.training.data.datasets import Sample
-from ICHSegmenterLib.training.data.shards import ShardReader
-from ICHSegmenterLib.training.data.slices import SliceTable
-from ICHSegmenterLib.training.recipe import AugmentationRecipe
-from ICHSegmenterLib.training.samplers import Draw
 
 
 class SmartNetDataset(Dataset[Sample]):

@@ -11,16 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ICHSegmenterLib.inference import smart_net_slices
-from ICHSegmenterLib.inference.device import torch_dtype
-from ICHSegmenterLib.inference.predictors.unet import slice_probability
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.smart_net import SmartNetUp
+from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
+from ICHSegmenterLib.methods.smart_net.network import SmartNetUp
+from ICHSegmenterLib.methods.unet.predictor import slice_probability
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import torch_dtype
+from ICHSegmenterLib.runtime.networks import create_model
 
 FULL = "full"
 VARIANTS = (FULL, "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg")

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ICHSegmenterLib.errors import WeightsError, WeightsMissingError
-from ICHSegmenterLib.inference.activation_maps import activation_maps, pooled_features
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.models.smart_net_fused import fuse
+from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps, pooled_features
+from ICHSegmenterLib.methods.smart_net.fused import fuse
+from ICHSegmenterLib.methods.smart_net.input import Slices, SmartNetStack
+from ICHSegmenterLib.methods.smart_net.mask import resized_mask
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.preprocessing.smart_net_input import Slices, SmartNetStack
-from ICHSegmenterLib.preprocessing.smart_net_mask import resized_mask
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.runtime.context import Run
 
 Found = TypeVar("Found")
 

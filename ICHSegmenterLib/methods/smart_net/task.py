@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.models.smart_net import Task
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.smart_net_loss import by_task, segmentation_loss, smart_net_terms
-from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.methods.smart_net.loss import by_task, segmentation_loss, smart_net_terms
+from ICHSegmenterLib.methods.smart_net.network import Task
 
 POSITIVE = 0.5
 

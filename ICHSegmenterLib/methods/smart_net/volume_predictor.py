@@ -14,17 +14,18 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from ICHSegmenterLib.inference import smart_net_slices
-from ICHSegmenterLib.inference.activation_maps import pooled_features
-from ICHSegmenterLib.inference.device import torch_dtype
-from ICHSegmenterLib.inference.predictors.unet import slice_probability
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.smart_net_volume import SmartNetDownCls, SmartNetDownSeg
+from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
+from ICHSegmenterLib.methods.smart_net.activation_maps import pooled_features
+from ICHSegmenterLib.methods.smart_net.volume_network import SmartNetDownCls, SmartNetDownSeg
+from ICHSegmenterLib.methods.unet.predictor import slice_probability
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import ExamPredictions, SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import torch_dtype
+from ICHSegmenterLib.runtime.networks import create_model
 
 Network = TypeVar("Network", SmartNetDownCls, SmartNetDownSeg)
 Loaded = TypeVar("Loaded", bound="_ExamPredictor[Any]")

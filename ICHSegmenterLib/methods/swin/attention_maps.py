@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ICHSegmenterLib.inference.window_attention import AttentionRecorder, BlockAttention
-from ICHSegmenterLib.models.swin_classifier import SwinClassifier
+from ICHSegmenterLib.methods.swin.network import SwinClassifier
+from ICHSegmenterLib.methods.swin.window_attention import AttentionRecorder, BlockAttention
 
 HEMORRHAGE_CLASS = 1
 """The class whose logit HGI-SAM derives, of a two-class network."""

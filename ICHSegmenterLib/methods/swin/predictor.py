@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import WeightsError
-from ICHSegmenterLib.inference.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
-from ICHSegmenterLib.inference.averaging import mirrored
-from ICHSegmenterLib.inference.device import torch_dtype
-from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.swin_classifier import SwinClassifier
+from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
+from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
+from ICHSegmenterLib.methods.swin.network import SwinClassifier
+from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import torch_dtype
+from ICHSegmenterLib.runtime.networks import create_model
 
 MapKind = Literal["hgi-sam", "swin-sam", "grad-cam"]
 

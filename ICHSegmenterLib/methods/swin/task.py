@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.models.swin_classifier import SwinClassifier
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.methods.swin.network import SwinClassifier
 
 ANY_COLUMN = 5
 BLEEDING_CELL_WEIGHT = 4.0

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import WeightsMissingError
-from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
-from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood
-from ICHSegmenterLib.inference.device import torch_dtype
-from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, default_batch_size, predict_slices
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
-from ICHSegmenterLib.model_cards import ModelCard
-from ICHSegmenterLib.models.from_card import load_network
+from ICHSegmenterLib.methods.from_card import load_network
+from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood
+from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
+from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.device import torch_dtype
 
 BACKGROUND = 0
 """The class without blood; the others are hemorrhage, or its five subtypes in the order of `SUBTYPE_LABELS`."""

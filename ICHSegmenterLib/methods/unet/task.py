@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.training.recipe import Recipe
-from ICHSegmenterLib.training.tasks.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask, counted
 
 TWO_CLASSES = 2
 SUBTYPE_CLASSES = 6

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_slices import SAME_POSITION_MM, DicomSlice
+from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, DicomSlice
 
 MIN_PASS_SLICES = 3
 """Fewer slices are repeats of moved ones, or what one turn of the tube gives."""

@@ -14,8 +14,8 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import READ_THREADS, UNREADABLE, drop_unreadable
-from ICHSegmenterLib.volume.dicom_slices import DicomSlice
+from ICHSegmenterLib.volume.dicom.files import READ_THREADS, UNREADABLE, drop_unreadable
+from ICHSegmenterLib.volume.dicom.slices import DicomSlice
 from ICHSegmenterLib.volume.hounsfield import AIR_HU, LOWEST_HU
 
 HIGHEST_PADDING_HU = -500.0

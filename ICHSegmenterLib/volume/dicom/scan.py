@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import FolderListing, list_dicom_files, read_header
-from ICHSegmenterLib.volume.dicom_frames import count_of, text_of
-from ICHSegmenterLib.volume.dicom_pixels import padding_is_tissue, read_hu
-from ICHSegmenterLib.volume.dicom_series import Series, SeriesSummary, choose_series, group_series, preferred
-from ICHSegmenterLib.volume.dicom_slices import DicomSlice, has_contrast, slices_of
-from ICHSegmenterLib.volume.dicom_stack import geometry_of, stack
+from ICHSegmenterLib.volume.dicom.files import FolderListing, list_dicom_files, read_header
+from ICHSegmenterLib.volume.dicom.frames import count_of, text_of
+from ICHSegmenterLib.volume.dicom.pixels import padding_is_tissue, read_hu
+from ICHSegmenterLib.volume.dicom.series import Series, SeriesSummary, choose_series, group_series, preferred
+from ICHSegmenterLib.volume.dicom.slices import DicomSlice, has_contrast, slices_of
+from ICHSegmenterLib.volume.dicom.stack import geometry_of, stack
 from ICHSegmenterLib.volume.hounsfield import HIGHEST_LOW_HU
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import DicomFile, FolderListing
-from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of, values_of
-from ICHSegmenterLib.volume.dicom_slices import SAME_POSITION_MM, has_contrast
+from ICHSegmenterLib.volume.dicom.files import DicomFile, FolderListing
+from ICHSegmenterLib.volume.dicom.frames import count_of, frames_of, look_up, number_of, text_of, values_of
+from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, has_contrast
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 
 MIN_SERIES_SLICES = 3

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import DicomFile
-from ICHSegmenterLib.volume.dicom_frames import count_of, frames_of, look_up, number_of, text_of, values_of
+from ICHSegmenterLib.volume.dicom.files import DicomFile
+from ICHSegmenterLib.volume.dicom.frames import count_of, frames_of, look_up, number_of, text_of, values_of
 
 ORIENTATION_TOLERANCE = 1e-3
 """Direction cosines that differ by less are rounding: 0.06 degrees, a quarter of a millimeter across the head."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_files import base_names
-from ICHSegmenterLib.volume.dicom_passes import interleaved_passes
-from ICHSegmenterLib.volume.dicom_pixels import read_stored_values, to_hu
-from ICHSegmenterLib.volume.dicom_slices import ORIENTATION_TOLERANCE, SAME_POSITION_MM, DicomSlice
+from ICHSegmenterLib.volume.dicom.files import base_names
+from ICHSegmenterLib.volume.dicom.passes import interleaved_passes
+from ICHSegmenterLib.volume.dicom.pixels import read_stored_values, to_hu
+from ICHSegmenterLib.volume.dicom.slices import ORIENTATION_TOLERANCE, SAME_POSITION_MM, DicomSlice
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SPACING_TOLERANCE_MM = 1e-4

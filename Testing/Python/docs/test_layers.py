@@ -13,18 +13,49 @@ from Testing import metadata
 
 ROOT = metadata.ROOT
 ABSENT_IN_SLICER = (
-    "torch", "torchvision", "timm", "monai", "lightning", "safetensors", "nibabel", "slicerio", "nrrd", "highdicom",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "timm",
+    "monai",
+    "lightning",
+    "safetensors",
+    "nibabel",
+    "slicerio",
+    "nrrd",
+    "highdicom",
+)
 NOT_FOR_THE_WORKER = ("SimpleITK", "matplotlib", "PySide6", "slicer", "vtk")
 SLICER_HAS = {"slicer", "qt", "ctk", "vtk", "numpy", "scipy"}
 
 WITHOUT_TORCH = (
-    "errors", "labels", "results", "model_cards", "weights", "weights.store", "weights.download",
-    "volume.volume", "volume.io", "volume.dicom", "volume.export", "preprocessing.pipeline", "preprocessing.brain_mask",
-    "inference.engine", "inference.session", "inference.run", "inference.predictors.hu_threshold",
-    "inference.combination", "inference.comparison", "report.comparison", "weights.carried",
-    "report", "report.write", "batch", "cli", "worker", "worker.server",
-)  # fmt: skip
+    "errors",
+    "labels",
+    "results",
+    "cards.table",
+    "weights",
+    "weights.store",
+    "weights.download",
+    "volume.volume",
+    "volume.io",
+    "volume.dicom.scan",
+    "volume.export",
+    "preprocessing.pipeline",
+    "preprocessing.brain_mask",
+    "analysis.analyze",
+    "analysis.session",
+    "runtime.context",
+    "methods.hu_threshold.predictor",
+    "analysis.combine",
+    "analysis.compare",
+    "outputs.comparison",
+    "weights.sidecar",
+    "report",
+    "outputs.write",
+    "batch.run",
+    "cli",
+    "worker",
+    "worker.server",
+)
 """Modules of the library that must load, and so open the panel and run `hu-threshold`, before PyTorch exists."""
 
 
@@ -76,7 +107,7 @@ def test_whatever_the_panel_imports_loads_where_torch_is_absent() -> None:
 
 def test_a_blocked_package_is_really_absent() -> None:
     """The tests above prove something only if blocking works."""
-    answer = import_with_blocked("ICHSegmenterLib.models.unet", ("torch",))
+    answer = import_with_blocked("ICHSegmenterLib.methods.unet.network", ("torch",))
     assert answer.returncode == 1
     assert "torch" in answer.stderr
 

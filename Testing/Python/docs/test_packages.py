@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wheel_carries_models_recipes_and_nothing_of_the_panel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"ICHSegmenterLib/Resources/Models/{name}" for name in SHIPPED} <= names
-    assert "ICHSegmenterLib/training/recipes/compact-unet.yaml" in names
+    assert "ICHSegmenterLib/methods/unet/compact-unet.yaml" in names
     assert not [name for name in names if name.endswith("Models/README.md")]
     assert {name.split("/")[0].split("-")[0] for name in names} == {"ICHSegmenterLib", "ichsegmenter"}
 

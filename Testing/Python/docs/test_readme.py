@@ -9,8 +9,8 @@ import shlex
 
 import pytest
 
+from ICHSegmenterLib.cards.table import MODEL_CARDS
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.model_cards import MODEL_CARDS
 from Testing import metadata
 
 ROOT = metadata.ROOT

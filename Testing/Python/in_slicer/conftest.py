@@ -74,7 +74,7 @@ def panel(open_panel, weights):
 @pytest.fixture
 def phantom(panel):
     """A head with a bleed, chosen as input."""
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     sample = addPhantom(slices=14)
     panel.ui.inputSelector.setCurrentNode(sample.volumeNode)

@@ -13,8 +13,8 @@ import pytest
 
 from ICHSegmenterLib.cli import main as library
 from ICHSegmenterLib.errors import WorkerError
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.worker.request import AnalyzeRequest
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -5,8 +5,8 @@ import types
 
 import pytest
 
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.model_cards import get_card
 
 pytestmark = pytest.mark.slicer
 

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.labels import EAH, EDH, ICH, IPH, PERILESIONAL_EDEMA, SDH
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry
-from ICHSegmenterLib.volume.dicom import read_dicom_folder
+from ICHSegmenterLib.synthesis.phantom import head_geometry
+from ICHSegmenterLib.volume.dicom.scan import read_dicom_folder
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 STEPS_MM = [4.22] * 5 + [1.14] + [7.38] * 5
@@ -17,14 +17,14 @@ STEPS_MM = [4.22] * 5 + [1.14] + [7.38] * 5
 
 @pytest.fixture
 def mrml(shell):
-    from ICHSegmenterSlicer import mrml
+    from ICHSegmenterSlicer.scene import volumes as mrml
 
     return mrml
 
 
 @pytest.fixture
 def segments(shell):
-    from ICHSegmenterSlicer import segments
+    from ICHSegmenterSlicer.scene import segments
 
     return segments
 
@@ -209,7 +209,7 @@ def test_a_segment_lies_in_the_world_where_its_voxels_do(mrml, scenes, imports):
 def test_segments_carry_name_color_terminology_and_dicom_tags(mrml, scenes, imports):
     import slicer
 
-    from ICHSegmenterSlicer.edits import tagOf
+    from ICHSegmenterSlicer.scene.edits import tagOf
 
     node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4), "Head")
     imported = imports(node, someLabelmap((12, 20, 24)), (IPH, SDH))
@@ -332,7 +332,7 @@ def test_a_run_into_an_existing_segmentation_adds_and_keeps(twice):
 def test_replacing_takes_unedited_segments_only(twice):
     import slicer
 
-    from ICHSegmenterSlicer import edits
+    from ICHSegmenterSlicer.scene import edits
 
     node, first, again = twice
     mine = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
@@ -379,7 +379,7 @@ def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, segments, scene
 def test_an_edit_makes_a_segment_semiautomatic_and_undoing_it_automatic_again(twice):
     import slicer
 
-    from ICHSegmenterSlicer import edits
+    from ICHSegmenterSlicer.scene import edits
 
     node, first, _ = twice
     segment = first.segmentationNode.GetSegmentation().GetSegment(first.segmentIds[0])

@@ -37,7 +37,7 @@ def panel(shell):
 
 @pytest.fixture
 def phantom(shell, panel):
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     sample = addPhantom()
     panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
@@ -59,7 +59,7 @@ def click(shell, panel, phantom):
 
 def running(shell, panel):
     """Click, and wait until the worker computes."""
-    from ICHSegmenterSlicer.worker_client import State
+    from ICHSegmenterSlicer.client.client import State
 
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.logic.client.state is State.RUNNING, RUN_S, "the start of the run")
@@ -141,7 +141,7 @@ def test_the_button_is_off_without_a_volume_and_says_why(panel):
 def test_the_displayed_ct_is_chosen_when_the_panel_opens(shell, panel):
     import slicer
 
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     slicer.mrmlScene.Clear()
     sample = addPhantom()
@@ -152,7 +152,7 @@ def test_the_displayed_ct_is_chosen_when_the_panel_opens(shell, panel):
 
 def test_spacing_slices_and_tilt_are_told(shell, panel):
     import scene_volumes
-    from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+    from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 
     steps = [4.22] * 13 + [7.38] * 13
     geometry = head_geometry((27, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=steps, tilt_deg=18.5)
@@ -195,7 +195,7 @@ def test_a_method_without_weights_offers_download_and_import(shell, panel, phant
 
 
 def test_weights_are_imported_by_the_worker_under_any_name(shell, panel, phantom, shared_data, tmp_path):
-    from ICHSegmenterLib.model_cards import get_card
+    from ICHSegmenterLib.cards.table import get_card
 
     panel.ui.methodComboBox.setCurrentIndex(panel.ui.methodComboBox.findData("blast-ct"))
     source = shared_data("data/blast_ct_v1")
@@ -224,7 +224,7 @@ def test_a_file_that_is_no_weights_file_is_explained_in_the_panel(shell, panel, 
 def test_a_click_finds_the_bleed_and_makes_an_editable_segment(shell, panel, phantom, click):
     import slicer
 
-    from ICHSegmenterSlicer.edits import tagOf
+    from ICHSegmenterSlicer.scene.edits import tagOf
 
     node = click()
     assert segmentNames(node) == ["Intracranial hemorrhage"]
@@ -272,7 +272,7 @@ def sliceOffset(name):
 
 
 def test_a_head_without_blood_gets_a_verdict_and_no_segments(shell, panel):
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     sample = addPhantom(bleeds=False)
     panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
@@ -308,7 +308,7 @@ def test_a_second_run_uses_the_warm_worker(shell, panel, click):
 def test_an_edit_is_told_and_undone_in_the_panel(shell, panel, phantom, click):
     import slicer
 
-    from ICHSegmenterSlicer.edits import tagOf
+    from ICHSegmenterSlicer.scene.edits import tagOf
 
     node = click()
     segmentId = node.GetSegmentation().GetNthSegmentID(0)
@@ -336,7 +336,7 @@ def test_an_edit_is_told_and_undone_in_the_panel(shell, panel, phantom, click):
 def test_the_result_survives_saving_and_loading_the_scene(shell, panel, phantom, click, tmp_path):
     import slicer
 
-    from ICHSegmenterSlicer.edits import tagOf
+    from ICHSegmenterSlicer.scene.edits import tagOf
 
     node = click()
     before = slicer.util.arrayFromSegmentBinaryLabelmap(
@@ -457,7 +457,7 @@ def test_an_error_of_the_worker_is_shown_in_the_panel(shell, panel, phantom):
 
 def test_the_logic_works_from_the_python_console(shell, panel):
     from ICHSegmenter import ICHSegmenterLogic
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     sample = addPhantom()
     logic = ICHSegmenterLogic()
@@ -474,7 +474,7 @@ def test_the_phantom_is_offered_as_sample_data(shell, panel, monkeypatch):
 
     import slicer
 
-    from ICHSegmenterSlicer import sample
+    from ICHSegmenterSlicer.scene import sample
 
     offered = []
     module = types.ModuleType("SampleData")
@@ -498,10 +498,10 @@ def test_slicers_own_self_test_passes(shell, panel):
 def test_reloading_takes_the_whole_extension_anew(shell, panel):
     import slicer
 
-    before = sys.modules["ICHSegmenterSlicer.mrml"]
+    before = sys.modules["ICHSegmenterSlicer.scene.volumes"]
     panel.onReload()
     shell.process()
-    assert sys.modules["ICHSegmenterSlicer.mrml"] is not before
+    assert sys.modules["ICHSegmenterSlicer.scene.volumes"] is not before
     reloaded = slicer.util.getModuleWidget("ICHSegmenter")
     assert reloaded is not panel
     assert reloaded.ui.applyButton.toolTip == "Select a head CT"
@@ -512,7 +512,7 @@ def test_reloading_takes_the_whole_extension_anew(shell, panel):
 
 def test_the_window_lives_during_a_run(shell, panel, watch_window):
     """How long it is held in between is printed and recorded."""
-    from ICHSegmenterSlicer.sample import addPhantom
+    from ICHSegmenterSlicer.scene.sample import addPhantom
 
     sample = addPhantom(pixels=512, slices=30)
     panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
@@ -524,7 +524,7 @@ def test_the_window_lives_during_a_run(shell, panel, watch_window):
 
 def test_the_window_lives_between_the_steps_of_reading_and_importing(shell, panel, phantom, watch_window, monkeypatch):
     """Without a budget for several steps, every single one lets the event loop turn."""
-    monkeypatch.setattr("ICHSegmenterSlicer.steps.BUDGET_S", 0.0)
+    monkeypatch.setattr("ICHSegmenterSlicer.client.steps.BUDGET_S", 0.0)
     turns = watch_window(panel, panel.ui.applyButton)
     assert turns["Reading the volume"] > 1
     assert turns["Making segments"] > 1

@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 def weights(tmp_path_factory):
     """A folder with a U-Net of seeded weights, installed under its own card."""
     torch = pytest.importorskip("torch")
-    from ICHSegmenterLib.model_cards import get_card
+    from ICHSegmenterLib.cards.table import get_card
+    from ICHSegmenterLib.methods.convert import convert
     from ICHSegmenterLib.models import create_model
-    from ICHSegmenterLib.models.convert import convert
 
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(3)
@@ -276,7 +276,7 @@ def test_the_old_map_stays_when_a_run_fails_late(shell, panel, phantom, run_with
         yield
         raise RuntimeError("the disk burns")
 
-    monkeypatch.setattr("ICHSegmenterSlicer.segments.importResult", failing)
+    monkeypatch.setattr("ICHSegmenterSlicer.scene.segments.importResult", failing)
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.analysis is None, RUN_S)
     assert "the disk burns" in panel.ui.statusLabel.text
@@ -375,7 +375,7 @@ def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):
 def test_a_comparison_is_cancelled_by_the_same_button(shell, panel, phantom):
     import slicer
 
-    from ICHSegmenterSlicer.worker_client import State
+    from ICHSegmenterSlicer.client.client import State
 
     panel.ui.compareSection.collapsed = False
     check(shell, panel, *COMPARED)
@@ -433,7 +433,7 @@ def test_the_logic_compares_without_the_panel(shell, panel, phantom):
 
 def test_the_window_lives_while_methods_are_compared(shell, panel, phantom, watch_window, monkeypatch):
     """How long it is held in between is printed and recorded."""
-    monkeypatch.setattr("ICHSegmenterSlicer.steps.BUDGET_S", 0.0)  # every single step lets the event loop turn
+    monkeypatch.setattr("ICHSegmenterSlicer.client.steps.BUDGET_S", 0.0)  # every single step lets the event loop turn
     panel.ui.compareSection.collapsed = False
     check(shell, panel, *COMPARED)
     turns = watch_window(panel, panel.ui.compareButton)

@@ -22,8 +22,8 @@ def weights(tmp_path_factory):
 def install(weights, method, network):
     """Put a network's weights where the panel looks for those of a method."""
     torch = pytest.importorskip("torch")
-    from ICHSegmenterLib.model_cards import get_card
-    from ICHSegmenterLib.models.convert import convert
+    from ICHSegmenterLib.cards.table import get_card
+    from ICHSegmenterLib.methods.convert import convert
 
     torch.save(network.state_dict(), weights / "network.pt")
     convert(weights / "network.pt", get_card(method), weights / f"{method}.safetensors")
@@ -36,7 +36,7 @@ def detector_that_sees(weights):
 
     def make(*subtypes):
         torch = pytest.importorskip("torch")
-        from ICHSegmenterLib.model_cards import get_card
+        from ICHSegmenterLib.cards.table import get_card
         from ICHSegmenterLib.models import create_model
 
         card = get_card("compact-unet")
@@ -76,7 +76,7 @@ def segmentNames(panel):
 def test_the_outline_of_one_method_gets_the_subtype_that_the_other_is_certain_of(
     shell, panel, phantom, detector_that_sees
 ):
-    from ICHSegmenterSlicer.edits import tagOf
+    from ICHSegmenterSlicer.scene.edits import tagOf
 
     detector_that_sees("IPH")
     choose(panel.ui.detectorComboBox, "compact-unet")
@@ -128,7 +128,7 @@ def test_the_map_of_a_pair_is_named_by_both(shell, panel, phantom, detector_that
 
 @pytest.mark.shipped
 def test_the_network_that_ships_names_what_another_method_outlines(shell, panel, phantom, weights):
-    from ICHSegmenterLib.model_cards import get_card
+    from ICHSegmenterLib.cards.table import get_card
     from ICHSegmenterLib.weights import store
 
     for file in weights.iterdir():

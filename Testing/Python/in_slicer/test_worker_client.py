@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ICHSegmenterSlicer.worker_client import CANCEL_GRACE_S, State, WorkerClient
-from ICHSegmenterSlicer.worker_connection import HELLO_TIMEOUT_S, STDERR_LINES
+from ICHSegmenterSlicer.client.client import CANCEL_GRACE_S, State, WorkerClient
+from ICHSegmenterSlicer.client.connection import HELLO_TIMEOUT_S, STDERR_LINES
 
 HELLO = {"type": "hello", "protocol": 1, "version": "0.1.0", "pid": 4711, "python": "3.12", "torch": None}
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from timm.layers import use_fused_attn
 
-from ICHSegmenterLib.inference import window_attention
-from ICHSegmenterLib.inference.attention_maps import AttentionMapper
+from ICHSegmenterLib.methods.swin import window_attention
+from ICHSegmenterLib.methods.swin.attention_maps import AttentionMapper
 from ICHSegmenterLib.models import create_model
 
 SIZE = 96

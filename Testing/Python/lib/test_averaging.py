@@ -6,21 +6,21 @@ import torch
 from torch import nn
 
 from head_volumes import head
-from ICHSegmenterLib.inference import labelmap
-from ICHSegmenterLib.inference.averaging import binary_entropy, mirrored
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.inference.predictors import blast_ct
-from ICHSegmenterLib.inference.predictors.rsna_sequence import RsnaSequencePredictor
-from ICHSegmenterLib.inference.predictors.swin_maps import SwinMapPredictor
-from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, with_options
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import MODEL_CARDS, get_card, with_options
+from ICHSegmenterLib.methods.blast_ct import predictor as blast_ct
+from ICHSegmenterLib.methods.rsna_sequence.predictor import RsnaSequencePredictor
+from ICHSegmenterLib.methods.swin.predictor import SwinMapPredictor
+from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
+from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
-from ICHSegmenterLib.report.write import write_outputs
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 

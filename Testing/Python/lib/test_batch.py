@@ -9,12 +9,12 @@ import shutil
 import pytest
 
 from head_volumes import set_elements
-from ICHSegmenterLib.batch import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.settings import Settings
+from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.errors import OutputError, VolumeError
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.settings import Settings
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
 
 

@@ -6,18 +6,18 @@ from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 
-from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic  # noqa: E402
-from ICHSegmenterLib.inference.predictors.blast_ct import (  # noqa: E402
+from ICHSegmenterLib.cards.table import get_card, with_options  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct.predictor import (  # noqa: E402
     DETECTION_AREA_MM2,
     BlastCtPredictor,
     grown,
     network_input,
     slice_probabilities,
 )
-from ICHSegmenterLib.inference.run import Run  # noqa: E402
-from ICHSegmenterLib.model_cards import get_card, with_options  # noqa: E402
 from ICHSegmenterLib.models import create_model  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
+from ICHSegmenterLib.runtime.context import Run  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
 from ICHSegmenterLib.volume.volume import Volume  # noqa: E402
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from head_volumes import gantry_geometry
-from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood
+from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood
 from ICHSegmenterLib.volume.volume import Volume
 
 BRAIN_HU, SKULL_HU, BLOOD_HU, HALF_BONE_HU = 35.0, 900.0, 62.0, 88.0

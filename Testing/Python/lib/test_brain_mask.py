@@ -9,7 +9,7 @@ from conftest import shared_data
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from head_volumes import gantry_geometry, head
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.inference.default_method import choose_method
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.model_cards import DEFAULT_METHODS, get_card
+from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
-from ICHSegmenterLib.training.recipe import load_recipe
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.training.trained_model import write_trained_model
 from ICHSegmenterLib.weights import cache, store
 from ICHSegmenterLib.weights.store import FileCondition

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from ICHSegmenterLib.checkpoints.checkpoint import read_state
 from ICHSegmenterLib.errors import ModelNotFoundError, WeightsCorruptError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.models import MODEL_NAMES, create_model, load_checkpoint
-from ICHSegmenterLib.models.checkpoint import read_state
 
 SMALL_SWIN = {"image_size": 96, "window_size": 3, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4)}
 

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_running_out_of_memory_fails_with_one_line(series, monkeypatch, capsys):
     def exhausted(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("ICHSegmenterLib.cli.analyze.read_volume", exhausted)
+    monkeypatch.setattr("ICHSegmenterLib.cli.segment.read_volume", exhausted)
     assert main(["segment", series, "--method", "hu-threshold"]) == 1
     (told,) = capsys.readouterr().err.strip().splitlines()
     assert "ran out of memory" in told

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from head_volumes import gantry_geometry
-from ICHSegmenterLib import model_cards
+from ICHSegmenterLib.analysis import combine as combination
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.combine import analyze_together, combine, named
+from ICHSegmenterLib.cards import table as model_cards
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.inference import combination
-from ICHSegmenterLib.inference.combination import analyze_together, combine, named
-from ICHSegmenterLib.inference.engine import analyze
 from ICHSegmenterLib.labels import EAH, ICH, IPH, SUBTYPE_LABELS
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.results import DetectionResult, SegmentationResult, SliceDetection
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -9,18 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
+from ICHSegmenterLib.analysis import compare as comparing
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.compare import MethodFailure, agreement_of, compare, dice, ready_methods
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, VolumeError
-from ICHSegmenterLib.inference import comparison as comparing
-from ICHSegmenterLib.inference.comparison import MethodFailure, agreement_of, compare, dice, ready_methods
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.report.comparison import write_comparison
 from ICHSegmenterLib.report.comparison_picture import slices_to_show
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 from ICHSegmenterLib.volume.volume import Volume

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from conftest import shared_data
-from ICHSegmenterLib import published_weights
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.cards import published_files as published_weights
+from ICHSegmenterLib.cards.table import MODEL_CARDS, card_facts, get_card
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.model_cards import MODEL_CARDS, card_facts, get_card
+from ICHSegmenterLib.methods.convert import UNKNOWN_LICENSE, convert
+from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.models.convert import UNKNOWN_LICENSE, convert
-from ICHSegmenterLib.models.from_card import load_network
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder
 
@@ -76,7 +76,7 @@ def test_the_license_of_a_file_that_nobody_knows_is_not_invented(tmp_path):
 def test_a_published_file_keeps_its_name_and_license_in_the_card(tmp_path, monkeypatch):
     source = unet_file(tmp_path)
     known = replace(published_weights.UNET_FOLDS[2], sha256=hashlib.sha256(source.read_bytes()).hexdigest())
-    monkeypatch.setattr("ICHSegmenterLib.models.convert.weights_by_sha256", lambda: {known.sha256: known})
+    monkeypatch.setattr("ICHSegmenterLib.methods.convert.weights_by_sha256", lambda: {known.sha256: known})
     card = card_of(convert(source, get_card("unet"), tmp_path / "out.safetensors"))
     assert (card["license"], card["source"]["file"]) == ("Apache-2.0", "UNet-DiceCELoss-fold2.pt")
 

@@ -6,14 +6,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ICHSegmenterLib.errors import CancelledError  # noqa: E402
-from ICHSegmenterLib.inference.dense_tiling import (  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct.dense_tiling import (  # noqa: E402
     DenseDeepMedic,
     plan_tiles,
     predict_probabilities,
     tile_steps_for,
 )
-from ICHSegmenterLib.inference.run import Run  # noqa: E402
-from ICHSegmenterLib.models.deepmedic import DeepMedic, build_deepmedic  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct.network import DeepMedic, build_deepmedic  # noqa: E402
+from ICHSegmenterLib.runtime.context import Run  # noqa: E402
 
 TOLERANCE = 1e-3
 TILE, CONTEXT = 30, 40

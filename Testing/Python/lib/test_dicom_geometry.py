@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from head_volumes import gantry_geometry, head, set_elements, write_head
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -156,7 +156,7 @@ def test_the_volume_knows_series_study_and_slices_but_no_patient(tmp_path: Path)
 
 
 def test_headers_are_read_without_any_element_of_the_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ICHSegmenterLib.volume.dicom_files import list_dicom_files
+    from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 
     write_head(tmp_path)
     groups = {element.tag.group for file in list_dicom_files(tmp_path).files for element in file.header}

@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from head_volumes import edit, head, set_elements, write_head
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_pixels import read_stored_values
+from ICHSegmenterLib.volume.dicom.pixels import read_stored_values
 from ICHSegmenterLib.volume.io import read_volume
 from jpeg_lossless import encode_jpeg_lossless
 

@@ -13,7 +13,7 @@ from pydicom.uid import EnhancedSRStorage, MRImageStorage, SecondaryCaptureImage
 
 from head_volumes import gantry_geometry, set_elements, write_head
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom import scans_in
+from ICHSegmenterLib.volume.dicom.scan import scans_in
 from ICHSegmenterLib.volume.io import list_series, read_volume
 
 

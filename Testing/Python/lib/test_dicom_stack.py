@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 
 from head_volumes import edit, gantry_geometry, set_elements, write_head
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom_stack import missing_slices
+from ICHSegmenterLib.volume.dicom.stack import missing_slices
 from ICHSegmenterLib.volume.io import read_volume
 
 

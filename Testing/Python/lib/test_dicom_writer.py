@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813
 from pydicom.fileset import FileSet
 
 from head_volumes import gantry_geometry, head, set_elements, write_head
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 

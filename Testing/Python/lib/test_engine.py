@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 

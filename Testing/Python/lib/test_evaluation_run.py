@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.cli.evaluation_cases import find_cases
 from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.evaluation.cases import find_cases
 from ICHSegmenterLib.evaluation.dataset import Case, read_exam
 from ICHSegmenterLib.evaluation.evaluate import evaluate
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction
 from ICHSegmenterLib.evaluation.thresholds import MAP_GRID
-from ICHSegmenterLib.inference import engine
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from training_layouts import write_nifti_folder, write_physionet, write_rsna

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.evaluation.segmentation_metrics import bland_altman, compare, hd95_mm, overlap
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry
+from ICHSegmenterLib.synthesis.phantom import head_geometry
 
 pytest.importorskip("monai")
 

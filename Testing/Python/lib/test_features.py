@@ -12,15 +12,15 @@ pytest.importorskip("cv2", reason="needs opencv-python-headless")
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from head_volumes import gantry_geometry, head, write_head
+from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.inference.features import FEATURE_METHODS, extract_features
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.smart_net_slices import stack_of
+from ICHSegmenterLib.methods.smart_net.slices import stack_of
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.report.embedding import embed, write_embedding
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -137,7 +137,7 @@ def test_the_verb_hands_options_to_the_network(tmp_path, weights, capsys):
 
 
 def test_vectors_of_an_upstream_network_are_those_of_its_encoder(volume):
-    from ICHSegmenterLib.inference.predictors.smart_net import SmartNetUpPredictor
+    from ICHSegmenterLib.methods.smart_net.predictor import SmartNetUpPredictor
 
     torch.manual_seed(1)
     predictor = SmartNetUpPredictor(create_model("smart_net_up_single_cls"), device="cpu", precision="float32")

@@ -10,7 +10,7 @@ import pytest
 from conftest import shared_data
 from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.fitness import check_head_ct
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel

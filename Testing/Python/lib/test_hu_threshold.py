@@ -10,14 +10,14 @@ import pytest
 
 from conftest import shared_data
 from ICHSegmenterLib.errors import CancelledError
-from ICHSegmenterLib.inference.predictors.hu_threshold import GROWTH_MM, HuThresholdPredictor, _Blocks, _reach
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.methods.hu_threshold.predictor import GROWTH_MM, HuThresholdPredictor, _Blocks, _reach
 from ICHSegmenterLib.preprocessing.blocks import dilate_in_plane
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -85,7 +85,7 @@ def test_a_cancelled_run_stops() -> None:
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; import ICHSegmenterLib.inference.predictors.hu_threshold as found; "
+        "import sys; sys.modules['torch'] = None; import ICHSegmenterLib.methods.hu_threshold.predictor as found; "
         "print(found.HuThresholdPredictor.device)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -308,8 +308,9 @@ def test_reading_dicom_and_writing_results_load_neither_simpleitk_nor_torch_nor_
     write_head(tmp_path / "ct")
     program = """
 import sys
-from ICHSegmenterLib.volume.export import write_nifti, write_seg_nrrd
-from ICHSegmenterLib.volume.fitness import check_head_ct
+from ICHSegmenterLib.volume.export import write_nifti
+from ICHSegmenterLib.outputs.seg_nrrd import write_seg_nrrd
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.labels import ICH
 folder = sys.argv[1]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.inference.detection import summarize
-from ICHSegmenterLib.inference.labelmap import assemble, blood_per_slice_ml, measure
+from ICHSegmenterLib.analysis.detection import summarize
+from ICHSegmenterLib.analysis.labelmap import assemble, blood_per_slice_ml, measure
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.labels import ICH, IPH, PERILESIONAL_EDEMA
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume

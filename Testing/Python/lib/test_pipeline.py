@@ -8,7 +8,7 @@ import pytest
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.pipeline import MIN_BRAIN_AREA_CM2, prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing, SlicePreprocessing
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -9,11 +9,11 @@ import pytest
 import slicerio
 from PIL import Image
 
+from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.errors import OutputError
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.report import write as report
+from ICHSegmenterLib.outputs import write as report
 from ICHSegmenterLib.report.overview import fit_width, slices_to_show
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask
 
 BALL_ML, BALL_CENTER_LPS = 25.0, (26.0, 6.0, 20.0)

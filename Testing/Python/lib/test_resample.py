@@ -12,7 +12,7 @@ from ICHSegmenterLib.preprocessing.resample import (
     regular_grid,
     to_regular,
 )
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry
+from ICHSegmenterLib.synthesis.phantom import head_geometry
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from ICHSegmenterLib.inference.engine import analyze
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 
 
 def test_a_result_sent_as_json_is_the_same_result():

@@ -7,9 +7,9 @@ import pytest
 
 from conftest import shared_data
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.evaluation import rsna_csv
-from ICHSegmenterLib.evaluation.rsna_metric import AUTHORS_WEIGHTS, logits_of, weighted_log_loss
-from ICHSegmenterLib.evaluation.rsna_slices import rsna_slices
+from ICHSegmenterLib.evaluation.rsna import csv_files as rsna_csv
+from ICHSegmenterLib.evaluation.rsna.metric import AUTHORS_WEIGHTS, logits_of, weighted_log_loss
+from ICHSegmenterLib.evaluation.rsna.slices import rsna_slices
 
 SIX = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
 

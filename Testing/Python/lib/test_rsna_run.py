@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from ICHSegmenterLib import model_cards
+from ICHSegmenterLib.cards import table as model_cards
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.evaluation import rsna_csv
-from ICHSegmenterLib.evaluation.rsna_run import predict_folder
-from ICHSegmenterLib.evaluation.rsna_slices import rsna_slices
+from ICHSegmenterLib.evaluation.rsna import csv_files as rsna_csv
+from ICHSegmenterLib.evaluation.rsna.run import predict_folder
+from ICHSegmenterLib.evaluation.rsna.slices import rsna_slices
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SliceDetection
-from ICHSegmenterLib.training.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 
 SMALL = MappingProxyType({"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)})
 

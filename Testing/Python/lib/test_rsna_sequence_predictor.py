@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from conftest import shared_data
+from ICHSegmenterLib.cards.table import get_card, with_options
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.inference.predictors.rsna_sequence import RsnaSequencePredictor, combine
-from ICHSegmenterLib.inference.run import Run
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.model_cards import get_card, with_options
+from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
+from ICHSegmenterLib.methods.rsna_sequence.predictor import RsnaSequencePredictor, combine
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.preprocessing import series_cube
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.training.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 
 SMALL = {"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
 SERIES = ("ID_ser_a", "ID_ser_b")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ICHSegmenterLib.analysis.settings import Settings
 from ICHSegmenterLib.errors import ModelNotFoundError
-from ICHSegmenterLib.inference.settings import Settings
 
 BOTH = Settings("unet", detector="rsna-sequence")
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from head_volumes import head
+from ICHSegmenterLib.analysis.session import resolve
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DependencyError, WeightsError
-from ICHSegmenterLib.inference.predictors.slice_batches import SliceBatch, predict_slices
-from ICHSegmenterLib.inference.predictors.swin_maps import SwinMapPredictor, probabilities_of
-from ICHSegmenterLib.inference.predictors.unet import UnetPredictor, slice_probability
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.session import resolve
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.methods.slice_batches import SliceBatch, predict_slices
+from ICHSegmenterLib.methods.swin.predictor import SwinMapPredictor, probabilities_of
+from ICHSegmenterLib.methods.unet.predictor import UnetPredictor, slice_probability
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SlicePreprocessing
+from ICHSegmenterLib.runtime.context import Run
 
 CROP = 32
 

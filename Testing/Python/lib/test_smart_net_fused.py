@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ICHSegmenterLib.inference.smart_net_slices import fit_for_inference
-from ICHSegmenterLib.models import create_model, fused_convolution
-from ICHSegmenterLib.models.fused_convolution import FusedConvolution
-from ICHSegmenterLib.models.smart_net_fused import enlarging_kernel, fuse
+from ICHSegmenterLib.methods.smart_net import fused_convolution
+from ICHSegmenterLib.methods.smart_net.fused import enlarging_kernel, fuse
+from ICHSegmenterLib.methods.smart_net.fused_convolution import FusedConvolution
+from ICHSegmenterLib.methods.smart_net.slices import fit_for_inference
+from ICHSegmenterLib.models import create_model
 
 
 def with_statistics(name):

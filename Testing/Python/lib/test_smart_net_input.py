@@ -8,11 +8,11 @@ import pytest
 
 from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.preprocessing import smart_net_input
+from ICHSegmenterLib.methods.smart_net import input as smart_net_input
+from ICHSegmenterLib.methods.smart_net.input import SmartNetStack, resized
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.preprocessing.smart_net_input import SmartNetStack, resized
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.training.synthesis.phantom import HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.volume import Volume
 
 WANTED = SmartNetPreprocessing(size=64)

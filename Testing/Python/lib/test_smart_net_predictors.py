@@ -11,18 +11,18 @@ import torch
 pytest.importorskip("cv2", reason="needs opencv-python-headless")
 
 from head_volumes import gantry_geometry, head
+from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.cards.table import get_card, with_options
 from ICHSegmenterLib.errors import CancelledError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.predictors import smart_net_volume
-from ICHSegmenterLib.inference.predictors.smart_net import SmartNetUpPredictor
-from ICHSegmenterLib.inference.predictors.smart_net_volume import SmartNetClsPredictor, SmartNetSegPredictor
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.inference.smart_net_slices import brain_of, stack_of
-from ICHSegmenterLib.model_cards import get_card, with_options
+from ICHSegmenterLib.methods.smart_net import volume_predictor as smart_net_volume
+from ICHSegmenterLib.methods.smart_net.batch_norm import fold_batch_norms
+from ICHSegmenterLib.methods.smart_net.predictor import SmartNetUpPredictor
+from ICHSegmenterLib.methods.smart_net.slices import brain_of, stack_of
+from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredictor, SmartNetSegPredictor
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.models.batch_norm import fold_batch_norms
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.volume.volume import Volume
 
 SMALL = SmartNetPreprocessing(size=32)

@@ -10,13 +10,13 @@ pytest.importorskip("monai", reason="SwinUNETR is MONAI's network")
 pytest.importorskip("einops", reason="MONAI's SwinUNETR needs it")
 
 from head_volumes import gantry_geometry, head
+from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import WeightsError
-from ICHSegmenterLib.inference import engine
-from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
-from ICHSegmenterLib.inference.run import Run
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
+from ICHSegmenterLib.runtime.context import Run
 
 FLOAT32 = {"device": "cpu", "precision": "float32"}
 

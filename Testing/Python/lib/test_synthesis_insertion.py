@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.training.synthesis.acquisition import Protocol
-from ICHSegmenterLib.training.synthesis.exam import make_exam
-from ICHSegmenterLib.training.synthesis.insertion import insert_lesions
-from ICHSegmenterLib.training.synthesis.lesions import SUBTYPES, LesionPlan
+from ICHSegmenterLib.synthesis.acquisition import Protocol
+from ICHSegmenterLib.synthesis.exam import make_exam
+from ICHSegmenterLib.synthesis.insertion import insert_lesions
+from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
 

@@ -9,11 +9,11 @@ import pydicom
 import pytest
 
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.training.data import nifti_folder, physionet, rsna
-from ICHSegmenterLib.training.synthesis.acquisition import Protocol
-from ICHSegmenterLib.training.synthesis.exam import make_exam
-from ICHSegmenterLib.training.synthesis.layouts import LAYOUTS, write_nifti_folder, write_physionet, write_rsna
-from ICHSegmenterLib.training.synthesis.lesions import LesionPlan
+from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.synthesis.acquisition import Protocol
+from ICHSegmenterLib.synthesis.exam import make_exam
+from ICHSegmenterLib.synthesis.layouts import LAYOUTS, write_nifti_folder, write_physionet, write_rsna
+from ICHSegmenterLib.synthesis.lesions import LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
 PROTOCOL = Protocol(matrix=64, steps_mm=(9.0,) * 14)
@@ -88,7 +88,7 @@ def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
 
 def test_the_command_line_knows_every_layout_and_style():
     from ICHSegmenterLib.cli.synthesize import LAYOUT_NAMES, STYLE_NAMES
-    from ICHSegmenterLib.training.synthesis.exam import STYLES
+    from ICHSegmenterLib.synthesis.exam import STYLES
 
     assert set(LAYOUT_NAMES) == set(LAYOUTS)
     assert set(STYLE_NAMES) == set(STYLES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.training.synthesis.fields import cover, ellipsoid_distance, smooth_noise, tube_distance
-from ICHSegmenterLib.training.synthesis.mass_effect import displacement_of
+from ICHSegmenterLib.synthesis.fields import cover, ellipsoid_distance, smooth_noise, tube_distance
+from ICHSegmenterLib.synthesis.mass_effect import displacement_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SIZE = 80

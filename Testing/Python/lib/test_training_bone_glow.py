@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.training.bone_glow import FAR_SHARE, BoneGlow, add_bone_glow, draw_bone_glow
-from ICHSegmenterLib.training.recipe import AugmentationRecipe
+from ICHSegmenterLib.learning.beam_hardening import FAR_SHARE, BoneGlow, add_bone_glow, draw_bone_glow
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 
 SPACING = (1.0, 1.0)
 

@@ -13,15 +13,15 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 
 from safetensors.torch import load_file
 
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.datasets.prepare import prepare
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.learning.recipe import Recipe, load_recipe
+from ICHSegmenterLib.methods.swin.task import SliceClassification
+from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.training.data.prepare import prepare
 from ICHSegmenterLib.training.fit import Machine, fit
-from ICHSegmenterLib.training.recipe import Recipe, load_recipe
-from ICHSegmenterLib.training.tasks.classification import SliceClassification
-from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
 from ICHSegmenterLib.training.trained_model import network_weights
 
 HERE = Machine("cpu", 1, progress=False)

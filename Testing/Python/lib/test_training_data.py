@@ -10,15 +10,15 @@ import pytest
 for package in ("torch", "yaml", "PIL", "nibabel"):
     pytest.importorskip(package, reason="needs the train extra")
 
+from ICHSegmenterLib.datasets import rsna
+from ICHSegmenterLib.datasets.prepare import Layout, load_prepared, prepare
+from ICHSegmenterLib.datasets.shards import ShardReader, decode_hu, encode_hu
 from ICHSegmenterLib.errors import TrainingDataError
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe
+from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.slice_dataset import SliceDataset
 from ICHSegmenterLib.preprocessing.pipeline import prepare as prepare_volume
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
-from ICHSegmenterLib.training.data import rsna
-from ICHSegmenterLib.training.data.datasets import SliceDataset
-from ICHSegmenterLib.training.data.prepare import Layout, load_prepared, prepare
-from ICHSegmenterLib.training.data.shards import ShardReader, decode_hu, encode_hu
-from ICHSegmenterLib.training.recipe import AugmentationRecipe
-from ICHSegmenterLib.training.samplers import Draw
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from training_layouts import SIDE, head, save_nifti, write_nifti_folder, write_physionet, write_rsna

@@ -20,20 +20,20 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 import lightning.pytorch as pl
 from safetensors.torch import load_file
 
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.datasets.splits import load_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
-from ICHSegmenterLib.inference.predictors.unet import UnetPredictor
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe, load_recipe
+from ICHSegmenterLib.learning.task import freeze, schedule_factor
+from ICHSegmenterLib.methods.rsna_sequence.task import log_loss
+from ICHSegmenterLib.methods.swin.task import SliceClassification
+from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
+from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.training.data.module import TrainingData
-from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
+from ICHSegmenterLib.training.data_module import TrainingData
 from ICHSegmenterLib.training.fit import Machine, fit
-from ICHSegmenterLib.training.recipe import OptimizerRecipe, PhaseRecipe, Recipe, load_recipe
-from ICHSegmenterLib.training.splits import load_split, split_patients
-from ICHSegmenterLib.training.tasks.classification import SliceClassification
-from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
-from ICHSegmenterLib.training.tasks.series import log_loss
-from ICHSegmenterLib.training.tasks.task import freeze, schedule_factor
 from ICHSegmenterLib.training.trained_model import start_from, write_trained_model
 from ICHSegmenterLib.weights.store import import_files
 from power_cut import PowerCut

@@ -9,13 +9,13 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "safetensors"):
     pytest.importorskip(package, reason="needs the train extra")
 
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.datasets.slices import UNKNOWN, read_table
+from ICHSegmenterLib.datasets.splits import load_split
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
-from ICHSegmenterLib.training.data.slices import UNKNOWN, read_table
+from ICHSegmenterLib.learning.recipe import load_recipe
 from ICHSegmenterLib.training.fit import Machine
 from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
-from ICHSegmenterLib.training.recipe import load_recipe
-from ICHSegmenterLib.training.splits import load_split
 from training_layouts import write_rsna, write_unlabeled_rsna
 
 HERE = Machine("cpu", 1, progress=False)

@@ -9,8 +9,8 @@ pytest.importorskip("yaml", reason="needs the train extra")
 import yaml
 
 from ICHSegmenterLib.errors import RecipeError
+from ICHSegmenterLib.learning.recipe import differences, load_recipe, recipe_from, recipe_names, recipe_text
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing, Window
-from ICHSegmenterLib.training.recipe import differences, load_recipe, recipe_from, recipe_names, recipe_text
 
 
 @pytest.mark.parametrize("name", recipe_names())

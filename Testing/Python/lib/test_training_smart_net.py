@@ -12,13 +12,13 @@ for package in ("lightning", "monai", "cv2", "torchvision", "safetensors"):
 import lightning.pytorch as pl
 from safetensors.torch import load_file
 
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe, Recipe, load_recipe
+from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.task import TrainingTask
+from ICHSegmenterLib.methods.smart_net.dataset import SmartNetSlices, SmartNetVolumes, padded_volumes
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.training.data.prepare import load_prepared, prepare
-from ICHSegmenterLib.training.data.smart_net import SmartNetSlices, SmartNetVolumes, padded_volumes
 from ICHSegmenterLib.training.fit import TASKS, Machine, fit
-from ICHSegmenterLib.training.recipe import AugmentationRecipe, Recipe, load_recipe
-from ICHSegmenterLib.training.samplers import Draw
-from ICHSegmenterLib.training.tasks.task import TrainingTask
 from power_cut import PowerCut
 from training_layouts import write_physionet
 

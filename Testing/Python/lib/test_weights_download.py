@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
-from ICHSegmenterLib.model_cards import get_card
-from ICHSegmenterLib.published_weights import WeightsFile
-from ICHSegmenterLib.weights import cache, download, store, turns
+from ICHSegmenterLib.weights import cache, download, store
+from ICHSegmenterLib.weights import lock as turns
 from ICHSegmenterLib.weights.download import MIRROR_VARIABLE, Transfer
 
 CONTENT = os.urandom(3_000_000)
@@ -300,7 +301,7 @@ def test_waiting_for_another_download_can_be_cancelled(server):
 def test_a_download_goes_on_where_a_killed_process_left_it(server):
     file = weights_at(server, "slow")
     code = (
-        "import sys; from ICHSegmenterLib.published_weights import WeightsFile; "
+        "import sys; from ICHSegmenterLib.cards.published_files import WeightsFile; "
         "from ICHSegmenterLib.weights.download import download; "
         "download(WeightsFile(sys.argv[1], (sys.argv[2],), sys.argv[3], int(sys.argv[4]), 'MIT'))"
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.model_cards import ModelCard, get_card
-from ICHSegmenterLib.published_weights import WeightsFile
 from ICHSegmenterLib.weights import cache, digests, store
 from ICHSegmenterLib.weights.store import FileCondition
 
@@ -268,7 +268,7 @@ def test_the_bundled_folder_stands_beside_the_library():
 
 
 def test_every_published_file_has_one_name_and_one_digest():
-    from ICHSegmenterLib.model_cards import MODEL_CARDS
+    from ICHSegmenterLib.cards.table import MODEL_CARDS
 
     files = {file for card in MODEL_CARDS.values() for file in card.weights}
     assert len({file.name for file in files}) == len({file.sha256 for file in files}) == len(files)

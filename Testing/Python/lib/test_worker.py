@@ -18,7 +18,7 @@ from worker_process import WorkerProcess, bleeding_head, write_job
 FAKE_ENGINE = """
 import os, sys, time
 import numpy as np
-from ICHSegmenterLib.inference import engine
+from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.labels import ICH
 from ICHSegmenterLib.results import (
     AnalysisResult, DetectionResult, Provenance, SegmentationResult, SliceDetection,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.inference.run import Run
+from ICHSegmenterLib.runtime.context import Run
 from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
 from ICHSegmenterLib.worker.jobs import over_all
 from worker_process import WorkerProcess, bleeding_head, write_job

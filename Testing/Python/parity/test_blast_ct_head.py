@@ -12,16 +12,16 @@ from conftest import shared_data
 
 torch = pytest.importorskip("torch")
 
-from ICHSegmenterLib.inference.bone_shine import bone_taken_for_blood  # noqa: E402
-from ICHSegmenterLib.inference.labelmap import assemble, blood_per_slice_ml  # noqa: E402
-from ICHSegmenterLib.inference.predictors import blast_ct  # noqa: E402
-from ICHSegmenterLib.inference.predictors.blast_ct import BlastCtPredictor  # noqa: E402
-from ICHSegmenterLib.inference.run import Run  # noqa: E402
-from ICHSegmenterLib.model_cards import get_card  # noqa: E402
+from ICHSegmenterLib.analysis.labelmap import assemble, blood_per_slice_ml  # noqa: E402
+from ICHSegmenterLib.cards.table import get_card  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct import predictor as blast_ct  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct.predictor import BlastCtPredictor  # noqa: E402
+from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
 from ICHSegmenterLib.results import SegmentationResult, SlicePrediction  # noqa: E402
-from ICHSegmenterLib.training.synthesis.insertion import insert_lesions  # noqa: E402
-from ICHSegmenterLib.training.synthesis.lesions import LesionPlan  # noqa: E402
+from ICHSegmenterLib.runtime.context import Run  # noqa: E402
+from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
+from ICHSegmenterLib.synthesis.lesions import LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
 from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
 from ICHSegmenterLib.volume.volume import Volume  # noqa: E402

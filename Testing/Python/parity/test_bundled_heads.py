@@ -9,12 +9,12 @@ from conftest import shared_data
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 
-from ICHSegmenterLib.inference.engine import analyze  # noqa: E402
-from ICHSegmenterLib.inference.session import Session  # noqa: E402
-from ICHSegmenterLib.model_cards import get_card  # noqa: E402
-from ICHSegmenterLib.training.synthesis.exam import make_exam  # noqa: E402
-from ICHSegmenterLib.training.synthesis.insertion import insert_lesions  # noqa: E402
-from ICHSegmenterLib.training.synthesis.lesions import SUBTYPES, LesionPlan  # noqa: E402
+from ICHSegmenterLib.analysis.analyze import analyze  # noqa: E402
+from ICHSegmenterLib.analysis.session import Session  # noqa: E402
+from ICHSegmenterLib.cards.table import get_card  # noqa: E402
+from ICHSegmenterLib.synthesis.exam import make_exam  # noqa: E402
+from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
+from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
 from ICHSegmenterLib.weights import store  # noqa: E402
 

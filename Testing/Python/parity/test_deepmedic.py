@@ -7,7 +7,7 @@ from conftest import shared_data
 
 torch = pytest.importorskip("torch")
 
-from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities  # noqa: E402
+from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities  # noqa: E402
 from ICHSegmenterLib.models import create_model, load_checkpoint  # noqa: E402
 
 LOGIT_TOLERANCE = 1e-3

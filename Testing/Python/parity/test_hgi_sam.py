@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import shared_data
-from ICHSegmenterLib.inference.attention_maps import AttentionMapper
+from ICHSegmenterLib.methods.swin.attention_maps import AttentionMapper
 from ICHSegmenterLib.models import create_model
 
 GOLDEN = shared_data("golden/hgi_sam")

@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("cv2", reason="needs opencv-python-headless")
 
 from conftest import shared_data
-from ICHSegmenterLib.preprocessing import smart_net_input as ours
-from ICHSegmenterLib.preprocessing.smart_net_mask import resized_mask, without_specks
+from ICHSegmenterLib.methods.smart_net import input as ours
+from ICHSegmenterLib.methods.smart_net.mask import resized_mask, without_specks
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW, SmartNetPreprocessing
 
 SINGLE_PRECISION = 1e-6

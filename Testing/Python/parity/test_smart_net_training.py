@@ -11,10 +11,10 @@ import torch
 
 from conftest import shared_data
 from ICHSegmenterLib.evaluation import smart_net_metrics as metrics
-from ICHSegmenterLib.inference.activation_maps import activation_maps
+from ICHSegmenterLib.learning.smart_net_schedule import cosine_restart_rate, linear_rate
+from ICHSegmenterLib.methods.smart_net import loss as losses
+from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.training import smart_net_loss as losses
-from ICHSegmenterLib.training.smart_net_schedule import cosine_restart_rate, linear_rate
 
 RELATIVE_TOLERANCE = 1e-4
 TRAINING_TOLERANCE = 1e-3  # a step in training mode, as the golden files' README suggests

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ICHSegmenterLib.inference.comparison import Comparison
+from ICHSegmenterLib.analysis.compare import Comparison
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.report.comparison_picture import write_picture
-from ICHSegmenterLib.report.write import write_outputs
-from ICHSegmenterLib.volume.atomic import replacing
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.volume import Volume
 

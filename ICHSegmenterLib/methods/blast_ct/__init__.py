@@ -1,0 +1,1 @@
+"""BLAST-CT: DeepMedic over overlapping tiles."""

@@ -1,0 +1,1 @@
+"""The classical baseline: voxels as dense as acute blood, inside the skull."""

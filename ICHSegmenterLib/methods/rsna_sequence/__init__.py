@@ -1,0 +1,1 @@
+"""The slice-and-sequence transformer of RSNA 2019."""

@@ -1,0 +1,1 @@
+"""SMART-Net: upstream on slices, downstream on whole volumes."""

@@ -1,0 +1,1 @@
+"""U-Net and SwinUNETR of the HGI-SAM paper."""

@@ -1,0 +1,1 @@
+"""The processor, the context of a run, and networks by name."""
