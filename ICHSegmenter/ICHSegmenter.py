@@ -48,8 +48,13 @@ from ICHSegmenterSlicer.views.status import StatusView
 
 MIN_COMPARED = 2
 INPUTS = (
-    "inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox", "compareComboBox",
-)  # fmt: skip
+    "inputSelector",
+    "methodComboBox",
+    "deviceComboBox",
+    "outputSelector",
+    "replaceCheckBox",
+    "compareComboBox",
+)
 """Widgets that stay as they are during a run."""
 
 
@@ -186,8 +191,11 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         volumeNode = self._parameters.inputVolume
         key = None
         if volumeNode is not None:
-            key = (volumeNode.GetID(), volumeNode.GetImageData() and volumeNode.GetImageData().GetMTime(),
-                   volumeNode.GetTransformNodeID())  # fmt: skip
+            key = (
+                volumeNode.GetID(),
+                volumeNode.GetImageData() and volumeNode.GetImageData().GetMTime(),
+                volumeNode.GetTransformNodeID(),
+            )
         if key == self._fitnessKey:
             return
         self._fitnessKey = key

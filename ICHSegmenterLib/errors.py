@@ -112,7 +112,19 @@ class EvaluationError(ICHSegmenterError):
 
 
 ERROR_KINDS: tuple[str, ...] = (
-    "failed", "bad_input", "unknown_method", "weights_unusable", "weights_missing", "weights_corrupt",
-    "download_failed", "no_torch", "bad_device", "oom_gpu", "oom_ram", "cannot_write", "cancelled", "crashed",
-)  # fmt: skip
+    "failed",
+    "bad_input",
+    "unknown_method",
+    "weights_unusable",
+    "weights_missing",
+    "weights_corrupt",
+    "download_failed",
+    "no_torch",
+    "bad_device",
+    "oom_gpu",
+    "oom_ram",
+    "cannot_write",
+    "cancelled",
+    "crashed",
+)
 """Every value that `kind` may take; the panel has one icon and one next step for each."""

@@ -30,7 +30,7 @@ from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.errors import ICHSegmenterError, WorkerError
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.device import check_wish
+from ICHSegmenterLib.runtime.device import check_device_request
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer import dependencies
 from ICHSegmenterSlicer.client.client import State, WorkerClient
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     settings = settings_of(chosen)
-    check_wish(chosen.device, chosen.precision)
+    check_device_request(chosen.device, chosen.precision)
     missing = _missing(settings)
     if missing and not chosen.install_dependencies:
         print(f"error: {', '.join(missing)} missing; run again with --install-dependencies", file=sys.stderr)

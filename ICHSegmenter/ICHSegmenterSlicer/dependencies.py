@@ -18,8 +18,13 @@ NETWORK_REQUIREMENTS: dict[str, tuple[str, ...]] = {
 }
 """What a network needs besides torch."""
 BATCH_REQUIREMENTS = (
-    "matplotlib>=3.7", "nibabel>=5.2", "pydicom>=3.0", "pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.1", "slicerio>=1.2",
-)  # fmt: skip
+    "matplotlib>=3.7",
+    "nibabel>=5.2",
+    "pydicom>=3.0",
+    "pylibjpeg>=2.0",
+    "pylibjpeg-libjpeg>=2.1",
+    "slicerio>=1.2",
+)
 """What reading compressed DICOM and writing results and reports need, in Slicer's own process of a batch."""
 
 

@@ -26,7 +26,7 @@ from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.results import AnalysisResult, Provenance, SlicePrediction
-from ICHSegmenterLib.runtime.context import Predictor, Run
+from ICHSegmenterLib.runtime.context import Predictor, RunContext
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -47,7 +47,7 @@ def analyze(
     detection_threshold: float | None = None,
     save_maps: bool = False,
     options: Mapping[str, Any] = NO_CONFIG,
-    run: Run | None = None,
+    run: RunContext | None = None,
     session: Session | None = None,
 ) -> AnalysisResult:
     """Detect and outline hemorrhage on one head CT.
@@ -86,7 +86,7 @@ def analyze(
             session=session,
         )
         return as_acquired(result, view, volume)
-    run = run or Run()
+    run = run or RunContext()
     session = session or Session()
     card = configured(method, options, weights)
     _check_fraction("threshold", threshold)
@@ -176,7 +176,7 @@ def as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> Anal
 def _predict(
     predictor: Predictor,
     exam: PreparedVolume,
-    run: Run,
+    run: RunContext,
     session: Session,
     card: ModelCard,
     files: Sequence[Path],

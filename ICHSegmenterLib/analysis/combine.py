@@ -18,8 +18,8 @@ from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, ModelCard, get_c
 from ICHSegmenterLib.labels import ANY, SUBTYPES_OF, SegmentLabel
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SegmentationResult
-from ICHSegmenterLib.runtime.context import Run
-from ICHSegmenterLib.volume.components import TOUCHING
+from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights.digests import free_name
 
@@ -54,7 +54,7 @@ def analyze_together(
     save_maps: bool = False,
     options: Mapping[str, Any] = NO_CONFIG,
     detector_options: Mapping[str, Any] = NO_CONFIG,
-    run: Run | None = None,
+    run: RunContext | None = None,
     session: Session | None = None,
 ) -> AnalysisResult:
     """Outline by one method, detect by another, and name the outlines by what was detected.
@@ -81,24 +81,50 @@ def analyze_together(
         if detector_weights or detector_options:
             raise ValueError("weights or options of a detector were given, but no detector; name it by --detector")
         return analyze(
-            volume, method, weights=weights, device=device, precision=precision, brain_mask=brain_mask,
-            threshold=threshold, detection_threshold=detection_threshold, save_maps=save_maps, options=options,
-            run=run, session=session,
-        )  # fmt: skip
+            volume,
+            method,
+            weights=weights,
+            device=device,
+            precision=precision,
+            brain_mask=brain_mask,
+            threshold=threshold,
+            detection_threshold=detection_threshold,
+            save_maps=save_maps,
+            options=options,
+            run=run,
+            session=session,
+        )
     check_pair(get_card(method), get_card(detector))
-    run, session = run or Run(), session or Session()
+    run, session = run or RunContext(), session or Session()
     view = AxialView.of(volume.geometry)
     axial = volume if view.keeps_slices else view.volume(volume)
     if brain_mask is not None and not view.keeps_slices:
         brain_mask = view.apply(brain_mask)
     found = analyze(
-        axial, detector, weights=detector_weights, device=device, precision=precision, brain_mask=brain_mask,
-        detection_threshold=detection_threshold, options=detector_options, run=run, session=session,
-    )  # fmt: skip
+        axial,
+        detector,
+        weights=detector_weights,
+        device=device,
+        precision=precision,
+        brain_mask=brain_mask,
+        detection_threshold=detection_threshold,
+        options=detector_options,
+        run=run,
+        session=session,
+    )
     outlined = analyze(
-        axial, method, weights=weights, device=device, precision=precision, brain_mask=brain_mask,
-        threshold=threshold, save_maps=save_maps, options=options, run=run, session=session,
-    )  # fmt: skip
+        axial,
+        method,
+        weights=weights,
+        device=device,
+        precision=precision,
+        brain_mask=brain_mask,
+        threshold=threshold,
+        save_maps=save_maps,
+        options=options,
+        run=run,
+        session=session,
+    )
     result = combine(outlined, found, axial)
     return result if view.keeps_slices else as_acquired(result, view, volume)
 
@@ -147,7 +173,7 @@ def named(segmentation: SegmentationResult, detection: DetectionResult) -> Segme
     maps = None if segmentation.soft_maps is None else list(segmentation.soft_maps.copy())
     for value, label in enumerate(segmentation.labels, start=1):
         choices = SUBTYPES_OF.get(label.key, ())
-        pieces, _ = ndimage.label(segmentation.labelmap == value, structure=TOUCHING)
+        pieces, _ = ndimage.label(segmentation.labelmap == value, structure=CONNECTIVITY_26)
         for number, box in enumerate(ndimage.find_objects(pieces) if choices else (), start=1):
             piece = pieces[box] == number
             subtype = _subtype(choices, detection, box[0].start, piece.sum(axis=(1, 2)))

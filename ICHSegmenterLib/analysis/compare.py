@@ -24,8 +24,8 @@ from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
-from ICHSegmenterLib.runtime.context import Run
-from ICHSegmenterLib.runtime.device import check_wish
+from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.runtime.device import check_device_request
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -129,7 +129,7 @@ def compare(
     precision: str = "auto",
     brain_mask: NDArray[np.bool_] | None = None,
     save_maps: bool = False,
-    run: Run | None = None,
+    run: RunContext | None = None,
     session: Session | None = None,
 ) -> Comparison:
     """Run several methods on one exam; one that fails does not stop the others.
@@ -154,8 +154,8 @@ def compare(
         if unused := set(given) - set(methods):
             raise ValueError(f"{what} are given for {', '.join(sorted(unused))}, which is not among the methods to run")
     cards = [configured(name, options.get(name, NO_CONFIG), weights.get(name, ())) for name in methods]
-    check_wish(device, precision)
-    run, session = run or Run(), session or Session()
+    check_device_request(device, precision)
+    run, session = run or RunContext(), session or Session()
     view = AxialView.of(volume.geometry)
     axial = volume if view.keeps_slices else view.volume(volume)
     check_head_ct(axial)
@@ -168,10 +168,17 @@ def compare(
     for card in cards:
         try:
             results[card.name] = analyze(
-                volume, card.name, weights=weights.get(card.name, ()), options=options.get(card.name, NO_CONFIG),
-                device=device, precision=precision, brain_mask=brain_mask, save_maps=save_maps,
-                run=_run_of(run, card.title), session=session,
-            )  # fmt: skip
+                volume,
+                card.name,
+                weights=weights.get(card.name, ()),
+                options=options.get(card.name, NO_CONFIG),
+                device=device,
+                precision=precision,
+                brain_mask=brain_mask,
+                save_maps=save_maps,
+                run=_run_of(run, card.title),
+                session=session,
+            )
         except CancelledError:
             raise
         except ICHSegmenterError as error:
@@ -202,9 +209,9 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2.0 * np.count_nonzero(one & other) / total if total else 1.0
 
 
-def _run_of(run: Run, title: str) -> Run:
+def _run_of(run: RunContext, title: str) -> RunContext:
     """A run of one method that reports under its title; its warnings are its own."""
-    return Run(lambda done, total, message: run.progress(done, total, f"{title}: {message}"), run.cancelled)
+    return RunContext(lambda done, total, message: run.progress(done, total, f"{title}: {message}"), run.cancelled)
 
 
 def _summary(result: AnalysisResult) -> dict[str, Any]:

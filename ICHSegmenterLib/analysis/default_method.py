@@ -8,8 +8,8 @@ from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS, get_card
 from ICHSegmenterLib.weights import store
 
 
-def choose_method(wish: str = "auto") -> str:
-    """The wish itself, or for "auto" the first of `DEFAULT_METHODS` whose weights are here, and torch if it needs it.
+def choose_method(requested: str = "auto") -> str:
+    """The requested method, or for "auto" the first of `DEFAULT_METHODS` that can run: its weights are here, and torch.
 
     Nothing is downloaded without being asked for: `models download blast-ct` makes that the default, else it is the
     network that ships with the program, else, without torch, the classical method.
@@ -17,8 +17,8 @@ def choose_method(wish: str = "auto") -> str:
     Raises:
         ModelNotFoundError: No such method.
     """
-    if wish != "auto":
-        return get_card(wish).name
+    if requested != "auto":
+        return get_card(requested).name
     cards = (MODEL_CARDS[name] for name in DEFAULT_METHODS)
     ready = (card.name for card in cards if store.state(card).is_ready and (has_torch() or not card.needs_weights))
     return next(ready, DEFAULT_METHODS[-1])

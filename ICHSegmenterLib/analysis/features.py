@@ -15,7 +15,7 @@ from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, get_card, with_o
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 
@@ -31,7 +31,7 @@ FEATURE_METHODS = tuple(
 class Encoder(Protocol):
     """A predictor that can show what its encoder makes of an exam."""
 
-    def encode(self, exam: PreparedVolume, run: Run) -> EncodedSlices:
+    def encode(self, exam: PreparedVolume, run: RunContext) -> EncodedSlices:
         """Features and activation of each slice that the network sees."""
         ...
 
@@ -61,7 +61,7 @@ def extract_features(
     device: str = "auto",
     precision: str = "auto",
     options: Mapping[str, Any] = NO_CONFIG,
-    run: Run | None = None,
+    run: RunContext | None = None,
     session: Session | None = None,
 ) -> ExamFeatures:
     """Run only the encoder of a method on one head CT.
@@ -78,7 +78,7 @@ def extract_features(
     card = get_card(method)
     if method not in FEATURE_METHODS:
         raise ValueError(f"{method} has no features to show; available: {', '.join(FEATURE_METHODS)}")
-    run, session = run or Run(), session or Session()
+    run, session = run or RunContext(), session or Session()
     view = AxialView.of(volume.geometry)
     axial = volume if view.keeps_slices else view.volume(volume)
     card = with_options(card, options)

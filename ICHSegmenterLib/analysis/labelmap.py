@@ -12,7 +12,7 @@ from scipy import ndimage
 from ICHSegmenterLib.cards.table import LabelmapRule, ModelCard
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement, SlicePrediction
-from ICHSegmenterLib.volume.components import TOUCHING
+from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -80,7 +80,7 @@ def measure(segmentation: SegmentationResult, volume: Volume) -> tuple[SegmentMe
                 mean_hu=float(volume.hu[box][mask].mean()),
                 first_slice=int(box[0].start),
                 last_slice=int(box[0].stop) - 1,
-                components=int(ndimage.label(mask, structure=TOUCHING)[1]),
+                components=int(ndimage.label(mask, structure=CONNECTIVITY_26)[1]),
             )
         )
     return tuple(measurements)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.runtime.context import Predictor
-from ICHSegmenterLib.runtime.device import CLASSICAL, Device, check_wish, choose_device
+from ICHSegmenterLib.runtime.device import CLASSICAL, Device, check_device_request, choose_device
 
 MAX_WARM_PREDICTORS = 2
 """A Swin classifier holds 350 MB; more than two methods in turn are rare."""
@@ -25,17 +25,17 @@ class Session:
         self._predictors: OrderedDict[Key, Predictor] = OrderedDict()
         self._devices: dict[tuple[str, str], Device] = {}
 
-    def device(self, card: ModelCard, wish: str, precision: str) -> Device:
-        """The probed processor for a method; each wish is probed once.
+    def device(self, card: ModelCard, requested: str, precision: str) -> Device:
+        """The probed processor for a method; each is probed once.
 
         A classical method runs on the CPU whichever processor is named, but the name must be one.
         """
         if not card.needs_weights:
-            check_wish(wish, precision)
+            check_device_request(requested, precision)
             return CLASSICAL
-        if (wish, precision) not in self._devices:
-            self._devices[wish, precision] = choose_device(wish, precision)
-        return self._devices[wish, precision]
+        if (requested, precision) not in self._devices:
+            self._devices[requested, precision] = choose_device(requested, precision)
+        return self._devices[requested, precision]
 
     def predictor(self, card: ModelCard, weights: Sequence[Path], device: Device) -> Predictor:
         """A predictor ready to run, loaded now or kept from before.

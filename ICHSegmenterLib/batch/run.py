@@ -26,9 +26,20 @@ logger = logging.getLogger(__name__)
 
 SUMMARY_FILE = "results.csv"
 SUMMARY_COLUMNS = (
-    "exam", "status", "positive", "any", "blood_ml", "positive_slices", "slices", "key_slice", "seconds", "method",
-    "detector", "error", "message",
-)  # fmt: skip
+    "exam",
+    "status",
+    "positive",
+    "any",
+    "blood_ml",
+    "positive_slices",
+    "slices",
+    "key_slice",
+    "seconds",
+    "method",
+    "detector",
+    "error",
+    "message",
+)
 
 VOLUME_SUFFIXES = tuple(sorted(FORMATS, key=len, reverse=True))
 """Longest first, so that .nii.gz is cut off whole."""
@@ -218,9 +229,17 @@ def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, settings: Sett
         writer = csv.DictWriter(file, SUMMARY_COLUMNS)
         writer.writeheader()
         for one in outcomes:
-            writer.writerow({"exam": one.exam.name, "status": one.status, "method": settings.method,
-                             "detector": settings.detector, "error": one.error, "message": one.message,
-                             **_numbers(one.result)})  # fmt: skip
+            writer.writerow(
+                {
+                    "exam": one.exam.name,
+                    "status": one.status,
+                    "method": settings.method,
+                    "detector": settings.detector,
+                    "error": one.error,
+                    "message": one.message,
+                    **_numbers(one.result),
+                }
+            )
 
 
 def _numbers(result: dict[str, object]) -> dict[str, object]:

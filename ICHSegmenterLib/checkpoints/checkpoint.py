@@ -210,8 +210,11 @@ def _check_fits(model: nn.Module, state: State, name: str) -> None:
             f"in it ({_named(missing)}), its own are {_named(state)}. Choose the method that the file was made for."
         )
     if missing or unexpected:
-        parts = [f"{len(keys)} {word} ({_named(keys)})" for keys, word in
-                 ((missing, "missing"), (unexpected, "unexpected")) if keys]  # fmt: skip
+        parts = [
+            f"{len(keys)} {word} ({_named(keys)})"
+            for keys, word in ((missing, "missing"), (unexpected, "unexpected"))
+            if keys
+        ]
         raise WeightsError(
             f"{name}: does not fit {network}: {' and '.join(parts)} tensors. "
             "It was made for another variant of this network; choose the method or variant that it belongs to."

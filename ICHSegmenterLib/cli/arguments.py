@@ -24,9 +24,15 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.add_argument(
-        "--option", dest="options", type=option, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        "--option",
+        dest="options",
+        type=option,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
         help="of the method, such as masked=true",
-    )  # fmt: skip
+    )
     parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
     parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
 
@@ -39,9 +45,14 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detector-weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
     parser.add_argument(
-        "--detector-option", dest="detector_options", type=option, nargs="+", action="extend", default=[],
+        "--detector-option",
+        dest="detector_options",
+        type=option,
+        nargs="+",
+        action="extend",
+        default=[],
         metavar="NAME=VALUE",
-    )  # fmt: skip
+    )
 
 
 def settings_of(chosen: argparse.Namespace) -> Settings:

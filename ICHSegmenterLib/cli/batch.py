@@ -13,7 +13,7 @@ from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.device import check_wish
+from ICHSegmenterLib.runtime.device import check_device_request
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -32,15 +32,20 @@ def add_parsers(verbs: Any) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
     settings = settings_of(chosen)
-    check_wish(chosen.device, chosen.precision)
+    check_device_request(chosen.device, chosen.precision)
     exams = find_exams(chosen.inputs)
     session, progress = Session(), TerminalProgress()
 
     def analyze(volume: Volume) -> AnalysisResult:
         return analyze_together(
-            volume, **vars(settings), device=chosen.device, precision=chosen.precision, save_maps=chosen.save_maps,
-            run=progress.run(), session=session,
-        )  # fmt: skip
+            volume,
+            **vars(settings),
+            device=chosen.device,
+            precision=chosen.precision,
+            save_maps=chosen.save_maps,
+            run=progress.run(),
+            session=session,
+        )
 
     def announce(done: int, total: int, name: str) -> None:
         progress.close()
@@ -48,9 +53,14 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
 
     outcomes = run_batch(
-        exams, chosen.output, analyze, settings=settings, overwrite=chosen.overwrite, save_maps=chosen.save_maps,
+        exams,
+        chosen.output,
+        analyze,
+        settings=settings,
+        overwrite=chosen.overwrite,
+        save_maps=chosen.save_maps,
         announce=announce,
-    )  # fmt: skip
+    )
     failed = [one for one in outcomes if one.status == "failed"]
     for one in failed:
         print(f"failed: {one.exam.name}: {one.message}", file=sys.stderr)

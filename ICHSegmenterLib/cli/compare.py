@@ -25,17 +25,31 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("input", type=Path, help="DICOM folder or file, NIfTI, NRRD or MHA")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     parser.add_argument(
-        "--methods", nargs="+", default=[ALL], metavar="METHOD",
+        "--methods",
+        nargs="+",
+        default=[ALL],
+        metavar="METHOD",
         help=f"{', '.join(MODEL_CARDS)}, or {ALL}: every method whose weights are here (default)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--weights", type=_method_file, nargs="+", action="extend", default=[], metavar="METHOD=FILE",
+        "--weights",
+        type=_method_file,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="METHOD=FILE",
         help="use this file for this method; several for one method make an ensemble",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--option", dest="options", type=_method_option, nargs="+", action="extend", default=[],
-        metavar="METHOD:NAME=VALUE", help="of this method, such as unet:tta=true",
-    )  # fmt: skip
+        "--option",
+        dest="options",
+        type=_method_option,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="METHOD:NAME=VALUE",
+        help="of this method, such as unet:tta=true",
+    )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -58,9 +72,16 @@ def run(chosen: argparse.Namespace) -> int:
     progress = TerminalProgress()
     try:
         comparison = compare(
-            volume, methods, weights=weights, options=options, device=chosen.device, precision=chosen.precision,
-            brain_mask=mask, save_maps=chosen.save_maps, run=progress.run(),
-        )  # fmt: skip
+            volume,
+            methods,
+            weights=weights,
+            options=options,
+            device=chosen.device,
+            precision=chosen.precision,
+            brain_mask=mask,
+            save_maps=chosen.save_maps,
+            run=progress.run(),
+        )
     finally:
         progress.close()
     files = write_comparison(comparison, volume, chosen.output, save_maps=chosen.save_maps)

@@ -18,11 +18,20 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder
 
 PACKAGES = {
-    "numpy": "needed", "scipy": "needed", "pydicom": "needed", "SimpleITK": "NRRD and MHA files",
-    "nibabel": "NIfTI files", "slicerio": "segmentation.seg.nrrd",
-    "pylibjpeg": "compressed DICOM", "matplotlib": "overview.png", "torch": "networks", "timm": "Swin methods",
-    "monai": "swin-unetr", "opencv-python-headless": "SMART-Net", "lightning": "training",
-}  # fmt: skip
+    "numpy": "needed",
+    "scipy": "needed",
+    "pydicom": "needed",
+    "SimpleITK": "NRRD and MHA files",
+    "nibabel": "NIfTI files",
+    "slicerio": "segmentation.seg.nrrd",
+    "pylibjpeg": "compressed DICOM",
+    "matplotlib": "overview.png",
+    "torch": "networks",
+    "timm": "Swin methods",
+    "monai": "swin-unetr",
+    "opencv-python-headless": "SMART-Net",
+    "lightning": "training",
+}
 
 
 def add_parsers(verbs: Any) -> None:

@@ -34,9 +34,11 @@ def add_parsers(verbs: Any) -> None:
     parser = verbs.add_parser("evaluate", help="score methods against known truth; run again to go on or add methods")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set as distributed")
     parser.add_argument(
-        "--layout", choices=LAYOUTS, default="nifti",
+        "--layout",
+        choices=LAYOUTS,
+        default="nifti",
         help="nifti: images/ and masks/ with the same names; physionet: CT-ICH; rsna: RSNA 2019 stage 2",
-    )  # fmt: skip
+    )
     parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(MODEL_CARDS))
     parser.add_argument(
         "--results", type=Path, nargs="+", default=(), metavar="DIR", help="score what `batch` wrote here instead"
@@ -47,9 +49,14 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--patients", type=Path, metavar="FILE", help="exam,patient as CSV, if patients have several")
     parser.add_argument(
-        "--weights", dest="weights", type=_weights, nargs="+", default=(), metavar="METHOD=FILE",
+        "--weights",
+        dest="weights",
+        type=_weights,
+        nargs="+",
+        default=(),
+        metavar="METHOD=FILE",
         help="files for a method instead of the installed ones",
-    )  # fmt: skip
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.add_argument("--resamples", type=int, default=1000, help="of the patients, for the intervals")
@@ -121,9 +128,14 @@ def _method(name: str, chosen: argparse.Namespace, session: Session, progress: T
     files = store.find(card, given)
     searches_map = chosen.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
     analyze = partial(
-        engine.analyze, method=name, weights=given, device=chosen.device, precision=chosen.precision,
-        save_maps=searches_map, session=session,
-    )  # fmt: skip
+        engine.analyze,
+        method=name,
+        weights=given,
+        device=chosen.device,
+        precision=chosen.precision,
+        save_maps=searches_map,
+        session=session,
+    )
 
     def analyze_and_show(volume: Volume) -> AnalysisResult:
         return analyze(volume, run=progress.run())

@@ -30,9 +30,15 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--method", default="smart-net-cls", choices=FEATURE_METHODS)
     parser.add_argument("--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
     parser.add_argument(
-        "--option", dest="options", type=option, nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        "--option",
+        dest="options",
+        type=option,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
         help="of the method, such as drop_empty_ends=true",
-    )  # fmt: skip
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
     parser.set_defaults(run=run)
@@ -47,16 +53,27 @@ def run(chosen: argparse.Namespace) -> int:
         volume = read_volume(exam.path, series_uid=exam.series_uid)
         try:
             one = extract_features(
-                volume, chosen.method, weights=chosen.weights, device=chosen.device, precision=chosen.precision,
-                options=dict(chosen.options), run=progress.run(), session=session,
-            )  # fmt: skip
+                volume,
+                chosen.method,
+                weights=chosen.weights,
+                device=chosen.device,
+                precision=chosen.precision,
+                options=dict(chosen.options),
+                run=progress.run(),
+                session=session,
+            )
         finally:
             progress.close()
         found[exam.name] = one
         name = f"{exam.name}-activation"
         write_nifti(one.activation, volume.geometry, chosen.output / f"{name}.nii.gz")
-        write_activation(one.activation, volume, one.slice_indices, f"{chosen.method}: activation of the encoder",
-                         chosen.output / f"{name}.png")  # fmt: skip
+        write_activation(
+            one.activation,
+            volume,
+            one.slice_indices,
+            f"{chosen.method}: activation of the encoder",
+            chosen.output / f"{name}.png",
+        )
         written += [f"{name}.nii.gz", f"{name}.png"]
     written += _write_vectors(found, chosen.method, chosen.output)
     print(f"{len(found)} exams, {sum(len(one.slice_indices) for one in found.values())} slices by {chosen.method}")

@@ -40,9 +40,14 @@ def run(chosen: argparse.Namespace) -> int:
     progress = TerminalProgress()
     try:
         done = prepare(
-            chosen.data, chosen.output, chosen.layout, workers=chosen.workers, part=chosen.part,
-            allow_missing=chosen.allow_missing, progress=progress.update,
-        )  # fmt: skip
+            chosen.data,
+            chosen.output,
+            chosen.layout,
+            workers=chosen.workers,
+            part=chosen.part,
+            allow_missing=chosen.allow_missing,
+            progress=progress.update,
+        )
     finally:
         progress.close()
     print(

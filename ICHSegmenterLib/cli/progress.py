@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 
 BYTES_IF_ABOVE = 100_000
 """No exam has so many slices or tiles; a total above it is a download in bytes."""
@@ -19,9 +19,9 @@ class TerminalProgress:
         self._bar: tqdm | None = None
         self._phase = ("", 0)
 
-    def run(self) -> Run:
+    def run(self) -> RunContext:
         """A run that reports here."""
-        return Run(progress=self.update)
+        return RunContext(progress=self.update)
 
     def update(self, done: int, total: int, message: str) -> None:
         """Show the state of the current phase."""
@@ -29,8 +29,15 @@ class TerminalProgress:
             self.close()
             self._phase = (message, total)
             in_bytes = total > BYTES_IF_ABOVE
-            self._bar = tqdm(total=total, desc=message, file=sys.stderr, disable=None, leave=False, unit_scale=in_bytes,
-                             unit="B" if in_bytes else "slice")  # fmt: skip
+            self._bar = tqdm(
+                total=total,
+                desc=message,
+                file=sys.stderr,
+                disable=None,
+                leave=False,
+                unit_scale=in_bytes,
+                unit="B" if in_bytes else "slice",
+            )
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

@@ -50,9 +50,15 @@ def run_predict(chosen: argparse.Namespace) -> int:
 
     def analyze(volume: Volume) -> AnalysisResult:
         return engine.analyze(
-            volume, card.name, weights=chosen.weights, device=chosen.device, precision=chosen.precision,
-            options=dict(chosen.options), run=progress.run(), session=session,
-        )  # fmt: skip
+            volume,
+            card.name,
+            weights=chosen.weights,
+            device=chosen.device,
+            precision=chosen.precision,
+            options=dict(chosen.options),
+            run=progress.run(),
+            session=session,
+        )
 
     def announce(done: int, total: int, series: str) -> None:
         progress.close()

@@ -57,9 +57,14 @@ def _run(chosen: argparse.Namespace, *, detection_only: bool) -> int:
     progress = TerminalProgress()
     try:
         result = analyze_together(
-            volume, **vars(settings), device=chosen.device, precision=chosen.precision, brain_mask=mask,
-            save_maps=chosen.save_maps, run=progress.run(),
-        )  # fmt: skip
+            volume,
+            **vars(settings),
+            device=chosen.device,
+            precision=chosen.precision,
+            brain_mask=mask,
+            save_maps=chosen.save_maps,
+            run=progress.run(),
+        )
     finally:
         progress.close()
     if detection_only:

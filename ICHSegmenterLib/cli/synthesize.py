@@ -33,9 +33,13 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--matrix", type=_count, default=256, help="rows and columns (default: 256)")
     parser.add_argument("--positive", type=_share, default=0.6, metavar="SHARE", help="exams with blood (default: 0.6)")
     parser.add_argument(
-        "--insert-into", type=Path, nargs="+", default=(), metavar="CT",
+        "--insert-into",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="CT",
         help="put lesions into these scans, in turn, instead of into made-up heads",
-    )  # fmt: skip
+    )
     parser.add_argument("--subtype", choices=SUBTYPE_LABELS[:-1], help="only lesions of this subtype")
     parser.add_argument("--volume", type=float, metavar="ML", help="of every lesion (default: as in real exams)")
     parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: 1)")
@@ -86,11 +90,16 @@ def _exams(chosen: argparse.Namespace) -> Iterator[Any]:
     scans = chosen.insert_into or (None,)
     orders = [
         _Order(
-            int(seed), chosen.positive, chosen.style, chosen.matrix, chosen.subtype, chosen.volume,
+            int(seed),
+            chosen.positive,
+            chosen.style,
+            chosen.matrix,
+            chosen.subtype,
+            chosen.volume,
             scans[number % len(scans)],
         )
         for number, seed in enumerate(seeds)
-    ]  # fmt: skip
+    ]
     if chosen.workers <= 1:
         yield from map(_make, orders)
         return

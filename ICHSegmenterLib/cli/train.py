@@ -22,13 +22,20 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the training")
     parser.add_argument("--resume", action="store_true", help="go on where the training in this folder stopped")
     parser.add_argument(
-        "--set", dest="changes", action="append", nargs="+", default=[], metavar="KEY=VALUE",
+        "--set",
+        dest="changes",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
         help="change the recipe, such as data.fold=2 or phases.0.max_epochs=5",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--pseudo-labels", type=Path, metavar="CACHE",
+        "--pseudo-labels",
+        type=Path,
+        metavar="CACHE",
         help="for series: train, label this prepared second set, and train again with what is confident",
-    )  # fmt: skip
+    )
     parser.add_argument("--confidence", type=float, default=0.95, help="of a pseudo-label, 0.5 to 1 (default 0.95)")
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu", "mps"))
     parser.add_argument("--devices", default="auto", type=_devices, help="of each machine: auto or a number")
@@ -42,21 +49,26 @@ def run(chosen: argparse.Namespace) -> int:
     """The verb."""
     try:
         from ICHSegmenterLib.learning.recipe import load_recipe
-        from ICHSegmenterLib.training.fit import Machine, fit  # needs the train extra
+        from ICHSegmenterLib.training.fit import TrainerOptions, fit  # needs the train extra
         from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
     recipe = load_recipe(chosen.recipe, [change for several in chosen.changes for change in several])
-    machine = Machine(
+    machine = TrainerOptions(
         chosen.accelerator, chosen.devices, chosen.nodes, chosen.strategy, not chosen.quiet and sys.stderr.isatty()
     )
     if chosen.pseudo_labels is None:
         trained = fit(recipe, chosen.data, chosen.output, resume=chosen.resume, machine=machine)
     else:
         trained = fit_twice(
-            recipe, chosen.data, chosen.pseudo_labels, chosen.output, confidence=Confidence(chosen.confidence),
-            resume=chosen.resume, machine=machine,
-        )  # fmt: skip
+            recipe,
+            chosen.data,
+            chosen.pseudo_labels,
+            chosen.output,
+            confidence=Confidence(chosen.confidence),
+            resume=chosen.resume,
+            machine=machine,
+        )
     found = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
     print(f"{recipe.keeps.capitalize()} epoch: {found}" if found else "No validation was done")
     print(f"Weights: {trained.weights} ({trained.seconds:.0f} s); use them with --weights")

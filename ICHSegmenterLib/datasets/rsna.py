@@ -31,9 +31,18 @@ IMAGES, CSV = ("stage_2_train", "stage_2_train_images"), ("stage_2_train.csv",)
 UNLABELED_IMAGES = ("stage_2_test", "stage_2_test_images")
 HEADERS_AT_ONCE = 5000
 _TAGS = [
-    "PatientID", "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
-    "Columns", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
-]  # fmt: skip
+    "PatientID",
+    "SeriesInstanceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "WindowCenter",
+    "WindowWidth",
+]
 _COLUMN_OF = {subtype.value: place for place, subtype in enumerate(HemorrhageSubtype)}
 _UNREADABLE = (InvalidDicomError, OSError, ValueError, TypeError, AttributeError, KeyError, EOFError)
 

@@ -39,10 +39,18 @@ def write_shard(items: Iterable[SliceItem], path: Path) -> list[SliceRow]:
             _add(tar, f"{item.key}.json", json.dumps(_facts(item)).encode())
             rows.append(
                 SliceRow(
-                    item.key, item.patient, item.series, item.number, path.name, *hu_place, *mask_place,
-                    *item.spacing_mm, *item.header_window, *item.labels,
+                    item.key,
+                    item.patient,
+                    item.series,
+                    item.number,
+                    path.name,
+                    *hu_place,
+                    *mask_place,
+                    *item.spacing_mm,
+                    *item.header_window,
+                    *item.labels,
                 )
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -120,6 +128,10 @@ def _png(values: NDArray[Any]) -> bytes:
 
 def _facts(item: SliceItem) -> dict[str, Any]:
     return {
-        "patient": item.patient, "series": item.series, "number": item.number, "spacing_mm": item.spacing_mm,
-        "window": item.header_window, "labels": dict(zip(SUBTYPE_LABELS, item.labels, strict=True)),
-    }  # fmt: skip
+        "patient": item.patient,
+        "series": item.series,
+        "number": item.number,
+        "spacing_mm": item.spacing_mm,
+        "window": item.header_window,
+        "labels": dict(zip(SUBTYPE_LABELS, item.labels, strict=True)),
+    }

@@ -113,10 +113,16 @@ def axial_items(
         told = labels_of_mask(outline) if labels is None else tuple(int(one) for one in labels[acquired])
         items.append(
             SliceItem(
-                f"{name}-{number:03d}", plan.patient, plan.series, number, np.rint(pixels).astype(np.int16),
-                outline, told, (float(rows_mm), float(columns_mm)),
+                f"{name}-{number:03d}",
+                plan.patient,
+                plan.series,
+                number,
+                np.rint(pixels).astype(np.int16),
+                outline,
+                told,
+                (float(rows_mm), float(columns_mm)),
             )
-        )  # fmt: skip
+        )
     return items
 
 

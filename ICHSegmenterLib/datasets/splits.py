@@ -60,9 +60,14 @@ class Split:
 
 
 def split_patients(
-    bleeds: Mapping[str, bool], *, folds: int = 0, fold: int = 0, validation_share: float = 0.1, seed: int = 0,
+    bleeds: Mapping[str, bool],
+    *,
+    folds: int = 0,
+    fold: int = 0,
+    validation_share: float = 0.1,
+    seed: int = 0,
     split_by: SplitBy = "patient",
-) -> Split:  # fmt: skip
+) -> Split:
     """Draw a split; each part gets its share of the patients with and without blood.
 
     Args:
@@ -145,8 +150,10 @@ def check_split(
         _log.warning(
             "data.split_by=%s leaks: %d of %d patients are in more than one part of the split, so that validation and "
             "test results look better than they are on new patients. Use data.split_by=patient.",
-            split_by, leaked, total,
-        )  # fmt: skip
+            split_by,
+            leaked,
+            total,
+        )
 
 
 def _shared_patients(split: Split, units: NDArray[np.str_], patients: NDArray[np.str_]) -> int:

@@ -108,9 +108,14 @@ class PatientBootstrap:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # NaN among the draws is expected
             result = stats.bootstrap(
-                (np.arange(count),), of_draw, vectorized=False, n_resamples=self.resamples, batch=RESAMPLES_AT_ONCE,
-                method="percentile", random_state=np.random.default_rng(self.seed),
-            )  # fmt: skip
+                (np.arange(count),),
+                of_draw,
+                vectorized=False,
+                n_resamples=self.resamples,
+                batch=RESAMPLES_AT_ONCE,
+                method="percentile",
+                random_state=np.random.default_rng(self.seed),
+            )
         return np.asarray(result.bootstrap_distribution, dtype=np.float64)
 
     @cached_property

@@ -16,7 +16,7 @@ NEEDS_BOTH = "undefined: it takes cases with and without hemorrhage"
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ScoredItems:
     """Items that a method has judged, and their truth.
 
     Attributes:
@@ -61,7 +61,7 @@ class Calibration:
     brier: float
 
 
-def auc(judged: Judged, weights: Weights | None = None) -> float:
+def auc(items: ScoredItems, weights: Weights | None = None) -> float:
     """Area under the ROC curve; NaN if only one kind is there.
 
     With weights it is scikit-learn's figure too, but from values that are sorted once for all resamples.
@@ -69,53 +69,53 @@ def auc(judged: Judged, weights: Weights | None = None) -> float:
     from sklearn.metrics import roc_auc_score
 
     if weights is None:
-        kinds = judged.truth
-        return float(roc_auc_score(kinds, judged.values)) if kinds.any() and not kinds.all() else float("nan")
-    levels, place = judged.levels
-    bleeding = np.bincount(place[judged.truth], weights=weights[judged.truth], minlength=levels)
-    others = np.bincount(place[~judged.truth], weights=weights[~judged.truth], minlength=levels)
+        kinds = items.truth
+        return float(roc_auc_score(kinds, items.values)) if kinds.any() and not kinds.all() else float("nan")
+    levels, place = items.levels
+    bleeding = np.bincount(place[items.truth], weights=weights[items.truth], minlength=levels)
+    others = np.bincount(place[~items.truth], weights=weights[~items.truth], minlength=levels)
     pairs = float(bleeding.sum() * others.sum())
     won = np.sum(bleeding * (np.cumsum(others) - others / 2))  # equal values count half
     return float(won) / pairs if pairs else float("nan")
 
 
-def roc(judged: Judged) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def roc(items: ScoredItems) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(false positive rates, true positive rates) from (0, 0) to (1, 1); empty if only one kind is there."""
     from sklearn.metrics import roc_curve
 
-    if np.isnan(auc(judged)):
+    if np.isnan(auc(items)):
         return np.empty(0), np.empty(0)
-    false_rates, true_rates, _ = roc_curve(judged.truth, judged.values)
+    false_rates, true_rates, _ = roc_curve(items.truth, items.values)
     return np.asarray(false_rates, dtype=np.float64), np.asarray(true_rates, dtype=np.float64)
 
 
-def sensitivity(judged: Judged, weights: Weights) -> float:
+def sensitivity(items: ScoredItems, weights: Weights) -> float:
     """Share of bleeding items that are called positive."""
-    return _share(judged.decisions, judged.truth, weights)
+    return _share(items.decisions, items.truth, weights)
 
 
-def specificity(judged: Judged, weights: Weights) -> float:
+def specificity(items: ScoredItems, weights: Weights) -> float:
     """Share of other items that are called negative."""
-    return _share(~judged.decisions, ~judged.truth, weights)
+    return _share(~items.decisions, ~items.truth, weights)
 
 
-def precision(judged: Judged, weights: Weights) -> float:
+def precision(items: ScoredItems, weights: Weights) -> float:
     """Share of positive calls that are right."""
-    return _share(judged.truth, judged.decisions, weights)
+    return _share(items.truth, items.decisions, weights)
 
 
-def accuracy(judged: Judged, weights: Weights) -> float:
+def accuracy(items: ScoredItems, weights: Weights) -> float:
     """Share of right calls."""
-    return _share(judged.truth == judged.decisions, np.ones_like(judged.truth), weights)
+    return _share(items.truth == items.decisions, np.ones_like(items.truth), weights)
 
 
-def f1(judged: Judged, weights: Weights) -> float:
+def f1(items: ScoredItems, weights: Weights) -> float:
     """Harmonic mean of sensitivity and precision; NaN without bleeding items and positive calls."""
-    total = float(weights[judged.truth].sum() + weights[judged.decisions].sum())
-    return 2 * float(weights[judged.truth & judged.decisions].sum()) / total if total else float("nan")
+    total = float(weights[items.truth].sum() + weights[items.decisions].sum())
+    return 2 * float(weights[items.truth & items.decisions].sum()) / total if total else float("nan")
 
 
-FIGURES: Mapping[str, tuple[Callable[[Judged, Weights], float], str]] = {
+FIGURES: Mapping[str, tuple[Callable[[ScoredItems, Weights], float], str]] = {
     "auc": (auc, NEEDS_BOTH),
     "sensitivity": (sensitivity, "undefined: there is no case with hemorrhage"),
     "specificity": (specificity, "undefined: there is no case without hemorrhage"),
@@ -126,27 +126,27 @@ FIGURES: Mapping[str, tuple[Callable[[Judged, Weights], float], str]] = {
 """Name to figure, and why it may be undefined."""
 
 
-def scores(judged: Judged, *, resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+def scores(items: ScoredItems, *, resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
     """Every figure of `FIGURES` with its interval over patients."""
-    draws = PatientBootstrap(judged.patients, resamples, seed)
-    return {name: draws.estimate(partial(figure, judged), undefined=why) for name, (figure, why) in FIGURES.items()}
+    draws = PatientBootstrap(items.patients, resamples, seed)
+    return {name: draws.estimate(partial(figure, items), undefined=why) for name, (figure, why) in FIGURES.items()}
 
 
-def calibration(judged: Judged, bins: int = CALIBRATION_BINS) -> Calibration:
+def calibration(items: ScoredItems, bins: int = CALIBRATION_BINS) -> Calibration:
     """Reliability over bins of equal width."""
-    if not len(judged.truth):
+    if not len(items.truth):
         raise ValueError("calibration needs at least one item")
-    place = np.minimum((judged.values * bins).astype(int), bins - 1)
+    place = np.minimum((items.values * bins).astype(int), bins - 1)
     counts = np.bincount(place, minlength=bins)
     filled = counts > 0
-    means = np.bincount(place, weights=judged.values, minlength=bins)[filled] / counts[filled]
-    observed = np.bincount(place, weights=judged.truth, minlength=bins)[filled] / counts[filled]
+    means = np.bincount(place, weights=items.values, minlength=bins)[filled] / counts[filled]
+    observed = np.bincount(place, weights=items.truth, minlength=bins)[filled] / counts[filled]
     return Calibration(
         tuple(means.tolist()),
         tuple(observed.tolist()),
         tuple(counts[filled].tolist()),
         expected_error=float(np.average(np.abs(means - observed), weights=counts[filled])),
-        brier=float(np.mean((judged.values - judged.truth) ** 2)),
+        brier=float(np.mean((items.values - items.truth) ** 2)),
     )
 
 

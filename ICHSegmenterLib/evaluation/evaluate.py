@@ -17,8 +17,8 @@ from ICHSegmenterLib.evaluation.records import (
     CaseRecord,
     CutOffs,
     Failure,
-    judged_exams,
-    judged_slices,
+    scored_exams,
+    scored_slices,
     write_tables,
 )
 from ICHSegmenterLib.evaluation.segmentation_metrics import compare
@@ -135,7 +135,7 @@ def search_thresholds(records: Sequence[CaseRecord], folds: Folds) -> list[Thres
         others = [one for one in records if folds[one.patient] != fold]
         if {one.patient for one in others} & {one.patient for one in records if folds[one.patient] == fold}:
             raise EvaluationError(f"Leak: patients of fold {fold} are also in another one.")
-        exams, slices = judged_exams(others), judged_slices(others)
+        exams, slices = scored_exams(others), scored_slices(others)
         found.append(
             Thresholds(
                 fold,
@@ -171,10 +171,20 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
     scores = None if mask is None or exam.mask is None else compare(mask, exam.mask, exam.volume.geometry)
     sweep = _sweep(prediction, exam, method) if with_sweep else ()
     return CaseRecord(
-        case.name, case.patient, method.name, exam.slice_truth, prediction.slice_values, prediction.exam_value,
-        prediction.value_name, cuts, scores, sweep, prediction.seconds, exam.subtype_truth,
+        case.name,
+        case.patient,
+        method.name,
+        exam.slice_truth,
+        prediction.slice_values,
+        prediction.exam_value,
+        prediction.value_name,
+        cuts,
+        scores,
+        sweep,
+        prediction.seconds,
+        exam.subtype_truth,
         prediction.subtype_values,
-    )  # fmt: skip
+    )
 
 
 def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecord | Failure:

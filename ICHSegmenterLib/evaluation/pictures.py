@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.evaluation.dataset import Case, read_exam
 from ICHSegmenterLib.evaluation.detection_metrics import calibration, roc
 from ICHSegmenterLib.evaluation.predictions import Method, predict
-from ICHSegmenterLib.evaluation.records import CaseRecord, judged_exams, judged_slices
+from ICHSegmenterLib.evaluation.records import CaseRecord, scored_exams, scored_slices
 from ICHSegmenterLib.evaluation.segmentation_metrics import bland_altman
 from ICHSegmenterLib.evaluation.summary import scored
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -28,7 +28,7 @@ def draw_pictures(
 ) -> dict[str, Path]:
     """Draw everything there is data for; returns caption to file."""
     found: dict[str, Path] = {}
-    levels = {"exam": judged_exams, "slice": judged_slices}
+    levels = {"exam": scored_exams, "slice": scored_slices}
     present = {name: of_method for name, of_method in records.items() if of_method}
     curves = {}
     for level, judge in levels.items():

@@ -11,16 +11,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.evaluation.detection_metrics import Judged
+from ICHSegmenterLib.evaluation.detection_metrics import ScoredItems
 from ICHSegmenterLib.evaluation.predictions import SUBTYPE_KEYS
 from ICHSegmenterLib.evaluation.segmentation_metrics import SegmentationScores
 from ICHSegmenterLib.files import replacing
 
 CASE_COLUMNS = (
-    "method", "case", "patient", "fold", "slices", "truth", "value", "threshold", "positive", "bleeding_slices",
-    "slice_threshold", "positive_slices", "map_threshold", "dice", "iou", "hd95_mm", "truth_ml", "predicted_ml",
-    "volume_error_ml", "lesions", "lesions_found", "false_lesions", "false_ml", "seconds",
-)  # fmt: skip
+    "method",
+    "case",
+    "patient",
+    "fold",
+    "slices",
+    "truth",
+    "value",
+    "threshold",
+    "positive",
+    "bleeding_slices",
+    "slice_threshold",
+    "positive_slices",
+    "map_threshold",
+    "dice",
+    "iou",
+    "hd95_mm",
+    "truth_ml",
+    "predicted_ml",
+    "volume_error_ml",
+    "lesions",
+    "lesions_found",
+    "false_lesions",
+    "false_ml",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -89,9 +110,9 @@ class Failure:
     message: str
 
 
-def judged_exams(records: Sequence[CaseRecord]) -> Judged:
+def scored_exams(records: Sequence[CaseRecord]) -> ScoredItems:
     """Exams as items."""
-    return Judged(
+    return ScoredItems(
         np.array([one.bleeds for one in records], dtype=bool),
         np.array([one.exam_value for one in records], dtype=np.float64),
         np.array([one.is_positive for one in records], dtype=bool),
@@ -99,11 +120,11 @@ def judged_exams(records: Sequence[CaseRecord]) -> Judged:
     )
 
 
-def judged_slices(records: Sequence[CaseRecord]) -> Judged:
+def scored_slices(records: Sequence[CaseRecord]) -> ScoredItems:
     """Slices of all exams as items."""
     if not records:
-        return judged_exams(records)
-    return Judged(
+        return scored_exams(records)
+    return ScoredItems(
         np.concatenate([one.slice_truth for one in records]),
         np.concatenate([one.slice_values for one in records]),
         np.concatenate([one.positive_slices for one in records]),
@@ -111,7 +132,7 @@ def judged_slices(records: Sequence[CaseRecord]) -> Judged:
     )
 
 
-def judged_subtypes(records: Sequence[CaseRecord]) -> dict[str, Judged]:
+def scored_subtypes(records: Sequence[CaseRecord]) -> dict[str, ScoredItems]:
     """Slices as items for each subtype, of the exams for which truth and method tell subtypes apart."""
     told = [
         (one, one.subtype_truth, one.subtype_values)
@@ -125,7 +146,7 @@ def judged_subtypes(records: Sequence[CaseRecord]) -> dict[str, Judged]:
     cuts = np.concatenate([np.full(len(of_case), one.cuts.slice) for one, of_case, _ in told])
     patients = tuple(one.patient for one, of_case, _ in told for _ in of_case)
     return {
-        key: Judged(truth[:, place], values[:, place], values[:, place] >= cuts, patients)
+        key: ScoredItems(truth[:, place], values[:, place], values[:, place] >= cuts, patients)
         for place, key in enumerate(SUBTYPE_KEYS)
     }
 
@@ -160,18 +181,35 @@ def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], out
 def _case_row(one: CaseRecord) -> list[Any]:
     found = one.segmentation
     row: list[Any] = [
-        one.method, one.case, one.patient, one.cuts.fold, len(one.slice_truth), int(one.bleeds),
-        f"{one.exam_value:.6f}", f"{one.cuts.exam:.6f}", int(one.is_positive), int(one.slice_truth.sum()),
-        f"{one.cuts.slice:.6f}", int(one.positive_slices.sum()), _number(one.cuts.map),
-    ]  # fmt: skip
+        one.method,
+        one.case,
+        one.patient,
+        one.cuts.fold,
+        len(one.slice_truth),
+        int(one.bleeds),
+        f"{one.exam_value:.6f}",
+        f"{one.cuts.exam:.6f}",
+        int(one.is_positive),
+        int(one.slice_truth.sum()),
+        f"{one.cuts.slice:.6f}",
+        int(one.positive_slices.sum()),
+        _number(one.cuts.map),
+    ]
     if found is None:
         row += [""] * 10
     else:
         row += [
-            _number(found.dice), _number(found.iou), _number(found.hd95_mm), _number(found.truth_ml),
-            _number(found.predicted_ml), _number(found.volume_error_ml), len(found.lesions),
-            sum(lesion.is_found for lesion in found.lesions), found.false_lesions, _number(found.false_ml),
-        ]  # fmt: skip
+            _number(found.dice),
+            _number(found.iou),
+            _number(found.hd95_mm),
+            _number(found.truth_ml),
+            _number(found.predicted_ml),
+            _number(found.volume_error_ml),
+            len(found.lesions),
+            sum(lesion.is_found for lesion in found.lesions),
+            found.false_lesions,
+            _number(found.false_ml),
+        ]
     return [*row, f"{one.seconds:.3f}"]
 
 

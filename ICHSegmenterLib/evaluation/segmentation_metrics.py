@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
-from ICHSegmenterLib.volume.components import TOUCHING, piece_volumes
+from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 Mask = NDArray[np.bool_]
@@ -106,13 +106,15 @@ def compare(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> Segmentat
     if predicted.shape != geometry.shape or truth.shape != geometry.shape:
         raise ValueError(f"masks have shapes {predicted.shape} and {truth.shape}, their geometry {geometry.shape}")
     dice, iou = overlap(predicted, truth)
-    pieces, count = ndimage.label(truth, structure=TOUCHING)
-    outlined, outlined_count = ndimage.label(predicted, structure=TOUCHING)
-    true_mm3 = piece_volumes(pieces, count, geometry.voxel_volumes_mm3)
-    hit_mm3 = piece_volumes(np.where(predicted, pieces, 0), count, geometry.voxel_volumes_mm3)
+    pieces, count = ndimage.label(truth, structure=CONNECTIVITY_26)
+    outlined, outlined_count = ndimage.label(predicted, structure=CONNECTIVITY_26)
+    true_mm3 = component_volumes(pieces, count, geometry.voxel_volumes_mm3)
+    hit_mm3 = component_volumes(np.where(predicted, pieces, 0), count, geometry.voxel_volumes_mm3)
     false = np.setdiff1d(np.arange(1, outlined_count + 1), np.unique(outlined[truth]))
-    false_mm3 = piece_volumes(outlined, outlined_count, geometry.voxel_volumes_mm3)[false - 1]
-    around_mm3 = piece_volumes(_nearest_lesion(pieces, outlined, false, geometry), count, geometry.voxel_volumes_mm3)
+    false_mm3 = component_volumes(outlined, outlined_count, geometry.voxel_volumes_mm3)[false - 1]
+    around_mm3 = component_volumes(
+        _nearest_lesion(pieces, outlined, false, geometry), count, geometry.voxel_volumes_mm3
+    )
     lesions = [
         Lesion(float(all_of / 1000), float(hit / all_of), float(2 * hit / (all_of + around)))
         for all_of, hit, around in zip(true_mm3, hit_mm3, around_mm3, strict=True)
@@ -156,9 +158,12 @@ def hd95_mm(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> float | N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI's, about its own call
         distance = metrics.compute_hausdorff_distance(
-            _as_tensor(predicted), _as_tensor(truth), include_background=True, percentile=SURFACE_PERCENTILE,
+            _as_tensor(predicted),
+            _as_tensor(truth),
+            include_background=True,
+            percentile=SURFACE_PERCENTILE,
             spacing=spacing,
-        )  # fmt: skip
+        )
     return float(distance)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.evaluation import detection_metrics
 from ICHSegmenterLib.evaluation.bootstrap import Difference, PatientBootstrap, Statistic, Weights
-from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, judged_exams, judged_slices, judged_subtypes
+from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, scored_exams, scored_slices, scored_subtypes
 from ICHSegmenterLib.evaluation.segmentation_metrics import (
     FOUND_SHARE,
     LESION_BINS_ML,
@@ -88,23 +88,23 @@ def _method(records: Sequence[CaseRecord], resamples: int, seed: int) -> dict[st
         return {**found, "detection": None, "segmentation": None}
     found["seconds_median"] = float(np.median([one.seconds for one in records]))
     found["detection"] = {}
-    for level, judged in (("exam", judged_exams(records)), ("slice", judged_slices(records))):
-        figures = detection_metrics.scores(judged, resamples=resamples, seed=seed)
+    for level, items in (("exam", scored_exams(records)), ("slice", scored_slices(records))):
+        figures = detection_metrics.scores(items, resamples=resamples, seed=seed)
         found["detection"][level] = {
-            "items": len(judged.truth),
-            "bleeding": int(judged.truth.sum()),
+            "items": len(items.truth),
+            "bleeding": int(items.truth.sum()),
             **{name: figure.to_json() for name, figure in figures.items()},
-            "calibration": asdict(detection_metrics.calibration(judged)),
+            "calibration": asdict(detection_metrics.calibration(items)),
         }
     found["detection"]["subtypes"] = {
         key: {
-            "slices": len(judged.truth),
-            "bleeding": int(judged.truth.sum()),
-            "auc": PatientBootstrap(judged.patients, resamples, seed)
-            .estimate(partial(detection_metrics.auc, judged), undefined=detection_metrics.NEEDS_BOTH)
+            "slices": len(items.truth),
+            "bleeding": int(items.truth.sum()),
+            "auc": PatientBootstrap(items.patients, resamples, seed)
+            .estimate(partial(detection_metrics.auc, items), undefined=detection_metrics.NEEDS_BOTH)
             .to_json(),
         }
-        for key, judged in judged_subtypes(records).items()
+        for key, items in scored_subtypes(records).items()
     }
     with_masks = scored(records)
     found["segmentation"] = _segmentation(with_masks, resamples, seed) if with_masks else None
@@ -120,25 +120,29 @@ def _segmentation(cases: Scored, resamples: int, seed: int) -> dict[str, Any]:
         "dice_mean": (partial(_mean, dice), "undefined: no exam with true blood"),
         "dice_median": (partial(_median, dice), "undefined: no exam with true blood"),
         "dice_median_from_1_ml": (
-            partial(_median, np.where(true_ml >= SMALL_ML, dice, np.nan)), "undefined: no bleed of 1 mL or more"
+            partial(_median, np.where(true_ml >= SMALL_ML, dice, np.nan)),
+            "undefined: no bleed of 1 mL or more",
         ),
         "iou_mean": (
             partial(_mean, np.where(bleeds, _values(it.iou for _, it in cases), np.nan)),
             "undefined: no exam with true blood",
         ),
         "hd95_mm_median": (
-            partial(_median, _values(it.hd95_mm for _, it in cases)), "undefined: no exam has both outline and blood"
+            partial(_median, _values(it.hd95_mm for _, it in cases)),
+            "undefined: no exam has both outline and blood",
         ),
         "volume_error_ml_mean": (partial(_mean, predicted_ml - true_ml), ""),
         "volume_error_ml_absolute_mean": (partial(_mean, np.abs(predicted_ml - true_ml)), ""),
         "false_ml_in_negatives_mean": (
-            partial(_mean, np.where(bleeds, np.nan, predicted_ml)), "undefined: no exam without blood"
+            partial(_mean, np.where(bleeds, np.nan, predicted_ml)),
+            "undefined: no exam without blood",
         ),
         "negatives_below_1_ml": (
-            partial(_mean, np.where(bleeds, np.nan, predicted_ml < SMALL_ML)), "undefined: no exam without blood"
+            partial(_mean, np.where(bleeds, np.nan, predicted_ml < SMALL_ML)),
+            "undefined: no exam without blood",
         ),
         "false_lesions_mean": (partial(_mean, np.array([float(it.false_lesions) for _, it in cases])), ""),
-    }  # fmt: skip
+    }
     found: dict[str, Any] = {"cases": len(cases), "bleeding": int(bleeds.sum())}
     for name, (statistic, why) in figures.items():
         found[name] = draws.estimate(statistic, undefined=why).to_json()
@@ -185,9 +189,9 @@ def _comparisons(records: Records, resamples: int, seed: int) -> list[dict[str, 
 def _differences(pairs: Sequence[tuple[CaseRecord, CaseRecord]], resamples: int, seed: int) -> dict[str, Difference]:
     one, other = [a for a, _ in pairs], [b for _, b in pairs]
     found = {}
-    levels: dict[str, Callable[[Sequence[CaseRecord]], detection_metrics.Judged]] = {
-        "exam_auc": judged_exams,
-        "slice_auc": judged_slices,
+    levels: dict[str, Callable[[Sequence[CaseRecord]], detection_metrics.ScoredItems]] = {
+        "exam_auc": scored_exams,
+        "slice_auc": scored_slices,
     }
     for figure, judge in levels.items():
         first, second = judge(one), judge(other)

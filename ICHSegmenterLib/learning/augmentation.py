@@ -78,10 +78,17 @@ def draw_change(recipe: AugmentationRecipe, random: np.random.Generator) -> Chan
     of_both = (1, 1) if recipe.gray_change == "both" else _GRAY_CHANGES[int(random.integers(len(_GRAY_CHANGES)))]
     contrast, brightness = grays * changes_grays * of_both
     return Change(
-        flips, _matrix(radians, side / zoom, (x, y)), noise_sd if chances[3] < recipe.noise else 0.0,
-        noise_seed, 1 + recipe.contrast * float(contrast), recipe.brightness * float(brightness), blur, motion_degrees,
-        recipe.border, recipe.resampling,
-    )  # fmt: skip
+        flips,
+        _matrix(radians, side / zoom, (x, y)),
+        noise_sd if chances[3] < recipe.noise else 0.0,
+        noise_seed,
+        1 + recipe.contrast * float(contrast),
+        recipe.brightness * float(brightness),
+        blur,
+        motion_degrees,
+        recipe.border,
+        recipe.resampling,
+    )
 
 
 def _noise_sd(recipe: AugmentationRecipe, share: float) -> float:

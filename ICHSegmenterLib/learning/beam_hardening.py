@@ -21,13 +21,13 @@ SOFT_TISSUE_HU = (-30.0, 160.0)
 NEAR_MM, FAR_MM = (2.5, 7.0), (15.0, 35.0)
 """Standard deviations of the surroundings: of the rim, and of what brightens whole slices near the vertex."""
 FAR_SHARE = 0.7
-"""Largest strength of the far glow, of that of the near one."""
+"""Largest strength of the far part, as a share of that of the near one."""
 FIELD_ROWS = 64
 """The field is smooth, so it is made on about so many rows."""
 
 
 @dataclass(frozen=True)
-class BoneGlow:
+class BeamHardening:
     """One draw.
 
     Attributes:
@@ -44,36 +44,42 @@ class BoneGlow:
     unevenness: float
 
 
-def draw_bone_glow(recipe: AugmentationRecipe, random: np.random.Generator) -> BoneGlow | None:
+def draw_beam_hardening(recipe: AugmentationRecipe, random: np.random.Generator) -> BeamHardening | None:
     """Draw once; the number of random numbers taken is always the same."""
     chance, near, far, near_reach, far_reach, direction, unevenness = random.random(7)
-    if chance >= recipe.bone_glow:
+    if chance >= recipe.beam_hardening:
         return None
-    strongest = recipe.bone_glow_hu
-    return BoneGlow(
-        strongest * near, FAR_SHARE * strongest * far**2, _between(NEAR_MM, near_reach), _between(FAR_MM, far_reach),
-        360 * direction, unevenness,
-    )  # fmt: skip
+    strongest = recipe.beam_hardening_hu
+    return BeamHardening(
+        strongest * near,
+        FAR_SHARE * strongest * far**2,
+        _between(NEAR_MM, near_reach),
+        _between(FAR_MM, far_reach),
+        360 * direction,
+        unevenness,
+    )
 
 
-def add_bone_glow(hu: NDArray[np.float32], glow: BoneGlow, spacing_mm: tuple[float, float]) -> NDArray[np.float32]:
+def add_beam_hardening(
+    hu: NDArray[np.float32], hardening: BeamHardening, spacing_mm: tuple[float, float]
+) -> NDArray[np.float32]:
     """A brighter slice.
 
     Args:
         hu: (rows, columns), Hounsfield units.
-        glow: The draw.
+        hardening: From `draw_beam_hardening`.
         spacing_mm: (between rows, between columns).
     """
     step = max(1, hu.shape[0] // FIELD_ROWS)
     bone = (hu > BONE_HU).astype(np.float32)
     near, far = (
         np.minimum(2 * ndimage.gaussian_filter(bone[::step, ::step], [reach / (step * one) for one in spacing_mm]), 1)
-        for reach in (glow.near_mm, glow.far_mm)
+        for reach in (hardening.near_mm, hardening.far_mm)
     )
     rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) for size in near.shape)
-    angle = np.deg2rad(glow.direction_deg)
+    angle = np.deg2rad(hardening.direction_deg)
     side = 0.5 * (np.sin(angle) * rows[:, None] + np.cos(angle) * columns[None])  # -0.7 to 0.7
-    field = (glow.near_hu * near + glow.far_hu * far) * np.clip(1 - glow.unevenness * (0.5 - side), 0, 1)
+    field = (hardening.near_hu * near + hardening.far_hu * far) * np.clip(1 - hardening.unevenness * (0.5 - side), 0, 1)
     whole = ndimage.zoom(field, [size / few for size, few in zip(hu.shape, field.shape, strict=True)], order=1)
     is_soft = (hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])
     return np.where(is_soft, hu + whole, hu).astype(np.float32)

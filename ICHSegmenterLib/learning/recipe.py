@@ -19,6 +19,13 @@ from ICHSegmenterLib.preprocessing.spec import Preprocessing, Window
 METHODS_FOLDER = Path(__file__).parents[1] / "methods"
 """Each method's room holds its recipes."""
 ALL_PARAMETERS = "all"
+RENAMED_KEYS = {
+    "bone_glow": "beam_hardening",
+    "bone_glow_hu": "beam_hardening_hu",
+    "each_slice_alone": "per_slice",
+    "frozen_norms_drift": "update_frozen_batchnorm",
+}
+"""Keys of recipes that runs of version 0.1 saved, and what they are called now."""
 
 Config = TypeVar("Config")
 
@@ -88,9 +95,9 @@ class AugmentationRecipe:
             alone, as likely as each other.
         border: What the affine change brings in from outside: "zero", or "reflect", the mirror image.
         resampling: Of images, by the affine change; masks take the nearest.
-        bone_glow, bone_glow_hu: Probability, and the largest number of HU added to soft tissue near bone.
+        beam_hardening, beam_hardening_hu: Probability, and the largest number of HU added to soft tissue near bone.
         crop_scale: (least, most) area of a random crop, then resized to the full side; (1, 1) for none.
-        each_slice_alone: Authors' quirk: the slices of one series draw separately.
+        per_slice: Authors' quirk: the slices of one series draw separately.
     """
 
     flip: float = 0.5
@@ -111,10 +118,10 @@ class AugmentationRecipe:
     gray_change: Literal["both", "one-or-both"] = "both"
     border: Literal["zero", "reflect"] = "zero"
     resampling: Literal["bilinear", "bicubic"] = "bilinear"
-    bone_glow: float = 0.0
-    bone_glow_hu: float = 15.0
+    beam_hardening: float = 0.0
+    beam_hardening_hu: float = 15.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
-    each_slice_alone: bool = False
+    per_slice: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ class PhaseRecipe:
         patience: Epochs without lower validation loss before it stops; 0 for never.
         starts_from: The "best" or the "last" weights of the phase before.
         keeps_optimizer: The moments of the phase before go on; what starts to learn only now has none yet.
-        frozen_norms_drift: Authors' quirk: batch norms of frozen layers still follow the batches.
+        update_frozen_batchnorm: Authors' quirk: batch norms of frozen layers still follow the batches.
     """
 
     learning_rate: float
@@ -192,7 +199,7 @@ class PhaseRecipe:
     patience: int = 3
     starts_from: Literal["best", "last"] = "best"
     keeps_optimizer: bool = False
-    frozen_norms_drift: bool = False
+    update_frozen_batchnorm: bool = False
 
 
 @dataclass(frozen=True)
@@ -333,15 +340,17 @@ def _build(kind: type[Config], content: Any, where: str) -> Config:
     if not isinstance(content, Mapping):
         raise RecipeError(f"{title}: expected keys and values, found {content!r}.")
     fields = {one.name: one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    content = {RENAMED_KEYS.get(key, key): value for key, value in content.items()}
     for key in content:
         if key not in fields:
             raise RecipeError(f"{title}: unknown key {key!r}; known are {', '.join(fields)}.")
     hints = typing.get_type_hints(kind)
     values = {key: _value(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in content.items()}
     absent = [
-        name for name, one in fields.items()
+        name
+        for name, one in fields.items()
         if name not in values and one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-    ]  # fmt: skip
+    ]
     if absent:
         raise RecipeError(f"{title}: {', '.join(absent)} must be given.")
     return kind(**values)

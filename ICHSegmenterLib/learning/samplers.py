@@ -18,7 +18,7 @@ _ORDER, _DRAW = 1, 2
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampleIndex:
     """One sample to load.
 
     Attributes:
@@ -29,7 +29,7 @@ class Draw:
 
     index: int
     seed: tuple[int, ...] = ()
-    counts: bool = True
+    is_real: bool = True
 
 
 def epoch_order(sampler: SamplerName, is_positive: NDArray[np.bool_], *, seed: int, epoch: int) -> NDArray[np.intp]:
@@ -52,14 +52,14 @@ def epoch_order(sampler: SamplerName, is_positive: NDArray[np.bool_], *, seed: i
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which of several processes this is: rank 0 to size - 1."""
+class Shard:
+    """Which of several processes this is: rank 0 to world_size - 1."""
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
 
-class TrainingBatches(Sampler[list[Draw]]):
+class TrainingBatches(Sampler[list[SampleIndex]]):
     """Batches of one process, the same samples a step however many processes share them.
 
     Args:
@@ -75,15 +75,16 @@ class TrainingBatches(Sampler[list[Draw]]):
         *,
         batch_size: int,
         seed: int,
-        share: Share,
+        shard: Shard,
         start: tuple[int, int] = (0, 0),
     ) -> None:
-        if batch_size % share.size:
+        if batch_size % shard.world_size:
+            multiple = shard.world_size * max(1, batch_size // shard.world_size)
             raise RecipeError(
-                f"data.batch_size is {batch_size}, which cannot be shared by {share.size} processes; "
-                f"set it to a multiple, such as data.batch_size={share.size * max(1, batch_size // share.size)}."
+                f"data.batch_size is {batch_size}, which cannot be shared by {shard.world_size} processes; "
+                f"set it to a multiple, such as data.batch_size={multiple}."
             )
-        self._sampler, self._is_positive, self._seed, self._share = sampler, is_positive, seed, share
+        self._sampler, self._is_positive, self._seed, self._shard = sampler, is_positive, seed, shard
         self._batch_size, self._start = batch_size, start
         self._epoch = start[0]
         self._batches = max(1, len(self._order(0)) // batch_size)
@@ -95,32 +96,34 @@ class TrainingBatches(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return self._batches
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         epoch = self._epoch
         order = np.resize(self._order(epoch), self._batches * self._batch_size)  # repeats if there are too few
         first = self._start[1] if epoch == self._start[0] else 0
         for batch in range(first, self._batches):
             places = range(
-                batch * self._batch_size + self._share.rank, (batch + 1) * self._batch_size, self._share.size
+                batch * self._batch_size + self._shard.rank, (batch + 1) * self._batch_size, self._shard.world_size
             )
-            yield [Draw(int(order[place]), (self._seed, _DRAW, epoch, place)) for place in places]
+            yield [SampleIndex(int(order[place]), (self._seed, _DRAW, epoch, place)) for place in places]
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         return epoch_order(self._sampler, self._is_positive, seed=self._seed, epoch=epoch)
 
 
-class EvaluationBatches(Sampler[list[Draw]]):
+class EvaluationBatches(Sampler[list[SampleIndex]]):
     """Every sample once, in order; all processes get equally many batches, filled with copies that do not count."""
 
-    def __init__(self, samples: int, *, batch_size: int, share: Share) -> None:
-        self._samples, self._batch_size, self._share = samples, batch_size, share
-        self._batches = -(-samples // (batch_size * share.size))
+    def __init__(self, samples: int, *, batch_size: int, shard: Shard) -> None:
+        self._samples, self._batch_size, self._shard = samples, batch_size, shard
+        self._batches = -(-samples // (batch_size * shard.world_size))
 
     def __len__(self) -> int:
         return self._batches
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
         for batch in range(self._batches):
-            first = batch * self._batch_size * self._share.size
-            places = range(first + self._share.rank, first + self._batch_size * self._share.size, self._share.size)
-            yield [Draw(min(place, self._samples - 1), counts=place < self._samples) for place in places]
+            first = batch * self._batch_size * self._shard.world_size
+            places = range(
+                first + self._shard.rank, first + self._batch_size * self._shard.world_size, self._shard.world_size
+            )
+            yield [SampleIndex(min(place, self._samples - 1), is_real=place < self._samples) for place in places]

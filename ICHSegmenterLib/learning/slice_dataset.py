@@ -13,15 +13,15 @@ from torch.utils.data import Dataset
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
-from ICHSegmenterLib.learning.beam_hardening import add_bone_glow, draw_bone_glow
+from ICHSegmenterLib.learning.beam_hardening import add_beam_hardening, draw_beam_hardening
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing, Window
 from ICHSegmenterLib.preprocessing.windowing import apply_windows
 
 Sample = dict[str, Any]
-_GLOW = 1
+_BEAM_HARDENING = 1
 """Keeps these random numbers apart from those of the other changes."""
 
 
@@ -55,15 +55,19 @@ class SliceDataset(Dataset[Sample]):
         """(slices,) True where there is blood."""
         return np.asarray(self._table.is_positive[self._rows])
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: SampleIndex) -> Sample:
         row = int(self._rows[draw.index])
         column = {name: values[row] for name, values in self._table.columns.items()}
         hu = self._reader.hu(str(column["shard"]), int(column["offset"]), int(column["size"]))
         wanted = self._preprocessing
         spacing = (float(column["row_mm"]), float(column["column_mm"]))
         grid = InPlaneGrid((hu.shape[0], hu.shape[1]), wanted.resize, wanted.crop, spacing)
-        glow = draw_bone_glow(self._augmentation, np.random.default_rng((*draw.seed, _GLOW))) if draw.seed else None
-        hu = hu if glow is None else add_bone_glow(hu, glow, spacing)
+        hardening = (
+            draw_beam_hardening(self._augmentation, np.random.default_rng((*draw.seed, _BEAM_HARDENING)))
+            if draw.seed
+            else None
+        )
+        hu = hu if hardening is None else add_beam_hardening(hu, hardening, spacing)
         windows = wanted.windows
         if self._header_window and column["window_width"] > 0:
             windows = (Window(int(column["window_level"]), int(column["window_width"])), *windows[1:])
@@ -73,9 +77,11 @@ class SliceDataset(Dataset[Sample]):
             change = draw_change(self._augmentation, np.random.default_rng(draw.seed))
             image, mask = apply_change(change, image, mask)
         sample: Sample = {
-            "image": image[0], "label": torch.from_numpy(self._table.labels[row].copy()), "counts": draw.counts,
+            "image": image[0],
+            "label": torch.from_numpy(self._table.labels[row].copy()),
+            "is_real": draw.is_real,
             "index": row,
-        }  # fmt: skip
+        }
         return sample if mask is None else {**sample, "mask": mask[0]}
 
     def _mask(self, column: dict[str, Any], grid: InPlaneGrid) -> torch.Tensor:

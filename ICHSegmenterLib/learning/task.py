@@ -27,7 +27,7 @@ IGNORED = -1
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredBatch:
     """One validation batch.
 
     Attributes:
@@ -61,20 +61,20 @@ class TrainingTask(pl.LightningModule):
         self.last_loss = torch.zeros(())
         self.position = (0, 0)
         self.moments: dict[str, dict[str, Any]] = {}
-        self._judged: list[Judged] = []
+        self._scored: list[ScoredBatch] = []
 
     def loss_of(self, batch: Any) -> Tensor:
         """Mean loss of a training batch."""
         raise NotImplementedError
 
-    def judge(self, batch: Any) -> Judged:
+    def score_batch(self, batch: Any) -> ScoredBatch:
         """Loss and scores of a validation batch."""
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> TrainingTask:
         """Training mode, except for what is frozen: its statistics and dropout stay as in evaluation."""
         super().train(mode)
-        if mode and not self.phase.frozen_norms_drift:
+        if mode and not self.phase.update_frozen_batchnorm:
             for module in self.network.modules():
                 parameters = list(module.parameters())
                 if parameters and not any(one.requires_grad for one in parameters):
@@ -105,25 +105,25 @@ class TrainingTask(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """One batch; nothing is averaged before all are seen."""
-        self._judged.append(self.judge(batch))
+        self._scored.append(self.score_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Means over all samples of all processes."""
-        sums = {"val_loss": [(one.loss * one.count, torch.tensor(one.count)) for one in self._judged]}
-        for name in self._judged[0].sums:
-            sums[name] = [one.sums[name] for one in self._judged]
+        sums = {"val_loss": [(one.loss * one.count, torch.tensor(one.count)) for one in self._scored]}
+        for name in self._scored[0].sums:
+            sums[name] = [one.sums[name] for one in self._scored]
         for name, terms in sums.items():
             total = torch.stack([torch.stack([value.double().cpu(), n.double().cpu()]) for value, n in terms]).sum(0)
             total = self.trainer.strategy.reduce(total.to(self.device, torch.float32), reduce_op="sum")
             self.log(name, total[0] / total[1].clamp(min=1), prog_bar=name == "val_loss")
         scores, truth = (
-            self.all_gather(torch.cat([getattr(one, name).float() for one in self._judged])).flatten()
+            self.all_gather(torch.cat([getattr(one, name).float() for one in self._scored])).flatten()
             for name in ("scores", "truth")
         )
         known = truth != IGNORED
         if known.any() and 0 < truth[known].sum() < known.sum():
             self.log("val_slice_auc", binary_auroc(scores[known], truth[known].long()), prog_bar=True)
-        self._judged.clear()
+        self._scored.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Where training goes on: (epoch, batches done in it)."""
@@ -195,9 +195,12 @@ def make_optimizer(settings: OptimizerRecipe, parameters: list[nn.Parameter], ra
     """The optimizer of a recipe; weight decay holds for all parameters, norms and biases included."""
     if settings.name == "sgd":
         return torch.optim.SGD(
-            parameters, rate, momentum=settings.momentum, nesterov=settings.momentum > 0,
+            parameters,
+            rate,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
             weight_decay=settings.weight_decay,
-        )  # fmt: skip
+        )
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
     return kind(parameters, rate, weight_decay=settings.weight_decay)
 
@@ -212,8 +215,8 @@ def schedule_factor(settings: OptimizerRecipe, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - settings.warmup_steps) / falling)))
 
 
-def counted(batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+def real_samples(batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """The samples of a validation batch that count, and which they are; all of them if none does."""
-    keep = batch["counts"]
+    keep = batch["is_real"]
     kept = {name: value[keep] for name, value in batch.items()} if keep.any() else dict(batch)
     return kept, keep

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.volume.components import TOUCHING
+from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
 
 DENSE_HU = 120.0
@@ -32,7 +32,7 @@ LIKELY = 1 / 3
 """Blood of less probability is hardly outlined anywhere: background or edema is likelier."""
 
 
-def bone_taken_for_blood(maps: NDArray[np.floating[Any]], volume: Volume, blood: Sequence[int]) -> NDArray[np.bool_]:
+def bone_like_blood(maps: NDArray[np.floating[Any]], volume: Volume, blood: Sequence[int]) -> NDArray[np.bool_]:
     """Where maps speak of blood but the scan shows bone.
 
     Args:
@@ -49,7 +49,7 @@ def bone_taken_for_blood(maps: NDArray[np.floating[Any]], volume: Volume, blood:
     if not boxes:
         return bone
     slices, *plane = boxes[0]
-    pieces, count = ndimage.label(likely[boxes[0]], TOUCHING)
+    pieces, count = ndimage.label(likely[boxes[0]], CONNECTIVITY_26)
     is_thick = volume.geometry.slice_step_mm >= THICK_SLICE_MM
     partly = np.zeros(count + 1)
     for k, on_slice in zip(range(slices.start, slices.stop), pieces, strict=True):

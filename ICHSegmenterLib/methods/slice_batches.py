@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 
 CPU_BATCH_SIZE = 2
 """Larger batches are no faster on a CPU, need more memory, and make cancelling slower."""
@@ -45,7 +45,7 @@ def default_batch_size(device: str, precision: str) -> int:
 
 
 def predict_slices(
-    exam: PreparedVolume, run: Run, batch_size: int, labels: Sequence[str], predict_batch: PredictBatch
+    exam: PreparedVolume, run: RunContext, batch_size: int, labels: Sequence[str], predict_batch: PredictBatch
 ) -> list[SlicePrediction]:
     """One prediction for every acquired slice, in array order; slices without brain are not shown to the network.
 

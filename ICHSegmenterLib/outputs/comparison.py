@@ -20,8 +20,16 @@ logger = logging.getLogger(__name__)
 
 AGREEMENT_FILE = "agreement.json"
 COLUMNS = (
-    "method", "status", "positive", "any", "blood_ml", "positive_slices", "seconds", "error", "message",
-)  # fmt: skip
+    "method",
+    "status",
+    "positive",
+    "any",
+    "blood_ml",
+    "positive_slices",
+    "seconds",
+    "error",
+    "message",
+)
 
 
 def write_comparison(

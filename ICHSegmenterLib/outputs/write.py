@@ -22,9 +22,15 @@ logger = logging.getLogger(__name__)
 
 DONE_FILE = "result.json"
 OPTIONAL_FILES = frozenset(
-    ("segmentation.seg.nrrd", "labelmap.nii.gz", "labelmap_regular.nii.gz", "map.nii.gz", "uncertainty.nii.gz",
-     "overview.png")
-)  # fmt: skip
+    (
+        "segmentation.seg.nrrd",
+        "labelmap.nii.gz",
+        "labelmap_regular.nii.gz",
+        "map.nii.gz",
+        "uncertainty.nii.gz",
+        "overview.png",
+    )
+)
 REGULAR_SPACING_MM = 1.0
 """Of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
 
@@ -112,9 +118,16 @@ def _write_slices(result: AnalysisResult, path: Path) -> None:
         for one in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
             values = [f"{one.probabilities[key]:.6f}" for key in keys]
             writer.writerow(
-                [result.slice_number(one.index), one.index, f"{one.position_mm:.3f}", f"{extents[one.index]:.3f}",
-                 *values, int(one.is_positive), f"{one.blood_ml:.4f}"]
-            )  # fmt: skip
+                [
+                    result.slice_number(one.index),
+                    one.index,
+                    f"{one.position_mm:.3f}",
+                    f"{extents[one.index]:.3f}",
+                    *values,
+                    int(one.is_positive),
+                    f"{one.blood_ml:.4f}",
+                ]
+            )
 
 
 def _publish(scratch: Path, folder: Path) -> dict[str, Path]:

@@ -50,8 +50,15 @@ def write_picture(comparison: Comparison, volume: Volume, path: Path) -> None:
     figure = Figure(figsize=(12, 10), facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        ROWS, COLUMNS, left=0.04, right=0.985, top=0.91, bottom=0.33, hspace=0.08, wspace=0.02,
-    )  # fmt: skip
+        ROWS,
+        COLUMNS,
+        left=0.04,
+        right=0.985,
+        top=0.91,
+        bottom=0.33,
+        hspace=0.08,
+        wspace=0.02,
+    )
     figure.text(0.04, 0.962, _headline(comparison), color=INK, fontsize=15, weight="bold")
     colors = {name: COLORS[n % len(COLORS)] for n, name in enumerate(comparison.results)}
     step = 0.94 / max(len(colors), LEGEND_COLUMNS)
@@ -131,8 +138,14 @@ def _draw_volumes(axes: Axes, comparison: Comparison, colors: dict[str, str]) ->
         result = comparison.results[name]
         value = result.detection.exam_probabilities["any"]
         said = f"{volume_ml:.1f} mL, " if result.segmentation is not None else "no outline, "
-        axes.text(volume_ml + reach * 0.02, place, f"{said}{result.provenance.value_name} {value:.2f}", color=INK,
-                  fontsize=9, va="center")  # fmt: skip
+        axes.text(
+            volume_ml + reach * 0.02,
+            place,
+            f"{said}{result.provenance.value_name} {value:.2f}",
+            color=INK,
+            fontsize=9,
+            va="center",
+        )
     axes.set_xlim(0, reach * 1.55)
     axes.invert_yaxis()
     axes.set_xlabel("blood (mL)", color=MUTED, fontsize=9)
@@ -144,8 +157,15 @@ def _draw_dice(axes: Axes, comparison: Comparison) -> None:
     plain_axes(axes)
     if len(names) < 2:
         axes.set(xticks=[], yticks=[])
-        axes.text(0.5, 0.5, "fewer than two outlines: no Dice", color=MUTED, fontsize=10, ha="center",
-                  transform=axes.transAxes)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            "fewer than two outlines: no Dice",
+            color=MUTED,
+            fontsize=10,
+            ha="center",
+            transform=axes.transAxes,
+        )
         return
     matrix = np.array([[comparison.dice(one, other) for other in names] for one in names])
     axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)

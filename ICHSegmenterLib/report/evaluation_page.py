@@ -38,16 +38,25 @@ $body
 )
 
 DETECTION = {
-    "auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity", "precision": "Precision", "f1": "F1",
+    "auc": "ROC AUC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "f1": "F1",
     "accuracy": "Accuracy",
-}  # fmt: skip
+}
 SEGMENTATION = {
-    "dice_mean": "Dice, mean", "dice_median": "Dice, median", "dice_median_from_1_ml": "Dice, median, from 1 mL",
-    "iou_mean": "IoU, mean", "hd95_mm_median": "HD95, median (mm)", "volume_error_ml_mean": "Volume error, mean (mL)",
+    "dice_mean": "Dice, mean",
+    "dice_median": "Dice, median",
+    "dice_median_from_1_ml": "Dice, median, from 1 mL",
+    "iou_mean": "IoU, mean",
+    "hd95_mm_median": "HD95, median (mm)",
+    "volume_error_ml_mean": "Volume error, mean (mL)",
     "volume_error_ml_absolute_mean": "Absolute volume error, mean (mL)",
-    "false_ml_in_negatives_mean": "Outlined in negatives, mean (mL)", "negatives_below_1_ml": "Negatives below 1 mL",
+    "false_ml_in_negatives_mean": "Outlined in negatives, mean (mL)",
+    "negatives_below_1_ml": "Negatives below 1 mL",
     "false_lesions_mean": "False lesions an exam",
-}  # fmt: skip
+}
 SHOWN_FAILURES = 20
 
 
@@ -99,10 +108,13 @@ def _subtypes(methods: Mapping[str, Any]) -> str:
         return ""
     first = next(iter(found.values()))
     rows = [
-        [escape(key), f"{first[key]['bleeding']} of {first[key]['slices']}",
-         *(_figure_cell(subtypes[key]["auc"]) for subtypes in found.values())]
+        [
+            escape(key),
+            f"{first[key]['bleeding']} of {first[key]['slices']}",
+            *(_figure_cell(subtypes[key]["auc"]) for subtypes in found.values()),
+        ]
         for key in first
-    ]  # fmt: skip
+    ]
     return "<h2>Subtypes on slices, ROC AUC</h2>" + _table(["Subtype", "With it", *map(escape, found)], rows)
 
 
@@ -126,9 +138,11 @@ def _segmentation(methods: Mapping[str, Any]) -> str:
     limits = [one["bland_altman"] for one in found.values()]
     rows.append(["Bland-Altman bias (mL)", *(f"{one['bias_ml']:+.2f}" for one in limits)])
     rows.append(
-        ["Limits of agreement (mL)",
-         *("-" if one["low_ml"] is None else f"{one['low_ml']:+.2f} to {one['high_ml']:+.2f}" for one in limits)]
-    )  # fmt: skip
+        [
+            "Limits of agreement (mL)",
+            *("-" if one["low_ml"] is None else f"{one['low_ml']:+.2f} to {one['high_ml']:+.2f}" for one in limits),
+        ]
+    )
     return "<h2>Segmentation</h2>" + _table(["", *map(escape, found)], rows)
 
 

@@ -43,9 +43,16 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     figure = Figure(figsize=(12, 8.6), facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        ROWS + 1, COLUMNS, height_ratios=(1, 1, 0.42), left=LEFT, right=RIGHT, top=0.9, bottom=0.085, hspace=0.1,
+        ROWS + 1,
+        COLUMNS,
+        height_ratios=(1, 1, 0.42),
+        left=LEFT,
+        right=RIGHT,
+        top=0.9,
+        bottom=0.085,
+        hspace=0.1,
         wspace=0.02,
-    )  # fmt: skip
+    )
     fit_width(figure.text(LEFT, 0.955, result.verdict, color=INK, fontsize=15, weight="bold"))
     fit_width(figure.text(LEFT, 0.925, _subtitle(result), color=MUTED, fontsize=10))
     view = AxialView.of(volume.geometry)
@@ -142,8 +149,14 @@ def _draw_values(axes: Axes, result: AnalysisResult, shown: list[int]) -> None:
     colors = [POSITIVE_COLOR if one.is_positive else NEGATIVE_COLOR for one in slices]
     axes.bar(numbers, [one.probabilities[ANY] for one in slices], color=colors, width=0.8)
     axes.axhline(result.detection.threshold, color=MUTED, linewidth=0.9, linestyle="--")
-    axes.plot([result.slice_number(index) for index in shown], [-0.06] * len(shown), "^", color=INK, markersize=4,
-              clip_on=False)  # fmt: skip
+    axes.plot(
+        [result.slice_number(index) for index in shown],
+        [-0.06] * len(shown),
+        "^",
+        color=INK,
+        markersize=4,
+        clip_on=False,
+    )
     axes.set(xlim=(0.3, len(slices) + 0.7), ylim=(0, 1))
     axes.set_xlabel("slice, from the lowest (triangles: shown above)", color=MUTED, fontsize=9)
     axes.set_ylabel(result.provenance.value_name, color=MUTED, fontsize=9)

@@ -25,7 +25,7 @@ def _never() -> bool:
 
 
 @dataclass
-class Run:
+class RunContext:
     """Progress and cancellation of one analysis.
 
     Attributes:
@@ -82,7 +82,7 @@ class Predictor(Protocol):
         """
         ...
 
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """One prediction for each acquired slice, in array order; an `ExamPredictions` also judges the whole exam.
 
         Slices without brain get zeros and no map. Reports `run.report(done, total, "Predicting")` in slices, or in

@@ -1,4 +1,4 @@
-"""Which processor and which precision: chosen once, probed before use, with the reason when it is not the wish."""
+"""Which processor and which precision: chosen once, probed before use, with the reason when not as requested."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ CLASSICAL = Device("cpu", "float32")
 """What methods without a network run on."""
 
 
-def choose_device(wish: str = "auto", precision: str = "auto") -> Device:
+def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
     """The processor to use.
 
     Args:
-        wish: "auto" (CUDA, then Apple's MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
+        requested: "auto" (CUDA, then Apple's MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto" (bfloat16 where the processor computes in it), "float32" or "bfloat16".
 
     Raises:
@@ -47,13 +47,13 @@ def choose_device(wish: str = "auto", precision: str = "auto") -> Device:
         DeviceError: The processor named explicitly has no such name, does not exist or cannot compute.
         ValueError: Unknown precision.
     """
-    check_wish(wish, precision)
+    check_device_request(requested, precision)
     torch = import_torch()
-    if wish != "auto":
-        problem = _problem_of(torch, wish)
+    if requested != "auto":
+        problem = _problem_of(torch, requested)
         if problem:
-            raise DeviceError(f"The device {wish!r} cannot be used: {problem} Choose 'auto' or 'cpu'.")
-        return Device(wish, _precision_on(torch, wish, precision))
+            raise DeviceError(f"The device {requested!r} cannot be used: {problem} Choose 'auto' or 'cpu'.")
+        return Device(requested, _precision_on(torch, requested, precision))
     warning = ""
     for name in _accelerators(torch):
         problem = _problem_of(torch, name)
@@ -63,8 +63,8 @@ def choose_device(wish: str = "auto", precision: str = "auto") -> Device:
     return Device("cpu", _precision_on(torch, "cpu", precision), warning)
 
 
-def check_wish(wish: str, precision: str) -> None:
-    """What a wish must look like on any computer; a method that runs on the CPU alone hears it too.
+def check_device_request(requested: str, precision: str) -> None:
+    """Refuse what no computer has, also for a method that runs on the CPU alone.
 
     Raises:
         DeviceError: There is no processor of such a name.
@@ -72,9 +72,10 @@ def check_wish(wish: str, precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", wish):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", requested):
         raise DeviceError(
-            f"The device {wish!r} cannot be used: no processor is called so. Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
+            f"The device {requested!r} cannot be used: no processor is called so. "
+            "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
             "(the N-th graphics card, from 0) or 'mps'."
         )
 
@@ -134,9 +135,9 @@ def _problem_of(torch: Any, name: str) -> str:
     return ""
 
 
-def _precision_on(torch: Any, name: str, wish: str) -> str:
-    if wish != "auto":
-        return wish
+def _precision_on(torch: Any, name: str, requested: str) -> str:
+    if requested != "auto":
+        return requested
     if name == "cpu":
         return "bfloat16" if _cpu_computes_bfloat16(torch) else "float32"
     if name.startswith("cuda"):

@@ -163,8 +163,11 @@ def _ventricles(points: Coordinates, head: HeadParameters, random: Random) -> Fi
             (17, 20, 19, 5.6 * side), (24, 31, 12, 6.0 * side), (21, 50, 6, 2.6 * side), (18, 60, 4, 0.6 * side),
         ]  # fmt: skip
         temporal: list[tuple[float, float, float, float]] = [
-            (24, 31, 12, 5.5 * side), (30, 20, -2, 2.4 * side), (31, 4, -15, 1.9 * side), (27, -8, -20, 1.8 * side)
-        ]  # fmt: skip
+            (24, 31, 12, 5.5 * side),
+            (30, 20, -2, 2.4 * side),
+            (31, 4, -15, 1.9 * side),
+            (27, -8, -20, 1.8 * side),
+        ]
         for path in (lateral, temporal):
             nearest = np.minimum(nearest, _near_tube(own, path, 28.0))
     third = np.maximum(np.abs(x) - (0.6 + 2.4 * head.atrophy), np.hypot((y + 7) / 1.35, z + 1) - 10)

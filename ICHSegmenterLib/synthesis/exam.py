@@ -15,7 +15,7 @@ from ICHSegmenterLib.synthesis.anatomy import make_head
 from ICHSegmenterLib.synthesis.fields import Field, Random
 from ICHSegmenterLib.synthesis.head_shape import HeadParameters
 from ICHSegmenterLib.synthesis.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
-from ICHSegmenterLib.volume.components import TOUCHING, piece_volumes
+from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
@@ -212,9 +212,9 @@ def label(fractions: Sequence[Field], plans: Sequence[LesionPlan], volume: Volum
 
 def _specks(blood: NDArray[np.bool_], geometry: VolumeGeometry) -> NDArray[np.bool_]:
     """Pieces below `VISIBLE_ML`."""
-    pieces, count = ndimage.label(blood, TOUCHING)
+    pieces, count = ndimage.label(blood, CONNECTIVITY_26)
     is_speck = np.zeros(count + 1, dtype=bool)
-    is_speck[1:] = piece_volumes(pieces, count, geometry.voxel_volumes_mm3 / 1000) < VISIBLE_ML
+    is_speck[1:] = component_volumes(pieces, count, geometry.voxel_volumes_mm3 / 1000) < VISIBLE_ML
     return is_speck[pieces]
 
 

@@ -23,8 +23,12 @@ from ICHSegmenterLib.volume.export import write_nifti
 
 RSNA_CSV, PHYSIONET_CSV, TRUTH_CSV = "stage_2_train.csv", "hemorrhage_diagnosis_raw_ct.csv", "truth.csv"
 PHYSIONET_COLUMNS = {
-    "Intraventricular": "IVH", "Intraparenchymal": "IPH", "Subarachnoid": "SAH", "Epidural": "EDH", "Subdural": "SDH",
-}  # fmt: skip
+    "Intraventricular": "IVH",
+    "Intraparenchymal": "IPH",
+    "Subarachnoid": "SAH",
+    "Epidural": "EDH",
+    "Subdural": "SDH",
+}
 """Columns of the diagnosis table, in its order."""
 PHYSIONET_MASK = 255
 

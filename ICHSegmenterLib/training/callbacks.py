@@ -56,11 +56,13 @@ class EpochHistory(pl.Callback):
         here = torch.tensor([self._sum, float(self._batches)], device=pl_module.device)
         total = trainer.strategy.reduce(here, reduce_op="sum")
         row = {
-            "phase": float(pl_module.phase_number), "epoch": float(trainer.current_epoch),
-            "step": float(trainer.global_step), "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "phase": float(pl_module.phase_number),
+            "epoch": float(trainer.current_epoch),
+            "step": float(trainer.global_step),
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "train_loss": float(total[0] / total[1].clamp(min=1)),
             "seconds": round(time.perf_counter() - self._started, 3),
-        }  # fmt: skip
+        }
         row |= {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
         self.rows.append(row)
         if trainer.is_global_zero:

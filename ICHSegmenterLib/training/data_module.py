@@ -16,7 +16,7 @@ from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.samplers import EvaluationBatches, Share, TrainingBatches
+from ICHSegmenterLib.learning.samplers import EvaluationBatches, Shard, TrainingBatches
 from ICHSegmenterLib.learning.slice_dataset import Sample, SliceDataset
 from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset, as_list
 from ICHSegmenterLib.methods.smart_net.dataset import SmartNetDataset, SmartNetSlices, SmartNetVolumes, padded_volumes
@@ -48,16 +48,20 @@ class TrainingData(pl.LightningDataModule):
         """Augmented, in the order of the sampler."""
         data = self._recipe.data
         batches = TrainingBatches(
-            data.sampler, self.train_set.is_positive, batch_size=data.batch_size, seed=self._recipe.seed,
-            share=self._share(), start=self._start,
-        )  # fmt: skip
+            data.sampler,
+            self.train_set.is_positive,
+            batch_size=data.batch_size,
+            seed=self._recipe.seed,
+            shard=self._shard(),
+            start=self._start,
+        )
         return self._loader(self.train_set, batches)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Every slice once."""
         size = self._recipe.data.evaluation_batch_size
         return self._loader(
-            self.validation_set, EvaluationBatches(len(self.validation_set), batch_size=size, share=self._share())
+            self.validation_set, EvaluationBatches(len(self.validation_set), batch_size=size, shard=self._shard())
         )
 
     def _usable(self, rows: NDArray[np.intp], part: str) -> NDArray[np.intp]:
@@ -112,16 +116,24 @@ class TrainingData(pl.LightningDataModule):
         if not isinstance(wanted, SlicePreprocessing):
             raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
         return SliceDataset(
-            self._cache, self._table, rows, wanted, recipe.augmentation, with_masks=self._needs_masks(),
+            self._cache,
+            self._table,
+            rows,
+            wanted,
+            recipe.augmentation,
+            with_masks=self._needs_masks(),
             header_window=recipe.data.header_window,
-        )  # fmt: skip
+        )
 
     def _loader(self, dataset: Any, batches: TrainingBatches | EvaluationBatches) -> DataLoader[Any]:
         workers = self._recipe.data.workers
         return DataLoader(
-            dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0,
+            dataset,
+            batch_sampler=batches,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             collate_fn=_COLLATE.get(self._recipe.task),
-        )  # fmt: skip
+        )
 
-    def _share(self) -> Share:
-        return Share() if self.trainer is None else Share(self.trainer.global_rank, self.trainer.world_size)
+    def _shard(self) -> Shard:
+        return Shard() if self.trainer is None else Shard(self.trainer.global_rank, self.trainer.world_size)

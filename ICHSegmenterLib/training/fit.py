@@ -38,9 +38,12 @@ from ICHSegmenterLib.training.data_module import TrainingData
 from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
 
 TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
-    "classification": SliceClassification, "segmentation": SliceSegmentation, "series": SeriesClassification,
-    "smart-net-slices": SmartNetSliceTask, "smart-net-volumes": SmartNetVolumeTask,
-}  # fmt: skip
+    "classification": SliceClassification,
+    "segmentation": SliceSegmentation,
+    "series": SeriesClassification,
+    "smart-net-slices": SmartNetSliceTask,
+    "smart-net-volumes": SmartNetVolumeTask,
+}
 RECIPE, SPLIT, FOLDS, HISTORY, CACHE = "recipe.yaml", "split.json", "folds.csv", "metrics.csv", "cache"
 BEST, FINISHED = "best.ckpt", "finished.json"
 MAY_CHANGE = ("data.workers", "precision", "checkpoint_every_steps", "phases.")
@@ -52,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Machine:
+class TrainerOptions:
     """What a training runs on; Lightning's words.
 
     Attributes:
@@ -71,7 +74,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What came out.
 
     Attributes:
@@ -91,10 +94,10 @@ def fit(
     output: Path,
     *,
     resume: bool = False,
-    machine: Machine | None = None,
+    machine: TrainerOptions | None = None,
     callbacks: Sequence[pl.Callback] = (),
     more: SliceTable | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train.
 
     Args:
@@ -112,7 +115,7 @@ def fit(
         TrainingDataError: The data are not what the recipe needs.
     """
     start = time.perf_counter()
-    machine = machine or Machine()
+    machine = machine or TrainerOptions()
     cache = data if is_prepared(data) else output / CACHE
     if rank_zero_only.rank == 0:
         _begin(recipe, data, cache, output, resume=resume)
@@ -138,7 +141,7 @@ def fit(
         weights = trained_model.write_trained_model(network, recipe, output, results)
         draw_curves(rows, output, recipe.name)
         draw_examples(network, recipe, cache, table, split, output)
-    return Trained(weights, results, time.perf_counter() - start)
+    return TrainingResult(weights, results, time.perf_counter() - start)
 
 
 def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: bool) -> None:
@@ -168,9 +171,13 @@ def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
     if wanted.folds and wanted.split_by == "patient":
         save_folds(bleeds, output / FOLDS, folds=wanted.folds, seed=recipe.seed)
     return split_patients(
-        bleeds, folds=wanted.folds, fold=wanted.fold, validation_share=wanted.validation_share, seed=recipe.seed,
+        bleeds,
+        folds=wanted.folds,
+        fold=wanted.fold,
+        validation_share=wanted.validation_share,
+        seed=recipe.seed,
         split_by=wanted.split_by,
-    )  # fmt: skip
+    )
 
 
 def _check_resumable(recipe: Recipe, output: Path, *, resume: bool) -> None:
@@ -191,7 +198,7 @@ def _run_phase(
     table: SliceTable,
     split: Split,
     output: Path,
-    machine: Machine,
+    machine: TrainerOptions,
     earlier: list[dict[str, float]],
     callbacks: Sequence[pl.Callback],
 ) -> list[dict[str, float]]:
@@ -237,13 +244,17 @@ def _run_phase(
 
 
 def _trainer(
-    recipe: Recipe, phase: int, output: Path, machine: Machine, callbacks: Sequence[pl.Callback]
+    recipe: Recipe, phase: int, output: Path, machine: TrainerOptions, callbacks: Sequence[pl.Callback]
 ) -> pl.Trainer:
     settings, folder = recipe.phases[phase], _phase_folder(output, phase)
     best = ModelCheckpoint(
-        folder, filename=Path(BEST).stem, monitor="val_loss", save_top_k=1, enable_version_counter=False,
+        folder,
+        filename=Path(BEST).stem,
+        monitor="val_loss",
+        save_top_k=1,
+        enable_version_counter=False,
         save_on_train_epoch_end=False,
-    )  # fmt: skip
+    )
     watchers: list[pl.Callback] = [*callbacks, best]
     if settings.patience:
         watchers.append(EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=False))
@@ -272,7 +283,7 @@ def _trainer(
     )
 
 
-def _precision(recipe: Recipe, machine: Machine) -> Any:
+def _precision(recipe: Recipe, machine: TrainerOptions) -> Any:
     if recipe.precision != "auto":
         return recipe.precision
     has_gpu = machine.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -307,9 +318,14 @@ def _silence() -> Iterator[None]:
 def _ignore_what_is_meant() -> None:
     """Warnings about what is done on purpose."""
     for text in (
-        "You're resuming from a checkpoint", "Found .* module.* in eval mode", "The .*dataloader.* does not have many",
-        "Checkpoint directory", "The number of training batches", "Total length of", "`isinstance",
-    ):  # fmt: skip
+        "You're resuming from a checkpoint",
+        "Found .* module.* in eval mode",
+        "The .*dataloader.* does not have many",
+        "Checkpoint directory",
+        "The number of training batches",
+        "Total length of",
+        "`isinstance",
+    ):
         warnings.filterwarnings("ignore", message=f".*{text}.*")
 
 

@@ -13,7 +13,7 @@ from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import SliceDataset
 from ICHSegmenterLib.methods.swin.task import any_probability
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
@@ -45,7 +45,7 @@ def draw_examples(
     network.eval()
     examples = []
     for index, row in enumerate(rows):
-        sample = dataset[Draw(index)]
+        sample = dataset[SampleIndex(index)]
         logits = network(sample["image"][None]).float()
         truth = bool(table.is_positive[row])
         if has_masks:

@@ -25,12 +25,12 @@ from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.training.fit import Machine, Trained, fit
+from ICHSegmenterLib.training.fit import TrainerOptions, TrainingResult, fit
 
 PSEUDO_LABELS, SUMMARY = "pseudo_labels.csv", "pseudo_labels_summary.csv"
 DEFAULT_CONFIDENCE = 0.95
@@ -63,9 +63,9 @@ def fit_twice(
     *,
     confidence: Confidence | None = None,
     resume: bool = False,
-    machine: Machine | None = None,
+    machine: TrainerOptions | None = None,
     callbacks: Sequence[pl.Callback] = (),
-) -> Trained:
+) -> TrainingResult:
     """Train, label a second set, and train again from the beginning with both.
 
     Args:
@@ -92,9 +92,14 @@ def fit_twice(
     while not path.is_file():
         time.sleep(POLL_SECONDS)
     return fit(
-        recipe, data, second, resume=resume and second.exists(), machine=machine, callbacks=callbacks,
+        recipe,
+        data,
+        second,
+        resume=resume and second.exists(),
+        machine=machine,
+        callbacks=callbacks,
         more=read_table([path]),
-    )  # fmt: skip
+    )
 
 
 @torch.inference_mode()
@@ -118,20 +123,20 @@ def write_pseudo_labels(
     dataset = SeriesDataset(cache, table, rows, wanted, recipe.augmentation)
     labels = np.full((len(table), len(SUBTYPE_LABELS)), UNKNOWN, dtype=np.int64)
     for number, places in enumerate(dataset.shown_rows()):
-        slices = dataset[Draw(number)]["image"].to(device)
+        slices = dataset[SampleIndex(number)]["image"].to(device)
         padded = F.pad(slices, (0, 0, 0, 0, 0, 0, 0, SERIES_LENGTH - len(slices)))
         probabilities = network(padded)[0][: len(slices)].float().sigmoid().cpu().numpy()
         labels[places] = confidence.labels(probabilities)
     write_table(_labeled(table, labels, cache.resolve()), path)
-    counts = {
+    is_real = {
         name: (int((column == 1).sum()), int((column == 0).sum()), int((column == UNKNOWN).sum()))
         for name, column in zip(SUBTYPE_LABELS, labels.T, strict=True)
     }
     with replacing(path.with_name(SUMMARY)) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("label", "positive", "negative", "unknown"))
-        writer.writerows((name, *numbers) for name, numbers in counts.items())
-    return counts
+        writer.writerows((name, *numbers) for name, numbers in is_real.items())
+    return is_real
 
 
 def _labeled(table: SliceTable, labels: NDArray[np.int64], cache: Path) -> SliceTable:

@@ -44,9 +44,14 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
     with replacing(path) as draft:
         save_file(state, draft)
     card = {
-        **card_facts(trained_card(recipe)), "recipe": recipe.name, "weights": path.name, "sha256": hash_file(path),
-        "size": path.stat().st_size, "results": dict(results), "made_with": code_version(),
-    }  # fmt: skip
+        **card_facts(trained_card(recipe)),
+        "recipe": recipe.name,
+        "weights": path.name,
+        "sha256": hash_file(path),
+        "size": path.stat().st_size,
+        "results": dict(results),
+        "made_with": code_version(),
+    }
     with replacing(path.with_suffix(".json")) as draft:
         draft.write_text(json.dumps(card, indent=1), encoding="utf-8")
     return path

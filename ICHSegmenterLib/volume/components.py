@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
+CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
 """For `scipy.ndimage.label`: pieces that share a face, an edge or a corner are one."""
 
 
-def piece_volumes(pieces: NDArray[Any], count: int, voxel_volumes: NDArray[np.float64]) -> NDArray[np.float64]:
+def component_volumes(pieces: NDArray[Any], count: int, voxel_volumes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Volume of each piece.
 
     Args:

@@ -22,9 +22,14 @@ from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 __all__ = ["SeriesSummary", "list_series", "read_mask", "read_volume"]
 
 FORMATS = {
-    ".nii": "NIfTI", ".nii.gz": "NIfTI", ".hdr": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD",
-    ".mha": "MetaImage", ".mhd": "MetaImage",
-}  # fmt: skip
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".hdr": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+}
 """Format of each file name ending; anything else must be DICOM by its content. Of a pair .hdr/.img it is the .hdr."""
 
 MASK_TOLERANCE_MM = 0.1

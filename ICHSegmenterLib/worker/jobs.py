@@ -21,7 +21,7 @@ from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import available_devices, import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.download import Transfer, download_model
@@ -55,7 +55,7 @@ class Jobs:
             "free": self.free,
         }
 
-    def analyze(self, message: Message, run: Run) -> Message:
+    def analyze(self, message: Message, run: RunContext) -> Message:
         """Analyze one exam and write its arrays into the job folder."""
         request = AnalyzeRequest.of(message)
         self._limit_threads(get_card(request.method))
@@ -82,7 +82,7 @@ class Jobs:
             answer["activation"] = self._write_activation(request, run)
         return {"type": "result", **answer}
 
-    def compare(self, message: Message, run: Run) -> Message:
+    def compare(self, message: Message, run: RunContext) -> Message:
         """Let several methods analyze one exam; write the arrays of each, and their vote, into the job folder."""
         request = CompareRequest.of(message)
         with contextlib.suppress(DependencyError):  # the classical methods run without torch
@@ -107,18 +107,18 @@ class Jobs:
         ]
         return {"type": "result", "results": results, "agreement": found.to_json(), "vote": vote}
 
-    def warm(self, message: Message, run: Run) -> Message:
+    def warm(self, message: Message, run: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""
         card = get_card(text(message, "method"))
         run.report(0, 1, "Loading the network")
         self._limit_threads(card)
         files = store.find(card, [Path(path) for path in texts(message, "weights")])
-        wish, precision = text(message, "device", "auto"), text(message, "precision", "auto")
-        place = self._session.device(card, wish, precision)
+        requested, precision = text(message, "device", "auto"), text(message, "precision", "auto")
+        place = self._session.device(card, requested, precision)
         self._session.predictor(card, files, place)
         return {"type": "done", "device": place.name, "precision": place.precision}
 
-    def describe(self, message: Message, run: Run) -> Message:
+    def describe(self, message: Message, run: RunContext) -> Message:
         """The methods with the state of their weights, and the processors of this computer."""
         try:
             version, problem, devices = import_torch().__version__, "", available_devices()
@@ -126,26 +126,30 @@ class Jobs:
             version, problem, devices = None, str(error), []
         methods = [_describe_method(card) for card in MODEL_CARDS.values()]
         return {
-            "type": "done", "methods": methods, "devices": devices, "torch": version, "torch_problem": problem,
-        }  # fmt: skip
+            "type": "done",
+            "methods": methods,
+            "devices": devices,
+            "torch": version,
+            "torch_problem": problem,
+        }
 
-    def download(self, message: Message, run: Run) -> Message:
+    def download(self, message: Message, run: RunContext) -> Message:
         """Download the weights that a method lacks."""
         transfer = Transfer(progress=run.progress, cancelled=run.cancelled)
         card = get_card(text(message, "method"))
         paths = download_model(card, transfer, all_files=bool(message.get("all_files", False)))
         return {"type": "done", "names": [path.name for path in paths]}
 
-    def import_weights(self, message: Message, run: Run) -> Message:
+    def import_weights(self, message: Message, run: RunContext) -> Message:
         """Import weight files, whatever they are called."""
         return {"type": "done", "names": [file.name for file in store.import_files(texts(message, "paths"))]}
 
-    def remove(self, message: Message, run: Run) -> Message:
+    def remove(self, message: Message, run: RunContext) -> Message:
         """Delete weight files by name or method, and the networks made from them."""
         self._session.free()
         return {"type": "done", "names": [path.name for path in store.remove(texts(message, "names"))]}
 
-    def free(self, message: Message, run: Run) -> Message:
+    def free(self, message: Message, run: RunContext) -> Message:
         """Drop the warm networks, and give back what the graphics card still holds."""
         self._session.free()
         torch = sys.modules.get("torch")
@@ -154,13 +158,18 @@ class Jobs:
             torch.cuda.empty_cache()
         return {"type": "done"}
 
-    def _write_activation(self, request: AnalyzeRequest, run: Run) -> str:
+    def _write_activation(self, request: AnalyzeRequest, run: RunContext) -> str:
         """Where the encoder of the warm network is active, 0 to 1; returns the file's name."""
         found = extract_features(
-            request.volume(), request.method, weights=request.weights, device=request.device,
-            precision=request.precision, options=request.options, session=self._session,
-            run=Run(lambda done, total, _phase: run.progress(done, total, ACTIVATION), run.cancelled),
-        )  # fmt: skip
+            request.volume(),
+            request.method,
+            weights=request.weights,
+            device=request.device,
+            precision=request.precision,
+            options=request.options,
+            session=self._session,
+            run=RunContext(lambda done, total, _phase: run.progress(done, total, ACTIVATION), run.cancelled),
+        )
         return _write(request.job, "activation.npy", found.activation)
 
     def _limit_threads(self, card: ModelCard) -> None:
@@ -173,7 +182,7 @@ class Jobs:
         self._threads_are_limited = True
 
 
-def over_all(run: Run, titles: Sequence[str]) -> Run:
+def over_all(run: RunContext, titles: Sequence[str]) -> RunContext:
     """A run of several methods, one after the other, that reports how far all of them are, in thousandths.
 
     Args:
@@ -191,7 +200,7 @@ def over_all(run: Run, titles: Sequence[str]) -> Run:
         reached = max(reached, round(THOUSANDTHS * (begun + part) / len(titles)))
         run.progress(reached, THOUSANDTHS, message)
 
-    return Run(progress, run.cancelled)
+    return RunContext(progress, run.cancelled)
 
 
 def _answer(result: AnalysisResult, job: Path, prefix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ICHSegmenterLib.errors import CancelledError
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.worker.channel import Channel, Message, parse
 from ICHSegmenterLib.worker.failures import Failure, explain
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_DONE, EXIT_BROKEN = 0, 3
 
-Handler = Callable[[Message, Run], Message]
+Handler = Callable[[Message, RunContext], Message]
 """Does the work of one request and returns its last answer, without the id."""
 
 
@@ -107,7 +107,7 @@ class Server:
 
     def _do(self, message: Message) -> Failure | None:
         request_id = message.get("id")
-        run = Run(
+        run = RunContext(
             progress=lambda done, total, phase: self.channel.progress(str(request_id), done, total, phase),
             cancelled=self._cancelled.is_set,
         )

@@ -37,7 +37,7 @@ from ICHSegmenterLib.methods.blast_ct.predictor import (
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid, to_regular
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.io import read_volume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ def main() -> None:
     exam = prepare(read_volume(SHARED / "data/ge_head_ct"), card.preprocessing)
 
     predictor = BlastCtPredictor.load(card, files, device="cpu", precision="bfloat16")
-    wall, cpu = fastest(lambda: predictor.predict(exam, Run()), options.repeats)
+    wall, cpu = fastest(lambda: predictor.predict(exam, RunContext()), options.repeats)
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kilobytes on Linux
     print(f"whole head, {len(files)} network(s), resampling included: {wall:.1f} s, {cpu:.1f} s of CPU")
     print(f"peak memory of the process: {peak_gb:.2f} GB")

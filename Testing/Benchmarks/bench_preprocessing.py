@@ -20,7 +20,7 @@ from ICHSegmenterLib.methods.hu_threshold.predictor import HuThresholdPredictor
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 
@@ -46,7 +46,7 @@ def main() -> None:
         "brain mask": lambda: brain_mask(volume),
         "first batch": lambda: prepare(volume, SlicePreprocessing(), mask).batch(first),
         "maps back": lambda: exam.restore(maps, first),
-        "hu-threshold": lambda: HuThresholdPredictor().predict(exam, Run()),
+        "hu-threshold": lambda: HuThresholdPredictor().predict(exam, RunContext()),
     }
     for name, step in steps.items():
         wall, cpu = fastest(step, options.repeats)

@@ -26,7 +26,7 @@ from ICHSegmenterLib.methods.rsna_sequence.predictor import RsnaSequencePredicto
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import choose_device
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 
@@ -44,9 +44,9 @@ def main() -> None:
     volume = make_phantom(geometry, HeadModel(bleeds=(Bleed(),)), subsamples=(1, 1, 1)).volume
     exam = prepare(volume, SeriesPreprocessing())
     predictor = RsnaSequencePredictor([copy.deepcopy(network)], device="cpu", precision=place.precision)
-    predictor.predict(exam, Run())  # the first run packs weights
+    predictor.predict(exam, RunContext())  # the first run packs weights
     start = time.perf_counter()
-    predictions = predictor.predict(exam, Run())
+    predictions = predictor.predict(exam, RunContext())
     ours = time.perf_counter() - start
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 

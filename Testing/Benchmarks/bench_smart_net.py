@@ -27,7 +27,7 @@ from ICHSegmenterLib.methods.smart_net.activation_maps import pooled_features
 from ICHSegmenterLib.methods.smart_net.slices import CPU_BATCH_SIZE, fit_for_inference
 from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredictor, volume_probabilities
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import choose_device, torch_dtype
 
 
@@ -82,7 +82,7 @@ def encoder_step(network: nn.Module) -> Callable[[Tensor], Tensor]:
 def join(network: nn.Module, parts: Tensor) -> Tensor:
     """What runs once for all slices: probabilities of the exam or of its voxels."""
     if hasattr(network, "seg_decoder"):
-        return volume_probabilities(network, parts, Run())
+        return volume_probabilities(network, parts, RunContext())
     return network.head(network.pooled(parts[None], torch.tensor([len(parts)]))).sigmoid()
 
 

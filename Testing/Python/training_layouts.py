@@ -16,9 +16,16 @@ from ICHSegmenterLib.volume.volume import Volume
 SIDE, SLICES = 40, 4
 RSNA_NAMES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural", "any")
 PHYSIONET_COLUMNS = (
-    "PatientNumber", "SliceNumber", "Intraventricular", "Intraparenchymal", "Subarachnoid", "Epidural", "Subdural",
-    "No_Hemorrhage", "Fracture_Yes_No",
-)  # fmt: skip
+    "PatientNumber",
+    "SliceNumber",
+    "Intraventricular",
+    "Intraparenchymal",
+    "Subarachnoid",
+    "Epidural",
+    "Subdural",
+    "No_Hemorrhage",
+    "Fracture_Yes_No",
+)
 
 
 def geometry(slices: int = SLICES, side: int = SIDE) -> VolumeGeometry:

@@ -27,7 +27,7 @@ from ICHSegmenterLib.methods.blast_ct.network import (
     crop_border,
     subsample,
 )
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 
 AIR = -1.0
 """Network input of everything at or below -15 HU, and of what lies outside the image."""
@@ -59,7 +59,7 @@ def predict_probabilities(
     *,
     mask: NDArray[np.bool_] | None = None,
     tile_steps: int = MAX_TILE_STEPS,
-    run: Run | None = None,
+    run: RunContext | None = None,
 ) -> NDArray[np.float16]:
     """Mean class probabilities of one or more networks.
 
@@ -78,7 +78,7 @@ def predict_probabilities(
     """
     if not models:
         raise ValueError("predict_probabilities needs at least one network")
-    run = run or Run()
+    run = run or RunContext()
     wanted = np.ones(image.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if wanted.shape != image.shape:
         raise ValueError(f"mask has shape {wanted.shape}, the image {image.shape}")

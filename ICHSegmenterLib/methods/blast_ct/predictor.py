@@ -21,13 +21,13 @@ from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY, SegmentLabel
 from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
 from ICHSegmenterLib.methods.blast_ct.network import DeepMedic
-from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood
+from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.networks import create_model
 
 CONTEXT_MM = 45.0
@@ -86,7 +86,7 @@ class BlastCtPredictor:
             models.append(DenseDeepMedic.prepare(network, device=device, dtype=dtype))
         return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.predictor_config)
 
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Maps are (IPH, extra-axial, edema, IVH) probabilities inside the brain mask, without what is bone.
 
         "any" comes from blood alone.
@@ -108,15 +108,17 @@ class BlastCtPredictor:
         found = self._probabilities(image, near_brain, run)
         maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
         run.check()
-        bone = bone_taken_for_blood(maps, exam.volume, self._blood)
+        bone = bone_like_blood(maps, exam.volume, self._blood)
         for n in self._blood:
             maps[n][bone] = 0
         return [self._slice(k, maps[:, k], exam) for k in range(geometry.shape[0])]
 
-    def _probabilities(self, image: NDArray[np.float32], wanted: NDArray[np.bool_], run: Run) -> NDArray[np.float16]:
+    def _probabilities(
+        self, image: NDArray[np.float32], wanted: NDArray[np.bool_], run: RunContext
+    ) -> NDArray[np.float16]:
         """float16 (classes, z, y, x): the mean over the networks, and over both views if it is asked for."""
 
-        def look(image: NDArray[np.float32], wanted: NDArray[np.bool_], run: Run) -> NDArray[np.float16]:
+        def look(image: NDArray[np.float32], wanted: NDArray[np.bool_], run: RunContext) -> NDArray[np.float16]:
             return predict_probabilities(image, self._models, mask=wanted, tile_steps=self.batch_size, run=run)
 
         if not self.tta:
@@ -146,9 +148,9 @@ def _mirrored(array: NDArray[Voxel]) -> NDArray[Voxel]:
     return np.ascontiguousarray(array[..., ::-1])
 
 
-def _of_two(run: Run, view: int) -> Run:
+def _of_two(run: RunContext, view: int) -> RunContext:
     """A run of the first (0) or second (1) view that reports how far both are."""
-    return Run(lambda done, total, message: run.progress(view * total + done, 2 * total, message), run.cancelled)
+    return RunContext(lambda done, total, message: run.progress(view * total + done, 2 * total, message), run.cancelled)
 
 
 def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:

@@ -19,8 +19,8 @@ from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
-from ICHSegmenterLib.volume.components import TOUCHING, piece_volumes
+from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 
 BLOCK_MM = 1.0
 """In-plane size of the blocks on which blood is looked for."""
@@ -91,7 +91,7 @@ class HuThresholdPredictor:
         """Nothing is loaded; the arguments are those of every predictor."""
         return cls()
 
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """One prediction for each acquired slice; its score grows with the blood on it."""
         slices, rows, columns = exam.volume.geometry.shape
         run.report(0, slices, "Predicting")
@@ -151,7 +151,7 @@ def _membership(blocks: _Blocks) -> Field:
         return soft
     brain_hu = float(np.median(blocks.hu[blocks.is_brain]))
     reach = _reach(core, blocks)
-    labels, count = ndimage.label(core, TOUCHING)
+    labels, count = ndimage.label(core, CONNECTIVITY_26)
     core_hu = ndimage.median(blocks.hu, labels, np.arange(1, count + 1))
     edge_hu = max(MIN_EDGE_HU, 0.5 * (brain_hu + float(np.max(core_hu))))
     candidates = reach & blocks.is_brain & (blocks.hu > edge_hu) & ~dilate_in_plane(blocks.is_dense, 1)
@@ -185,9 +185,9 @@ def _reach(core: Mask, blocks: _Blocks) -> Mask:
 
 def _large_islands(candidates: Mask, core: Mask, blocks: _Blocks) -> Mask:
     """Pieces that hold a core and at least `MIN_BLEED_VOLUME_ML`."""
-    labels, count = ndimage.label(candidates | core, TOUCHING)
+    labels, count = ndimage.label(candidates | core, CONNECTIVITY_26)
     is_kept = np.zeros(count + 1, dtype=bool)
-    is_kept[1:] = piece_volumes(labels, count, blocks.volumes_ml) >= MIN_BLEED_VOLUME_ML
+    is_kept[1:] = component_volumes(labels, count, blocks.volumes_ml) >= MIN_BLEED_VOLUME_ML
     has_core = np.zeros(count + 1, dtype=bool)
     has_core[np.unique(labels[core])] = True
     return np.asarray((is_kept & has_core)[labels])

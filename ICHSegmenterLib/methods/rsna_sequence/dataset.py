@@ -13,7 +13,7 @@ from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import Sample
 from ICHSegmenterLib.methods.rsna_sequence.input import network_slices, windowed_cube
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
@@ -50,7 +50,7 @@ class SeriesDataset(Dataset[Sample]):
         """Rows in the table of the slices that each series shows without augmentation."""
         return [_middle(rows) for rows in self._series]
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: SampleIndex) -> Sample:
         random = np.random.default_rng(draw.seed)
         rows = self._series[draw.index]
         spare = len(rows) - SERIES_LENGTH
@@ -62,7 +62,7 @@ class SeriesDataset(Dataset[Sample]):
         if draw.seed:
             image = self._augmented(image, random)
         label = torch.from_numpy(self._table.labels[rows]).float()
-        return {"image": image, "label": label, "counts": draw.counts, "index": draw.index}
+        return {"image": image, "label": label, "is_real": draw.is_real, "index": draw.index}
 
     def _pixels(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         columns = self._table.columns
@@ -74,7 +74,7 @@ class SeriesDataset(Dataset[Sample]):
         return network_slices(windowed_cube(np.stack(slices), wanted.windows), wanted.side)
 
     def _augmented(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        if not self._augmentation.each_slice_alone:
+        if not self._augmentation.per_slice:
             return apply_change(draw_change(self._augmentation, random), image)[0]
         parts = [apply_change(draw_change(self._augmentation, random), one[None])[0] for one in image]
         return torch.cat(parts)

@@ -89,8 +89,8 @@ def slice_groups(slices: int, step_mm: float) -> NDArray[np.intp]:
 def grouped(hu: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.float32]:
     """Mean HU of each group: (groups, rows, columns)."""
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    counts = np.bincount(groups)[:, None, None]
-    return np.asarray(np.add.reduceat(hu, starts, axis=0) / counts, dtype=np.float32)
+    is_real = np.bincount(groups)[:, None, None]
+    return np.asarray(np.add.reduceat(hu, starts, axis=0) / is_real, dtype=np.float32)
 
 
 def _taps(size: int, side: int) -> tuple[NDArray[np.int64], ...]:

@@ -24,7 +24,7 @@ from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 60
@@ -76,7 +76,7 @@ class RsnaSequencePredictor:
         return cls(networks, device=device, precision=precision, **card.predictor_config)
 
     @torch.inference_mode()
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Six probabilities for each slice; thin slices share those of their group.
 
         Raises:
@@ -100,7 +100,7 @@ class RsnaSequencePredictor:
             for index in range(len(hu))
         ]
 
-    def _ensemble(self, slices: torch.Tensor, run: Run) -> NDArray[np.float32]:
+    def _ensemble(self, slices: torch.Tensor, run: RunContext) -> NDArray[np.float32]:
         views = [slices, mirrored(slices)] if self.tta else [slices]
         total = len(slices) * len(views) * len(self._networks)
         run.report(0, total, "Predicting")
@@ -114,7 +114,7 @@ class RsnaSequencePredictor:
         return combine(each).astype(np.float32)
 
     def _features(
-        self, network: SliceSequenceTransformer, slices: torch.Tensor, run: Run, before: int, total: int
+        self, network: SliceSequenceTransformer, slices: torch.Tensor, run: RunContext, before: int, total: int
     ) -> torch.Tensor:
         """(slices, width), padded to 60 with the features of a zero slice unless masked."""
         parts = []

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask
+from ICHSegmenterLib.learning.task import IGNORED, ScoredBatch, TrainingTask
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 
 LABEL_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 2.0)
@@ -39,21 +39,21 @@ class SeriesClassification(TrainingTask):
             total = total + SLICE_WEIGHT * log_loss(alone, sample["label"])
         return total / len(batch)
 
-    def judge(self, batch: Any) -> Judged:
+    def score_batch(self, batch: Any) -> ScoredBatch:
         """Loss of the sequence head, padded to 60 slices with empty ones as at inference."""
         losses, scores, truth = [], [], []
         for sample in batch:
             slices, label = sample["image"], sample["label"]
             missing = SERIES_LENGTH - len(slices)
             logits = self.network(F.pad(slices, (0, 0, 0, 0, 0, 0, 0, missing)))[0].float()
-            if sample["counts"]:
+            if sample["is_real"]:
                 losses.append(log_loss(logits[: len(slices)], label))
                 truth.append(F.pad(label[:, ANY_COLUMN], (0, missing), value=float(IGNORED)))
             else:
                 truth.append(torch.full((SERIES_LENGTH,), float(IGNORED), device=self.device))
             scores.append(logits[:, ANY_COLUMN].sigmoid())
         loss = torch.stack(losses).mean() if losses else torch.zeros((), device=self.device)
-        return Judged(loss, len(losses), torch.cat(scores), torch.cat(truth))
+        return ScoredBatch(loss, len(losses), torch.cat(scores), torch.cat(truth))
 
 
 def log_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import Sample
 from ICHSegmenterLib.methods.smart_net.input import (
     as_bytes,
@@ -58,7 +58,7 @@ class SmartNetDataset(Dataset[Sample]):
         """(series,) True where any slice bleeds."""
         return np.array([self._table.is_positive[rows].any() for rows in self._series], dtype=bool)
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: SampleIndex) -> Sample:
         raise NotImplementedError
 
     def _hu(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -75,7 +75,12 @@ class SmartNetDataset(Dataset[Sample]):
         return np.stack([self._reader.mask(str(shard), int(offset), int(size)) > 0 for shard, offset, size in places])
 
     def _stack(
-        self, hu: NDArray[np.float32], masks: NDArray[np.bool_], draw: Draw, random: np.random.Generator, over: Any
+        self,
+        hu: NDArray[np.float32],
+        masks: NDArray[np.bool_],
+        draw: SampleIndex,
+        random: np.random.Generator,
+        over: Any,
     ) -> tuple[Tensor, Tensor]:
         """float32 (slices, 1, size, size) in [0, 1] and float32 masks of the same shape, changed alike."""
         wanted = self._wanted
@@ -95,12 +100,12 @@ class SmartNetSlices(SmartNetDataset):
     A sample holds "image" float32 (1, size, size), "mask" float32 of the same shape and "label" float32 (1,).
     """
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: SampleIndex) -> Sample:
         random = np.random.default_rng(draw.seed or draw.index)
         row = self._chosen(self._shown(draw.index), random)
         image, mask = self._stack(self._hu(row), self._masks(row), draw, random, "slice")
         label = mask.amax().reshape(1)
-        return {"image": image[0], "mask": mask[0], "label": label, "counts": draw.counts, "index": int(row[0])}
+        return {"image": image[0], "mask": mask[0], "label": label, "is_real": draw.is_real, "index": int(row[0])}
 
     def _shown(self, index: int) -> NDArray[np.intp]:
         """The slices of a series without the empty ones at both ends, which are looked for once."""
@@ -126,7 +131,7 @@ class SmartNetVolumes(SmartNetDataset):
     A sample holds "image" float32 (1, size, size, slices), "mask" of the same shape and "label" float32 (1,).
     """
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: SampleIndex) -> Sample:
         rows = self._series[draw.index]
         hu, masks = self._hu(rows), self._masks(rows)
         kept = shown_slices(windowed(hu, self._wanted.window))
@@ -135,7 +140,7 @@ class SmartNetVolumes(SmartNetDataset):
         # (slices, 1, size, size) -> (1, size, size, slices)
         volume, outline = (one.permute(1, 2, 3, 0).contiguous() for one in (image, mask))
         label = outline.amax().reshape(1)
-        return {"image": volume, "mask": outline, "label": label, "counts": draw.counts, "index": draw.index}
+        return {"image": volume, "mask": outline, "label": label, "is_real": draw.is_real, "index": draw.index}
 
 
 def padded_volumes(samples: list[Sample]) -> Sample:
@@ -147,5 +152,5 @@ def padded_volumes(samples: list[Sample]) -> Sample:
         for name in ("image", "mask")
     }
     batch["label"] = torch.stack([sample["label"] for sample in samples])
-    batch["counts"] = torch.tensor([sample["counts"] for sample in samples])
+    batch["is_real"] = torch.tensor([sample["is_real"] for sample in samples])
     return {**batch, "depths": depths}

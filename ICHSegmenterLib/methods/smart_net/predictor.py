@@ -19,7 +19,7 @@ from ICHSegmenterLib.methods.smart_net.network import SmartNetUp
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
@@ -60,7 +60,7 @@ class SmartNetUpPredictor:
         return cls(network, device=device, precision=precision, **options)
 
     @torch.inference_mode()
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The cls probability as "any", the seg probability inside the skull as map.
 
         Without a cls head "any" is the U-Net's rule on the map; without a seg head nothing is outlined.
@@ -89,7 +89,7 @@ class SmartNetUpPredictor:
         return predictions
 
     @torch.inference_mode()
-    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+    def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
         """What the encoder makes of each slice."""
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)

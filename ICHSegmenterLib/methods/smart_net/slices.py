@@ -18,7 +18,7 @@ from ICHSegmenterLib.methods.smart_net.input import Slices, SmartNetStack
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 
 Found = TypeVar("Found")
 
@@ -102,7 +102,7 @@ def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
 
 
 def in_batches(
-    slices: Slices, batch_size: int, device: str, dtype: torch.dtype, run: Run, step: Callable[[Tensor], Found]
+    slices: Slices, batch_size: int, device: str, dtype: torch.dtype, run: RunContext, step: Callable[[Tensor], Found]
 ) -> Iterator[Found]:
     """What `step` says of each batch (B, 1, size, size); progress is told in slices.
 
@@ -117,7 +117,7 @@ def in_batches(
 
 
 def encode(
-    encoder: nn.Module, stack: SmartNetStack, batch_size: int, device: str, dtype: torch.dtype, run: Run
+    encoder: nn.Module, stack: SmartNetStack, batch_size: int, device: str, dtype: torch.dtype, run: RunContext
 ) -> EncodedSlices:
     """Features and activation of each slice."""
     size = stack.slices.shape[-1]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.learning.task import IGNORED, ScoredBatch, TrainingTask, real_samples
 from ICHSegmenterLib.methods.smart_net.loss import by_task, segmentation_loss, smart_net_terms
 from ICHSegmenterLib.methods.smart_net.network import Task
 
@@ -31,17 +31,17 @@ class SmartNetSliceTask(TrainingTask):
         """Sum of the terms."""
         return self._cost(self._outputs(batch), batch)
 
-    def judge(self, batch: Any) -> Judged:
+    def score_batch(self, batch: Any) -> ScoredBatch:
         """Loss, and what the variant says of the slice."""
-        kept, keep = counted(batch)
+        kept, keep = real_samples(batch)
         outputs = self._outputs(kept)
         cost = self._cost(outputs, kept)
         score = _slice_score(outputs)
         sums = {}
         if "seg" in outputs:
-            sums["val_dice"] = _dice_sum(outputs["seg"], kept["mask"], kept["counts"])
+            sums["val_dice"] = _dice_sum(outputs["seg"], kept["mask"], kept["is_real"])
         scores, truth = _spread_out(score, kept, keep)
-        return Judged(cost, int(keep.sum()), scores, truth, sums)
+        return ScoredBatch(cost, int(keep.sum()), scores, truth, sums)
 
     def _outputs(self, batch: Any) -> dict[Task, Tensor]:
         tasks: tuple[Task, ...] = self.network.tasks  # type: ignore[assignment]
@@ -65,13 +65,13 @@ class SmartNetVolumeTask(TrainingTask):
         """Cross-entropy of the exam, or cross-entropy and Dice of its voxels."""
         return self._cost(self._logits(batch), batch)
 
-    def judge(self, batch: Any) -> Judged:
+    def score_batch(self, batch: Any) -> ScoredBatch:
         """Loss, and what is said of the exam."""
-        kept, keep = counted(batch)
+        kept, keep = real_samples(batch)
         logits = self._logits(kept)
-        sums = {} if self._classifies else {"val_dice": _dice_sum(logits, kept["mask"], kept["counts"])}
+        sums = {} if self._classifies else {"val_dice": _dice_sum(logits, kept["mask"], kept["is_real"])}
         scores, truth = _spread_out(logits.sigmoid().flatten(1).amax(1), kept, keep)
-        return Judged(self._cost(logits, kept), int(keep.sum()), scores, truth, sums)
+        return ScoredBatch(self._cost(logits, kept), int(keep.sum()), scores, truth, sums)
 
     def _logits(self, batch: Any) -> Tensor:
         inputs = (batch["image"], batch["depths"]) if self._classifies else (batch["image"],)
@@ -98,10 +98,10 @@ def _slice_score(outputs: dict[Task, Tensor]) -> Tensor:
     return torch.zeros(len(outputs["rec"]), device=outputs["rec"].device)
 
 
-def _dice_sum(logits: Tensor, masks: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+def _dice_sum(logits: Tensor, masks: Tensor, is_real: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the Dice of what has blood, and how many those are."""
     found, truth = (logits.sigmoid() > POSITIVE).flatten(1), (masks > POSITIVE).flatten(1)
-    has_blood = truth.any(1) & counts
+    has_blood = truth.any(1) & is_real
     dice = 2 * (found & truth).sum(1) / (found.sum(1) + truth.sum(1)).clamp(min=1)
     return dice[has_blood].sum(), has_blood.sum()
 
@@ -112,6 +112,6 @@ def _spread_out(score: Tensor, kept: dict[str, Tensor], keep: Tensor) -> tuple[T
         torch.zeros(len(keep), device=score.device),
         torch.full((len(keep),), float(IGNORED), device=score.device),
     )
-    scores[keep] = score[kept["counts"]]
-    truth[keep] = kept["label"].flatten()[kept["counts"]]
+    scores[keep] = score[kept["is_real"]]
+    truth[keep] = kept["label"].flatten()[kept["is_real"]]
     return scores, truth

@@ -23,7 +23,7 @@ from ICHSegmenterLib.methods.smart_net.volume_network import SmartNetDownCls, Sm
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import ExamPredictions, SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
@@ -67,7 +67,7 @@ class _ExamPredictor(Generic[Network]):
         return cls(network, device=device, precision=precision, **card.predictor_config)
 
     @torch.inference_mode()
-    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+    def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
         """What the encoder makes of each slice."""
         stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
@@ -79,7 +79,7 @@ class SmartNetClsPredictor(_ExamPredictor[SmartNetDownCls]):
     network_type, purpose, in_float32 = SmartNetDownCls, "classify", ("LSTM", "fc", "head")
 
     @torch.inference_mode()
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The network judges the exam; a slice's value is its answer to that slice alone, never above the exam's.
 
         The network was not trained for slices: theirs only order them, for the reader to look at.
@@ -88,11 +88,15 @@ class SmartNetClsPredictor(_ExamPredictor[SmartNetDownCls]):
         features = torch.cat(
             list(
                 smart_net_slices.in_batches(
-                    stack.slices, self.batch_size, self.device, self._dtype, run,
+                    stack.slices,
+                    self.batch_size,
+                    self.device,
+                    self._dtype,
+                    run,
                     lambda batch: pooled_features(self._network.encoder(batch)[-1]),
                 )
             )
-        )  # fmt: skip
+        )
         whole = float(self._probabilities(features[None])[0])
         alone = self._probabilities(features[:, None]).clamp(max=whole).tolist()
         values = dict.fromkeys(range(exam.volume.geometry.shape[0]), 0.0)
@@ -102,7 +106,7 @@ class SmartNetClsPredictor(_ExamPredictor[SmartNetDownCls]):
         return ExamPredictions(slices, {ANY: whole})
 
     @torch.inference_mode()
-    def encode(self, exam: PreparedVolume, run: Run) -> smart_net_slices.EncodedSlices:
+    def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
         """What the encoder makes of each slice, and the vector from which the exam is classified."""
         found = super().encode(exam, run)
         features = torch.from_numpy(found.vectors)[None].to(self.device)
@@ -122,7 +126,7 @@ class SmartNetSegPredictor(_ExamPredictor[SmartNetDownSeg]):
     network_type, purpose = SmartNetDownSeg, "outline"
 
     @torch.inference_mode()
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The voxel probability inside the skull as map; the slice's value follows from it by the U-Net's rule."""
         stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
         predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
@@ -142,7 +146,7 @@ class SmartNetSegPredictor(_ExamPredictor[SmartNetDownSeg]):
         return predictions
 
 
-def volume_probabilities(network: SmartNetDownSeg, maps: Tensor, run: Run) -> Tensor:
+def volume_probabilities(network: SmartNetDownSeg, maps: Tensor, run: RunContext) -> Tensor:
     """Slice maps (slices, 16, H, W) through the 3D operator: float32 (slices, H, W).
 
     In overlapping chunks, so that a thin-slice exam fits into memory; equal to all slices at once.

@@ -20,7 +20,7 @@ from ICHSegmenterLib.methods.swin.network import SwinClassifier
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
@@ -60,7 +60,7 @@ class SwinMapPredictor:
         load_checkpoint(network, weights[0])
         return cls(network, device=device, precision=precision, **card.predictor_config)
 
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Probabilities and one map for each slice with brain."""
 
         def predict_batch(indices: Sequence[int]) -> SliceBatch:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.learning.task import IGNORED, ScoredBatch, TrainingTask, real_samples
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
 
 ANY_COLUMN = 5
@@ -37,15 +37,15 @@ class SliceClassification(TrainingTask):
             return cost
         return cost + self.recipe.loss.cell_weight * self._cells.cost(batch["mask"] > 0)
 
-    def judge(self, batch: Any) -> Judged:
+    def score_batch(self, batch: Any) -> ScoredBatch:
         """Loss, and the score of any hemorrhage."""
-        kept, keep = counted(batch)
+        kept, keep = real_samples(batch)
         logits = self.network(kept["image"]).float()
         scores, labels = torch.zeros(len(keep)), torch.full((len(keep),), float(IGNORED))
-        scores[keep.cpu()] = any_probability(logits)[kept["counts"]].cpu()
-        labels[keep.cpu()] = kept["label"][:, ANY_COLUMN][kept["counts"]].float().cpu()
+        scores[keep.cpu()] = any_probability(logits)[kept["is_real"]].cpu()
+        labels[keep.cpu()] = kept["label"][:, ANY_COLUMN][kept["is_real"]].float().cpu()
         cost = self._cost(logits, kept["label"])
-        return Judged(cost, int(keep.sum()), scores.to(self.device), labels.to(self.device))
+        return ScoredBatch(cost, int(keep.sum()), scores.to(self.device), labels.to(self.device))
 
     def _cost(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits, classes = logits.float(), logits.shape[1]

@@ -14,12 +14,12 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import WeightsMissingError
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.methods.from_card import load_network
-from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood
+from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
 BACKGROUND = 0
@@ -78,7 +78,7 @@ class UnetPredictor:
         )
 
     @torch.inference_mode()
-    def predict(self, exam: PreparedVolume, run: Run) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Each class of blood as a map; the slice's value is above 0.5 exactly if the paper's rule detects."""
 
         def predict_batch(indices: Sequence[int]) -> SliceBatch:
@@ -89,9 +89,9 @@ class UnetPredictor:
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
             blood = torch.stack(views).mean(dim=0) * brain[:, None]  # outside the skull nothing bleeds intracranially
             several = len(views) * len(self._networks) > 1
-            doubt = binary_entropy(blood.sum(dim=1)).cpu().numpy() if several else None
+            uncertainty = binary_entropy(blood.sum(dim=1)).cpu().numpy() if several else None
             values = {label: value.cpu().numpy() for label, value in self._values(blood).items()}
-            return SliceBatch(values, blood.cpu().numpy(), doubt)
+            return SliceBatch(values, blood.cpu().numpy(), uncertainty)
 
         predictions = predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
         return self._without_bone(predictions, exam) if self.skull_guard else predictions
@@ -102,7 +102,7 @@ class UnetPredictor:
         for one in predictions:
             if one.maps is not None:
                 blood[0, one.index] = one.maps.sum(axis=0)
-        bone = bone_taken_for_blood(blood, exam.volume, [0])
+        bone = bone_like_blood(blood, exam.volume, [0])
         kept = list(predictions)
         for k, one in enumerate(predictions):
             if one.maps is None or not bone[k].any():

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.learning.task import IGNORED, Judged, TrainingTask, counted
+from ICHSegmenterLib.learning.task import IGNORED, ScoredBatch, TrainingTask, real_samples
 
 TWO_CLASSES = 2
 SUBTYPE_CLASSES = 6
@@ -36,24 +36,27 @@ class SliceSegmentation(TrainingTask):
         """Mean loss of a batch."""
         return self._cost(self.network(batch["image"]), batch["mask"])
 
-    def judge(self, batch: Any) -> Judged:
+    def score_batch(self, batch: Any) -> ScoredBatch:
         """Loss, score of each slice, and Dice of any blood on the slices that have some."""
-        kept, keep = counted(batch)
+        kept, keep = real_samples(batch)
         logits = self.network(kept["image"])
         blood = 1 - logits.float().softmax(dim=1)[:, 0]
         truth = kept["mask"] > 0
-        has_blood = truth.flatten(1).any(1) & kept["counts"]
+        has_blood = truth.flatten(1).any(1) & kept["is_real"]
         overlap, sizes = (
             (part.flatten(1).sum(1)) for part in ((blood > 0.5) & truth, (blood > 0.5).int() + truth.int())
         )
         dice = (2 * overlap / sizes.clamp(min=1))[has_blood]
         scores, labels = torch.zeros(len(keep)), torch.full((len(keep),), float(IGNORED))
-        scores[keep.cpu()] = blood.flatten(1).amax(1)[kept["counts"]].float().cpu()
-        labels[keep.cpu()] = truth.flatten(1).any(1)[kept["counts"]].float().cpu()
-        return Judged(
-            self._cost(logits, kept["mask"]), int(keep.sum()), scores.to(self.device), labels.to(self.device),
+        scores[keep.cpu()] = blood.flatten(1).amax(1)[kept["is_real"]].float().cpu()
+        labels[keep.cpu()] = truth.flatten(1).any(1)[kept["is_real"]].float().cpu()
+        return ScoredBatch(
+            self._cost(logits, kept["mask"]),
+            int(keep.sum()),
+            scores.to(self.device),
+            labels.to(self.device),
             {"val_dice": (dice.sum(), has_blood.sum())},
-        )  # fmt: skip
+        )
 
     def _cost(self, logits: Tensor, mask: Tensor) -> Tensor:
         classes = logits.shape[1]

@@ -21,9 +21,18 @@ READ_THREADS = min(8, os.cpu_count() or 1)
 """Files are read concurrently: hospital folders lie on network drives, where waiting dominates."""
 
 UNREADABLE = (
-    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error,
-    InvalidDicomError, BytesLengthException,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+    InvalidDicomError,
+    BytesLengthException,
+)
 """What pydicom raises for files that are truncated or damaged, depending on where."""
 
 DICOM_SUFFIXES = (".dcm", ".ima")
@@ -34,15 +43,42 @@ _BARE_STARTS = (b"\x02\x00", b"\x08\x00")  # files without preamble begin with g
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _TAGS: list[Any] = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "Modality", "ImageType", "SeriesNumber", "InstanceNumber", "AcquisitionNumber",
-    "AcquisitionDate", "AcquisitionTime", "ContentTime", "ContrastBolusAgent", "ContrastBolusAgentSequence",
-    "ConvolutionKernel", "KVP", "SliceThickness", "LossyImageCompression",
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames",
-    "SamplesPerPixel", "PixelRepresentation", "BitsAllocated", "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "RescaleIntercept", "RescaleSlope", "RescaleType",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "ImageType",
+    "SeriesNumber",
+    "InstanceNumber",
+    "AcquisitionNumber",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContentTime",
+    "ContrastBolusAgent",
+    "ContrastBolusAgentSequence",
+    "ConvolutionKernel",
+    "KVP",
+    "SliceThickness",
+    "LossyImageCompression",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PixelRepresentation",
+    "BitsAllocated",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
 """All that is read of a header. Name, identifier and birth date of the patient are not among them, nor texts that
 people type, such as SeriesDescription, where some sites write names."""
 

@@ -22,8 +22,10 @@ def published_files() -> list[Path]:
     try:
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-            cwd=ROOT, capture_output=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return [path for path in ROOT.rglob("*") if path.is_file() and ".venv" not in path.parts]
     paths = (ROOT / name for name in listed.stdout.decode().split("\0") if name)

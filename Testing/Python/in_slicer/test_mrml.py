@@ -48,29 +48,45 @@ def result(geometry: VolumeGeometry, labels=(ICH,), **provenance):
     """A result as the worker sends it."""
     slices = [
         {
-            "index": k, "number": k + 1, "position_mm": 0.0, "origin_lps_mm": geometry.slice_origins[k].tolist(),
-            "extent_mm": float(geometry.slice_extents_mm[k]), "probabilities": {"any": 0.9}, "positive": True,
+            "index": k,
+            "number": k + 1,
+            "position_mm": 0.0,
+            "origin_lps_mm": geometry.slice_origins[k].tolist(),
+            "extent_mm": float(geometry.slice_extents_mm[k]),
+            "probabilities": {"any": 0.9},
+            "positive": True,
             "blood_ml": 1.0,
         }
         for k in range(geometry.shape[0])
-    ]  # fmt: skip
+    ]
     return {
-        "verdict": "Hemorrhage suspected.", "positive": True, "key_slice": 0, "blood_ml": 1.0,
-        "detection_threshold": 0.5, "measurements": [],
+        "verdict": "Hemorrhage suspected.",
+        "positive": True,
+        "key_slice": 0,
+        "blood_ml": 1.0,
+        "detection_threshold": 0.5,
+        "measurements": [],
         "labels": [
             {"value": n, "key": one.key, "name": one.name, "color": list(one.color), "terminology": one.terminology}
             for n, one in enumerate(labels, start=1)
         ],
         "slices": slices,
         "geometry": {
-            "shape": list(geometry.shape), "column_step_mm": geometry.column_step.tolist(),
+            "shape": list(geometry.shape),
+            "column_step_mm": geometry.column_step.tolist(),
             "row_step_mm": geometry.row_step.tolist(),
         },
         "provenance": {
-            "method": "hu-threshold", "title": "HU threshold", "version": "0.1.0", "device": "cpu",
-            "precision": "float32", "created": "2026-01-01T00:00:00+00:00", "weights": {"a.pt": "12ab"}, **provenance,
+            "method": "hu-threshold",
+            "title": "HU threshold",
+            "version": "0.1.0",
+            "device": "cpu",
+            "precision": "float32",
+            "created": "2026-01-01T00:00:00+00:00",
+            "weights": {"a.pt": "12ab"},
+            **provenance,
         },
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -325,8 +341,11 @@ def test_a_run_into_an_existing_segmentation_adds_and_keeps(twice):
     _, first, again = twice
     again()
     assert names(first.segmentationNode) == [
-        IPH.name, EAH.name, f"{IPH.name} (HU threshold)", f"{EAH.name} (HU threshold)",
-    ]  # fmt: skip
+        IPH.name,
+        EAH.name,
+        f"{IPH.name} (HU threshold)",
+        f"{EAH.name} (HU threshold)",
+    ]
 
 
 def test_replacing_takes_unedited_segments_only(twice):

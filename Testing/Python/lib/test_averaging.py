@@ -19,7 +19,7 @@ from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -74,7 +74,7 @@ def test_mirroring_twice_gives_the_slice_itself():
 
 def test_a_mirrored_look_is_turned_back_before_it_is_averaged(volume):
     """A network that always says "left" says nothing about either side once the mirror image is counted."""
-    one = UnetPredictor([LeftIsBlood()], **ON_CPU, tta=True).predict(prepared(volume), Run())[5]
+    one = UnetPredictor([LeftIsBlood()], **ON_CPU, tta=True).predict(prepared(volume), RunContext())[5]
     inside = one.maps[0, 20:44, 20:44]
     np.testing.assert_allclose(inside, 0.5, atol=1e-4)
     np.testing.assert_allclose(one.uncertainty[20:44, 20:44], 1.0, atol=1e-4)
@@ -82,10 +82,10 @@ def test_a_mirrored_look_is_turned_back_before_it_is_averaged(volume):
 
 def test_unet_with_mirror_images_does_not_depend_on_the_side_of_the_bleed(volume):
     predictor = UnetPredictor([unet(0)], **ON_CPU, tta=True)
-    here = predictor.predict(prepared(volume), Run())[5]
-    there = predictor.predict(prepared(turned(volume)), Run())[5]
+    here = predictor.predict(prepared(volume), RunContext())[5]
+    there = predictor.predict(prepared(turned(volume)), RunContext())[5]
     np.testing.assert_allclose(there.maps[..., ::-1], here.maps, atol=1e-4)
-    plain = UnetPredictor([unet(0)], **ON_CPU).predict(prepared(volume), Run())[5]
+    plain = UnetPredictor([unet(0)], **ON_CPU).predict(prepared(volume), RunContext())[5]
     assert np.abs(plain.maps - here.maps).max() > 1e-3
 
 
@@ -93,8 +93,8 @@ def test_swin_maps_with_mirror_images_do_not_depend_on_the_side_of_the_bleed(vol
     torch.manual_seed(1)
     network = create_model("swin_classifier", num_classes=6, **SMALL_SWIN)
     predictor = SwinMapPredictor(network, map_kind="swin-sam", **ON_CPU, tta=True)
-    here = predictor.predict(prepared(volume), Run())[5]
-    there = predictor.predict(prepared(turned(volume)), Run())[5]
+    here = predictor.predict(prepared(volume), RunContext())[5]
+    there = predictor.predict(prepared(turned(volume)), RunContext())[5]
     assert there.probabilities == pytest.approx(dict(here.probabilities), abs=1e-5)
     np.testing.assert_allclose(there.maps[..., ::-1], here.maps, atol=1e-4)
     assert here.uncertainty is None  # attention is no probability
@@ -106,19 +106,19 @@ def test_a_mirrored_series_counts_as_much_as_the_series(volume):
     both = RsnaSequencePredictor([network], **ON_CPU, masked=True, tta=True)
     alone = RsnaSequencePredictor([network], **ON_CPU, masked=True)
     reports = []
-    run = Run(progress=lambda done, total, _: reports.append((done, total)))
+    run = RunContext(progress=lambda done, total, _: reports.append((done, total)))
     exam = prepared(volume, SeriesPreprocessing())
     found = both.predict(exam, run)
     assert reports[-1] == (24, 24)
-    assert abs(found[5].probabilities[ANY] - alone.predict(exam, Run())[5].probabilities[ANY]) > 1e-7
+    assert abs(found[5].probabilities[ANY] - alone.predict(exam, RunContext())[5].probabilities[ANY]) > 1e-7
 
 
 def test_one_network_that_looks_once_knows_no_uncertainty(volume):
-    assert UnetPredictor([unet(0)], **ON_CPU).predict(prepared(volume), Run())[5].uncertainty is None
+    assert UnetPredictor([unet(0)], **ON_CPU).predict(prepared(volume), RunContext())[5].uncertainty is None
 
 
 def test_the_uncertainty_of_an_ensemble_is_the_entropy_of_its_mean_and_kept_with_the_maps(volume):
-    predictions = UnetPredictor([LeftIsBlood(), LeftIsBlood()], **ON_CPU).predict(prepared(volume), Run())
+    predictions = UnetPredictor([LeftIsBlood(), LeftIsBlood()], **ON_CPU).predict(prepared(volume), RunContext())
     card = get_card("unet")
     kept, dropped = (
         labelmap.assemble(predictions, volume, card, threshold=0.5, detection_threshold=0.5, keep_maps=keep)
@@ -142,7 +142,7 @@ def test_of_several_blast_ct_networks_edema_adds_nothing_to_the_uncertainty_of_b
     monkeypatch.setattr(blast_ct, "predict_probabilities", say_the_same)
     card = get_card("blast-ct")
     predictor = blast_ct.BlastCtPredictor([None] * networks, card.labels, card.preprocessing, **ON_CPU)
-    one = predictor.predict(prepare(volume, card.preprocessing), Run())[6]
+    one = predictor.predict(prepare(volume, card.preprocessing), RunContext())[6]
     if bits is None:
         assert one.uncertainty is None
     else:

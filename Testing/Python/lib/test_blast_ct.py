@@ -17,7 +17,7 @@ from ICHSegmenterLib.methods.blast_ct.predictor import (  # noqa: E402
 )
 from ICHSegmenterLib.models import create_model  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
-from ICHSegmenterLib.runtime.context import Run  # noqa: E402
+from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
 from ICHSegmenterLib.volume.volume import Volume  # noqa: E402
 
@@ -77,7 +77,7 @@ def test_every_acquired_slice_gets_a_prediction_and_maps_only_inside_the_brain()
     dense = DenseDeepMedic.prepare(create_model("deepmedic"))
     predictor = BlastCtPredictor([dense], CARD.labels, CARD.preprocessing, device="cpu", precision="float32")
 
-    found = predictor.predict(prepare(volume, CARD.preprocessing, brain), Run())
+    found = predictor.predict(prepare(volume, CARD.preprocessing, brain), RunContext())
 
     assert [one.index for one in found] == list(range(5))
     assert all(set(one.probabilities) == {"any", "IPH", "EAH", "IVH"} for one in found)
@@ -100,7 +100,7 @@ def head_with_brain_on_one_side() -> tuple[Volume, np.ndarray]:
     return Volume(np.where(brain, texture, -1000).astype(np.float32), geometry), brain
 
 
-def predicted(volume: Volume, brain: np.ndarray, *, tta: bool, models: int = 1, run: Run | None = None) -> list:
+def predicted(volume: Volume, brain: np.ndarray, *, tta: bool, models: int = 1, run: RunContext | None = None) -> list:
     dense = []
     for seed in range(models):
         torch.manual_seed(seed)
@@ -111,7 +111,7 @@ def predicted(volume: Volume, brain: np.ndarray, *, tta: bool, models: int = 1, 
     predictor = BlastCtPredictor(
         dense, card.labels, CARD.preprocessing, device="cpu", precision="float32", **card.predictor_config
     )
-    return predictor.predict(prepare(volume, CARD.preprocessing, brain), run or Run())
+    return predictor.predict(prepare(volume, CARD.preprocessing, brain), run or RunContext())
 
 
 def maps_of(found: list) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_uncertainty_is_told_where_views_or_networks_are_averaged(both_views) ->
 
 def test_progress_of_both_views_reaches_its_end_once() -> None:
     told: list[tuple[int, int, str]] = []
-    predicted(*head_with_brain_on_one_side(), tta=True, run=Run(lambda *step: told.append(step)))
+    predicted(*head_with_brain_on_one_side(), tta=True, run=RunContext(lambda *step: told.append(step)))
     shares = [done / total for done, total, message in told if message == "Predicting"]
     assert shares == sorted(shares)
     assert shares.count(1.0) == 1

@@ -21,7 +21,7 @@ from ICHSegmenterLib.learning.recipe import load_recipe
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.training.trained_model import write_trained_model
 from ICHSegmenterLib.weights import cache, store
 from ICHSegmenterLib.weights.store import FileCondition
@@ -137,7 +137,7 @@ def test_the_subtype_maps_add_up_to_the_probability_of_blood():
         background = network(torch.from_numpy(exam.batch(indices))).softmax(dim=1)[:, 0].numpy()
     blood = exam.restore((1 - background) * exam.mask_batch(indices), indices)
     for index, expected in zip(indices, blood, strict=True):
-        one = predictor.predict(exam, Run())[index]
+        one = predictor.predict(exam, RunContext())[index]
         assert one.maps.shape == (len(card.labels), *volume.hu.shape[1:])
         assert tuple(one.probabilities) == SUBTYPE_LABELS
         np.testing.assert_allclose(one.maps.sum(axis=0), np.squeeze(expected), atol=1e-4)
@@ -162,9 +162,14 @@ def test_a_seeded_compact_hgi_runs_at_192_pixels_with_maps(bundled_folder: Path)
     volume, mask = small_exam()
     assert prepare(volume, get_card("compact-hgi").preprocessing, mask).batch([2]).shape == (1, 3, 192, 192)
     result = analyze(
-        volume, "compact-hgi", brain_mask=mask, device="cpu", precision="float32", save_maps=True,
+        volume,
+        "compact-hgi",
+        brain_mask=mask,
+        device="cpu",
+        precision="float32",
+        save_maps=True,
         detection_threshold=0.0,
-    )  # fmt: skip
+    )
     maps = result.segmentation.soft_maps
     assert maps.shape == (1, *volume.hu.shape)
     assert 0 < maps.max() <= 1 and maps.min() >= 0

@@ -18,7 +18,7 @@ from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.report.comparison_picture import slices_to_show
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -174,14 +174,16 @@ def test_slices_of_a_left_handed_array_are_shown_lowest_first_too(three):
 
 def test_progress_names_the_method(phantom):
     told = []
-    compare(phantom.volume, ["hu-threshold"], run=Run(progress=lambda done, total, message: told.append(message)))
+    compare(
+        phantom.volume, ["hu-threshold"], run=RunContext(progress=lambda done, total, message: told.append(message))
+    )
     assert told[0] == "Finding the brain"
     assert "HU threshold: Measuring" in told
 
 
 def test_cancelling_stops_all_of_them(phantom):
     with pytest.raises(CancelledError):
-        compare(phantom.volume, ["hu-threshold", "unet"], run=Run(cancelled=lambda: True))
+        compare(phantom.volume, ["hu-threshold", "unet"], run=RunContext(cancelled=lambda: True))
 
 
 def test_what_is_wrong_with_the_exam_or_the_names_is_told_at_once(phantom):

@@ -24,9 +24,15 @@ from ICHSegmenterLib.weights.cache import weights_folder
 
 REDUCED = MappingProxyType({"embed_dim": 16, "depths": (2, 2, 4, 2), "num_heads": (2, 4, 8, 16)})
 SMALL_SWIN = MappingProxyType(
-    {"num_classes": 2, "image_size": 32, "window_size": 2, "embed_dim": 8, "depths": (2, 2, 2, 2),
-     "num_heads": (1, 2, 2, 4)}
-)  # fmt: skip
+    {
+        "num_classes": 2,
+        "image_size": 32,
+        "window_size": 2,
+        "embed_dim": 8,
+        "depths": (2, 2, 2, 2),
+        "num_heads": (1, 2, 2, 4),
+    }
+)
 
 
 def unet_file(tmp_path, *, variant="release", seed=0):

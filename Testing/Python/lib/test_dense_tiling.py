@@ -13,7 +13,7 @@ from ICHSegmenterLib.methods.blast_ct.dense_tiling import (  # noqa: E402
     tile_steps_for,
 )
 from ICHSegmenterLib.methods.blast_ct.network import DeepMedic, build_deepmedic  # noqa: E402
-from ICHSegmenterLib.runtime.context import Run  # noqa: E402
+from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
 
 TOLERANCE = 1e-3
 TILE, CONTEXT = 30, 40
@@ -126,7 +126,7 @@ def test_tiles_cover_every_wanted_voxel_once_and_nothing_without_one() -> None:
 def test_nothing_wanted_needs_no_network_pass() -> None:
     image = smooth_image((40, 40, 40))
     progress: list[tuple[int, int]] = []
-    run = Run(progress=lambda done, total, _: progress.append((done, total)))
+    run = RunContext(progress=lambda done, total, _: progress.append((done, total)))
     found = predict_probabilities(
         image, [DenseDeepMedic.prepare(seeded_network())], mask=np.zeros(image.shape, dtype=bool), run=run
     )
@@ -137,7 +137,9 @@ def test_nothing_wanted_needs_no_network_pass() -> None:
 def test_cancel_stops_between_layers_and_progress_reaches_the_end_otherwise() -> None:
     image, model = smooth_image((12, 12, 12)), DenseDeepMedic.prepare(seeded_network())
     progress: list[tuple[int, int]] = []
-    predict_probabilities(image, [model], run=Run(progress=lambda done, total, _: progress.append((done, total))))
+    predict_probabilities(
+        image, [model], run=RunContext(progress=lambda done, total, _: progress.append((done, total)))
+    )
     assert progress[0] == (0, 2)
     assert progress[-1] == (2, 2)
 
@@ -148,7 +150,7 @@ def test_cancel_stops_between_layers_and_progress_reaches_the_end_otherwise() ->
         return len(asked) > 4
 
     with pytest.raises(CancelledError):
-        predict_probabilities(image, [model], run=Run(cancelled=after_three_layers))
+        predict_probabilities(image, [model], run=RunContext(cancelled=after_three_layers))
     assert len(asked) == 5
 
 

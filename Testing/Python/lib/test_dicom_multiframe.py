@@ -60,9 +60,15 @@ def write_enhanced(
     whole.PerFrameFunctionalGroupsSequence = Sequence(frames)
     whole.PixelData = stored.tobytes()
     for keyword in (
-        "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RescaleSlope",
-        "RescaleIntercept", "RescaleType", "ConvolutionKernel",
-    ):  # fmt: skip
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "SliceThickness",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "RescaleType",
+        "ConvolutionKernel",
+    ):
         delattr(whole, keyword)
     if change is not None:
         change(whole)

@@ -90,9 +90,15 @@ def test_nothing_that_people_type_is_told(tmp_path: Path, caplog: pytest.LogCapt
     for number in (2, 3):
         files = write_head(tmp_path / str(number), series_number=number, description="CT Head Doe Jane")
         set_elements(
-            files, PatientName="Doe^Jane", PatientID="4711", StudyDescription="Jane Doe", ProtocolName="for Jane",
-            ImageComments="Jane fell", AcquisitionDeviceProcessingDescription="Doe", ContrastBolusAgent="given to Jane",
-        )  # fmt: skip
+            files,
+            PatientName="Doe^Jane",
+            PatientID="4711",
+            StudyDescription="Jane Doe",
+            ProtocolName="for Jane",
+            ImageComments="Jane fell",
+            AcquisitionDeviceProcessingDescription="Doe",
+            ContrastBolusAgent="given to Jane",
+        )
     add_localizer(tmp_path)
     set_elements(list((tmp_path / "localizer").iterdir()), SeriesDescription="Topogram of Jane")
     told = [str(summary) for summary in list_series(tmp_path)]

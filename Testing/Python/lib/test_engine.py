@@ -11,7 +11,7 @@ from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
 from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
@@ -122,18 +122,18 @@ def test_weights_for_a_method_without_a_network_are_refused(bleeding, tmp_path):
         engine.analyze(bleeding.volume, "hu-threshold", weights=[tmp_path / "model.pt"])
 
 
-@pytest.mark.parametrize("wish", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize("requested", ["gpu", "cuda:", "cuda:x", "CPU", ""])
 @pytest.mark.parametrize("method", ["hu-threshold", "unet"])
-def test_a_processor_of_no_known_name_is_refused_by_every_method(bleeding, tmp_path, method, wish):
+def test_a_processor_of_no_known_name_is_refused_by_every_method(bleeding, tmp_path, method, requested):
     (tmp_path / "fold.pt").write_bytes(b"never read")
     weights = [tmp_path / "fold.pt"] if method == "unet" else []
-    with pytest.raises(DeviceError, match=f"The device '{wish}' cannot be used.*Choose 'auto', 'cpu', 'cuda'"):
-        engine.analyze(bleeding.volume, method, weights=weights, device=wish)
+    with pytest.raises(DeviceError, match=f"The device '{requested}' cannot be used.*Choose 'auto', 'cpu', 'cuda'"):
+        engine.analyze(bleeding.volume, method, weights=weights, device=requested)
 
 
 @pytest.mark.parametrize("wish", ["auto", "cpu", "cuda", "cuda:1", "mps"])
-def test_the_classical_method_runs_on_the_cpu_whichever_processor_is_named(wish):
-    place = Session().device(get_card("hu-threshold"), wish, "auto")
+def test_the_classical_method_runs_on_the_cpu_whichever_processor_is_named(requested):
+    place = Session().device(get_card("hu-threshold"), requested, "auto")
     assert (place.name, place.precision) == ("cpu", "float32")
 
 
@@ -145,7 +145,7 @@ def test_gray_values_are_refused_before_anything_runs(bleeding):
 
 def test_cancelling_stops_with_a_typed_error(bleeding):
     with pytest.raises(CancelledError):
-        engine.analyze(bleeding.volume, "hu-threshold", run=Run(cancelled=lambda: True))
+        engine.analyze(bleeding.volume, "hu-threshold", run=RunContext(cancelled=lambda: True))
 
 
 class HungryPredictor:

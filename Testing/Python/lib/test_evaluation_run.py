@@ -97,9 +97,12 @@ def test_large_dense_bleeds_are_found_and_outlined(report):
 def test_the_summary_counts_and_bounds(report):
     summary = json.loads((report / "summary.json").read_text())
     assert summary["data"] == {
-        "exams": 4, "patients": 4, "bleeding_exams": 2, "slices": 48,
+        "exams": 4,
+        "patients": 4,
+        "bleeding_exams": 2,
+        "slices": 48,
         "bleeding_slices": sum(int(row["truth"]) for row in rows(report / "slices.csv")),
-    }  # fmt: skip
+    }
     one = summary["methods"]["hu-threshold"]
     assert one["value_name"] == "score"
     assert one["detection"]["exam"]["auc"]["value"] == 1.0

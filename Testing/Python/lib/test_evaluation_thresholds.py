@@ -21,9 +21,16 @@ pytest.importorskip("sklearn")
 
 def record(patient, truth, value, sweep=()):
     return CaseRecord(
-        patient, patient, "m", np.array([truth, False]), np.array([value, 0.0]), value, "score", CutOffs(0.5, 0.5),
+        patient,
+        patient,
+        "m",
+        np.array([truth, False]),
+        np.array([value, 0.0]),
+        value,
+        "score",
+        CutOffs(0.5, 0.5),
         sweep=sweep,
-    )  # fmt: skip
+    )
 
 
 def test_the_best_cut_lies_between_both_kinds():

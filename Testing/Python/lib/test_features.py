@@ -20,7 +20,7 @@ from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.report.embedding import embed, write_embedding
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -141,7 +141,7 @@ def test_vectors_of_an_upstream_network_are_those_of_its_encoder(volume):
 
     torch.manual_seed(1)
     predictor = SmartNetUpPredictor(create_model("smart_net_up_single_cls"), device="cpu", precision="float32")
-    found = predictor.encode(prepare(volume, SmartNetPreprocessing(size=32)), Run())
+    found = predictor.encode(prepare(volume, SmartNetPreprocessing(size=32)), RunContext())
     assert found.vectors.shape == (SLICES, 2048)
     assert found.maps.shape == (SLICES, 32, 32)
     assert found.exam_vector is None

@@ -156,17 +156,66 @@ def test_very_thick_steps_are_warned_of(good: Volume) -> None:
 
 @pytest.mark.parametrize(
     "kernel",
-    ["BONE", "BONEPLUS", "EDGE", "LUNG", "H60s", "H70h", "B70f", "B60s", "J70h", "U90u", "I70f", "Hr59", "Hr68u/3",
-     "Br64", "Ur77", "Bl60", "D", "E", "YC", "FC30", "FC31", "FC81", "J70h/2", "T80u"],
-)  # fmt: skip
+    [
+        "BONE",
+        "BONEPLUS",
+        "EDGE",
+        "LUNG",
+        "H60s",
+        "H70h",
+        "B70f",
+        "B60s",
+        "J70h",
+        "U90u",
+        "I70f",
+        "Hr59",
+        "Hr68u/3",
+        "Br64",
+        "Ur77",
+        "Bl60",
+        "D",
+        "E",
+        "YC",
+        "FC30",
+        "FC31",
+        "FC81",
+        "J70h/2",
+        "T80u",
+    ],
+)
 def test_sharp_kernels_of_all_vendors_are_known(kernel: str) -> None:
     assert is_sharp_kernel(kernel)
 
 
 @pytest.mark.parametrize(
     "kernel",
-    ["", "STANDARD", "STD+", "SOFT", "DETAIL", "H20s", "H31s", "H40f", "J40s/3", "J30f", "Hr36", "Hr40d", "Hc40",
-     "Br40", "Qr40", "UB", "UC", "A", "B", "C", "FC21", "FC23", "FC68", "FC26", "B30f"],
-)  # fmt: skip
+    [
+        "",
+        "STANDARD",
+        "STD+",
+        "SOFT",
+        "DETAIL",
+        "H20s",
+        "H31s",
+        "H40f",
+        "J40s/3",
+        "J30f",
+        "Hr36",
+        "Hr40d",
+        "Hc40",
+        "Br40",
+        "Qr40",
+        "UB",
+        "UC",
+        "A",
+        "B",
+        "C",
+        "FC21",
+        "FC23",
+        "FC68",
+        "FC26",
+        "B30f",
+    ],
+)
 def test_soft_kernels_are_not_taken_for_sharp(kernel: str) -> None:
     assert not is_sharp_kernel(kernel)

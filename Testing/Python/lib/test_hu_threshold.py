@@ -16,7 +16,7 @@ from ICHSegmenterLib.preprocessing.blocks import dilate_in_plane
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -32,7 +32,7 @@ SPHERE = Bleed.sphere(20.0, (28.0, 5.0, 30.0))
 
 
 def _predict(volume: Volume) -> list[SlicePrediction]:
-    return HuThresholdPredictor().predict(prepare(volume, NoPreprocessing()), Run())
+    return HuThresholdPredictor().predict(prepare(volume, NoPreprocessing()), RunContext())
 
 
 def _mask(predictions: list[SlicePrediction], volume: Volume) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_islands_below_the_named_volume_are_removed() -> None:
 def test_a_cancelled_run_stops() -> None:
     phantom = make_phantom(GEOMETRIES["plain"], HeadModel(), subsamples=(1, 1, 1))
     with pytest.raises(CancelledError):
-        HuThresholdPredictor().predict(prepare(phantom.volume, NoPreprocessing()), Run(cancelled=lambda: True))
+        HuThresholdPredictor().predict(prepare(phantom.volume, NoPreprocessing()), RunContext(cancelled=lambda: True))
 
 
 def test_it_needs_no_torch() -> None:

@@ -58,8 +58,9 @@ def test_argmax_lets_the_background_compete(volume):
     wins, loses = patch(0.4) * 0 + patch(0.4), patch(0.25)
     segmentation = assembled([prediction(0, 1.0, wins, loses)] + [prediction(k, 0) for k in (1, 2, 3)], volume, card)
     assert segmentation.mask("IPH").sum() == 16  # 0.40 against edema 0.25 and background 0.35
-    nothing = assembled([prediction(0, 1.0, patch(0.3), patch(0.1))] + [prediction(k, 0) for k in (1, 2, 3)], volume,
-                        card)  # fmt: skip
+    nothing = assembled(
+        [prediction(0, 1.0, patch(0.3), patch(0.1))] + [prediction(k, 0) for k in (1, 2, 3)], volume, card
+    )
     assert nothing.labelmap.sum() == 0  # background 0.6
 
 

@@ -31,9 +31,15 @@ def test_everything_promised_is_written(exam, tmp_path):
     volume, result = exam
     files = report.write_outputs(result, volume, tmp_path / "out", save_maps=True)
     assert set(files) == {
-        "segmentation.seg.nrrd", "labelmap.nii.gz", "labelmap_regular.nii.gz", "map.nii.gz", "slices.csv",
-        "overview.png", "report.html", "result.json",
-    }  # fmt: skip
+        "segmentation.seg.nrrd",
+        "labelmap.nii.gz",
+        "labelmap_regular.nii.gz",
+        "map.nii.gz",
+        "slices.csv",
+        "overview.png",
+        "report.html",
+        "result.json",
+    }
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(files)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]  # no scratch folder stays
 

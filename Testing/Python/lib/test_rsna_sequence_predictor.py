@@ -16,7 +16,7 @@ from ICHSegmenterLib.methods.rsna_sequence.predictor import RsnaSequencePredicto
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 
 SMALL = {"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
@@ -42,7 +42,7 @@ def exam(slices=12, step_mm=8.0, **changes):
 
 
 def predict(network, exam, **options):
-    return RsnaSequencePredictor([network], device="cpu", precision="float32", **options).predict(exam, Run())
+    return RsnaSequencePredictor([network], device="cpu", precision="float32", **options).predict(exam, RunContext())
 
 
 def values(predictions):

@@ -19,7 +19,7 @@ from ICHSegmenterLib.methods.unet.predictor import UnetPredictor, slice_probabil
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SlicePreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 
 CROP = 32
 
@@ -47,7 +47,7 @@ def saying_half(indices):
 
 
 def test_every_acquired_slice_gets_a_prediction_and_those_without_brain_zeros_and_no_map(exam):
-    predictions = predict_slices(exam, Run(), 3, (ANY,), saying_half)
+    predictions = predict_slices(exam, RunContext(), 3, (ANY,), saying_half)
     assert [one.index for one in predictions] == list(range(exam.volume.geometry.shape[0]))
     for one in predictions:
         has_brain = one.index in exam.brain_slices
@@ -56,13 +56,13 @@ def test_every_acquired_slice_gets_a_prediction_and_those_without_brain_zeros_an
 
 
 def test_maps_come_back_on_the_acquired_slice(exam):
-    one = predict_slices(exam, Run(), 3, (ANY,), saying_half)[exam.brain_slices[0]]
+    one = predict_slices(exam, RunContext(), 3, (ANY,), saying_half)[exam.brain_slices[0]]
     assert one.maps.shape == (1, *exam.volume.geometry.shape[1:])
 
 
 def test_progress_counts_slices_with_brain_and_ends_complete(exam):
     reports = []
-    run = Run(progress=lambda done, total, message: reports.append((done, total)))
+    run = RunContext(progress=lambda done, total, message: reports.append((done, total)))
     predict_slices(exam, run, 4, (ANY,), saying_half)
     total = len(exam.brain_slices)
     assert reports[0] == (0, total)
@@ -77,7 +77,7 @@ def test_a_cancelled_run_stops_before_the_next_batch(exam):
         return saying_half(indices)
 
     with pytest.raises(CancelledError):
-        predict_slices(exam, Run(cancelled=lambda: len(asked) == 1), 2, (ANY,), predict_batch)
+        predict_slices(exam, RunContext(cancelled=lambda: len(asked) == 1), 2, (ANY,), predict_batch)
     assert len(asked) == 1
 
 
@@ -136,7 +136,7 @@ def test_unet_files_of_both_variants_may_be_mixed_and_their_mean_is_the_map(exam
     card = get_card("unet")
     index = exam.brain_slices[0]
     both, first, second = (
-        UnetPredictor.load(card, paths, device="cpu", precision="float32").predict(exam, Run())[index].maps
+        UnetPredictor.load(card, paths, device="cpu", precision="float32").predict(exam, RunContext())[index].maps
         for paths in (files, files[:1], files[1:])
     )
     assert np.abs(first - second).max() > 0.01
@@ -162,7 +162,7 @@ def test_swin_predictors_give_values_and_maps_between_zero_and_one(exam, map_kin
         num_heads=(1, 2, 2, 4),
     )
     predictor = SwinMapPredictor(network, map_kind=map_kind, device="cpu", precision=precision)
-    one = predictor.predict(exam, Run())[exam.brain_slices[0]]
+    one = predictor.predict(exam, RunContext())[exam.brain_slices[0]]
     assert len(one.probabilities) == (6 if classes == 6 else 1)
     assert all(0 < value < 1 for value in one.probabilities.values())
     assert one.maps.min() >= 0
@@ -197,7 +197,8 @@ def test_the_skull_guard_takes_calcification_out_and_leaves_blood():
     exam = prepare(replace(volume, hu=hu), seen, mask)
     settings = {"device": "cpu", "precision": "float32", "with_subtypes": True}
     trusting, guarded = (
-        UnetPredictor([BrightIsBlood()], skull_guard=guard, **settings).predict(exam, Run()) for guard in (False, True)
+        UnetPredictor([BrightIsBlood()], skull_guard=guard, **settings).predict(exam, RunContext())
+        for guard in (False, True)
     )
     assert trusting[stone].probabilities[ANY] > 0.9
     assert guarded[stone].probabilities[ANY] < 0.5

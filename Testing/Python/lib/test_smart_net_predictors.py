@@ -22,7 +22,7 @@ from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredic
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
 SMALL = SmartNetPreprocessing(size=32)
@@ -87,7 +87,7 @@ def test_folding_the_norms_changes_nothing_but_the_last_digits(name):
 def test_batches_of_slices_give_what_the_network_says_of_each(exam, up):
     network = seeded("smart_net_up")
     up.batch_size = 4
-    found = up.predict(exam, Run())
+    found = up.predict(exam, RunContext())
     assert [one.index for one in found] == list(range(9))
     for index, one in enumerate(slices_of(exam)):
         if index not in exam.brain_slices:
@@ -101,7 +101,7 @@ def test_batches_of_slices_give_what_the_network_says_of_each(exam, up):
 def test_slices_without_brain_get_zero_and_no_map(volume, up):
     mask = np.zeros(volume.geometry.shape, dtype=bool)
     mask[3:5] = prepare(volume, SMALL).brain_mask[3:5]
-    found = up.predict(prepare(volume, SMALL, mask), Run())
+    found = up.predict(prepare(volume, SMALL, mask), RunContext())
     assert [one.index for one in found if one.maps is not None] == [3, 4]
     assert [one.index for one in found if one.probabilities["any"] > 0] == [3, 4]
 
@@ -109,14 +109,14 @@ def test_slices_without_brain_get_zero_and_no_map(volume, up):
 def test_nothing_is_outlined_outside_the_brain_mask(volume, exam, up):
     mask = exam.brain_mask.copy()
     mask[:, :, 24:] = False
-    for one in up.predict(prepare(volume, SMALL, mask), Run()):
+    for one in up.predict(prepare(volume, SMALL, mask), RunContext()):
         assert one.maps is None or not one.maps[:, :, 27:].any()  # but for a pixel of the network, which is 1.5 here
 
 
 def test_an_exam_stored_from_top_to_bottom_gives_each_slice_the_same_answer(volume, exam, up):
     geometry = replace(volume.geometry, slice_origins=volume.geometry.slice_origins[::-1].copy())
     turned = prepare(Volume(volume.hu[::-1].copy(), geometry), SMALL, exam.brain_mask[::-1])
-    for one, other in zip(up.predict(exam, Run()), reversed(up.predict(turned, Run())), strict=True):
+    for one, other in zip(up.predict(exam, RunContext()), reversed(up.predict(turned, RunContext())), strict=True):
         assert one.probabilities["any"] == pytest.approx(other.probabilities["any"], abs=TOLERANCE)
         if one.maps is not None:
             np.testing.assert_allclose(one.maps, other.maps, atol=TOLERANCE)
@@ -141,7 +141,7 @@ def test_a_variant_that_only_classifies_outlines_nothing_and_says_so(exam, tmp_p
     network = seeded("smart_net_up_single_cls")
     torch.save(network.state_dict(), tmp_path / "cls.pt")
     card = with_options(get_card("smart-net-up"), {"variant": "single_cls"})
-    run = Run()
+    run = RunContext()
     found = SmartNetUpPredictor.load(card, [tmp_path / "cls.pt"], **FLOAT32).predict(exam, run)
     assert all(one.maps is None for one in found)
     assert found[4].probabilities["any"] > 0
@@ -150,7 +150,7 @@ def test_a_variant_that_only_classifies_outlines_nothing_and_says_so(exam, tmp_p
 
 def test_a_variant_that_only_outlines_judges_slices_by_their_outline(exam):
     predictor = SmartNetUpPredictor(seeded("smart_net_up_single_seg"), **FLOAT32)
-    one = predictor.predict(exam, Run())[4]
+    one = predictor.predict(exam, RunContext())[4]
     assert np.median(one.maps[one.maps > 0]) <= one.probabilities["any"] <= one.maps.max() + 0.05
 
 
@@ -176,7 +176,7 @@ def test_two_files_are_refused(up_file):
 
 def test_cancelling_between_batches_is_a_typed_error(exam, up):
     with pytest.raises(CancelledError):
-        up.predict(exam, Run(cancelled=lambda: True))
+        up.predict(exam, RunContext(cancelled=lambda: True))
 
 
 @torch.inference_mode()
@@ -184,7 +184,7 @@ def test_the_exam_is_classified_from_all_its_slices_in_order(exam):
     network = seeded("smart_net_down_cls")
     volumes = slices_of(exam)[:, 0].permute(1, 2, 0)[None, None]
     expected = float(network(volumes, torch.tensor([volumes.shape[-1]])).sigmoid())
-    found = SmartNetClsPredictor(network, **FLOAT32).predict(exam, Run())
+    found = SmartNetClsPredictor(network, **FLOAT32).predict(exam, RunContext())
     assert found.exam["any"] == pytest.approx(expected, abs=TOLERANCE)
     values = [one.probabilities["any"] for one in found]
     assert max(values) <= found.exam["any"]
@@ -196,8 +196,11 @@ def test_an_exam_can_be_positive_without_a_positive_slice(volume, tmp_path, monk
     with torch.no_grad():
         network.head.bias.fill_(5.0)
     torch.save(network.state_dict(), tmp_path / "cls.pt")
-    monkeypatch.setattr(SmartNetClsPredictor, "_probabilities", lambda _, features: torch.tensor(
-        [0.9] if features.shape[1] > 1 else [0.2] * len(features)))  # fmt: skip
+    monkeypatch.setattr(
+        SmartNetClsPredictor,
+        "_probabilities",
+        lambda _, features: torch.tensor([0.9] if features.shape[1] > 1 else [0.2] * len(features)),
+    )
     result = engine.analyze(volume, "smart-net-cls", weights=[tmp_path / "cls.pt"], device="cpu", precision="float32")
     assert result.segmentation is None
     assert result.detection.is_positive and not result.detection.positive_slices
@@ -209,7 +212,7 @@ def test_the_exam_is_outlined_as_by_the_network_on_the_whole_volume(exam):
     network = seeded("smart_net_down_seg")
     volumes = slices_of(exam)[:, 0].permute(1, 2, 0)[None, None]
     expected = network(volumes)[0, 0].sigmoid().permute(2, 0, 1) * brain_of(exam, stack_of(exam))
-    found = SmartNetSegPredictor(network, **FLOAT32).predict(exam, Run())
+    found = SmartNetSegPredictor(network, **FLOAT32).predict(exam, RunContext())
     for index in exam.brain_slices:
         np.testing.assert_allclose(
             found[index].maps[0], stack_of(exam).restore(expected[index].numpy()), atol=TOLERANCE
@@ -220,13 +223,15 @@ def test_the_exam_is_outlined_as_by_the_network_on_the_whole_volume(exam):
 def test_chunks_of_slices_join_as_all_slices_at_once(monkeypatch):
     network = seeded("smart_net_down_seg")
     maps = torch.rand(11, 16, 8, 8)
-    whole = smart_net_volume.volume_probabilities(network, maps, Run())
+    whole = smart_net_volume.volume_probabilities(network, maps, RunContext())
     monkeypatch.setattr(smart_net_volume, "CHUNK", 4)
-    torch.testing.assert_close(smart_net_volume.volume_probabilities(network, maps, Run()), whole)
+    torch.testing.assert_close(smart_net_volume.volume_probabilities(network, maps, RunContext()), whole)
 
 
 def test_bfloat16_answers_are_near_those_of_float32(exam):
-    exact = SmartNetUpPredictor(seeded("smart_net_up"), **FLOAT32).predict(exam, Run())
-    rounded = SmartNetUpPredictor(seeded("smart_net_up"), device="cpu", precision="bfloat16").predict(exam, Run())
+    exact = SmartNetUpPredictor(seeded("smart_net_up"), **FLOAT32).predict(exam, RunContext())
+    rounded = SmartNetUpPredictor(seeded("smart_net_up"), device="cpu", precision="bfloat16").predict(
+        exam, RunContext()
+    )
     for one, other in zip(exact, rounded, strict=True):
         assert one.probabilities["any"] == pytest.approx(other.probabilities["any"], abs=0.03)

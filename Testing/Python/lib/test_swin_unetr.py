@@ -16,7 +16,7 @@ from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 
 FLOAT32 = {"device": "cpu", "precision": "float32"}
 
@@ -40,7 +40,7 @@ def exam():
 
 @torch.inference_mode()
 def test_the_map_is_the_mean_foreground_probability_of_the_folds(folds, exam):
-    found = UnetPredictor.load(get_card("swin-unetr"), folds, **FLOAT32).predict(exam, Run())
+    found = UnetPredictor.load(get_card("swin-unetr"), folds, **FLOAT32).predict(exam, RunContext())
     slices, total = torch.from_numpy(exam.batch([2])), 0
     for path in folds:
         network = create_model("swin_unetr")

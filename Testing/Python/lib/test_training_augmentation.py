@@ -152,8 +152,9 @@ def test_the_draws_of_other_recipes_are_what_they_were() -> None:
     assert drawn.flips == (False, True) and drawn.noise_seed == 238558975883563397
     np.testing.assert_allclose(
         drawn.matrix,
-        [[0.70226740, -0.67510031, 0.11408438], [0.67510031, 0.70226740, -0.18076661]], atol=1e-8,
-    )  # fmt: skip
+        [[0.70226740, -0.67510031, 0.11408438], [0.67510031, 0.70226740, -0.18076661]],
+        atol=1e-8,
+    )
     np.testing.assert_allclose(
         (drawn.noise_sd, drawn.gain, drawn.offset), (0.03299635, 1.19150702, 0.06540061), atol=1e-8
     )

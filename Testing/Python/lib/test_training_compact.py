@@ -21,10 +21,10 @@ from ICHSegmenterLib.learning.recipe import Recipe, load_recipe
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
-from ICHSegmenterLib.training.fit import Machine, fit
+from ICHSegmenterLib.training.fit import TrainerOptions, fit
 from ICHSegmenterLib.training.trained_model import network_weights
 
-HERE = Machine("cpu", 1, progress=False)
+HERE = TrainerOptions("cpu", 1, progress=False)
 FEW_STEPS = ["data.workers=0", "data.validation_share=0.34", "phases.0.max_steps=3", "phases.0.max_epochs=1"]
 SMALL_SLICES = [*FEW_STEPS, "preprocessing.resize=70", "preprocessing.crop=64"]
 TINY_UNET = "network.config={variant: release, num_classes: 6, widths: [4, 4, 8, 8]}"
@@ -69,9 +69,14 @@ def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
 ) -> None:
     trained = fit(compact_hgi(), synthetic, tmp_path, machine=HERE)
     network = create_model(
-        "swin_classifier", num_classes=2, image_size=64, window_size=2, embed_dim=8, depths=(1, 1, 1, 1),
+        "swin_classifier",
+        num_classes=2,
+        image_size=64,
+        window_size=2,
+        embed_dim=8,
+        depths=(1, 1, 1, 1),
         num_heads=(1, 1, 2, 2),
-    )  # fmt: skip
+    )
     load_checkpoint(network, trained.weights)  # strict: no key of the extra layer is in the file
 
 

@@ -15,7 +15,7 @@ from ICHSegmenterLib.datasets.prepare import Layout, load_prepared, prepare
 from ICHSegmenterLib.datasets.shards import ShardReader, decode_hu, encode_hu
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import SliceDataset
 from ICHSegmenterLib.preprocessing.pipeline import prepare as prepare_volume
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
@@ -59,10 +59,10 @@ def test_the_cache_shows_the_network_what_the_engine_shows_it(tmp_path: Path) ->
     rows = table.of_patients(["002"])
     dataset = SliceDataset(tmp_path / "cache", table, rows, SMALL, AugmentationRecipe(), with_masks=True)
     for number in range(len(rows)):
-        sample = dataset[Draw(number)]
+        sample = dataset[SampleIndex(number)]
         np.testing.assert_array_equal(sample["image"].numpy(), exam.batch([number])[0])
         assert sample["mask"].shape == (32, 32)
-    assert [bool(dataset[Draw(number)]["mask"].any()) for number in range(4)] == [False, True, True, False]
+    assert [bool(dataset[SampleIndex(number)]["mask"].any()) for number in range(4)] == [False, True, True, False]
 
 
 def test_a_slice_stored_the_other_way_round_is_turned_to_axial_display(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_slice_stored_the_other_way_round_is_turned_to_axial_display(tmp_path:
     table = load_prepared(tmp_path / "cache")
     dataset = SliceDataset(tmp_path / "cache", table, np.arange(8), SMALL, AugmentationRecipe(), with_masks=True)
     for number in range(4):
-        one, other = dataset[Draw(number)], dataset[Draw(number + 4)]
+        one, other = dataset[SampleIndex(number)], dataset[SampleIndex(number + 4)]
         np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
         np.testing.assert_array_equal(one["mask"].numpy(), other["mask"].numpy())
 
@@ -88,7 +88,7 @@ def test_augmentation_follows_from_the_draw_and_keeps_mask_and_image_together(tm
     table = load_prepared(tmp_path / "cache")
     strong = AugmentationRecipe(flip=0.5, affine=1.0, noise=0.0)
     dataset = SliceDataset(tmp_path / "cache", table, np.arange(4), SMALL, strong, with_masks=True)
-    plain, one, again, other = (dataset[Draw(1, seed)] for seed in ((), (5,), (5,), (6,)))
+    plain, one, again, other = (dataset[SampleIndex(1, seed)] for seed in ((), (5,), (5,), (6,)))
     np.testing.assert_array_equal(one["image"].numpy(), again["image"].numpy())
     assert (one["image"] != other["image"]).any() and (one["image"] != plain["image"]).any()
     bright = one["image"][0] > 0.5  # the ball at 70 HU, above the head at 30 HU, in the first window up to 100 HU
@@ -297,7 +297,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache" / "shard-000000.tar").write_bytes(b"x" * 100)
     dataset = SliceDataset(tmp_path / "cache", table, np.arange(4), SMALL, AugmentationRecipe(), with_masks=False)
     with pytest.raises(TrainingDataError, match="shard-000000.tar is absent or damaged; .* run `prepare` again"):
-        dataset[Draw(0)]
+        dataset[SampleIndex(0)]
 
 
 def test_a_folder_that_was_never_prepared_is_named(tmp_path: Path) -> None:

@@ -33,14 +33,14 @@ from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.training.data_module import TrainingData
-from ICHSegmenterLib.training.fit import Machine, fit
+from ICHSegmenterLib.training.fit import TrainerOptions, fit
 from ICHSegmenterLib.training.trained_model import start_from, write_trained_model
 from ICHSegmenterLib.weights.store import import_files
 from power_cut import PowerCut
 from training_layouts import write_nifti_folder, write_physionet, write_rsna
 
 ROOT = Path(__file__).resolve().parents[3]
-HERE = Machine("cpu", 1, progress=False)
+HERE = TrainerOptions("cpu", 1, progress=False)
 SMALL = ["preprocessing.resize=40", "preprocessing.crop=32", "data.workers=0", "data.batch_size=4", "seed=3"]
 TINY_SWIN = "config: {num_classes: 2, image_size: 32, window_size: 4, embed_dim: 8, depths: [2, 2], num_heads: [1, 2]}"
 
@@ -362,15 +362,39 @@ def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.slow
 def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path) -> None:
     changes = [
-        *SMALL, "data.folds=2", "phases.0.max_epochs=2", "optimizer.name=sgd", "phases.0.learning_rate=0.05",
+        *SMALL,
+        "data.folds=2",
+        "phases.0.max_epochs=2",
+        "optimizer.name=sgd",
+        "phases.0.learning_rate=0.05",
         "data.evaluation_batch_size=3",
-    ]  # fmt: skip
+    ]
     one = fit(load_recipe("unet", changes), physionet, tmp_path / "one", machine=HERE)
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ICHSegmenterLib",
-        "train", "unet", "--data", str(physionet), "--output", str(tmp_path / "two"), "--accelerator", "cpu",
-        "--devices", "2", "--strategy", "ddp", "--quiet", "--set", *changes,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "ICHSegmenterLib",
+        "train",
+        "unet",
+        "--data",
+        str(physionet),
+        "--output",
+        str(tmp_path / "two"),
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "2",
+        "--strategy",
+        "ddp",
+        "--quiet",
+        "--set",
+        *changes,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stderr[-3000:]
@@ -387,9 +411,24 @@ def test_a_process_that_is_killed_leaves_a_training_that_resumes(physionet: Path
     """A real kill -9, with loading processes; the rest runs without them and ends at the same weights."""
     changes = [*SMALL, "data.folds=2", "phases.0.max_epochs=40", "phases.0.patience=0", "checkpoint_every_steps=1"]
     command = [
-        sys.executable, "-m", "ICHSegmenterLib", "train", "unet", "--data", str(physionet), "--output",
-        str(tmp_path / "cut"), "--accelerator", "cpu", "--devices", "1", "--quiet", "--set", *changes, "data.workers=1",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "ICHSegmenterLib",
+        "train",
+        "unet",
+        "--data",
+        str(physionet),
+        "--output",
+        str(tmp_path / "cut"),
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "1",
+        "--quiet",
+        "--set",
+        *changes,
+        "data.workers=1",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     history = tmp_path / "cut" / "metrics.csv"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

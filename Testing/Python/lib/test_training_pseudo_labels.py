@@ -14,11 +14,11 @@ from ICHSegmenterLib.datasets.slices import UNKNOWN, read_table
 from ICHSegmenterLib.datasets.splits import load_split
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import load_recipe
-from ICHSegmenterLib.training.fit import Machine
+from ICHSegmenterLib.training.fit import TrainerOptions
 from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
 from training_layouts import write_rsna, write_unlabeled_rsna
 
-HERE = Machine("cpu", 1, progress=False)
+HERE = TrainerOptions("cpu", 1, progress=False)
 TINY = "network.config={embed_dim: 8, depths: [1, 1, 1, 1], num_heads: [1, 1, 2, 2]}"
 
 

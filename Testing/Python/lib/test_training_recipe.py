@@ -37,7 +37,7 @@ def test_the_authors_quirks_are_off_unless_asked_for() -> None:
     recipe = load_recipe("hgi-sam")
     assert not recipe.loss.softmax_before_cross_entropy and not recipe.data.header_window
     assert load_recipe("hgi-sam", ["loss.softmax_before_cross_entropy=true"]).loss.softmax_before_cross_entropy
-    assert not load_recipe("rsna-sequence").augmentation.each_slice_alone
+    assert not load_recipe("rsna-sequence").augmentation.per_slice
 
 
 def test_a_recipe_changes_the_preprocessing_of_its_card() -> None:

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe, Recipe, load_recipe
-from ICHSegmenterLib.learning.samplers import Draw
+from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.task import TrainingTask
 from ICHSegmenterLib.methods.smart_net.dataset import SmartNetSlices, SmartNetVolumes, padded_volumes
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.training.fit import TASKS, Machine, fit
+from ICHSegmenterLib.training.fit import TASKS, TrainerOptions, fit
 from power_cut import PowerCut
 from training_layouts import write_physionet
 
@@ -50,16 +50,16 @@ def recipe(name: str, *changes: str) -> Recipe:
 
 
 def batch_of(dataset: SmartNetSlices, *numbers: int) -> dict[str, torch.Tensor]:
-    samples = [dataset[Draw(number, (number, 1))] for number in numbers]
+    samples = [dataset[SampleIndex(number, (number, 1))] for number in numbers]
     return {name: torch.stack([torch.as_tensor(sample[name]) for sample in samples]) for name in samples[0]}
 
 
 def test_an_exam_with_blood_shows_a_bleeding_slice(cache: Path) -> None:
     dataset = slices(cache)
     assert dataset.is_positive.tolist() == [False, True, False, True]
-    shown = {int(dataset[Draw(1, (seed,))]["index"]) for seed in range(12)}
+    shown = {int(dataset[SampleIndex(1, (seed,))]["index"]) for seed in range(12)}
     assert shown == {5, 6}  # slices 1 and 2 of the second exam
-    assert len({int(dataset[Draw(0, (seed,))]["index"]) for seed in range(12)}) > 2
+    assert len({int(dataset[SampleIndex(0, (seed,))]["index"]) for seed in range(12)}) > 2
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_empty_slices_at_the_ends_are_never_drawn(
         return np.where(np.isin(wanted, rows[list(air)])[:, None, None], np.float32(-1000), read(wanted))
 
     monkeypatch.setattr(dataset, "_hu", with_air)
-    shown = {int(dataset[Draw(0, (seed,))]["index"]) for seed in range(40)}
+    shown = {int(dataset[SampleIndex(0, (seed,))]["index"]) for seed in range(40)}
     assert shown == {int(rows[n]) for n in drawn}
 
 
@@ -84,19 +84,19 @@ def test_a_series_of_nothing_but_air_is_drawn_from_all_the_same(cache: Path, mon
     dataset = slices(cache)
     read = dataset._hu
     monkeypatch.setattr(dataset, "_hu", lambda wanted: np.full_like(read(wanted), -1000))
-    assert len({int(dataset[Draw(0, (seed,))]["index"]) for seed in range(40)}) == len(dataset._series[0])
+    assert len({int(dataset[SampleIndex(0, (seed,))]["index"]) for seed in range(40)}) == len(dataset._series[0])
 
 
 def test_validation_always_shows_the_same_slice(cache: Path) -> None:
     dataset = slices(cache)
-    one, other = dataset[Draw(0)], dataset[Draw(0)]
+    one, other = dataset[SampleIndex(0)], dataset[SampleIndex(0)]
     assert one["index"] == other["index"]
     np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
 
 
 def test_a_slice_spans_zero_to_one_and_carries_its_label(cache: Path) -> None:
     for number in range(4):
-        sample = slices(cache)[Draw(number, (number,))]
+        sample = slices(cache)[SampleIndex(number, (number,))]
         assert sample["image"].shape == sample["mask"].shape == (1, 32, 32)
         assert float(sample["image"].min()) == 0 and float(sample["image"].max()) == 1
         assert float(sample["label"]) == float(sample["mask"].max()) == number % 2
@@ -104,7 +104,7 @@ def test_a_slice_spans_zero_to_one_and_carries_its_label(cache: Path) -> None:
 
 def test_volumes_of_different_depth_are_padded_at_the_end(cache: Path) -> None:
     dataset = volumes(cache)
-    first, second = dataset[Draw(0)], dataset[Draw(1)]
+    first, second = dataset[SampleIndex(0)], dataset[SampleIndex(1)]
     first["image"], first["mask"] = first["image"][..., :2], first["mask"][..., :2]
     batch = padded_volumes([first, second])
     assert batch["image"].shape == (2, 1, 32, 32, 4)
@@ -125,7 +125,7 @@ def test_variants_learn_all_their_tasks(variant: str, has_dice: bool, cache: Pat
     assert all(one.grad is not None for one in task.network.parameters())
     task.eval()
     with torch.no_grad():
-        judged = task.judge({**batch, "counts": torch.tensor([True, False])})
+        judged = task.score_batch({**batch, "is_real": torch.tensor([True, False])})
     assert judged.count == 1 and ("val_dice" in judged.sums) == has_dice
     assert judged.truth.tolist() == [0.0, -1.0]
 
@@ -139,7 +139,7 @@ def test_the_consistency_loss_says_which_size_it_needs(cache: Path) -> None:
 @pytest.mark.parametrize("name", ["smart-net-cls", "smart-net-seg"])
 def test_exams_are_learned_with_a_frozen_encoder_first(name: str, cache: Path) -> None:
     task = TASKS["smart-net-volumes"](recipe(name), 0)
-    batch = padded_volumes([volumes(cache)[Draw(number)] for number in (0, 1)])
+    batch = padded_volumes([volumes(cache)[SampleIndex(number)] for number in (0, 1)])
     task.train()
     before = task.network.encoder.bn1.running_mean.clone()
     task.loss_of(batch).backward()
@@ -148,14 +148,14 @@ def test_exams_are_learned_with_a_frozen_encoder_first(name: str, cache: Path) -
     torch.testing.assert_close(task.network.encoder.bn1.running_mean, before, rtol=0, atol=0)
     task.eval()
     with torch.no_grad():
-        assert task.judge(batch).truth.tolist() == [0.0, 1.0]
+        assert task.score_batch(batch).truth.tolist() == [0.0, 1.0]
 
 
 def test_the_quirk_of_drifting_norms_moves_a_frozen_encoder(cache: Path) -> None:
-    task = TASKS["smart-net-volumes"](recipe("smart-net-cls", "phases.0.frozen_norms_drift=true"), 0)
+    task = TASKS["smart-net-volumes"](recipe("smart-net-cls", "phases.0.update_frozen_batchnorm=true"), 0)
     task.train()
     before = task.network.encoder.bn1.running_mean.clone()
-    task.loss_of(padded_volumes([volumes(cache)[Draw(1)]]))
+    task.loss_of(padded_volumes([volumes(cache)[SampleIndex(1)]]))
     assert not torch.equal(task.network.encoder.bn1.running_mean, before)
 
 
@@ -188,9 +188,11 @@ def test_the_rate_follows_the_epochs_of_all_phases() -> None:
 @pytest.mark.parametrize("lags", [False, True])
 def test_the_rate_may_restart_every_hundred_epochs_above_the_one_given(lags: bool) -> None:
     settings = recipe(
-        "smart-net-up", "optimizer.schedule=smart-net-cosine", f"optimizer.schedule_lags={str(lags).lower()}",
+        "smart-net-up",
+        "optimizer.schedule=smart-net-cosine",
+        f"optimizer.schedule_lags={str(lags).lower()}",
         "phases.0.learning_rate=1.0e-5",
-    )  # fmt: skip
+    )
     task = TrainingTask.__new__(TrainingTask)
     torch.nn.Module.__init__(task)
     task.recipe, task.phase_number, task.phase = settings, 0, settings.phases[0]
@@ -234,7 +236,7 @@ def test_moments_go_on_when_the_encoder_thaws(cache: Path, tmp_path: Path) -> No
             "trains: [fc., head., encoder.layer4.]}]"
         )
         settings = recipe("smart-net-cls", phases, "optimizer.schedule=constant", "data.batch_size=1")
-        fit(settings, cache, tmp_path / kept, machine=Machine("cpu", 1, progress=False), callbacks=[watcher])
+        fit(settings, cache, tmp_path / kept, machine=TrainerOptions("cpu", 1, progress=False), callbacks=[watcher])
         return watcher
 
     kept, anew = watched("true"), watched("false")
@@ -254,7 +256,7 @@ def test_smart_net_keeps_one_optimizer_while_its_encoder_thaws() -> None:
 
 @pytest.mark.slow
 def test_an_upstream_encoder_is_carried_downstream(cache: Path, tmp_path: Path) -> None:
-    here = Machine("cpu", 1, progress=False)
+    here = TrainerOptions("cpu", 1, progress=False)
     one_epoch = ["data.batch_size=2", "optimizer.schedule=constant", "phases.0.max_epochs=1", "optimizer.name=sgd"]
     up = fit(
         recipe("smart-net-up", "network.name=smart_net_up_single_cls", *one_epoch), cache, tmp_path / "up", machine=here
@@ -280,7 +282,7 @@ def test_every_voxel_is_learned_and_a_killed_training_ends_at_the_same_weights(c
     settings = recipe(
         "smart-net-seg", phases, "optimizer.schedule=constant", "data.batch_size=1", "checkpoint_every_steps=1"
     )
-    here = Machine("cpu", 1, progress=False)
+    here = TrainerOptions("cpu", 1, progress=False)
     steps = 2
     whole = fit(settings, cache, tmp_path / "whole", machine=here)
     with pytest.raises(RuntimeError, match="power cut"):

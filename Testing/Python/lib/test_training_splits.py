@@ -14,7 +14,7 @@ from ICHSegmenterLib.datasets.splits import Split, check_split, load_split, save
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.evaluation.thresholds import read_folds
 from ICHSegmenterLib.learning.recipe import load_recipe, recipe_names
-from ICHSegmenterLib.learning.samplers import EvaluationBatches, Share, TrainingBatches, epoch_order
+from ICHSegmenterLib.learning.samplers import EvaluationBatches, Shard, TrainingBatches, epoch_order
 
 BLEEDS = {f"p{number:02d}": number < 15 for number in range(40)}
 
@@ -141,35 +141,35 @@ def test_balancing_without_replacement_takes_twice_the_positives_once_each() -> 
     assert is_positive[order].sum() > 25  # far more than the 5 of an unbalanced draw
 
 
-def batches(share: Share, *, size: int = 4, start: tuple[int, int] = (0, 0), epoch: int = 0) -> list[list[object]]:
-    sampler = TrainingBatches("shuffle", np.arange(18) < 5, batch_size=size, seed=7, share=share, start=start)
+def batches(shard: Shard, *, size: int = 4, start: tuple[int, int] = (0, 0), epoch: int = 0) -> list[list[object]]:
+    sampler = TrainingBatches("shuffle", np.arange(18) < 5, batch_size=size, seed=7, shard=shard, start=start)
     sampler.set_epoch(epoch)
     return [list(batch) for batch in sampler]
 
 
 def test_two_processes_see_the_batches_of_one() -> None:
-    alone = batches(Share())
-    first, second = batches(Share(0, 2)), batches(Share(1, 2))
+    alone = batches(Shard())
+    first, second = batches(Shard(0, 2)), batches(Shard(1, 2))
     together = [[a, b, c, d] for (a, c), (b, d) in zip(first, second, strict=True)]
     assert together == alone
 
 
 def test_a_resumed_epoch_goes_on_with_the_same_batches() -> None:
-    assert batches(Share(), start=(3, 2), epoch=3) == batches(Share(), epoch=3)[2:]
-    assert batches(Share(), start=(3, 2), epoch=4) == batches(Share(), epoch=4)
+    assert batches(Shard(), start=(3, 2), epoch=3) == batches(Shard(), epoch=3)[2:]
+    assert batches(Shard(), start=(3, 2), epoch=4) == batches(Shard(), epoch=4)
 
 
 def test_epochs_differ() -> None:
-    assert batches(Share(), epoch=0) != batches(Share(), epoch=1)
+    assert batches(Shard(), epoch=0) != batches(Shard(), epoch=1)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"batch_size is 4, which cannot be shared by 3 processes; .*batch_size=3"):
-        batches(Share(0, 3))
+        batches(Shard(0, 3))
 
 
 def test_validation_shows_every_sample_once_in_equally_many_batches() -> None:
-    loaders = [EvaluationBatches(7, batch_size=2, share=Share(rank, 3)) for rank in range(3)]
+    loaders = [EvaluationBatches(7, batch_size=2, shard=Shard(rank, 3)) for rank in range(3)]
     drawn = [[draw for batch in loader for draw in batch] for loader in loaders]
     assert {len(one) for one in drawn} == {4}
-    assert sorted(draw.index for one in drawn for draw in one if draw.counts) == list(range(7))
+    assert sorted(draw.index for one in drawn for draw in one if draw.is_real) == list(range(7))

@@ -51,8 +51,8 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "slow":
             return self._halting(content)
         start = 0
-        if kind != "plain" and (wish := self.headers.get("Range")):
-            start = int(wish.removeprefix("bytes=").rstrip("-"))
+        if kind != "plain" and (requested := self.headers.get("Range")):
+            start = int(requested.removeprefix("bytes=").rstrip("-"))
         body = content[start:]
         return self._answer(206 if start else 200, body, body[:CUT_AFTER] if kind == "cut" else body)
 
@@ -120,13 +120,13 @@ def test_a_file_that_is_here_is_not_downloaded_again(server):
 
 def test_a_broken_connection_is_taken_up_where_it_broke(server):
     assert download.download(weights_at(server, "cut")).read_bytes() == CONTENT
-    assert [wish for _, wish in server.asked] == [None, "bytes=1000000-", "bytes=2000000-"]
+    assert [requested for _, requested in server.asked] == [None, "bytes=1000000-", "bytes=2000000-"]
 
 
 def test_a_download_of_yesterday_is_resumed(server):
     part_file().write_bytes(CONTENT[:2_500_000])
     assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
-    assert [wish for _, wish in server.asked] == ["bytes=2500000-"]
+    assert [requested for _, requested in server.asked] == ["bytes=2500000-"]
 
 
 def test_a_server_that_sends_us_elsewhere_is_followed_and_resumed(server):
@@ -143,7 +143,7 @@ def test_a_server_without_ranges_starts_anew(server):
 def test_a_beginning_of_another_file_is_thrown_away(server):
     part_file().write_bytes(WRONG[:2_500_000])
     assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
-    assert [wish for _, wish in server.asked] == ["bytes=2500000-", None]
+    assert [requested for _, requested in server.asked] == ["bytes=2500000-", None]
 
 
 def test_a_complete_part_with_wrong_content_is_loaded_anew(server):
@@ -284,7 +284,7 @@ def test_many_downloads_at_once_leave_one_whole_file(server):
     with ThreadPoolExecutor(6) as pool:
         paths = set(pool.map(lambda _: download.download(file), range(6)))
     assert [path.read_bytes() for path in paths] == [CONTENT]
-    assert [wish for _, wish in server.asked] == [None, "bytes=1000000-", "bytes=2000000-"]
+    assert [requested for _, requested in server.asked] == [None, "bytes=1000000-", "bytes=2000000-"]
 
 
 def test_waiting_for_another_download_can_be_cancelled(server):
@@ -322,7 +322,7 @@ def test_a_disk_without_locks_gives_each_process_its_own_beginning(server, monke
     monkeypatch.setattr(turns, "_take", no_locks)
     part_file().write_bytes(CONTENT[:2_500_000])  # of another process, which may be writing
     assert download.download(weights_at(server, "good")).read_bytes() == CONTENT
-    assert [wish for _, wish in server.asked] == [None]
+    assert [requested for _, requested in server.asked] == [None]
     assert part_file().read_bytes() == CONTENT[:2_500_000]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.runtime.context import Run
+from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
 from ICHSegmenterLib.worker.jobs import over_all
 from worker_process import WorkerProcess, bleeding_head, write_job
@@ -87,12 +87,18 @@ def test_a_running_comparison_is_cancelled(tmp_path: Path, unet_weights: str):
 
 def test_progress_counts_all_methods_and_never_goes_back():
     told: list[tuple[int, int, str]] = []
-    run = over_all(Run(lambda *step: told.append(step)), ["A", "B"])
+    run = over_all(RunContext(lambda *step: told.append(step)), ["A", "B"])
     for step in (
         (0, 1, "Finding the brain"),
-        (0, 1, "A: Loading the network"), (0, 4, "A: Predicting"), (2, 4, "A: Predicting"), (1, 1, "A: Measuring"),
-        (0, 1, "B: Loading the network"), (0, 8, "B: Predicting"), (8, 8, "B: Predicting"), (1, 1, "B: Measuring"),
-    ):  # fmt: skip
+        (0, 1, "A: Loading the network"),
+        (0, 4, "A: Predicting"),
+        (2, 4, "A: Predicting"),
+        (1, 1, "A: Measuring"),
+        (0, 1, "B: Loading the network"),
+        (0, 8, "B: Predicting"),
+        (8, 8, "B: Predicting"),
+        (1, 1, "B: Measuring"),
+    ):
         run.report(*step)
     assert [done for done, _, _ in told] == [0, 0, 0, 250, 500, 500, 500, 1000, 1000]
     assert {total for _, total, _ in told} == {1000}

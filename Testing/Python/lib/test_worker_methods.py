@@ -149,9 +149,9 @@ def test_options_of_a_method_are_taken_and_the_uncertainty_comes_back(tmp_path: 
         assert plain["uncertainty"] is None
         wrong = worker.ask(**request, options={"flip": True}, id="c")
         assert "no option 'flip'; available: tta" in wrong["message"]
-    doubt = np.load(tmp_path / "uncertainty.npy")
-    assert doubt.shape == hu.shape
-    assert doubt.min() >= 0 and doubt.max() <= 1
+    uncertainty = np.load(tmp_path / "uncertainty.npy")
+    assert uncertainty.shape == hu.shape
+    assert uncertainty.min() >= 0 and uncertainty.max() <= 1
 
 
 def test_methods_that_cannot_work_together_are_refused_by_the_worker(tmp_path: Path):

@@ -16,10 +16,10 @@ from ICHSegmenterLib.analysis.labelmap import assemble, blood_per_slice_ml  # no
 from ICHSegmenterLib.cards.table import get_card  # noqa: E402
 from ICHSegmenterLib.methods.blast_ct import predictor as blast_ct  # noqa: E402
 from ICHSegmenterLib.methods.blast_ct.predictor import BlastCtPredictor  # noqa: E402
-from ICHSegmenterLib.methods.partial_volume import bone_taken_for_blood  # noqa: E402
+from ICHSegmenterLib.methods.partial_volume import bone_like_blood  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
 from ICHSegmenterLib.results import SegmentationResult, SlicePrediction  # noqa: E402
-from ICHSegmenterLib.runtime.context import Run  # noqa: E402
+from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
 from ICHSegmenterLib.synthesis.lesions import LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
@@ -41,7 +41,7 @@ def run_default_networks(volume: Volume) -> tuple[Sequence[SlicePrediction], Seg
 def run_networks(volume: Volume, names: Sequence[str]) -> tuple[Sequence[SlicePrediction], SegmentationResult]:
     files = [shared_data(f"data/blast_ct_v1/{name}") for name in names]
     predictor = BlastCtPredictor.load(CARD, files, device="cpu", precision="bfloat16")
-    found = predictor.predict(prepare(volume, CARD.preprocessing), Run())
+    found = predictor.predict(prepare(volume, CARD.preprocessing), RunContext())
     return found, assemble(found, volume, CARD, threshold=None, detection_threshold=0.5, keep_maps=False)
 
 
@@ -84,7 +84,7 @@ def test_blood_along_the_skull_is_not_taken_for_bone(
 
     def spied(maps: np.ndarray, volume: Volume, blood: Sequence[int]) -> np.ndarray:
         before.append(maps.copy())
-        return bone_taken_for_blood(maps, volume, blood)
+        return bone_like_blood(maps, volume, blood)
 
     monkeypatch.setattr(blast_ct, "bone_taken_for_blood", spied)
     exam = insert_lesions(

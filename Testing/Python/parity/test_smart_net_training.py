@@ -79,8 +79,9 @@ def test_total_and_terms_of_every_variant_equal_the_authors(variant):
     everything = {"cls": data["full_cls"], "seg": data["full_seg_f16"], "rec": data["full_rec_f16"]}
     truths = {"cls": data["full_clsgt"], "seg": data["full_mask_u8"], "rec": data["full_input_f16"]}
     tasks = VARIANTS[variant]
-    terms = losses.smart_net_terms({task: tensor(everything[task]) for task in tasks},
-                                   {task: tensor(truths[task]) for task in tasks})  # fmt: skip
+    terms = losses.smart_net_terms(
+        {task: tensor(everything[task]) for task in tasks}, {task: tensor(truths[task]) for task in tasks}
+    )
     expected = json.loads(str(data["criteria_json"]))[variant]
     assert float(sum(terms.values())) == pytest.approx(expected.pop("total"), rel=1e-5)
     found = {name: float(terms[key]) for name, key in TERMS.items() if key in terms}
@@ -110,7 +111,7 @@ def test_detection_figures_equal_the_authors():
     figures = pytest.importorskip("ICHSegmenterLib.evaluation.detection_metrics")
     data = golden("metrics")
     values, truth = data["cls_prob"][:, 0].astype(np.float64), data["cls_gt"][:, 0] > 0
-    judged = figures.Judged(truth, values, values > metrics.POSITIVE_ABOVE, ("",) * len(values))
+    judged = figures.ScoredBatch(truth, values, values > metrics.POSITIVE_ABOVE, ("",) * len(values))
     assert figures.auc(judged) == pytest.approx(float(data["auc"]))
     order = (figures.f1, figures.accuracy, figures.sensitivity, figures.specificity)
     found = [figure(judged, np.ones(len(values))) for figure in order]
