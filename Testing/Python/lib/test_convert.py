@@ -99,7 +99,8 @@ def test_the_authors_paddle_file_converts_to_the_network_of_its_golden_numbers(t
     with torch.inference_mode():
         logits = network(torch.from_numpy(np.load(golden / "golden_input.npy")))[0]
     expected = np.load(golden / "golden_output.npz")["stage2_logits"]
-    np.testing.assert_allclose(logits.numpy(), expected, atol=2e-5)
+    # As in the parity test of this network: rounding of 40 sums of up to 1000 terms in single precision.
+    np.testing.assert_allclose(logits.numpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
