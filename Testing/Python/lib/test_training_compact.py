@@ -89,12 +89,12 @@ def test_the_weights_that_the_recipe_names_are_kept(
 ) -> None:
     """The validation loss is prescribed as 2, 1, 3, so the second of three epochs is the best."""
     prescribed = (2.0, 1.0, 3.0)
-    judge = SliceClassification.judge
+    score_batch = SliceClassification.score_batch
 
-    def judge_by_epoch(task: SliceClassification, batch: object) -> ScoredBatch:
-        return replace(judge(task, batch), loss=torch.tensor(prescribed[task.current_epoch]))
+    def score_by_epoch(task: SliceClassification, batch: object) -> ScoredBatch:
+        return replace(score_batch(task, batch), loss=torch.tensor(prescribed[task.current_epoch]))
 
-    monkeypatch.setattr(SliceClassification, "judge", judge_by_epoch)
+    monkeypatch.setattr(SliceClassification, "score_batch", score_by_epoch)
     three_epochs = ["phases.0.max_epochs=3", "phases.0.max_steps=0", "optimizer.warmup_steps=0", "saved_as=float32"]
     trained = fit(compact_hgi(f"keeps={keeps}", *three_epochs), synthetic, tmp_path, machine=HERE)
     with (tmp_path / "metrics.csv").open() as file:

@@ -207,9 +207,14 @@ def test_a_step_moves_every_weight_against_the_gradient_of_the_loss(physionet: P
     """
     watcher, rate = FirstBatch(), 0.1
     recipe = unet(
-        "data.batch_size=12", "phases.0.max_epochs=1", "phases.0.max_steps=1", f"phases.0.learning_rate={rate}",
-        "optimizer.name=sgd", "optimizer.momentum=0.0", "optimizer.weight_decay=0.0",
-    )  # fmt: skip
+        "data.batch_size=12",
+        "phases.0.max_epochs=1",
+        "phases.0.max_steps=1",
+        f"phases.0.learning_rate={rate}",
+        "optimizer.name=sgd",
+        "optimizer.momentum=0.0",
+        "optimizer.weight_decay=0.0",
+    )
     trained = fit(recipe, physionet, tmp_path, machine=HERE, callbacks=[watcher])
     torch.manual_seed(recipe.seed)
     network = create_model("unet", **recipe.network.config).train()
@@ -224,7 +229,7 @@ def test_a_step_moves_every_weight_against_the_gradient_of_the_loss(physionet: P
         step = rate * weight.grad
         missed = (saved[name] - (weight - step)).norm()
         assert missed <= 1e-3 * step.norm() + eps * weight.norm(), name
-    assert sum(float((saved[name] - weight).norm()) for name, weight in network.named_parameters()) > 0
+    assert not torch.equal(saved["head.weight"], network.head.weight)
 
 
 def test_the_head_learns_alone_and_the_rest_is_really_frozen(rsna: Path, tmp_path: Path) -> None:
@@ -430,8 +435,8 @@ def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path)
     for key in first:
         torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=1e-5)
     # The smallest outline has about 2 * 75 pixels, so one that falls to the other side of 1/2 moves the Dice of a slice
-    # by about 1/75; two slices whose order changes move the area under the curve by one of at least 4 x 4 pairs.
-    margins = {"train_loss": 0.0, "val_loss": 0.0, "val_dice": 2 / 75, "val_slice_auc": 1 / 16}
+    # by about 1/75; two slices whose order changes move the area under the curve by one of 2 x 2 pairs.
+    margins = {"train_loss": 0.0, "val_loss": 0.0, "val_dice": 2 / 75, "val_slice_auc": 1 / 4}
     for name, margin in margins.items():
         alone, together = ([float(row[name]) for row in rows_of(tmp_path / run)] for run in ("one", "two"))
         assert alone == pytest.approx(together, rel=1e-3, abs=margin)

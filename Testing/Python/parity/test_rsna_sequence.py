@@ -9,8 +9,8 @@ from ICHSegmenterLib.models import create_model, load_checkpoint
 
 REDUCED = {"embed_dim": 16, "depths": (2, 2, 4, 2), "num_heads": (2, 4, 8, 16)}
 RELATIVE_TOLERANCE = 1e-4
-"""Of the largest value: some 40 sums of up to 1000 terms follow each other, whose roundings add up like a random walk to
-sqrt(40 * 1000) = 200 times that of single precision, 2.4e-5; another order of sums may differ by four times that."""
+"""Of the largest value: some 40 sums of up to 1000 terms follow each other, whose roundings add up like a random walk
+to sqrt(40 * 1000) = 200 times that of single precision, 2.4e-5; another order of sums may differ by four times that."""
 
 
 @pytest.fixture(scope="module")

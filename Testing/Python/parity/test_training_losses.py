@@ -18,11 +18,11 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "timm", "yaml"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.training.recipe import Recipe, load_recipe
-from ICHSegmenterLib.training.tasks.classification import SliceClassification
-from ICHSegmenterLib.training.tasks.segmentation import SliceSegmentation
-from ICHSegmenterLib.training.tasks.series import SeriesClassification
-from ICHSegmenterLib.training.tasks.task import IGNORED, TrainingTask
+from ICHSegmenterLib.learning.recipe import Recipe, load_recipe
+from ICHSegmenterLib.learning.task import IGNORED, TrainingTask
+from ICHSegmenterLib.methods.rsna_sequence.task import SeriesClassification
+from ICHSegmenterLib.methods.swin.task import SliceClassification
+from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 
 Array = NDArray[np.float64]
 
@@ -142,8 +142,9 @@ def test_hgi_sam_minimizes_cross_entropy_of_any_hemorrhage() -> None:
     logits = logits_of(4, 2)
     check(
         *classification(load_recipe("hgi-sam", [TINY_SWIN.format(2)]), logits, LABELS),
-        [lambda z: cross_entropy(z, LABELS[:, 5], np.ones(2))], [logits],
-    )  # fmt: skip
+        [lambda z: cross_entropy(z, LABELS[:, 5], np.ones(2))],
+        [logits],
+    )
 
 
 def test_the_quirk_of_hgi_sam_takes_probabilities_for_logits() -> None:
@@ -193,8 +194,9 @@ def test_a_series_costs_twice_its_sequence_head_and_once_its_slice_head() -> Non
     sequence, alone = logits_of(4, 6, seed=1), logits_of(4, 6, seed=2)
     check(
         *series(sequence, alone, labels),
-        [lambda z: 2 * log_loss(z, labels), lambda z: log_loss(z, labels)], [sequence, alone],
-    )  # fmt: skip
+        [lambda z: 2 * log_loss(z, labels), lambda z: log_loss(z, labels)],
+        [sequence, alone],
+    )
 
 
 def test_several_series_cost_their_mean() -> None:
@@ -205,29 +207,29 @@ def test_several_series_cost_their_mean() -> None:
     assert both == pytest.approx((first + second) / 2, rel=TOLERANCE)
 
 
-def test_a_series_is_judged_by_its_sequence_head_on_its_own_slices() -> None:
+def test_a_series_is_scored_by_its_sequence_head_on_its_own_slices() -> None:
     sequence, alone = logits_of(60, 6, seed=1), logits_of(60, 6, seed=2)
     task, (sample,) = series(sequence, alone, LABELS)
-    batch = [{**sample, "image": sample["image"][:4], "counts": True}]
+    batch = [{**sample, "image": sample["image"][:4], "is_real": True}]
     with torch.no_grad():
-        verdict = task.judge(batch)
-    assert float(verdict.loss) == pytest.approx(log_loss(sequence[:4], LABELS), rel=TOLERANCE)
-    assert verdict.truth.tolist() == [*LABELS[:, 5].tolist(), *[IGNORED] * 56]
-    np.testing.assert_allclose(verdict.scores.numpy(), 1 / (1 + np.exp(-sequence[:, 5])), rtol=TOLERANCE)
+        scored = task.score_batch(batch)
+    assert float(scored.loss) == pytest.approx(log_loss(sequence[:4], LABELS), rel=TOLERANCE)
+    assert scored.truth.tolist() == [*LABELS[:, 5].tolist(), *[IGNORED] * 56]
+    np.testing.assert_allclose(scored.scores.numpy(), 1 / (1 + np.exp(-sequence[:, 5])), rtol=TOLERANCE)
 
 
-def test_outlines_are_judged_by_the_dice_of_slices_with_blood() -> None:
+def test_outlines_are_scored_by_the_dice_of_slices_with_blood() -> None:
     """15 pixels bleed and 20 are outlined, 10 of them rightly; the slice without blood has no Dice."""
     logits = np.zeros((2, 2, 8, 8))
     logits[:, 0] = 4.0
     logits[0, 1, 2:6, 2:7] = logits[1, 1, 0, 0] = 8.0
     task, batch = segmentation(load_recipe("unet", [TINY_UNET.format(2)]), logits, MASKS)
     with torch.no_grad():
-        verdict = task.judge({**batch, "counts": torch.tensor([True, True])})
-    total, slices = verdict.sums["val_dice"]
+        scored = task.score_batch({**batch, "is_real": torch.tensor([True, True])})
+    total, slices = scored.sums["val_dice"]
     assert float(total) == pytest.approx(2 * 10 / (15 + 20), rel=TOLERANCE) and int(slices) == 1
-    assert verdict.truth.tolist() == [1, 0]
-    assert verdict.scores.tolist() == pytest.approx([1 / (1 + np.exp(-4.0))] * 2, rel=TOLERANCE)
+    assert scored.truth.tolist() == [1, 0]
+    assert scored.scores.tolist() == pytest.approx([1 / (1 + np.exp(-4.0))] * 2, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(

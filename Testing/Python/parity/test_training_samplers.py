@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
-from ICHSegmenterLib.training.recipe import load_recipe
-from ICHSegmenterLib.training.samplers import Share, TrainingBatches, epoch_order
+from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.samplers import Shard, TrainingBatches, epoch_order
 
 SAMPLES, POSITIVES = 1000, 55
 DEVIATIONS = 6
@@ -28,7 +28,7 @@ def bleeding(positives: int = POSITIVES, samples: int = SAMPLES) -> NDArray[np.b
 def batches_of(name: str, is_positive: NDArray[np.bool_], epoch: int = 0) -> list[list[int]]:
     """Indices of the batches of one epoch of a recipe on one device."""
     data = load_recipe(name).data
-    sampler = TrainingBatches(data.sampler, is_positive, batch_size=data.batch_size, seed=0, share=Share())
+    sampler = TrainingBatches(data.sampler, is_positive, batch_size=data.batch_size, seed=0, shard=Shard())
     sampler.set_epoch(epoch)
     batches = [[draw.index for draw in batch] for batch in sampler]
     assert len(sampler) == len(batches)
@@ -93,7 +93,7 @@ def test_samples_that_fill_no_batch_are_repeated() -> None:
 
 
 def test_each_draw_of_a_training_has_random_numbers_of_its_own() -> None:
-    sampler = TrainingBatches("shuffle", bleeding(), batch_size=10, seed=3, share=Share())
+    sampler = TrainingBatches("shuffle", bleeding(), batch_size=10, seed=3, shard=Shard())
     seeds = []
     for epoch in (0, 1):
         sampler.set_epoch(epoch)
