@@ -23,12 +23,19 @@ from ICHSegmenterLib.learning.task import IGNORED, TrainingTask
 from ICHSegmenterLib.methods.rsna_sequence.task import SeriesClassification
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
+from loss_formulas import (
+    EPS,
+    TOLERANCE,
+    Array,
+    cross_entropy,
+    dice_loss,
+    focal,
+    log_loss,
+    log_probabilities,
+    logits_of,
+    slope,
+)
 
-Array = NDArray[np.float64]
-
-EPS = float(np.finfo(np.float32).eps)
-TOLERANCE = 64 * EPS
-"""Relative: the losses here are means of up to 256 numbers, each after a handful of rounded operations."""
 TINY_SWIN = (
     "network={{name: swin_classifier, config: {{num_classes: {}, image_size: 32, window_size: 4, embed_dim: 8, "
     "depths: [1, 1], num_heads: [1, 2]}}}}"
@@ -50,11 +57,6 @@ class Prescribed(torch.nn.Module):
         return tuple(self.outputs) if len(self.outputs) > 1 else self.outputs[0]
 
 
-def logits_of(*shape: int, seed: int = 0, spread: float = 2.0) -> Array:
-    """Random logits, exact in single precision, of easy and of hard samples."""
-    return np.random.default_rng(seed).normal(0, spread, shape).astype(np.float32).astype(np.float64)
-
-
 def classification(recipe: Recipe, logits: Array, labels: NDArray[np.int64], phase: int = 0) -> tuple[Any, Any]:
     task = SliceClassification(recipe, phase)
     task.network = Prescribed(logits)
@@ -73,16 +75,6 @@ def series(sequence: Array, alone: Array, labels: NDArray[np.int64]) -> tuple[An
     return task, [{"image": torch.zeros(len(sequence), 3, 8, 8), "label": torch.from_numpy(labels)}]
 
 
-def slope(loss: Callable[[Array], float], logits: Array, step: float = 1e-5) -> Array:
-    """Central differences of a loss in double precision."""
-    gradient = np.zeros_like(logits)
-    for index in np.ndindex(logits.shape):
-        moved = np.zeros_like(logits)
-        moved[index] = step
-        gradient[index] = (loss(logits + moved) - loss(logits - moved)) / (2 * step)
-    return gradient
-
-
 def check(task: TrainingTask, batch: Any, losses: list[Callable[[Array], float]], inputs: list[Array]) -> None:
     """The loss is the sum of `losses` of the network's outputs, and each output gets the gradient of its own."""
     cost = task.loss_of(batch)
@@ -93,42 +85,6 @@ def check(task: TrainingTask, batch: Any, losses: list[Callable[[Array], float]]
         expected = slope(loss, logits)
         tolerance = TOLERANCE * float(np.abs(expected).max())
         np.testing.assert_allclose(output.grad.numpy(), expected, rtol=TOLERANCE, atol=tolerance)
-
-
-def log_probabilities(logits: Array) -> Array:
-    """Of the classes along axis 1."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
-def cross_entropy(logits: Array, classes: NDArray[np.int64], weights: Array) -> float:
-    """Mean over slices or pixels, each with the weight of its true class."""
-    costs = -np.take_along_axis(log_probabilities(logits), classes[:, None], axis=1)[:, 0]
-    return float((costs * weights[classes]).sum() / weights[classes].sum())
-
-
-def binary_entropy(logits: Array, truth: NDArray[np.int64]) -> Array:
-    """-log of the probability of what is true."""
-    return np.asarray(np.logaddexp(0.0, np.where(truth == 1, -logits, logits)))
-
-
-def focal(logits: Array, truth: NDArray[np.int64]) -> float:
-    """Mean of -(1 - p)^2 log p, with p of what is true, and without weights of the classes."""
-    probability = 1 / (1 + np.exp(np.where(truth == 1, -logits, logits)))
-    return float(np.mean(-((1 - probability) ** 2) * np.log(probability)))
-
-
-def dice_loss(probabilities: Array, truth: Array, axes: tuple[int, ...], smooth: float = 1e-5) -> float:
-    """1 - Dice, mean over what `axes` leave; MONAI's smoothing keeps it finite without blood."""
-    both, sizes = (probabilities * truth).sum(axis=axes), (probabilities + truth).sum(axis=axes)
-    return float(np.mean(1 - (2 * both + smooth) / (sizes + smooth)))
-
-
-def log_loss(logits: Array, labels: NDArray[np.int64]) -> float:
-    """Known labels only, "any" twice; divided by their number plus 1e-5, not by the sum of weights."""
-    known = labels != IGNORED
-    weights = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 2.0])
-    return float((binary_entropy(logits, labels) * weights * known).sum() / (known.sum() + 1e-5))
 
 
 MASKS = np.zeros((2, 8, 8), dtype=np.int64)
