@@ -1,12 +1,14 @@
 # make demo   a phantom CT with a known bleed through the whole job; says where the results are
 # make test   every test, the panel's included
 # make lint   ruff, mypy (library, strict), import-linter
+# make mutants   hours: wrong changes of losses, samplers, geometry and maps, which tests must notice
 # Each makes .venv when it is absent and installs what it needs; a second call starts at once.
 
 PYTHON ?= python3
 VENV ?= .venv
 THREADS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+MUTANTS ?= geometry samplers losses attention_maps
 
 PY := $(VENV)/bin/python
 BASE := $(VENV)/.installed-base
@@ -20,15 +22,26 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test lint format metadata drawing-packages clean help
+.PHONY: demo test mutants lint format metadata drawing-packages clean help
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 demo: $(TORCH)
 	$(PY) Testing/demo.py
 
 test: drawing-packages $(FULL)
 	$(PY) -m pytest Testing/Python --durations=15 $(PYTEST_ARGS)
+
+# In clones of the last commit, so that the tree is never changed; MUTANTS=samplers for one of Testing/mutants.
+mutants: $(FULL)
+	$(PY) -m pip install --quiet --editable '.[mutants]'
+	$(MAKE) $(MUTANTS:%=build/mutants/%.txt)
+
+build/mutants/%.txt: Testing/mutants/%.toml
+	rm -rf build/mutants/$* && git clone --quiet . build/mutants/$*
+	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" && \
+	cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && cosmic-ray exec $< session.sqlite && \
+	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && cr-rate --fail-over 10 session.sqlite
 
 lint: $(FULL)
 	$(PY) -m ruff check .
