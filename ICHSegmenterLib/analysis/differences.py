@@ -1,17 +1,15 @@
-"""What decides the numbers of a result, and how a result that is there already came about differently."""
+"""How a result that is there already came about differently from what a request would make now."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.analyze import configured
-from ICHSegmenterLib.analysis.combine import check_pair
-from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card
+from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.errors import WeightsError
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
@@ -19,97 +17,68 @@ SHOWN_DIGITS = 8
 """Of a SHA-256, where people read it."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """A method, or one that outlines and one that detects, with all that changes what they say.
+def differences(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str]:
+    """How a result differs in its making, such as "option tta=false instead of true"; empty if it does not.
 
-    The fields are arguments of `analyze_together`.
+    Weights are compared where this computer has those of the request. Device and precision do not count.
 
-    Attributes:
-        method, weights, options, threshold, detection_threshold: As for `engine.analyze`.
-        detector, detector_weights, detector_options: Of a second method that detects, empty without one.
+    Args:
+        request: What would be run now.
+        result: The content of `result.json`.
 
     Raises:
-        ModelNotFoundError: No such method.
-        ValueError: An option or weights of no use, or two methods that cannot work together.
+        KeyError, TypeError: It is no result.
     """
+    used = result["provenance"]
+    before, now = _pair(used["method"], used.get("detector", "")), _pair(request.method, request.detector)
+    if before != now:
+        return [f"{before} instead of {now}"]
+    card = get_card(request.method)
+    deciding = get_card(request.detector) if request.detector else card
+    changes = _options(card, request.options, used.get("options", {}))
+    if request.detector:
+        changes += _options(deciding, request.detector_options, used.get("detector_options", {}))
+    if card.labelmap_rule != "argmax":
+        changes += _number("threshold", used["threshold"], request.threshold, card.threshold)
+    changes += _number(
+        "detection threshold",
+        result["detection_threshold"],
+        request.detection_threshold,
+        deciding.detection_threshold,
+    )
+    return changes + _other_weights(request, used["weights"])
 
-    method: str
-    weights: Sequence[Path] = ()
-    options: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
-    threshold: float | None = None
-    detection_threshold: float | None = None
-    detector: str = ""
-    detector_weights: Sequence[Path] = ()
-    detector_options: Mapping[str, Any] = field(default_factory=lambda: NO_CONFIG)
 
-    def __post_init__(self) -> None:
-        card = configured(self.method, self.options, self.weights)
-        if self.detector:
-            check_pair(card, configured(self.detector, self.detector_options, self.detector_weights))
-        elif self.detector_weights or self.detector_options:
-            raise ValueError("weights or options of a detector were given, but no detector; name it by --detector")
-
-    def differences(self, result: Mapping[str, Any]) -> list[str]:
-        """How a result differs in its making, such as "option tta=false instead of true"; empty if it does not.
-
-        Weights are compared where this computer has those of the settings.
-
-        Args:
-            result: The content of `result.json`.
-
-        Raises:
-            KeyError, TypeError: It is no result.
-        """
-        used = result["provenance"]
-        found, wanted = _pair(used["method"], used.get("detector", "")), _pair(self.method, self.detector)
-        if found != wanted:
-            return [f"{found} instead of {wanted}"]
-        card = get_card(self.method)
-        deciding = get_card(self.detector) if self.detector else card
-        told = _options(card, self.options, used.get("options", {}))
-        if self.detector:
-            told += _options(deciding, self.detector_options, used.get("detector_options", {}))
-        if card.labelmap_rule != "argmax":
-            told += _number("threshold", used["threshold"], self.threshold, card.threshold)
-        told += _number(
-            "detection threshold",
-            result["detection_threshold"],
-            self.detection_threshold,
-            deciding.detection_threshold,
-        )
-        return told + self._other_weights(used["weights"])
-
-    def _other_weights(self, found: Mapping[str, str]) -> list[str]:
-        files: list[Path] = []
-        try:
-            files += store.find(get_card(self.method), self.weights)
-            if self.detector:
-                files += store.find(get_card(self.detector), self.detector_weights)
-        except WeightsError:  # what is done stays usable without them
-            return []
-        wanted = named_digests(files)
-        same = set(found.values()) == set(wanted.values())
-        return [] if same else [f"weights {_files(found)} instead of {_files(wanted)}"]
+def _other_weights(request: AnalysisRequest, used: Mapping[str, str]) -> list[str]:
+    files: list[Path] = []
+    try:
+        files += store.find(get_card(request.method), request.weights)
+        if request.detector:
+            files += store.find(get_card(request.detector), request.detector_weights)
+    except WeightsError:  # what is done stays usable without them
+        return []
+    current = named_digests(files)
+    same = set(used.values()) == set(current.values())
+    return [] if same else [f"weights {_files(used)} instead of {_files(current)}"]
 
 
 def _pair(method: str, detector: str) -> str:
     return f"{method} with detector {detector}" if detector else method
 
 
-def _options(card: ModelCard, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """The options that differ; what is not told, as by an earlier version, had its default."""
+def _options(card: ModelCard, requested: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
+    """The options that differ; what is not recorded, as by an earlier version, had its default."""
     defaults = card.predictor_config
     return [
         f"option {name}={json.dumps(was)} of {card.name} instead of {json.dumps(now)}"
-        for name in {**defaults, **found}
-        if (was := found.get(name, defaults.get(name))) != (now := wanted.get(name, defaults.get(name)))
+        for name in {**defaults, **used}
+        if (was := used.get(name, defaults.get(name))) != (now := requested.get(name, defaults.get(name)))
     ]
 
 
-def _number(name: str, found: float | None, wanted: float | None, default: float | None) -> list[str]:
-    now = default if wanted is None else wanted
-    return [] if found == now else [f"{name} {found} instead of {now}"]
+def _number(name: str, used: float | None, requested: float | None, default: float | None) -> list[str]:
+    now = default if requested is None else requested
+    return [] if used == now else [f"{name} {used} instead of {now}"]
 
 
 def _files(digests: Mapping[str, str]) -> str:

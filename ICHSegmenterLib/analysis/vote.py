@@ -9,7 +9,7 @@ import numpy as np
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.analysis import labelmap
-from ICHSegmenterLib.analysis.analyze import as_acquired
+from ICHSegmenterLib.analysis.border import as_acquired
 from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.labels import ANY, ICH
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -19,6 +19,7 @@ from ICHSegmenterLib.results import (
     Provenance,
     SegmentationResult,
     SliceDetection,
+    key_slice_of,
 )
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -38,13 +39,12 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
     results = list(comparison.results.values())
     if not results:
         raise ValueError("no method gave a result to vote on")
-    view = AxialView.of(volume.geometry)
-    axial = volume if view.keeps_slices else view.volume(volume)
+    view = AxialView.at_border(volume.geometry)
+    axial = view.volume(volume)
     segmentation = None
     blood_ml = np.zeros(len(results[0].detection.slices))
     if comparison.outlining:
-        vote = np.asarray(comparison.vote, dtype=np.uint8)
-        voxels = vote if view.keeps_slices else np.ascontiguousarray(view.apply(vote))
+        voxels = np.ascontiguousarray(view.apply(comparison.vote.astype(np.uint8)))
         segmentation = SegmentationResult(voxels, axial.geometry, (ICH,))
         blood_ml = labelmap.blood_per_slice_ml(segmentation)
     result = AnalysisResult(
@@ -54,7 +54,7 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
         measurements=() if segmentation is None else labelmap.measure(segmentation, axial),
         provenance=_provenance([one.provenance for one in results]),
     )
-    return result if view.keeps_slices else as_acquired(result, view, volume)
+    return as_acquired(result, view, volume)
 
 
 def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> DetectionResult:
@@ -65,9 +65,8 @@ def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> D
         slices.append(
             SliceDetection(opinions[0].index, opinions[0].position_mm, {ANY: value}, value >= majority, blood)
         )
-    key = max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY]))
     exam = sum(one.is_positive for one in votes) / len(votes)
-    return DetectionResult(tuple(slices), {ANY: exam}, majority, key.index)
+    return DetectionResult(tuple(slices), {ANY: exam}, majority, key_slice_of(slices))
 
 
 def _provenance(of_methods: Sequence[Provenance]) -> Provenance:

@@ -1,8 +1,7 @@
-"""The requests to analyze one exam, by one method or by several, checked at the border."""
+"""The exam of a request: its voxels in the job folder, its grid and its origin in the message."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,30 +10,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.protocol import VOXEL_FILE, Message, read_geometry, read_source, read_text
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
-from ICHSegmenterLib.worker.channel import Message
-
-VOXEL_FILE = "hu.npy"
 
 
 @dataclass(frozen=True)
-class ExamRequest:
-    """One exam and how to look at it; the fields are those of the protocol.
+class Exam:
+    """An exam in a job folder.
 
     Attributes:
         job: Folder with `hu.npy` (slices, rows, columns), where results go too.
-        mask_name: File in `job` with a mask of the same shape, empty to find the brain ourselves.
+        geometry, source: Of the voxels.
+        mask_name: File in `job` with a brain mask of the same shape, empty to find the brain ourselves.
     """
 
     job: Path
     geometry: VolumeGeometry
     source: VolumeSource
-    device: str
-    precision: str
-    save_maps: bool
-    mask_name: str
+    mask_name: str = ""
+
+    @classmethod
+    def from_message(cls, message: Message) -> Exam:
+        """The exam that a request is about.
+
+        Raises:
+            ValueError: A field is absent or of the wrong type.
+            VolumeError: The geometry is impossible.
+        """
+        return cls(
+            job=Path(read_text(message, "job")),
+            geometry=read_geometry(message.get("geometry")),
+            source=read_source(message.get("source") or {}),
+            mask_name=Path(message.get("brain_mask") or "").name,
+        )
 
     def volume(self) -> Volume:
         """The exam, with air where the scanner wrote padding (-3024, NaN).
@@ -61,147 +71,3 @@ class ExamRequest:
         except (OSError, ValueError, EOFError) as error:
             raise VolumeError(f"The voxels in {name} cannot be read ({error}); start the analysis again.") from error
         return array
-
-
-@dataclass(frozen=True)
-class AnalyzeRequest(ExamRequest):
-    """One exam for one method, or for one that outlines and one that detects.
-
-    Attributes:
-        detector: Name of the method that detects and names segments, empty if `method` does.
-        weights, options, threshold: Of `method`.
-        detector_weights, detector_options: Of the detector; without one, what the message says of them is dropped.
-        detection_threshold: Of the detector, or of `method` without one.
-    """
-
-    method: str
-    weights: tuple[Path, ...]
-    options: Mapping[str, Any]
-    threshold: float | None
-    detection_threshold: float | None
-    detector: str
-    detector_weights: tuple[Path, ...]
-    detector_options: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, message: Message) -> AnalyzeRequest:
-        """Read the fields of a message.
-
-        Raises:
-            ValueError: A field is absent or of the wrong type.
-            VolumeError: The geometry is impossible.
-        """
-        detector = text(message, "detector") if message.get("detector") else ""
-        detector_weights, detector_options = _paths(message, "detector_weights"), _object(message, "detector_options")
-        return cls(
-            **_exam(message),
-            method=text(message, "method"),
-            weights=_paths(message, "weights"),
-            options=_object(message, "options"),
-            threshold=_number(message, "threshold"),
-            detection_threshold=_number(message, "detection_threshold"),
-            detector=detector,
-            detector_weights=detector_weights if detector else (),
-            detector_options=detector_options if detector else {},
-        )
-
-
-@dataclass(frozen=True)
-class CompareRequest(ExamRequest):
-    """One exam for several methods.
-
-    Attributes:
-        methods: Names, in the order of the answer.
-        weights: Method to the files to use instead of the installed ones.
-        options: Method to other values for its options.
-    """
-
-    methods: tuple[str, ...]
-    weights: Mapping[str, tuple[Path, ...]]
-    options: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, message: Message) -> CompareRequest:
-        """Read the fields of a message.
-
-        Raises:
-            ValueError: A field is absent or of the wrong type.
-            VolumeError: The geometry is impossible.
-        """
-        weights, options = _object(message, "weights"), _object(message, "options")
-        return cls(
-            **_exam(message),
-            methods=tuple(texts(message, "methods")),
-            weights={method: _paths(weights, method) for method in weights},
-            options={method: _object(options, method) for method in options},
-        )
-
-
-def text(message: Message, field: str, default: str | None = None) -> str:
-    """A field that must be a string."""
-    value = message.get(field, default)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{field!r} must be a text, got {value!r}")
-    return value
-
-
-def texts(message: Message, field: str) -> list[str]:
-    """A field that must be a list of strings; absent means empty."""
-    value = message.get(field) or []
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError(f"{field!r} must be a list of texts, got {value!r}")
-    return value
-
-
-def _exam(message: Message) -> dict[str, Any]:
-    """The fields of an `ExamRequest`."""
-    return {
-        "job": Path(text(message, "job")),
-        "geometry": _geometry(message.get("geometry")),
-        "source": _source(message.get("source") or {}),
-        "device": text(message, "device", "auto"),
-        "precision": text(message, "precision", "auto"),
-        "save_maps": bool(message.get("save_maps", False)),
-        "mask_name": Path(message.get("brain_mask") or "").name,
-    }
-
-
-def _paths(message: Message, field: str) -> tuple[Path, ...]:
-    return tuple(Path(path) for path in texts(message, field))
-
-
-def _number(message: Message, field: str) -> float | None:
-    value = message.get(field)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"{field!r} must be a number, got {value!r}")
-    return None if value is None else float(value)
-
-
-def _object(message: Message, field: str) -> Mapping[str, Any]:
-    value = message.get(field) or {}
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{field!r} must be an object, got {value!r}")
-    return value
-
-
-def _geometry(fields: Any) -> VolumeGeometry:
-    if not isinstance(fields, Mapping):
-        raise ValueError(f"'geometry' must be an object, got {fields!r}")
-    try:
-        slices, rows, columns = (int(size) for size in fields["shape"])
-        return VolumeGeometry(
-            (slices, rows, columns), fields["column_step"], fields["row_step"], fields["slice_origins"]
-        )
-    except KeyError as error:
-        raise ValueError(f"'geometry' lacks {error}") from error
-    except (ValueError, TypeError) as error:
-        raise VolumeError(f"The geometry of the volume is impossible: {error}.") from error
-
-
-def _source(fields: Mapping[str, Any]) -> VolumeSource:
-    return VolumeSource(
-        format=str(fields.get("format") or "Slicer"),
-        series_uid=str(fields.get("series_uid") or ""),
-        kernel=str(fields.get("kernel") or ""),
-        warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
-    )
