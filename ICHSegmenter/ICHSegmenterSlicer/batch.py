@@ -159,9 +159,9 @@ def _run(arguments: argparse.Namespace) -> int:
     finally:
         analyzer.close()
     counts = {status: sum(one.status == status for one in outcomes) for status in ("done", "skipped", "failed")}
-    for one in outcomes:
-        if one.status == "failed":
-            print(f"failed: {one.exam.name}: {one.message}", file=sys.stderr)
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)
     print(
         f"{counts['done']} done, {counts['skipped']} done before, {counts['failed']} failed: "
         f"{arguments.output / SUMMARY_FILE}"

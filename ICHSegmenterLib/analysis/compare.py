@@ -156,10 +156,10 @@ def agreement_of(
     return Comparison(geometry, dict(results), tuple(failures), pairs, votes / np.float32(max(1, len(masks))))
 
 
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """2 |A and B| / (|A| + |B|) of two masks; 1 if both are empty."""
-    total = np.count_nonzero(one) + np.count_nonzero(other)
-    return 2.0 * np.count_nonzero(one & other) / total if total else 1.0
+    total = np.count_nonzero(first) + np.count_nonzero(second)
+    return 2.0 * np.count_nonzero(first & second) / total if total else 1.0
 
 
 def _summary(result: AnalysisResult) -> dict[str, Any]:

@@ -227,16 +227,16 @@ def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, request: Analy
     with replacing(output / SUMMARY_FILE) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, SUMMARY_COLUMNS)
         writer.writeheader()
-        for one in outcomes:
+        for outcome in outcomes:
             writer.writerow(
                 {
-                    "exam": one.exam.name,
-                    "status": one.status,
+                    "exam": outcome.exam.name,
+                    "status": outcome.status,
                     "method": request.method,
                     "detector": request.detector,
-                    "error": one.error,
-                    "message": one.message,
-                    **_numbers(one.result),
+                    "error": outcome.error,
+                    "message": outcome.message,
+                    **_numbers(outcome.result),
                 }
             )
 
