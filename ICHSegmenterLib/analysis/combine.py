@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.labels import SUBTYPES_OF, SegmentLabel
-from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SegmentationResult, key_slice_of
+from ICHSegmenterLib.results import AnalysisResult, DetectionResult, SegmentationResult, key_slice_of
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
-from ICHSegmenterLib.weights.digests import free_name
 
 MIN_SUBTYPE_PROBABILITY = 0.5
 """A piece of blood is named only if its subtype is at least so probable on the slices that it spans."""
@@ -38,7 +37,7 @@ def combine(outlined: AnalysisResult, detected: AnalysisResult, volume: Volume) 
         detection=_with_blood(detected.detection, labelmap.blood_per_slice_ml(segmentation)),
         segmentation=segmentation,
         measurements=labelmap.measure(segmentation, volume),
-        provenance=_joined(outlined.provenance, detected.provenance),
+        provenance=provenance.of_pair(outlined.provenance, detected.provenance),
     )
 
 
@@ -90,25 +89,3 @@ def _with_blood(detection: DetectionResult, blood_ml: NDArray[np.float64]) -> De
     """The detection with the volumes of the segmentation."""
     slices = tuple(replace(one, blood_ml=float(blood_ml[one.index])) for one in detection.slices)
     return replace(detection, slices=slices, key_slice=key_slice_of(slices))
-
-
-def _joined(outlined: Provenance, detected: Provenance) -> Provenance:
-    """Both methods in one record; times of the same phase are added."""
-    phases = dict.fromkeys((*detected.seconds, *outlined.seconds))
-    devices = dict.fromkeys((detected.device, outlined.device))
-    precisions = dict.fromkeys((detected.precision, outlined.precision))
-    weights = dict(outlined.weights)
-    for name, digest in detected.weights.items():
-        weights[free_name(name, weights)] = digest
-    return replace(
-        outlined,
-        title=f"{outlined.title}, named by {detected.title}",
-        detector=detected.method,
-        value_name=detected.value_name,
-        weights=weights,
-        detector_options=detected.options,
-        device=" and ".join(devices),
-        precision=" and ".join(precisions),
-        seconds={phase: round(detected.seconds.get(phase, 0) + outlined.seconds.get(phase, 0), 3) for phase in phases},
-        warnings=tuple(dict.fromkeys((*detected.warnings, *outlined.warnings))),
-    )

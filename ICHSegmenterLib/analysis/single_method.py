@@ -9,15 +9,13 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib import __version__
-from ICHSegmenterLib.analysis import detection, labelmap
+from ICHSegmenterLib.analysis import detection, labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
@@ -25,7 +23,7 @@ from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult, Provenance, SlicePrediction
+from ICHSegmenterLib.results import AnalysisResult, SlicePrediction
 from ICHSegmenterLib.runtime.context import Predictor, RunContext
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
@@ -95,22 +93,9 @@ def analyze_by_one(
             segmentation = None
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
 
-    provenance = Provenance(
-        method=card.name,
-        title=card.title,
-        version=__version__,
-        device=predictor.device,
-        precision=predictor.precision,
-        value_name=card.value_name,
-        weights=digests,
-        options=dict(card.predictor_config),
-        threshold=map_threshold if card.labelmap_rule != "argmax" else None,
-        seconds={phase: round(value, 3) for phase, value in seconds.items()},
-        warnings=tuple(context.warnings),
-        series_uid=volume.source.series_uid,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
-    return AnalysisResult(volume.geometry, summary, segmentation, measurements, provenance)
+    origin = provenance.of_method(card, predictor, digests, map_threshold, seconds)
+    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
+    return AnalysisResult(volume.geometry, summary, segmentation, measurements, origin)
 
 
 @dataclass(frozen=True)

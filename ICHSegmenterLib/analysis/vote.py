@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 import numpy as np
 
-from ICHSegmenterLib import __version__
-from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.analysis.border import as_acquired
 from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.labels import ANY, ICH
@@ -16,14 +14,11 @@ from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import (
     AnalysisResult,
     DetectionResult,
-    Provenance,
     SegmentationResult,
     SliceDetection,
     key_slice_of,
 )
 from ICHSegmenterLib.volume.volume import Volume
-
-METHOD = "vote"
 
 
 def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
@@ -52,7 +47,7 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
         detection=_detection([one.detection for one in results], blood_ml.tolist()),
         segmentation=segmentation,
         measurements=() if segmentation is None else labelmap.measure(segmentation, axial),
-        provenance=_provenance([one.provenance for one in results]),
+        provenance=provenance.of_vote([one.provenance for one in results]),
     )
     return as_acquired(result, view, volume)
 
@@ -67,18 +62,3 @@ def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> D
         )
     exam = sum(one.is_positive for one in votes) / len(votes)
     return DetectionResult(tuple(slices), {ANY: exam}, majority, key_slice_of(slices))
-
-
-def _provenance(of_methods: Sequence[Provenance]) -> Provenance:
-    return Provenance(
-        method=METHOD,
-        title=f"Majority vote of {len(of_methods)}",
-        version=__version__,
-        device=" and ".join(dict.fromkeys(one.device for one in of_methods)),
-        precision=" and ".join(dict.fromkeys(one.precision for one in of_methods)),
-        value_name="score",
-        seconds={one.method: round(sum(one.seconds.values()), 3) for one in of_methods},
-        warnings=tuple(dict.fromkeys(warning for one in of_methods for warning in one.warnings)),
-        series_uid=of_methods[0].series_uid,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
