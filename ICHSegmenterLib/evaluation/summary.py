@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.evaluation import detection_metrics
 from ICHSegmenterLib.evaluation.bootstrap import Difference, PatientBootstrap, Statistic, Weights
-from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, scored_exams, scored_slices, scored_subtypes
+from ICHSegmenterLib.evaluation.records import CaseRecord, scored_exams, scored_slices, scored_subtypes
 from ICHSegmenterLib.evaluation.segmentation_metrics import (
     FOUND_SHARE,
     LESION_BINS_ML,
@@ -71,7 +72,9 @@ def summarize(
         "methods": methods,
         "comparisons": _comparisons(records, resamples, seed),
         "thresholds": folds,
-        "failures": [asdict(one) for one in failures],
+        "failures": [
+            {"method": one.method, "case": one.case, "kind": one.kind, "message": one.message} for one in failures
+        ],
         "definitions": DEFINITIONS,
     }
 

@@ -10,7 +10,7 @@ import shlex
 import pytest
 
 from ICHSegmenterLib.cards.table import MODEL_CARDS
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from Testing import metadata
 
 ROOT = metadata.ROOT

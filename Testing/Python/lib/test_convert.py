@@ -13,11 +13,12 @@ from conftest import shared_data
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.cards import published_files as published_weights
 from ICHSegmenterLib.cards.table import MODEL_CARDS, card_facts, get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError
 from ICHSegmenterLib.methods.convert import UNKNOWN_LICENSE, convert
 from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder
@@ -144,7 +145,7 @@ def test_an_imported_file_makes_its_method_ready_and_is_what_runs(tmp_path):
     assert store.find(get_card("unet")) == (weights_folder() / path.name,)
     assert store.state(get_card("swin-unetr")).imported == ()
     geometry = head_geometry((10, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=14.0)
-    result = analyze(make_phantom(geometry).volume, "unet")
+    result = analyze(make_phantom(geometry).volume, AnalysisRequest("unet"))
     assert result.provenance.weights == {path.name: imported.sha256}
 
 

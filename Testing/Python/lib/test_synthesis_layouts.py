@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
 from ICHSegmenterLib.synthesis.acquisition import Protocol
 from ICHSegmenterLib.synthesis.exam import make_exam

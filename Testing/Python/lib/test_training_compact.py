@@ -15,7 +15,7 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 from safetensors.torch import load_file
 
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import prepare
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe, load_recipe

@@ -21,7 +21,7 @@ import lightning.pytorch as pl
 from safetensors.torch import load_file
 
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
 from ICHSegmenterLib.datasets.splits import load_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
