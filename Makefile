@@ -21,7 +21,8 @@ PY := $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
 # The setuptools of the environment, so that pip does not fetch another one to build with.
 INSTALL_HERE = $(INSTALL) 'setuptools>=77' && $(INSTALL) --no-build-isolation --editable
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest Testing/Python -n $(PROCESSES) --dist loadfile --durations=15
+# A file stays in one process, with its fixtures; files start in the order of their names: the longest are not the last.
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest Testing/Python -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15
 BASE := $(VENV)/.installed-base
 TORCH := $(VENV)/.installed-torch
 FULL := $(VENV)/.installed-full
