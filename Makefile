@@ -36,7 +36,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .PHONY: demo test test-long test-all test-shuffled test-newest lint format metadata constraints drawing-packages clean help
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 demo: $(TORCH)
 	$(PY) Testing/demo.py
