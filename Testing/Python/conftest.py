@@ -57,12 +57,7 @@ def bundled_folder(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests inside Slicer come last; tests marked `gpu` are skipped where there is no CUDA device.
-
-    Reloading the extension there makes every class of the library anew, and a test that imported the old ones
-    would no longer recognize the new ones.
-    """
-    items.sort(key=lambda item: item.path.parent.name == "in_slicer")
+    """Tests marked `gpu` are skipped where there is no CUDA device."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
