@@ -32,7 +32,7 @@ class Golden:
             raise KeyError(f"{self.name}: {key} is not kept whole; compare with assert_close or assert_equal")
         return self._kept[key]
 
-    def keys(self) -> list[str]:
+    def whole_keys(self) -> list[str]:
         """Names of the arrays that are kept whole."""
         return [key for key in self._kept if "@" not in key]
 
@@ -61,6 +61,14 @@ class Golden:
         if key in self._whole:
             np.testing.assert_array_equal(np.asarray(actual), self._whole[key])
         assert digest(actual) == str(self._kept[f"{key}@digest"]), f"{self.name}: {key} has another digest"
+
+    def assert_few_off_by_one(self, key: str, actual: ArrayLike, *, share: float) -> None:
+        """Fail unless whole numbers differ from the authors' by at most 1, in fewer than a share of all entries."""
+        Thinned.read(self._kept, key).assert_few_off_by_one(actual, share=share)
+        if key in self._whole:
+            difference = np.abs(np.asarray(actual, dtype=np.int64) - self._whole[key])
+            assert difference.max() <= 1
+            assert np.count_nonzero(difference) < share * difference.size
 
     @cached_property
     def _whole(self) -> dict[str, NDArray[Any]]:

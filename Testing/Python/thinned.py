@@ -86,6 +86,17 @@ class Thinned:
         off_norm = abs(_norm(flat) - self.norm)
         assert off_norm <= atol * math.sqrt(flat.size), f"norm is off by {off_norm:.3g}"
 
+    def assert_few_off_by_one(self, actual: ArrayLike, *, share: float) -> None:
+        """Fail unless whole numbers differ by at most 1, in fewer than a share of all entries.
+
+        The signed sums together cannot differ by more than the entries do.
+        """
+        array = np.asarray(actual)
+        assert array.shape == self.shape, f"shape {array.shape} instead of {self.shape}"
+        flat = array.ravel().astype(np.float64)
+        assert np.abs(flat[sample_indices(flat.size)] - self.samples).max() <= 1
+        assert np.abs(signed_sums(flat) - self.sums).sum() < share * flat.size
+
 
 def digest(array: ArrayLike) -> str:
     """SHA-256 of kind, shape and values; -0 counts as 0, True as 1."""
