@@ -43,7 +43,7 @@ from ICHSegmenterSlicer.views.comparison import ComparisonView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.options import OptionsView
 from ICHSegmenterSlicer.views.results import ResultsView
-from ICHSegmenterSlicer.views.slice_views import slice_views as views
+from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.status import StatusView
 
 MIN_COMPARED = 2
