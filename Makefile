@@ -1,6 +1,7 @@
 # make demo   a phantom CT with a known bleed through the whole job; says where the results are
 # make test   every test, the panel's included
 # make lint   ruff, mypy (library, strict), import-linter
+# make docs   the documentation as a site, in site/
 # Each makes .venv when it is absent and installs what it needs; a second call starts at once.
 
 PYTHON ?= python3
@@ -11,6 +12,7 @@ PYTEST_ARGS ?=
 PY := $(VENV)/bin/python
 BASE := $(VENV)/.installed-base
 TORCH := $(VENV)/.installed-torch
+DOCS := $(VENV)/.installed-docs
 FULL := $(VENV)/.installed-full
 # What Qt and VTK need to draw without a screen.
 DRAWING_PACKAGES := libosmesa6 libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libxkbcommon0 libfontconfig1 libdbus-1-3 fonts-dejavu-core
@@ -20,9 +22,9 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test lint format metadata drawing-packages clean help
+.PHONY: demo test lint docs format metadata drawing-packages clean help
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 demo: $(TORCH)
 	$(PY) Testing/demo.py
@@ -39,6 +41,9 @@ lint: $(FULL)
 format: $(FULL)
 	$(PY) -m ruff check --fix-only --quiet .
 	$(PY) -m ruff format .
+
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 metadata:  # CMake file lists from the tree, public address from pyproject.toml
 	$(PYTHON) Testing/metadata.py --write
@@ -60,11 +65,15 @@ $(TORCH): $(BASE)
 	@echo "Installing torch into $(VENV) for the network that ships with the program: some GB the first time."
 	@$(PY) -m pip install --quiet 'torch>=2.4' && touch $@ || echo "torch could not be installed; going on without it."
 
+$(DOCS): $(BASE)
+	$(PY) -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 $(FULL): $(PY) pyproject.toml
 	@echo "Installing torch and the test tools into $(VENV): several GB, some minutes the first time."
-	$(PY) -m pip install --quiet --editable '.[torch,train,test]'
-	@touch $(BASE) $(TORCH) $@
+	$(PY) -m pip install --quiet --editable '.[torch,train,test,docs]'
+	@touch $(BASE) $(TORCH) $(DOCS) $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output site
 	find . -name __pycache__ -prune -exec rm -rf {} +

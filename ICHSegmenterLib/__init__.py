@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from ICHSegmenterLib.analysis.analyze import analyze
+    from ICHSegmenterLib.analysis.compare import compare
+    from ICHSegmenterLib.cards.table import MODEL_CARDS as METHODS
     from ICHSegmenterLib.errors import (
         CancelledError,
         DependencyError,
@@ -54,19 +57,16 @@ if TYPE_CHECKING:
         WeightsMissingError,
         WorkerError,
     )
-    from ICHSegmenterLib.inference.comparison import compare
-    from ICHSegmenterLib.inference.engine import analyze
-    from ICHSegmenterLib.model_cards import MODEL_CARDS as METHODS
-    from ICHSegmenterLib.report.write import write_outputs
+    from ICHSegmenterLib.outputs.write import write_outputs
     from ICHSegmenterLib.volume.io import read_volume
 else:
     _ERRORS = "ICHSegmenterLib.errors"
     _HOMES = {
-        "METHODS": ("ICHSegmenterLib.model_cards", "MODEL_CARDS"),
-        "analyze": ("ICHSegmenterLib.inference.engine", "analyze"),
-        "compare": ("ICHSegmenterLib.inference.comparison", "compare"),
+        "METHODS": ("ICHSegmenterLib.cards.table", "MODEL_CARDS"),
+        "analyze": ("ICHSegmenterLib.analysis.analyze", "analyze"),
+        "compare": ("ICHSegmenterLib.analysis.compare", "compare"),
         "read_volume": ("ICHSegmenterLib.volume.io", "read_volume"),
-        "write_outputs": ("ICHSegmenterLib.report.write", "write_outputs"),
+        "write_outputs": ("ICHSegmenterLib.outputs.write", "write_outputs"),
     }
 
     def __getattr__(name):

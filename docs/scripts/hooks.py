@@ -31,7 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     texts |= repository_pages.pages(ROOT)
     texts["methods.md"] = method_pages.page()
     texts["verbs.md"] = command_pages.page()
-    texts["assets/imports.svg"] = import_drawing.drawing(import_drawing.graph(ROOT))
+    texts["assets/imports.svg"] = import_drawing.drawing(import_drawing.direct_imports())
     for address, text in texts.items():
         files.append(File.generated(config, address, content=text))
     for address, path in repository_pages.pictures(ROOT).items():

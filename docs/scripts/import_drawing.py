@@ -1,118 +1,113 @@
-"""The drawing of the architecture: packages in the layers of pyproject.toml, arrows from the imports that are there.
+"""The drawing of the architecture: every package above what it imports, arrows from the imports that are there.
 
-Only arrows that no longer path says already are drawn (the transitive reduction), or nobody could follow them.
+Only arrows that no longer path says already are drawn (the transitive reduction), or nobody could follow them. Rows are
+the longest way down; an arrow over several rows gets a slot in each (Sugiyama et al. 1981), so that it passes boxes by.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from html import escape
-from pathlib import Path
 
 import grimp
 
 PACKAGE = "ICHSegmenterLib"
-BOX_HEIGHT, ROW_STEP, GAP, MARGIN, LETTER = 30, 66, 26, 24, 8.4
-"""Pixels; LETTER is the width of one letter of a name."""
+Imports = Mapping[str, frozenset[str]]
+"""Name of a top-level package or module to the names that it imports directly, wherever in its files."""
+
+BOX_HEIGHT, ROW_STEP, MARGIN, LETTER, SLOT = 30, 74, 24, 8.4, 14.0
+"""Pixels. LETTER is the width of one letter of a name, SLOT that of an arrow that passes a row."""
+GAP = 26.0
+SWEEPS = 12
+"""Of ordering the rows by their neighbors; more change nothing."""
 STYLE = (
     "<style>rect{fill:#eef3f7;stroke:#4a6274} text{font:14px sans-serif;text-anchor:middle;fill:#1b2126}"
-    " path{fill:none;stroke:#6d8799;stroke-width:1.1;marker-end:url(#tip)} marker path{fill:#6d8799;stroke:none}"
-    " .ground{fill:#fff;stroke:none}</style>"
+    " path{fill:none;stroke:#6d8799;stroke-width:1.2;marker-end:url(#tip)} .ground{fill:#fff;stroke:none}</style>"
     '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path d="M0 0 8 4 0 8z" style="marker-end:none"/></marker>'
+    '<path d="M0 0 8 4 0 8z" style="fill:#6d8799;stroke:none;marker-end:none"/></marker>'
 )
 
 
 @dataclass(frozen=True)
-class ImportGraph:
-    """Who imports whom among the top-level packages and modules.
+class _Node:
+    """A box, or the slot of an arrow that passes a row.
 
     Attributes:
-        layers: Names from the uppermost layer to the lowest; those of one layer do not import each other.
-        imports: Name to the names that it imports directly, wherever in the file.
+        name: Of the package; "FROM>TO" of an arrow.
+        row: From the top.
     """
 
-    layers: tuple[tuple[str, ...], ...]
-    imports: Mapping[str, frozenset[str]]
+    name: str
+    row: int
+
+    @property
+    def width(self) -> float:
+        return SLOT if ">" in self.name else LETTER * len(self.name) + 24
 
 
-def graph(root: Path) -> ImportGraph:
-    """The graph of the library as it stands, its layers in the order of the contract in pyproject.toml.
-
-    Raises:
-        ValueError: A package stands in no layer of the contract.
-    """
-    imports = _direct_imports()
-    layers = _layers((root / "pyproject.toml").read_text(encoding="utf-8"))
-    listed = {name for layer in layers for name in layer}
-    if missing := sorted(set(imports) - listed):
-        raise ValueError(f"pyproject.toml: the contract 'layers' lacks {', '.join(missing)}; add each to a layer")
-    present = tuple(tuple(name for name in layer if name in imports) for layer in layers)
-    return ImportGraph(tuple(layer for layer in present if layer), imports)
+def direct_imports() -> dict[str, frozenset[str]]:
+    """The imports between the top-level packages and modules of the library, as grimp reads them."""
+    graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
+    imports: dict[str, set[str]] = {}
+    for module in graph.modules:
+        if name := _top(module):
+            others = {_top(other) for other in graph.find_modules_directly_imported_by(module)} - {name, ""}
+            imports.setdefault(name, set()).update(others)
+    return {name: frozenset(others) for name, others in sorted(imports.items())}
 
 
-def reduced(imports: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+def reduced(imports: Imports) -> dict[str, frozenset[str]]:
     """The imports without those that a longer path implies.
 
-    Args:
-        imports: Without cycles.
+    Raises:
+        CycleError: Imports run in a circle.
     """
     below: dict[str, frozenset[str]] = {}
-
-    def reachable(name: str) -> frozenset[str]:
-        if name not in below:
-            below[name] = frozenset().union(*({other} | reachable(other) for other in imports[name]))
-        return below[name]
-
+    for name in TopologicalSorter(imports).static_order():
+        below[name] = frozenset().union(*({other} | below[other] for other in imports[name]))
     return {
-        name: frozenset(
-            other for other in others if not any(other in reachable(between) for between in others - {other})
-        )
+        name: frozenset(other for other in others if not any(other in below[between] for between in others))
         for name, others in imports.items()
     }
 
 
-def drawing(graph: ImportGraph) -> str:
-    """The graph as SVG, one row a layer, uppermost first."""
-    rows = [_widths(layer) for layer in graph.layers]
-    width = max(sum(row) + GAP * (len(row) - 1) for row in rows) + 2 * MARGIN
-    width = max(width, 900.0)
-    boxes: dict[str, tuple[float, float, float]] = {}  # left, top, width
-    for number, (layer, row) in enumerate(zip(graph.layers, rows, strict=True)):
-        shift = 0.22 * width * (-1, 0, 1, 0)[number % 4] if len(layer) == 1 else 0.0  # so that arrows pass boxes by
-        left = 0.5 * (width - sum(row) - GAP * (len(row) - 1)) + shift
-        for name, box_width in zip(layer, row, strict=True):
-            boxes[name] = (left, MARGIN + number * ROW_STEP, box_width)
-            left += box_width + GAP
-    height = 2 * MARGIN + (len(rows) - 1) * ROW_STEP + BOX_HEIGHT
-    pairs = ((name, other) for name, others in reduced(graph.imports).items() for other in sorted(others))
-    arrows = [_arrow(boxes[name], boxes[other]) for name, other in pairs]
-    shapes = [_box(name, *box) for name, box in boxes.items()]
+def rows(imports: Imports) -> dict[str, int]:
+    """The row of each name from the top: everything stands above all that it imports."""
+    height: dict[str, int] = {}
+    for name in TopologicalSorter(imports).static_order():
+        height[name] = 1 + max((height[other] for other in imports[name]), default=-1)
+    top = max(height.values())
+    return {name: top - height[name] for name in imports}
+
+
+def drawing(imports: Imports) -> str:
+    """The imports as SVG."""
+    row = rows(imports)
+    chains = [
+        [_Node(name, row[name])]
+        + [_Node(f"{name}>{other}", between) for between in range(row[name] + 1, row[other])]
+        + [_Node(other, row[other])]
+        for name, others in reduced(imports).items()
+        for other in sorted(others)
+    ]
+    x = _columns({_Node(name, number) for name, number in row.items()}.union(*chains), chains)
+    left = min(center - 0.5 * node.width for node, center in x.items()) - MARGIN
+    width = max(center + 0.5 * node.width for node, center in x.items()) + MARGIN - left
+    height = 2 * MARGIN + max(row.values()) * ROW_STEP + BOX_HEIGHT
+    boxes = [node for node in x if ">" not in node.name]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img">',
-            "<title>Imports between the packages of ICHSegmenterLib</title>",
-            STYLE,
-            f'<rect class="ground" width="{width:.0f}" height="{height}"/>',
-            *arrows,
-            *shapes,
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height}"'
+            f' viewBox="{left:.0f} 0 {width:.0f} {height}" role="img">',
+            f"<title>Imports between the packages of {PACKAGE}</title>{STYLE}",
+            f'<rect class="ground" x="{left:.0f}" width="{width:.0f}" height="{height}"/>',
+            *(_arrow(chain, x) for chain in chains),
+            *(_box(node, x[node]) for node in boxes),
             "</svg>",
         ]
     )
-
-
-def _direct_imports() -> dict[str, frozenset[str]]:
-    found = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
-    imports: dict[str, set[str]] = {}
-    for module in found.modules:
-        name = _top(module)
-        if not name:
-            continue
-        others = {_top(other) for other in found.find_modules_directly_imported_by(module)} - {name, ""}
-        imports.setdefault(name, set()).update(others)
-    return {name: frozenset(others) for name, others in sorted(imports.items())}
 
 
 def _top(module: str) -> str:
@@ -120,26 +115,51 @@ def _top(module: str) -> str:
     return f"{module}.".split(".")[1]
 
 
-def _layers(text: str) -> list[tuple[str, ...]]:
-    """The contract's lines, such as `"(cli) | (worker)"`, read without a TOML reader, which Python 3.10 lacks."""
-    contract = re.search(r'^id = "layers"\n.*?^layers = \[\n(.*?)^\]', text, re.MULTILINE | re.DOTALL)
-    if contract is None:
-        raise ValueError("pyproject.toml has no import contract with the id 'layers'")
-    lines = re.findall(r'^\s*"([^"]+)"', contract.group(1), re.MULTILINE)
-    return [tuple(re.findall(r"\w+", line)) for line in lines]
+def _columns(nodes: set[_Node], chains: list[list[_Node]]) -> dict[_Node, float]:
+    """The center of each node, every row in the order of the mean of its neighbors' centers (barycenter)."""
+    neighbors: dict[_Node, list[_Node]] = {node: [] for node in nodes}
+    for chain in chains:
+        for upper, lower in zip(chain, chain[1:], strict=False):
+            neighbors[upper].append(lower)
+            neighbors[lower].append(upper)
+    x = dict.fromkeys(sorted(nodes, key=lambda node: (node.row, node.name)), 0.0)
+    for sweep in range(SWEEPS):
+        is_down = sweep % 2 == 0
+        for number in sorted({node.row for node in nodes}, reverse=not is_down):
+            side = [node for node in x if node.row == number]
+            wish = {}
+            for node in side:
+                seen = [x[other] for other in neighbors[node] if (other.row < number) == is_down]
+                wish[node] = sum(seen) / len(seen) if seen else x[node]
+            _spread(sorted(side, key=lambda node: (wish[node], node.name)), wish, x)
+    return x
 
 
-def _widths(layer: Sequence[str]) -> list[float]:
-    return [LETTER * len(name) + 24 for name in layer]
+def _spread(side: list[_Node], wish: Mapping[_Node, float], x: dict[_Node, float]) -> None:
+    """Set the centers of a row, in this order and without overlap, as near to where they want to be as that allows."""
+    right = float("-inf")
+    for node in side:
+        x[node] = max(wish[node], right + 0.5 * node.width)
+        right = x[node] + 0.5 * node.width + GAP
+    shift = sum(wish[node] - x[node] for node in side) / len(side)
+    for node in side:
+        x[node] += shift
 
 
-def _arrow(start: tuple[float, float, float], end: tuple[float, float, float]) -> str:
-    x0, y0 = start[0] + 0.5 * start[2], start[1] + BOX_HEIGHT
-    x1, y1 = end[0] + 0.5 * end[2], end[1]
-    bend = 0.4 * (y1 - y0)
-    return f'<path d="M{x0:.1f} {y0:.1f} C{x0:.1f} {y0 + bend:.1f} {x1:.1f} {y1 - bend:.1f} {x1:.1f} {y1:.1f}"/>'
+def _arrow(chain: list[_Node], x: Mapping[_Node, float]) -> str:
+    top = MARGIN + chain[0].row * ROW_STEP + BOX_HEIGHT
+    curve = f"M{x[chain[0]]:.1f} {top}"
+    for node, following in zip(chain, chain[1:], strict=False):
+        start, end = MARGIN + node.row * ROW_STEP + BOX_HEIGHT, MARGIN + following.row * ROW_STEP
+        bend = 0.5 * (end - start)
+        curve += f" C{x[node]:.1f} {start + bend} {x[following]:.1f} {end - bend} {x[following]:.1f} {end}"
+        if following is not chain[-1]:
+            curve += f" v{BOX_HEIGHT}"
+    return f'<path d="{curve}"/>'
 
 
-def _box(name: str, left: float, top: float, width: float) -> str:
-    label = f'<text x="{left + 0.5 * width:.1f}" y="{top + 20:.1f}">{escape(name)}</text>'
-    return f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{BOX_HEIGHT}" rx="5"/>{label}'
+def _box(node: _Node, center: float) -> str:
+    top = MARGIN + node.row * ROW_STEP
+    label = f'<text x="{center:.1f}" y="{top + 20}">{escape(node.name)}</text>'
+    left = center - 0.5 * node.width
+    return f'<rect x="{left:.1f}" y="{top}" width="{node.width:.1f}" height="{BOX_HEIGHT}" rx="5"/>{label}'
