@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
@@ -37,3 +38,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for address, path in repository_pages.pictures(ROOT).items():
         files.append(File.generated(config, address, abs_src_path=str(path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Show pictures where the site has them."""
+    return repository_pages.with_pictures_of_the_site(markdown)

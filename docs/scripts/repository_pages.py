@@ -1,4 +1,4 @@
-"""Pages that stand in the repository's root or beside what they describe, and pictures: read there, shown here."""
+"""Pages and pictures that stand elsewhere in the repository: read there, shown on the site, links made to fit."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def pages(root: Path) -> dict[str, str]:
     models = _text(root / "Resources" / "Models" / "README.md")
     texts["bundled-models.md"] = models.replace("../Screenshots/", "assets/")
     return texts
+
+
+def with_pictures_of_the_site(text: str) -> str:
+    """A page of docs/ with the pictures, which it names as they lie in the repository, as they lie on the site."""
+    return text.replace("](../Resources/Screenshots/", "](assets/")
 
 
 def pictures(root: Path) -> dict[str, Path]:
