@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from html import escape
+from itertools import pairwise
 
 import grimp
 
@@ -96,13 +97,13 @@ def drawing(imports: Imports) -> str:
     left = min(center - 0.5 * node.width for node, center in x.items()) - MARGIN
     width = max(center + 0.5 * node.width for node, center in x.items()) + MARGIN - left
     height = 2 * MARGIN + max(row.values()) * ROW_STEP + BOX_HEIGHT
+    size = f'width="{width:.0f}" height="{height}"'
     boxes = [node for node in x if ">" not in node.name]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height}"'
-            f' viewBox="{left:.0f} 0 {width:.0f} {height}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{left:.0f} 0 {width:.0f} {height}" role="img">',
             f"<title>Imports between the packages of {PACKAGE}</title>{STYLE}",
-            f'<rect class="ground" x="{left:.0f}" width="{width:.0f}" height="{height}"/>',
+            f'<rect class="ground" x="{left:.0f}" {size}/>',
             *(_arrow(chain, x) for chain in chains),
             *(_box(node, x[node]) for node in boxes),
             "</svg>",
@@ -119,7 +120,7 @@ def _columns(nodes: set[_Node], chains: list[list[_Node]]) -> dict[_Node, float]
     """The center of each node, every row in the order of the mean of its neighbors' centers (barycenter)."""
     neighbors: dict[_Node, list[_Node]] = {node: [] for node in nodes}
     for chain in chains:
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in pairwise(chain):
             neighbors[upper].append(lower)
             neighbors[lower].append(upper)
     x = dict.fromkeys(sorted(nodes, key=lambda node: (node.row, node.name)), 0.0)
@@ -127,21 +128,21 @@ def _columns(nodes: set[_Node], chains: list[list[_Node]]) -> dict[_Node, float]
         is_down = sweep % 2 == 0
         for number in sorted({node.row for node in nodes}, reverse=not is_down):
             side = [node for node in x if node.row == number]
-            wish = {}
+            goal = {}
             for node in side:
                 seen = [x[other] for other in neighbors[node] if (other.row < number) == is_down]
-                wish[node] = sum(seen) / len(seen) if seen else x[node]
-            _spread(sorted(side, key=lambda node: (wish[node], node.name)), wish, x)
+                goal[node] = sum(seen) / len(seen) if seen else x[node]
+            _spread(sorted(side, key=lambda node: (goal[node], node.name)), goal, x)
     return x
 
 
-def _spread(side: list[_Node], wish: Mapping[_Node, float], x: dict[_Node, float]) -> None:
+def _spread(side: list[_Node], goal: Mapping[_Node, float], x: dict[_Node, float]) -> None:
     """Set the centers of a row, in this order and without overlap, as near to where they want to be as that allows."""
     right = float("-inf")
     for node in side:
-        x[node] = max(wish[node], right + 0.5 * node.width)
+        x[node] = max(goal[node], right + 0.5 * node.width)
         right = x[node] + 0.5 * node.width + GAP
-    shift = sum(wish[node] - x[node] for node in side) / len(side)
+    shift = sum(goal[node] - x[node] for node in side) / len(side)
     for node in side:
         x[node] += shift
 
@@ -149,7 +150,7 @@ def _spread(side: list[_Node], wish: Mapping[_Node, float], x: dict[_Node, float
 def _arrow(chain: list[_Node], x: Mapping[_Node, float]) -> str:
     top = MARGIN + chain[0].row * ROW_STEP + BOX_HEIGHT
     curve = f"M{x[chain[0]]:.1f} {top}"
-    for node, following in zip(chain, chain[1:], strict=False):
+    for node, following in pairwise(chain):
         start, end = MARGIN + node.row * ROW_STEP + BOX_HEIGHT, MARGIN + following.row * ROW_STEP
         bend = 0.5 * (end - start)
         curve += f" C{x[node]:.1f} {start + bend} {x[following]:.1f} {end - bend} {x[following]:.1f} {end}"
