@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ICHSegmenterLib import METHODS
@@ -51,8 +51,17 @@ def _network(card: Any) -> str:
 
 def _fields(preprocessing: Any) -> str:
     """The values of a preprocessing, which is a dataclass, as one cell of a table."""
-    values = ", ".join(f"{each.name} {getattr(preprocessing, each.name)}" for each in fields(preprocessing))
+    values = ", ".join(f"{each.name} {_plain(getattr(preprocessing, each.name))}" for each in fields(preprocessing))
     return f"`{type(preprocessing).__name__}`" + (f": {values}" if values else "")
+
+
+def _plain(value: Any) -> str:
+    """A value for people; a window as "level 40 width 80"."""
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_plain(each) for each in value) + ")"
+    if is_dataclass(value):
+        return " ".join(f"{each.name} {_plain(getattr(value, each.name))}" for each in fields(value))
+    return str(value)
 
 
 def _weights(card: Any) -> str:

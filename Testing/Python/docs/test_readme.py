@@ -125,6 +125,13 @@ def test_the_texts_give_every_verb_as_the_installed_command() -> None:
     assert [line for block in blocks for line in block.splitlines() if line.startswith(MODULE_COMMANDS[0])] == []
 
 
+def test_the_texts_name_the_sample_data_as_the_program_does() -> None:
+    program = (ROOT / "ICHSegmenter" / "ICHSegmenterSlicer" / "scene" / "sample.py").read_text(encoding="utf-8")
+    (category,) = re.findall(r'category="([^"]+)"', program)
+    for text in (README, PAGES[ROOT / "docs" / "tutorial.md"]):
+        assert f"*Sample Data > {category}*" in " ".join(text.split())
+
+
 def test_scripts_that_commands_run_exist() -> None:
     scripts = re.findall(r"--python-script (\S+)", EVERYTHING)
     assert scripts
