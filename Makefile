@@ -6,6 +6,7 @@
 # make mutants        hours: wrong changes of losses, samplers, geometry and maps, which tests must notice
 # make lint           ruff, mypy (library, strict), import-linter
 # make constraints    the exact versions that the others install, from pyproject.toml; UPGRADE=1 takes the newest
+# make docs           the documentation as a site, in site/
 # Each makes .venv when it is absent and installs what it needs; a second call starts at once.
 
 PYTHON ?= python3
@@ -27,6 +28,7 @@ INSTALL_HERE = $(INSTALL) 'setuptools>=77' && $(INSTALL) --no-build-isolation --
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest Testing/Python -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15
 BASE := $(VENV)/.installed-base
 TORCH := $(VENV)/.installed-torch
+DOCS := $(VENV)/.installed-docs
 FULL := $(VENV)/.installed-full
 # What Qt and VTK need to draw without a screen.
 DRAWING_PACKAGES := libosmesa6 libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libxkbcommon0 libfontconfig1 libdbus-1-3 fonts-dejavu-core
@@ -36,7 +38,7 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test test-long test-all test-shuffled test-newest mutants lint format metadata constraints drawing-packages clean help
+.PHONY: demo test test-long test-all test-shuffled test-newest mutants lint docs format metadata constraints drawing-packages clean help
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -80,6 +82,9 @@ format: $(FULL)
 	$(PY) -m ruff check --fix-only --quiet .
 	$(PY) -m ruff format .
 
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 metadata:  # CMake file lists from the tree, public address from pyproject.toml
 	$(PYTHON) Testing/metadata.py --write
 
@@ -106,11 +111,15 @@ $(TORCH): $(BASE)
 	@echo "Installing torch into $(VENV) for the network that ships with the program: some GB the first time."
 	@$(INSTALL) 'torch>=2.4' && touch $@ || echo "torch could not be installed; going on without it."
 
+$(DOCS): $(BASE)
+	$(INSTALL_HERE) '.[docs]'
+	@touch $@
+
 $(FULL): $(PY) pyproject.toml $(CONSTRAINTS)
 	@echo "Installing torch and the test tools into $(VENV): several GB, some minutes the first time."
-	$(INSTALL_HERE) '.[torch,train,test]'
-	@touch $(BASE) $(TORCH) $@
+	$(INSTALL_HERE) '.[torch,train,test,docs]'
+	@touch $(BASE) $(TORCH) $(DOCS) $@
 
 clean:
-	rm -rf $(VENV) .venv-newest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output
+	rm -rf $(VENV) .venv-newest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output site
 	find . -name __pycache__ -prune -exec rm -rf {} +
