@@ -3,10 +3,11 @@
 The public names stand here and are loaded when they are first used, so that `import ICHSegmenterLib` needs neither
 torch nor NumPy:
 
-    from ICHSegmenterLib import analyze, read_volume, write_outputs
+    from ICHSegmenterLib import AnalysisRequest, analyze, read_volume, write_outputs
 
     volume = read_volume("exam/")
-    write_outputs(analyze(volume, "hu-threshold"), volume, Path("results"))
+    result = analyze(volume, AnalysisRequest("hu-threshold"))
+    write_outputs(result, volume, Path("results"))
 """
 
 import importlib
@@ -16,7 +17,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "AnalysisRequest",
     "CancelledError",
+    "CompareRequest",
     "DependencyError",
     "DeviceError",
     "DownloadError",
@@ -64,10 +67,13 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from ICHSegmenterLib.outputs.write import write_outputs
+    from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
     from ICHSegmenterLib.volume.io import read_volume
 else:
     _ERRORS = "ICHSegmenterLib.errors"
     _HOMES = {
+        "AnalysisRequest": ("ICHSegmenterLib.request", "AnalysisRequest"),
+        "CompareRequest": ("ICHSegmenterLib.request", "CompareRequest"),
         "METHODS": ("ICHSegmenterLib.cards.table", "MODEL_CARDS"),
         "analyze": ("ICHSegmenterLib.analysis.analyze", "analyze"),
         "compare": ("ICHSegmenterLib.analysis.compare", "compare"),

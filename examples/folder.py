@@ -9,19 +9,19 @@ import csv
 import sys
 from pathlib import Path
 
-from ICHSegmenterLib import ICHSegmenterError, analyze, read_volume
+from ICHSegmenterLib import AnalysisRequest, ICHSegmenterError, analyze, read_volume
 from ICHSegmenterLib.analysis.session import Session
 
 
 def main(exams: Path, table: Path, method: str = "hu-threshold") -> None:
     """Analyze every file or folder in a folder; one row each."""
-    session = Session()
+    request, session = AnalysisRequest(method), Session()
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["exam", "positive", "blood_ml", "error"])
         for exam in sorted(exams.iterdir()):
             try:
-                result = analyze(read_volume(exam), method, session=session)
+                result = analyze(read_volume(exam), request, session=session)
             except ICHSegmenterError as error:
                 writer.writerow([exam.name, "", "", error.kind])
             else:

@@ -6,13 +6,13 @@ python examples/one_exam.py EXAM RESULTS [METHOD]
 import sys
 from pathlib import Path
 
-from ICHSegmenterLib import ICHSegmenterError, analyze, read_volume, write_outputs
+from ICHSegmenterLib import AnalysisRequest, ICHSegmenterError, analyze, read_volume, write_outputs
 
 
 def main(exam: Path, folder: Path, method: str = "hu-threshold") -> None:
     """Analyze a DICOM folder or file, NIfTI, NRRD or MHA; the files go into the folder."""
     volume = read_volume(exam)
-    result = analyze(volume, method)
+    result = analyze(volume, AnalysisRequest(method))
     print(result.verdict)
     for segment in result.measurements:
         print(f"  {segment.name}: {segment.volume_ml:.1f} mL, mean {segment.mean_hu:.0f} HU")

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ICHSegmenterLib import METHODS, analyze, read_volume
+from ICHSegmenterLib import METHODS, AnalysisRequest, analyze, read_volume
 
 
 def main(exam: Path, method: str, weights: Sequence[Path]) -> None:
     """Print the verdict, and which file with which SHA-256 gave it."""
     print(METHODS[method].title)
-    result = analyze(read_volume(exam), method, weights=weights)
+    result = analyze(read_volume(exam), AnalysisRequest(method, weights=tuple(weights)))
     print(result.verdict)
     for name, digest in result.provenance.weights.items():
         print(f"{name}: SHA-256 {digest}")
