@@ -32,6 +32,9 @@ from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
+SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +60,7 @@ def analyze(
         method: A name of `MODEL_CARDS`.
         weights: Files to use instead of the installed ones; several make an ensemble.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "float32" or "bfloat16".
+        precision: "auto", "float32", "bfloat16" or "float16".
         brain_mask: bool (slices, rows, columns) to use instead of our own.
         threshold: Of the maps, 0 to 1, instead of the card's.
         detection_threshold: Of the slice values, 0 to 1, instead of the card's.
@@ -101,7 +104,7 @@ def analyze(
         place = session.device(card, device, precision)
         if place.warning:
             run.warn(place.warning)
-        predictor = session.predictor(card, files, place)
+        predictor, place = _load(run, session, card, files, place)
         digests = named_digests(files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         run.report(0, 1, "Finding the brain")
@@ -173,6 +176,21 @@ def as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> Anal
     return replace(result, segmentation=segmentation)
 
 
+def _load(
+    run: Run, session: Session, card: ModelCard, files: Sequence[Path], place: Device
+) -> tuple[Predictor, Device]:
+    """The predictor and what it runs on: the CPU, if not even the network fits into the graphics memory."""
+    try:
+        return session.predictor(card, files, place), place
+    except RuntimeError as error:
+        if place.name == "cpu" or not _is_out_of_memory(error):
+            raise
+        logger.warning("out of memory on %s while loading", place.name)
+    run.warn("The graphics memory is too small for the network; continued on the CPU.")
+    place = session.device(card, "cpu", "auto")
+    return session.predictor(card, files, place), place
+
+
 def _predict(
     predictor: Predictor,
     exam: PreparedVolume,
@@ -182,10 +200,16 @@ def _predict(
     files: Sequence[Path],
     place: Device,
 ) -> tuple[Predictor, list[SlicePrediction]]:
-    """Predict; when memory runs out halve the batch, then go to the CPU, and say so."""
+    """Predict; when memory runs out halve the batch, then go to the CPU; when float16 overflows go to float32."""
     while True:
         try:
-            return predictor, predictor.predict(exam, run)
+            predictions = predictor.predict(exam, run)
+            if predictor.precision != "float16" or _are_finite(predictions):
+                return predictor, predictions
+            run.warn("The network's numbers left the range of float16; continued in float32.")
+            session.drop(predictor)
+            place = session.device(card, place.name, "float32")
+            predictor = session.predictor(card, files, place)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -205,12 +229,19 @@ def _predict(
                 ) from error
 
 
+def _are_finite(predictions: Sequence[SlicePrediction]) -> bool:
+    """False if any value or map holds infinity or NaN, which no threshold would call hemorrhage."""
+    values = [list(prediction.probabilities.values()) for prediction in predictions]
+    maps = (prediction.maps for prediction in predictions if prediction.maps is not None)
+    return bool(np.isfinite(values).all()) and all(bool(np.isfinite(map_).all()) for map_ in maps)
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     """True for Python's and torch's ways of saying that memory ran out."""
     if isinstance(error, MemoryError | OutOfGpuMemoryError):
         return True
     text = str(error).lower()
-    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
+    return type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY)
 
 
 def _check_fraction(name: str, value: float | None) -> None:
