@@ -1,12 +1,14 @@
 # make demo   a phantom CT with a known bleed through the whole job; says where the results are
 # make test   every test, the panel's included
 # make lint   ruff, mypy (library, strict), import-linter
-# Each makes .venv when it is absent and installs what it needs; a second call starts at once.
+# make gpu    what only a computer with a CUDA device shows, as a table; uses the packages of PYTHON, installs nothing
+# The others make .venv when it is absent and install what they need; a second call starts at once.
 
 PYTHON ?= python3
 VENV ?= .venv
 THREADS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+GPU_ARGS ?=
 
 PY := $(VENV)/bin/python
 BASE := $(VENV)/.installed-base
@@ -20,9 +22,9 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test lint format metadata drawing-packages clean help
+.PHONY: demo test gpu lint format metadata drawing-packages clean help
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 demo: $(TORCH)
 	$(PY) Testing/demo.py
@@ -35,6 +37,9 @@ lint: $(FULL)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
+
+gpu:
+	$(PYTHON) -m Testing.Gpu $(GPU_ARGS)
 
 format: $(FULL)
 	$(PY) -m ruff check --fix-only --quiet .
