@@ -177,7 +177,7 @@ def as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> Anal
 
 
 def _load(
-    run: Run, session: Session, card: ModelCard, files: Sequence[Path], place: Device
+    run: RunContext, session: Session, card: ModelCard, files: Sequence[Path], place: Device
 ) -> tuple[Predictor, Device]:
     """The predictor and what it runs on: the CPU, if not even the network fits into the graphics memory."""
     try:

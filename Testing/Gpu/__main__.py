@@ -59,7 +59,7 @@ def what_is_missing(device: str) -> str:
     try:
         import torch
 
-        import ICHSegmenterLib.inference.engine  # noqa: F401
+        import ICHSegmenterLib.analysis.analyze  # noqa: F401
     except ImportError as error:
         return f"{sys.executable} cannot import {error.name or error}: give a Python that can, make gpu PYTHON=..."
     if device == "cpu":

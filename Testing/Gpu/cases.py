@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ICHSegmenterLib.inference.attention_maps import AttentionMapper
-from ICHSegmenterLib.inference.dense_tiling import DenseDeepMedic, predict_probabilities
-from ICHSegmenterLib.inference.smart_net_slices import fit_for_inference
+from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities
+from ICHSegmenterLib.methods.smart_net.slices import fit_for_inference
+from ICHSegmenterLib.methods.swin.attention_maps import AttentionMapper
 from ICHSegmenterLib.models import create_model
 from Testing.Gpu.tolerances import SIGNIFICANT_BITS
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.inference.session import Session
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.model_cards import get_card
 from ICHSegmenterLib.results import AnalysisResult
 from Testing.Gpu.rows import Row, attempt
 from Testing.Gpu.trial_setup import Setup

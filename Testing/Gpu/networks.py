@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from ICHSegmenterLib.inference.device import torch_dtype
+from ICHSegmenterLib.runtime.device import torch_dtype
 from Testing.Gpu.cases import CASES, Case, Outputs
 from Testing.Gpu.rows import Row, attempt
 from Testing.Gpu.tolerances import SIGNIFICANT_BITS, relative_difference, size_of, tolerance

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ICHSegmenterLib.inference.engine import analyze
-from ICHSegmenterLib.inference.session import Session
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.models.slice_sequence_transformer import SERIES_LENGTH
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from Testing.Benchmarks.bench_blast_ct import regular_input, tiles_with
 from Testing.Benchmarks.bench_hgi_sam import reference_map
@@ -97,7 +97,7 @@ def timed(method: str, setup: Setup) -> tuple[Mapping[str, str], str]:
     setup.reset_peak()
     analyze(setup.volume, method, weights=weights, device=setup.device, session=session)
     totals, networks = [], []
-    for _ in range(REPEATS):
+    for _ in range(1 if setup.is_small else REPEATS):
         start = time.perf_counter()
         result = analyze(setup.volume, method, weights=weights, device=setup.device, session=session)
         totals.append(time.perf_counter() - start)
@@ -125,10 +125,10 @@ def seconds_of_step(method: str, setup: Setup) -> float:
     x = torch.rand(way.shape, device=setup.device)
     seconds = []
     with torch.set_grad_enabled(way.needs_gradients):
-        for _ in range(WARM_UPS + REPEATS):
+        for _ in range(2 if setup.is_small else WARM_UPS + REPEATS):
             setup.synchronize()
             start = time.perf_counter()
             way.step(network, x)
             setup.synchronize()
             seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[WARM_UPS:])
+    return statistics.median(seconds[-REPEATS:])

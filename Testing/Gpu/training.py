@@ -13,10 +13,10 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
-from ICHSegmenterLib.inference.engine import _is_out_of_memory
+from ICHSegmenterLib.analysis.analyze import _is_out_of_memory
+from ICHSegmenterLib.learning.recipe import Recipe, load_recipe, recipe_names
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
-from ICHSegmenterLib.training.fit import TASKS, Machine, _ignore_what_is_meant, _precision, _silence
-from ICHSegmenterLib.training.recipe import Recipe, load_recipe, recipe_names
+from ICHSegmenterLib.training.fit import TASKS, TrainerOptions, _ignore_what_is_meant, _precision, _silence
 from Testing.Gpu.rows import Row, attempt
 from Testing.Gpu.trial_setup import Setup
 
@@ -60,7 +60,7 @@ def steps_of(recipe: Recipe, setup: Setup) -> tuple[Mapping[str, str], str]:
     """Loss, time and memory, and what is wrong with the weights afterwards."""
     task = TASKS[recipe.task](recipe, len(recipe.phases) - 1)
     before = {key: value.clone() for key, value in task.network.named_parameters() if value.requires_grad}
-    clock, precision = Clock(setup), _precision(recipe, Machine("gpu" if setup.is_cuda else "cpu"))
+    clock, precision = Clock(setup), _precision(recipe, TrainerOptions("gpu" if setup.is_cuda else "cpu"))
     with _silence(), warnings.catch_warnings():
         _ignore_what_is_meant()
         warnings.filterwarnings("ignore", message=".*limit_val_batches.*")
@@ -124,8 +124,8 @@ def noise_batch(recipe: Recipe) -> Any:
     if isinstance(spec, SeriesPreprocessing):
         image = torch.rand(SERIES_SLICES, 3, spec.side, spec.side)
         label = (torch.arange(SERIES_SLICES)[:, None] % 2).expand(-1, 6).float()
-        return [{"image": image, "label": label, "counts": True, "index": n} for n in range(count)]
-    batch = {"counts": torch.ones(count, dtype=torch.bool), "index": torch.arange(count)}
+        return [{"image": image, "label": label, "is_real": True, "index": n} for n in range(count)]
+    batch = {"is_real": torch.ones(count, dtype=torch.bool), "index": torch.arange(count)}
     if isinstance(spec, SlicePreprocessing):
         mask = _with_square(torch.zeros(count, spec.crop, spec.crop, dtype=torch.int64), bleeds)
         image = torch.rand(count, len(spec.windows), spec.crop, spec.crop)

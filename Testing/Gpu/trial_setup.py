@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from ICHSegmenterLib.model_cards import get_card
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.models import create_model
-from ICHSegmenterLib.training.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.volume import Volume
 
 SHAPE, SMALL_SHAPE = (28, 512, 512), (8, 64, 64)

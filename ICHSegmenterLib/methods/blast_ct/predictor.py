@@ -27,8 +27,8 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
 from ICHSegmenterLib.results import SlicePrediction
-from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
 CONTEXT_MM = 45.0

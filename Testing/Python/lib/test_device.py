@@ -8,8 +8,8 @@ import pytest
 
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import DeviceError
-from ICHSegmenterLib.inference import device
-from ICHSegmenterLib.inference.device import PRECISIONS, check_wish, choose_device, torch_dtype
+from ICHSegmenterLib.runtime import device
+from ICHSegmenterLib.runtime.device import PRECISIONS, check_device_request, choose_device, torch_dtype
 
 
 def machine(*capabilities: tuple[int, int], mps: bool = False, bfloat16_cpu: bool = False) -> SimpleNamespace:
@@ -71,18 +71,18 @@ def test_float16_can_be_asked_for_on_any_graphics_card(computer):
     assert choose_device("mps", "float16").precision == "float16"
 
 
-@pytest.mark.parametrize("wish", ["cpu", "auto"])
-def test_float16_on_the_cpu_is_refused_with_what_to_do(computer, wish):
+@pytest.mark.parametrize("requested", ["cpu", "auto"])
+def test_float16_on_the_cpu_is_refused_with_what_to_do(computer, requested):
     computer(machine())
     with pytest.raises(DeviceError, match=r"'float16' is for graphics cards.*Choose the precision 'auto'"):
-        choose_device(wish, "float16")
+        choose_device(requested, "float16")
 
 
 def test_float16_on_the_cpu_is_refused_before_anything_is_loaded():
     with pytest.raises(DeviceError, match="'float16' is for graphics cards"):
-        check_wish("cpu", "float16")
-    check_wish("auto", "float16")
-    check_wish("cuda:1", "float16")
+        check_device_request("cpu", "float16")
+    check_device_request("auto", "float16")
+    check_device_request("cuda:1", "float16")
 
 
 def test_the_command_line_knows_float16_and_says_why_the_cpu_does_not(capsys, tmp_path):

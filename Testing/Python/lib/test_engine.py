@@ -190,8 +190,8 @@ class WarmNetworks(Session):
         super().__init__()
         self.make, self.asked, self.dropped = make, [], []
 
-    def device(self, card, wish, precision):
-        if wish == "cpu":
+    def device(self, card, requested, precision):
+        if requested == "cpu":
             return Device("cpu", "float32")
         return Device("cuda:0", "float16" if precision == "auto" else precision)
 
