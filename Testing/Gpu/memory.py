@@ -46,11 +46,10 @@ class Use:
 
 def rows(setup: Setup) -> Iterator[Row]:
     """Half batches, the CPU, two methods in turn."""
-    late = {"is_late": setup.is_late}
-    yield attempt("batches halved", lambda: halved(setup), **late)
+    yield attempt("batches halved", lambda: halved(setup), is_late=setup.is_late)
     if setup.is_cuda:
-        yield attempt("not even one slice: CPU", lambda: on_the_cpu(setup), **late)
-    yield attempt("two methods warm", lambda: two_warm(setup), **late)
+        yield attempt("not even one slice: CPU", lambda: on_the_cpu(setup), is_late=setup.is_late)
+    yield attempt("two methods warm", lambda: two_warm(setup), is_late=setup.is_late)
 
 
 def halved(setup: Setup) -> tuple[Mapping[str, str], str]:
@@ -62,10 +61,10 @@ def halved(setup: Setup) -> tuple[Mapping[str, str], str]:
         result = _analyze(setup, session, method)
     batch_size = _predictor(setup, session, method).batch_size
     values, problem = _described(setup, result, expected, batch_size, limit)
-    if batch_size >= use.batch_size or not any("batches of" in one for one in result.provenance.warnings):
-        problem = f"memory did not run out within {limit / 1e9:.2f} GB"
-    elif result.provenance.device == "cpu" and setup.is_cuda:
+    if setup.is_cuda and result.provenance.device == "cpu":
         problem = "halving the batch was not enough"
+    elif batch_size >= use.batch_size or not any("batches of" in text for text in result.provenance.warnings):
+        problem = f"memory did not run out within {limit / 1e9:.2f} GB"
     return values, problem
 
 

@@ -50,9 +50,12 @@ def size_of(network: nn.Module) -> tuple[int, int]:
 
 
 def relative_difference(output: torch.Tensor, reference: torch.Tensor) -> float:
-    """Norm of the difference as a share of the reference's norm, in float64; infinite if any number is not finite."""
+    """Norm of the difference as a share of the reference's norm, in float64.
+
+    Infinite if a number is not finite, or if the reference is zero and so would show nothing.
+    """
     ours, theirs = output.detach().double().cpu(), reference.detach().double().cpu()
-    if ours.shape != theirs.shape or not ours.isfinite().all():
+    if ours.shape != theirs.shape or not ours.isfinite().all() or not theirs.any():
         return math.inf
     return float((ours - theirs).norm() / theirs.norm())
 

@@ -74,9 +74,8 @@ def test_every_recipe_has_a_batch_of_its_own_size_with_and_without_blood():
             assert batch[0]["label"].unique().tolist() == [0.0, 1.0]
             continue
         assert len(batch["image"]) == len(batch["mask"]) == 2
-        assert (
-            [bool(one.any()) for one in batch["mask"]] == [bool(one.any()) for one in batch["label"]] == [True, False]
-        )
+        for truth in (batch["mask"], batch["label"]):
+            assert [bool(one.any()) for one in truth] == [True, False]
 
 
 def test_float32_that_is_rounded_as_tf32_does_is_too_far_from_the_cpu(setup):
@@ -115,12 +114,16 @@ def test_numbers_that_overflow_are_infinitely_far():
     assert relative_difference(torch.tensor([1.0, float("nan")]), torch.ones(2)) == float("inf")
 
 
+def test_an_empty_map_shows_nothing():
+    assert relative_difference(torch.zeros(2), torch.zeros(2)) == float("inf")
+
+
 def test_an_absent_package_is_reported_and_is_no_failure():
     def trial():
         raise ModuleNotFoundError("No module named 'einops'", name="einops")
 
     row = attempt("swin_unetr", trial)
-    assert (row.outcome, row.reason) == ("not run", "the Python package einops is missing")
+    assert (row.outcome, row.reason) == ("not run", "the Python package einops is not installed")
 
 
 def test_a_network_whose_package_is_absent_is_reported_by_the_factorys_error(monkeypatch):
