@@ -109,8 +109,8 @@ def _dense(network: nn.Module, x: Tensor, device: str, dtype: torch.dtype) -> Ou
     return (torch.from_numpy(predict_probabilities(x[0, 0].numpy(), [dense])),)
 
 
-_SMALL_SWIN = {"image_size": 32, "window_size": 4, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 2)}
-_SWIN = {"network": "swin_classifier", "shape": (2, 3, 384, 384), "small_shape": (2, 3, 32, 32)}
+_SMALL_SWIN = {"image_size": 64, "window_size": 4, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 2)}
+_SWIN = {"network": "swin_classifier", "shape": (2, 3, 384, 384), "small_shape": (2, 3, 64, 64)}
 _UP = ("smart_net_up", *(f"smart_net_up_{name}" for name in (
     "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg", "single_rec"
 )))  # fmt: skip

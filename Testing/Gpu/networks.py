@@ -43,6 +43,8 @@ def compared(case: Case, setup: Setup) -> tuple[Mapping[str, str], str]:
             values[precision] = f"{difference:.1e} ({limit:.1e})"
             if not difference <= limit:
                 problems.append(f"{precision} differs by {difference:.1e}, more than {limit:.1e}")
+    if any(not output.any() for output in reference):
+        values = {precision: f"{text}, an output is empty" for precision, text in values.items()}
     return values, "; ".join(problems)
 
 

@@ -52,11 +52,13 @@ def size_of(network: nn.Module) -> tuple[int, int]:
 def relative_difference(output: torch.Tensor, reference: torch.Tensor) -> float:
     """Norm of the difference as a share of the reference's norm, in float64.
 
-    Infinite if a number is not finite, or if the reference is zero and so would show nothing.
+    Infinite if a number is not finite, or if only the reference is empty.
     """
     ours, theirs = output.detach().double().cpu(), reference.detach().double().cpu()
-    if ours.shape != theirs.shape or not ours.isfinite().all() or not theirs.any():
+    if ours.shape != theirs.shape or not ours.isfinite().all():
         return math.inf
+    if not theirs.any():
+        return math.inf if ours.any() else 0.0
     return float((ours - theirs).norm() / theirs.norm())
 
 
