@@ -132,7 +132,7 @@ def test_a_processor_of_no_known_name_is_refused_by_every_method(bleeding, tmp_p
         engine.analyze(bleeding.volume, method, weights=weights, device=requested)
 
 
-@pytest.mark.parametrize("wish", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+@pytest.mark.parametrize("requested", ["auto", "cpu", "cuda", "cuda:1", "mps"])
 def test_the_classical_method_runs_on_the_cpu_whichever_processor_is_named(requested):
     place = Session().device(get_card("hu-threshold"), requested, "auto")
     assert (place.name, place.precision) == ("cpu", "float32")
