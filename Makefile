@@ -7,7 +7,8 @@
 # make lint           ruff, mypy (library, strict), import-linter
 # make constraints    the exact versions that the others install, from pyproject.toml; UPGRADE=1 takes the newest
 # make docs           the documentation as a site, in site/
-# Each makes .venv when it is absent and installs what it needs; a second call starts at once.
+# make gpu            what only a computer with a CUDA device shows, as a table; uses the packages of PYTHON, installs nothing
+# The others make .venv when it is absent and install what they need; a second call starts at once.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,6 +20,7 @@ PROCESSES ?= auto --maxprocesses 8
 PYTEST_ARGS ?=
 MUTANTS ?= geometry samplers losses attention_maps
 UPGRADE ?=
+GPU_ARGS ?=
 
 PY := $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
@@ -38,7 +40,7 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test test-long test-all test-shuffled test-newest mutants lint docs format metadata constraints drawing-packages clean help
+.PHONY: demo test test-long test-all test-shuffled test-newest gpu mutants lint docs format metadata constraints drawing-packages clean help
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -77,6 +79,9 @@ lint: $(FULL)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
+
+gpu:
+	$(PYTHON) -m Testing.Gpu $(GPU_ARGS)
 
 format: $(FULL)
 	$(PY) -m ruff check --fix-only --quiet .
