@@ -144,10 +144,10 @@ def stacked(*origins: tuple[float, float, float]) -> VolumeGeometry:
 
 
 def test_one_slice_has_a_step_of_one_millimeter_no_tilt_and_its_own_origin() -> None:
-    geometry = stacked((10.0, 20.0, 30.0))
+    geometry = VolumeGeometry((1, 5, 6), STEPS["column_step"], -STEPS["row_step"], np.array([(10.0, 20.0, 30.0)]))
     assert (geometry.slice_step_mm, geometry.tilt_deg, geometry.largest_deviation_mm) == (1.0, 0.0, 0.0)
     assert geometry.is_regular
-    assert np.array_equal(geometry.affine, [[0.5, 0, 0, 10], [0, 0.7, 0, 20], [0, 0, 1, 30], [0, 0, 0, 1]])
+    assert np.array_equal(geometry.affine, [[0.5, 0, 0, 10], [0, -0.7, 0, 20], [0, 0, -1, 30], [0, 0, 0, 1]])
 
 
 def test_two_slices_have_the_tilt_and_the_step_between_them() -> None:
@@ -175,8 +175,8 @@ def test_deviation_is_the_distance_of_the_worst_slice_from_the_fitted_line() -> 
 
 @pytest.mark.parametrize(
     ("column_mm", "row_mm", "origin_mm", "farthest_mm"),
-    [(0.1, 0.0, 0.0, 0.5), (0.0, 0.1, 0.0, 0.4), (-0.1, -0.125, 0.5, 0.5)],
-    ids=["last column", "last row", "first voxel"],
+    [(0.1, 0.0, 0.0, 0.5), (0.0, 0.1, 0.0, 0.4), (0.1, 0.2, 0.0, 0.8), (-0.1, -0.125, 0.5, 0.5)],
+    ids=["last column", "last row", "last row of both", "first voxel"],
 )
 def test_grids_match_up_to_the_distance_of_their_farthest_corner(
     column_mm: float, row_mm: float, origin_mm: float, farthest_mm: float
