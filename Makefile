@@ -63,7 +63,7 @@ test-newest:
 
 # In clones of the last commit, so that the tree is never changed; MUTANTS=samplers for one of Testing/mutants.
 mutants: $(FULL)
-	$(PY) -m pip install --quiet --editable '.[mutants]'
+	$(INSTALL_HERE) '.[mutants]'
 	$(MAKE) $(MUTANTS:%=build/mutants/%.txt)
 
 build/mutants/%.txt: Testing/mutants/%.toml ALWAYS
