@@ -69,7 +69,8 @@ mutants: $(FULL)
 build/mutants/%.txt: Testing/mutants/%.toml ALWAYS
 	rm -rf build/mutants/$* && git clone --quiet . build/mutants/$*
 	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" && \
-	cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && cosmic-ray exec $< session.sqlite && \
+	cosmic-ray baseline $< && cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && \
+	cosmic-ray exec $< session.sqlite && \
 	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && python Testing/mutants/rate.py session.sqlite
 
 ALWAYS:
