@@ -128,10 +128,10 @@ def _is_below(module: str, packages: tuple[str, ...]) -> bool:
 
 
 def test_packages_hold_no_imports() -> None:
-    """Who asks for one module gets that one, whatever stands beside it."""
+    """Who asks for one module gets that one, whatever stands beside it; the front door alone loads its names later."""
     importing = {
         str(path.relative_to(ROOT))
-        for path in (ROOT / "ICHSegmenterLib").rglob("__init__.py")
+        for path in (ROOT / "ICHSegmenterLib").glob("*/**/__init__.py")
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(path.read_text())))
     }
     assert importing == set()

@@ -15,7 +15,7 @@ import pytest
 
 from ICHSegmenterLib import METHODS
 from ICHSegmenterLib.errors import ERROR_KINDS
-from ICHSegmenterLib.worker import PROTOCOL_VERSION
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION, Phase
 from ICHSegmenterLib.worker.jobs import Jobs
 from Testing import metadata
 
@@ -145,3 +145,4 @@ def test_the_page_of_the_protocol_names_every_request_and_every_kind_of_error() 
     assert sorted(named) == sorted([*Jobs().handlers(), *ANSWERED_BY_THE_SERVER])
     assert [kind for kind in ERROR_KINDS if f"`{kind}`" not in errors] == []
     assert f'"protocol": {PROTOCOL_VERSION},' in page
+    assert [phase.value for phase in Phase if f"`{phase.value}`" not in page] == []
