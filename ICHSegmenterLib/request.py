@@ -18,7 +18,7 @@ from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card, with_opt
 from ICHSegmenterLib.errors import DeviceError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 MAP = "map"
 """The output that keeps soft maps (and uncertainty) in the result."""
@@ -254,7 +254,7 @@ def check_device_request(requested: str, precision: str) -> None:
     """Refuse what no computer has, also for a method that runs on the CPU alone.
 
     Raises:
-        DeviceError: There is no processor of such a name.
+        DeviceError: There is no processor of such a name, or it does not compute in this precision.
         ValueError: Unknown precision.
     """
     if precision not in PRECISIONS:
@@ -264,6 +264,20 @@ def check_device_request(requested: str, precision: str) -> None:
             f"The device {requested!r} cannot be used: no processor is called so. "
             "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
             "(the N-th graphics card, from 0) or 'mps'."
+        )
+    check_precision_on(requested, precision)
+
+
+def check_precision_on(device: str, precision: str) -> None:
+    """Refuse float16 on the CPU, which multiplies it through float32: slower than float32, and only up to 65504.
+
+    Raises:
+        DeviceError: The processor does not compute in this precision.
+    """
+    if device == "cpu" and precision == "float16":
+        raise DeviceError(
+            "The precision 'float16' is for graphics cards, and the device is the CPU, which gains nothing from it. "
+            "Choose the precision 'auto', 'bfloat16' or 'float32'."
         )
 
 

@@ -29,6 +29,7 @@ from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
 CONTEXT_MM = 45.0
@@ -77,14 +78,13 @@ class BlastCtPredictor:
         """One network for each weight file."""
         if not isinstance(card.preprocessing, VolumePreprocessing):
             raise ValueError(f"the card {card.name!r} does not say how to make a regular grid")
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         models = []
         for path in weights:
             network = create_model(card.network, **card.network_config)
             if not isinstance(network, DeepMedic):
                 raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not a DeepMedic")
             load_checkpoint(network, path)
-            models.append(DenseDeepMedic.prepare(network, device=device, dtype=dtype))
+            models.append(DenseDeepMedic.prepare(network, device=device, dtype=torch_dtype(precision)))
         return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.predictor_config)
 
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
