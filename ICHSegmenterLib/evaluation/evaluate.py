@@ -11,7 +11,7 @@ from typing import Any
 
 from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, ICHSegmenterError
 from ICHSegmenterLib.evaluation.dataset import Case, KnownExam, check_cases, read_exam
-from ICHSegmenterLib.evaluation.pictures import draw_pictures
+from ICHSegmenterLib.evaluation.figures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (
     CaseRecord,
