@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.combine import analyze_together
-from ICHSegmenterLib.batch.run import exam_name
 from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+from ICHSegmenterLib.volume.exam_name import exam_name
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
 DEFAULT_OUTPUT = Path("ichsegmenter-results")

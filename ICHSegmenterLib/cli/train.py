@@ -48,7 +48,7 @@ def add_parsers(verbs: Any) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """The verb."""
     try:
-        from ICHSegmenterLib.learning.recipe import load_recipe
+        from ICHSegmenterLib.learning.recipe_file import load_recipe
         from ICHSegmenterLib.training.fit import TrainerOptions, fit  # needs the train extra
         from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
     except ModuleNotFoundError as error:

@@ -111,10 +111,6 @@ class SliceTable:
         """Indices of the slices of these patients, series or slices, in table order."""
         return np.flatnonzero(np.isin(self.units(split_by), sorted(set(names))))
 
-    def of_patients(self, patients: Iterable[str]) -> NDArray[np.intp]:
-        """Indices of the slices of these patients, in table order."""
-        return self.of_units("patient", patients)
-
     def series_of(self, indices: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """The slices of each series among these, lowest first; series in the order of their names."""
         order = np.lexsort((self.columns["number"][indices], self.columns["series"][indices]))

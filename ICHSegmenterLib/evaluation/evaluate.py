@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, ICHSegmenterError
-from ICHSegmenterLib.evaluation.dataset import Case, KnownExam, check_cases, read_exam
+from ICHSegmenterLib.evaluation.dataset import KnownExam, check_cases, read_exam
 from ICHSegmenterLib.evaluation.figures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.evaluation.dataset import Case, read_exam
+from ICHSegmenterLib.datasets.case import Case
+from ICHSegmenterLib.evaluation.dataset import read_exam
 from ICHSegmenterLib.evaluation.detection_metrics import calibration, roc
 from ICHSegmenterLib.evaluation.predictions import Method, predict
 from ICHSegmenterLib.evaluation.records import CaseRecord, scored_exams, scored_slices

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import EvaluationError
-from ICHSegmenterLib.evaluation.dataset import Case
 
 MAP_GRID = tuple(round(0.01 * step, 2) for step in range(1, 20)) + tuple(round(0.05 * step, 2) for step in range(4, 20))
 """Thresholds tried on maps: fine where attention maps are cut, coarse above."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from ICHSegmenterLib.datasets.layouts import labeled_layout
 from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceTable
 from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
@@ -74,10 +75,11 @@ class TrainingData(pl.LightningDataModule):
             usable = rows[self._table.columns["mask_size"][rows] > 0]
             what = "a mask"
             if self._recipe.network.config.get("num_classes") == SUBTYPE_CLASSES:
-                if self._recipe.data.layout == "physionet":
+                layout = self._recipe.data.layout
+                if not labeled_layout(layout).HAS_SUBTYPE_MASKS:
                     raise RecipeError(
-                        "PhysioNet's masks do not tell subtypes, so a network with six classes cannot learn from them; "
-                        "set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
+                        f"The masks of the layout {layout} do not tell subtypes, so a network with six classes cannot "
+                        "learn from them; set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
                     )
                 usable = usable[(self._table.labels[usable] != UNKNOWN).all(axis=1)]
                 what = "a mask with subtypes"

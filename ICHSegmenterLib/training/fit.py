@@ -21,12 +21,13 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ICHSegmenterLib.datasets.prepare import INDEX, is_prepared, load_prepared, prepare
+from ICHSegmenterLib.datasets.prepare import INDEX, PrepareOptions, is_prepared, load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.slices import SliceTable, joined
 from ICHSegmenterLib.datasets.splits import Split, check_split, load_split, save_folds, save_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.learning.recipe import Recipe, differences, load_recipe, recipe_text
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.recipe_file import differences, load_recipe, recipe_text
 from ICHSegmenterLib.learning.task import TrainingTask, moments_of
 from ICHSegmenterLib.methods.rsna_sequence.task import SeriesClassification
 from ICHSegmenterLib.methods.smart_net.task import SmartNetSliceTask, SmartNetVolumeTask
@@ -151,7 +152,7 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
     if not is_prepared(cache):
         if not data.is_dir():
             raise TrainingDataError(f"{data} is no folder; give the data set as distributed, or a prepared cache.")
-        done = prepare(data, cache, recipe.data.layout, workers=recipe.data.workers)
+        done = prepare_dataset(data, cache, recipe.data.layout, PrepareOptions(recipe.data.workers))
         _log.info("prepared %d slices, %.0f a second", done.slices, done.slices_a_second)
     table = load_prepared(cache)
     split = load_split(output / SPLIT) if (output / SPLIT).is_file() else _drawn(recipe, table, output)
@@ -327,8 +328,3 @@ def _ignore_what_is_meant() -> None:
         "`isinstance",
     ):
         warnings.filterwarnings("ignore", message=f".*{text}.*")
-
-
-def with_machine_size(recipe: Recipe, workers: int | None) -> Recipe:
-    """The recipe with another number of loading processes."""
-    return recipe if workers is None else replace(recipe, data=replace(recipe.data, workers=workers))

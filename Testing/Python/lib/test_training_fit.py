@@ -22,10 +22,11 @@ from safetensors.torch import load_file
 
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.splits import load_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
-from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe, load_recipe
+from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.task import freeze, schedule_factor
 from ICHSegmenterLib.methods.rsna_sequence.task import log_loss
 from ICHSegmenterLib.methods.swin.task import SliceClassification
@@ -62,14 +63,14 @@ def hgi_sam(*changes: str) -> Recipe:
 @pytest.fixture(scope="module")
 def physionet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("physionet")
-    prepare(write_physionet(folder / "data", 8), folder / "cache", "physionet")
+    prepare_dataset(write_physionet(folder / "data", 8), folder / "cache", "physionet")
     return folder / "cache"
 
 
 @pytest.fixture(scope="module")
 def rsna(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rsna")
-    prepare(write_rsna(folder / "data", 8), folder / "cache", "rsna")
+    prepare_dataset(write_rsna(folder / "data", 8), folder / "cache", "rsna")
     return folder / "cache"
 
 

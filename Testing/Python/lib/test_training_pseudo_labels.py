@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "safetensors"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.slices import UNKNOWN, read_table
 from ICHSegmenterLib.datasets.splits import load_split
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.training.fit import TrainerOptions
 from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
 from training_layouts import write_rsna, write_unlabeled_rsna
@@ -30,15 +30,15 @@ def test_only_confident_predictions_become_labels() -> None:
 
 
 def test_unlabeled_images_are_prepared_without_labels(tmp_path: Path) -> None:
-    prepare(write_unlabeled_rsna(tmp_path / "data"), tmp_path / "cache", "rsna-unlabeled")
+    prepare_dataset(write_unlabeled_rsna(tmp_path / "data"), tmp_path / "cache", "rsna-unlabeled")
     table = load_prepared(tmp_path / "cache")
     assert len(table) == 8 and (table.labels == UNKNOWN).all()
 
 
 def test_a_second_set_is_labeled_and_learned_from(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    prepare(write_rsna(tmp_path / "data", 3), tmp_path / "cache", "rsna")
-    prepare(write_unlabeled_rsna(tmp_path / "more"), tmp_path / "unlabeled", "rsna-unlabeled")
+    prepare_dataset(write_rsna(tmp_path / "data", 3), tmp_path / "cache", "rsna")
+    prepare_dataset(write_unlabeled_rsna(tmp_path / "more"), tmp_path / "unlabeled", "rsna-unlabeled")
     recipe = load_recipe(
         "rsna-sequence", [TINY, "data.workers=0", "phases.0.max_epochs=1", "data.validation_share=0.3"]
     )
