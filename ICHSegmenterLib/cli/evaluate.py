@@ -112,21 +112,21 @@ def run(arguments: argparse.Namespace) -> int:
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """One line a method."""
     lines = []
-    for name, one in summary["methods"].items():
-        parts = [f"{name}: {one['cases']} cases"]
-        if one["detection"] is not None:
-            parts += [f"{level} AUC {_figure(one['detection'][level]['auc'])}" for level in ("exam", "slice")]
-        if one["segmentation"] is not None:
-            parts.append(f"Dice {_figure(one['segmentation']['dice_mean'])}")
+    for name, figures in summary["methods"].items():
+        parts = [f"{name}: {figures['cases']} cases"]
+        if figures["detection"] is not None:
+            parts += [f"{level} AUC {_figure(figures['detection'][level]['auc'])}" for level in ("exam", "slice")]
+        if figures["segmentation"] is not None:
+            parts.append(f"Dice {_figure(figures['segmentation']['dice_mean'])}")
         lines.append(", ".join(parts))
     return lines
 
 
-def _figure(one: dict[str, Any]) -> str:
-    if one["value"] is None:
-        return one.get("note", "undefined")
-    interval = "" if one["low"] is None else f" ({one['low']:.3f} to {one['high']:.3f})"
-    return f"{one['value']:.3f}{interval}"
+def _figure(estimate: dict[str, Any]) -> str:
+    if estimate["value"] is None:
+        return estimate.get("note", "undefined")
+    interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f} to {estimate['high']:.3f})"
+    return f"{estimate['value']:.3f}{interval}"
 
 
 def _method(name: str, arguments: argparse.Namespace, session: Session, progress: TerminalProgress) -> Method:

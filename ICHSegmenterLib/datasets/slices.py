@@ -120,9 +120,9 @@ class SliceTable:
         return [part for part in np.split(ordered, starts) if len(part)]
 
 
-def joined(one: SliceTable, other: SliceTable) -> SliceTable:
+def joined(first: SliceTable, second: SliceTable) -> SliceTable:
     """The slices of two tables, those of the second after the first's."""
-    return SliceTable({name: np.concatenate((one.columns[name], other.columns[name])) for name in COLUMNS})
+    return SliceTable({name: np.concatenate((first.columns[name], second.columns[name])) for name in COLUMNS})
 
 
 def write_table(table: SliceTable, path: Path) -> None:

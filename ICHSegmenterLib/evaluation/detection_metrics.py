@@ -39,8 +39,8 @@ class ScoredItems:
     @cached_property
     def levels(self) -> tuple[int, NDArray[np.intp]]:
         """How many different values there are, and (items,) the rank of each item's among them."""
-        different, place = np.unique(self.values, return_inverse=True)
-        return len(different), place
+        different, rank = np.unique(self.values, return_inverse=True)
+        return len(different), rank
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def auc(items: ScoredItems, weights: Weights | None = None) -> float:
     if weights is None:
         kinds = items.truth
         return float(roc_auc_score(kinds, items.values)) if kinds.any() and not kinds.all() else float("nan")
-    levels, place = items.levels
-    bleeding = np.bincount(place[items.truth], weights=weights[items.truth], minlength=levels)
-    others = np.bincount(place[~items.truth], weights=weights[~items.truth], minlength=levels)
+    levels, rank = items.levels
+    bleeding = np.bincount(rank[items.truth], weights=weights[items.truth], minlength=levels)
+    others = np.bincount(rank[~items.truth], weights=weights[~items.truth], minlength=levels)
     pairs = float(bleeding.sum() * others.sum())
     won = np.sum(bleeding * (np.cumsum(others) - others / 2))  # equal values count half
     return float(won) / pairs if pairs else float("nan")
@@ -136,11 +136,11 @@ def calibration(items: ScoredItems, bins: int = CALIBRATION_BINS) -> Calibration
     """Reliability over bins of equal width."""
     if not len(items.truth):
         raise ValueError("calibration needs at least one item")
-    place = np.minimum((items.values * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((items.values * bins).astype(int), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
     filled = counts > 0
-    means = np.bincount(place, weights=items.values, minlength=bins)[filled] / counts[filled]
-    observed = np.bincount(place, weights=items.truth, minlength=bins)[filled] / counts[filled]
+    means = np.bincount(bin_of, weights=items.values, minlength=bins)[filled] / counts[filled]
+    observed = np.bincount(bin_of, weights=items.truth, minlength=bins)[filled] / counts[filled]
     return Calibration(
         tuple(means.tolist()),
         tuple(observed.tolist()),

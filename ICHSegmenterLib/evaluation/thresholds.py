@@ -135,8 +135,8 @@ def map_sweep(soft: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[floa
 def _from_csv(text: str, path: Path) -> list[tuple[str, str]]:
     lines = csv.DictReader(text.splitlines())
     if not {"patient", "fold"} <= set(lines.fieldnames or ()):
-        found = ",".join(lines.fieldnames or ()) or "nothing"
-        raise EvaluationError(f"{path.name}: it needs the columns patient,fold; found {found}.")
+        columns = ",".join(lines.fieldnames or ()) or "nothing"
+        raise EvaluationError(f"{path.name}: it needs the columns patient,fold; found {columns}.")
     return [(str(line["patient"]), str(line["fold"])) for line in lines]
 
 

@@ -47,8 +47,8 @@ def epoch_order(sampler: SamplerName, is_positive: NDArray[np.bool_], *, seed: i
     chance = np.where(is_positive, 0.5 / positives, 0.5 / (count - positives))
     if sampler == "balanced-with-replacement":
         return np.asarray(random.choice(count, count, p=chance / chance.sum()), dtype=np.intp)
-    wanted = min(2 * positives, count)
-    return np.asarray(random.choice(count, wanted, replace=False, p=chance / chance.sum()), dtype=np.intp)
+    drawn = min(2 * positives, count)
+    return np.asarray(random.choice(count, drawn, replace=False, p=chance / chance.sum()), dtype=np.intp)
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ class TrainingTask(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout depends on the place in the training only, so a resumed training draws the same."""
-        place = (self.recipe.seed, _STEP_SEED, self.phase_number, self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        entropy = (self.recipe.seed, _STEP_SEED, self.phase_number, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One batch."""

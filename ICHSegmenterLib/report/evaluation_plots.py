@@ -86,16 +86,16 @@ def draw_calibration(levels: Mapping[str, Mapping[str, Bins]], path: Path) -> Pa
 def draw_bland_altman(methods: Mapping[str, Agreement], path: Path) -> Path:
     """One axes a method: difference of the volumes over their mean, bias and limits of agreement."""
     figure, every = _axes(len(methods))
-    for number, (axes, (name, one)) in enumerate(zip(every, methods.items(), strict=True)):
-        truth, predicted = np.asarray(one.truth_ml), np.asarray(one.predicted_ml)
+    for number, (axes, (name, agreement)) in enumerate(zip(every, methods.items(), strict=True)):
+        truth, predicted = np.asarray(agreement.truth_ml), np.asarray(agreement.predicted_ml)
         axes.axhline(0, color=GRID, linewidth=1)
         axes.scatter((truth + predicted) / 2, predicted - truth, s=22, color=_color(number), alpha=0.75)
-        axes.axhline(one.bias_ml, color=MUTED, linewidth=1.2)
-        text = f"{name}: bias {one.bias_ml:+.1f} mL"
-        if one.low_ml is not None and one.high_ml is not None:
-            for limit in (one.low_ml, one.high_ml):
+        axes.axhline(agreement.bias_ml, color=MUTED, linewidth=1.2)
+        text = f"{name}: bias {agreement.bias_ml:+.1f} mL"
+        if agreement.low_ml is not None and agreement.high_ml is not None:
+            for limit in (agreement.low_ml, agreement.high_ml):
                 axes.axhline(limit, color=MUTED, linewidth=1.0, linestyle="--")
-            text += f", limits {one.low_ml:+.1f} to {one.high_ml:+.1f}"
+            text += f", limits {agreement.low_ml:+.1f} to {agreement.high_ml:+.1f}"
         axes.set(title=text, xlabel="mean of both volumes (mL)", ylabel="outlined - true (mL)")
     return _save(figure, path)
 
@@ -119,12 +119,12 @@ def draw_worst(panels: Sequence[Panel], path: Path) -> Path:
     """Slices in the brain window with both outlines, anterior up and the patient's right at the left."""
     figure, every = _axes(len(panels), width=0.8)
     low, high = BRAIN_WINDOW.edges
-    for axes, one in zip(every, panels, strict=True):
-        axes.imshow(one.hu, cmap="gray", vmin=low, vmax=high, aspect=one.aspect)
-        for mask, color in ((one.truth, TRUTH_COLOR), (one.outlined, OUTLINE_COLOR)):
+    for axes, panel in zip(every, panels, strict=True):
+        axes.imshow(panel.hu, cmap="gray", vmin=low, vmax=high, aspect=panel.aspect)
+        for mask, color in ((panel.truth, TRUTH_COLOR), (panel.outlined, OUTLINE_COLOR)):
             if mask.any():
                 axes.contour(mask.astype(float), levels=[0.5], colors=[color], linewidths=1.3)
-        axes.set_title(one.title, fontsize=8)
+        axes.set_title(panel.title, fontsize=8)
         axes.set(facecolor="black", xticks=[], yticks=[])
         axes.grid(visible=False)
     return _save(figure, path)

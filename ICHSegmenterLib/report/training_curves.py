@@ -67,8 +67,8 @@ def write_examples(examples: Sequence[Example], path: Path) -> None:
     rows = max(1, -(-len(examples) // COLUMNS))
     figure = Figure(figsize=(3 * COLUMNS, 3.2 * rows), facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
-    for place, example in enumerate(examples):
-        axes = figure.add_subplot(rows, COLUMNS, place + 1)
+    for number, example in enumerate(examples):
+        axes = figure.add_subplot(rows, COLUMNS, number + 1)
         axes.imshow(example.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         for outline, color in ((example.truth, TRUTH_COLOR), (example.prediction, PREDICTION_COLOR)):
             if outline is not None and outline.any() and not outline.all():

@@ -163,8 +163,8 @@ def _painted(head: Head, bleeding: Bleeding) -> Field:
 
 def _place(head: Head, plan: LesionPlan, occupied: Field, random: Random) -> tuple[Field, Field]:
     """Fraction of blood and signed distance (mm, negative inside) of one lesion: the lowest scores fill first."""
-    wanted = plan.volume_ml * 1000
-    score, capacity = SCORES[plan.subtype](Site(head, occupied), wanted, random)
+    volume_mm3 = plan.volume_ml * 1000
+    score, capacity = SCORES[plan.subtype](Site(head, occupied), volume_mm3, random)
     room = capacity * (1 - occupied)
     at = np.nonzero(room > 0.05)
     fraction, distance = np.zeros_like(occupied), np.full_like(occupied, 99)
@@ -172,7 +172,7 @@ def _place(head: Head, plan: LesionPlan, occupied: Field, random: Random) -> tup
         return fraction, distance
     order = np.argsort(score[at])
     filled = np.cumsum(room[at][order], dtype=np.float64)
-    last = min(int(np.searchsorted(filled, wanted)), len(order) - 1)
+    last = min(int(np.searchsorted(filled, volume_mm3)), len(order) - 1)
     distance[at] = score[at] - score[at][order[last]]
     fraction[at] = cover(distance[at], 1.0) * room[at]
     return fraction, distance

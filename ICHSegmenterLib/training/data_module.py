@@ -105,23 +105,23 @@ class TrainingData(pl.LightningDataModule):
         return self._recipe.task in tasks or self._recipe.loss.cell_weight > 0
 
     def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset | SmartNetDataset:
-        recipe, wanted = self._recipe, self._recipe.preprocessing_spec()
+        recipe, preprocessing = self._recipe, self._recipe.preprocessing_spec()
         if recipe.task == "series":
-            if not isinstance(wanted, SeriesPreprocessing):
+            if not isinstance(preprocessing, SeriesPreprocessing):
                 raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
-            return SeriesDataset(self._cache, self._table, rows, wanted, recipe.augmentation)
+            return SeriesDataset(self._cache, self._table, rows, preprocessing, recipe.augmentation)
         if recipe.task in ("smart-net-slices", "smart-net-volumes"):
-            if not isinstance(wanted, SmartNetPreprocessing):
+            if not isinstance(preprocessing, SmartNetPreprocessing):
                 raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no SMART-Net method.")
             kind = SmartNetSlices if recipe.task == "smart-net-slices" else SmartNetVolumes
-            return kind(self._cache, self._table, rows, wanted, recipe.augmentation)
-        if not isinstance(wanted, SlicePreprocessing):
+            return kind(self._cache, self._table, rows, preprocessing, recipe.augmentation)
+        if not isinstance(preprocessing, SlicePreprocessing):
             raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
         return SliceDataset(
             self._cache,
             self._table,
             rows,
-            wanted,
+            preprocessing,
             recipe.augmentation,
             with_masks=self._needs_masks(),
             header_window=recipe.data.header_window,

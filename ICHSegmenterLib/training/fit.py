@@ -156,8 +156,8 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
         _log.info("prepared %d slices, %.0f a second", done.slices, done.slices_a_second)
     table = load_prepared(cache)
     split = load_split(output / SPLIT) if (output / SPLIT).is_file() else _drawn(recipe, table, output)
-    wanted = recipe.data.split_by
-    check_split(split, table.columns["series"], table.patients, split_by=wanted, units=table.units(wanted))
+    split_by = recipe.data.split_by
+    check_split(split, table.columns["series"], table.patients, split_by=split_by, units=table.units(split_by))
     save_split(split, output / SPLIT)
     with replacing(output / RECIPE) as draft:
         draft.write_text(recipe_text(recipe), encoding="utf-8")
@@ -165,19 +165,19 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
 
 def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
     """A new split; where there are folds of patients, those of all patients are written for `evaluate`."""
-    wanted = recipe.data
+    settings = recipe.data
     bleeds: dict[str, bool] = {}
-    for unit, is_positive in zip(table.units(wanted.split_by).tolist(), table.is_positive.tolist(), strict=True):
+    for unit, is_positive in zip(table.units(settings.split_by).tolist(), table.is_positive.tolist(), strict=True):
         bleeds[unit] = bleeds.get(unit, False) or is_positive
-    if wanted.folds and wanted.split_by == "patient":
-        save_folds(bleeds, output / FOLDS, folds=wanted.folds, seed=recipe.seed)
+    if settings.folds and settings.split_by == "patient":
+        save_folds(bleeds, output / FOLDS, folds=settings.folds, seed=recipe.seed)
     return split_patients(
         bleeds,
-        folds=wanted.folds,
-        fold=wanted.fold,
-        validation_share=wanted.validation_share,
+        folds=settings.folds,
+        fold=settings.fold,
+        validation_share=settings.validation_share,
         seed=recipe.seed,
-        split_by=wanted.split_by,
+        split_by=settings.split_by,
     )
 
 

@@ -36,12 +36,12 @@ def draw_examples(
     network: nn.Module, recipe: Recipe, cache: Path, table: SliceTable, split: Split, output: Path
 ) -> None:
     """Write examples.png: validation slices with truth and prediction; nothing for series."""
-    wanted = recipe.preprocessing_spec()
-    if not isinstance(wanted, SlicePreprocessing):
+    preprocessing = recipe.preprocessing_spec()
+    if not isinstance(preprocessing, SlicePreprocessing):
         return
     has_masks = recipe.task == "segmentation"
     rows = _chosen(table, split, needs_mask=has_masks, seed=recipe.seed)
-    dataset = SliceDataset(cache, table, rows, wanted, recipe.augmentation, with_masks=has_masks)
+    dataset = SliceDataset(cache, table, rows, preprocessing, recipe.augmentation, with_masks=has_masks)
     network.eval()
     examples = []
     for index, row in enumerate(rows):

@@ -49,10 +49,10 @@ class Confidence:
 
     def labels(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """int64 of the same shape: 1, 0 or `UNKNOWN`."""
-        found = np.full(probabilities.shape, UNKNOWN, dtype=np.int64)
-        found[probabilities >= self.level] = 1
-        found[probabilities <= 1 - self.level] = 0
-        return found
+        labels = np.full(probabilities.shape, UNKNOWN, dtype=np.int64)
+        labels[probabilities >= self.level] = 1
+        labels[probabilities <= 1 - self.level] = 0
+        return labels
 
 
 def fit_twice(
@@ -116,11 +116,11 @@ def write_pseudo_labels(
     network = create_model(recipe.network.name, **recipe.network.config)
     load_checkpoint(network, weights)
     network.to(device)
-    wanted = recipe.preprocessing_spec()
-    if not isinstance(wanted, SeriesPreprocessing):
+    preprocessing = recipe.preprocessing_spec()
+    if not isinstance(preprocessing, SeriesPreprocessing):
         raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
     rows = np.arange(len(table))
-    dataset = SeriesDataset(cache, table, rows, wanted, recipe.augmentation)
+    dataset = SeriesDataset(cache, table, rows, preprocessing, recipe.augmentation)
     labels = np.full((len(table), len(SUBTYPE_LABELS)), UNKNOWN, dtype=np.int64)
     for number, places in enumerate(dataset.shown_rows()):
         slices = dataset[SampleIndex(number)]["image"].to(device)
