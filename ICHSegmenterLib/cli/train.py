@@ -49,12 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     """The verb."""
     try:
         from ICHSegmenterLib.learning.recipe_file import load_recipe
-        from ICHSegmenterLib.training.fit import TrainerOptions, fit  # needs the train extra
-        from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
+        from ICHSegmenterLib.training.fit import fit  # needs the train extra
+        from ICHSegmenterLib.training.pseudo_labels import Confidence, UnlabeledSeries, fit_twice
+        from ICHSegmenterLib.training.trainer import TrainerOptions
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
     recipe = load_recipe(arguments.recipe, [change for several in arguments.changes for change in several])
-    machine = TrainerOptions(
+    options = TrainerOptions(
         arguments.accelerator,
         arguments.devices,
         arguments.nodes,
@@ -62,16 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
         not arguments.quiet and sys.stderr.isatty(),
     )
     if arguments.pseudo_labels is None:
-        trained = fit(recipe, arguments.data, arguments.output, resume=arguments.resume, machine=machine)
+        trained = fit(recipe, arguments.data, arguments.output, resume=arguments.resume, machine=options)
     else:
+        unlabeled = UnlabeledSeries(arguments.pseudo_labels, Confidence(arguments.confidence))
         trained = fit_twice(
-            recipe,
-            arguments.data,
-            arguments.pseudo_labels,
-            arguments.output,
-            confidence=Confidence(arguments.confidence),
-            resume=arguments.resume,
-            machine=machine,
+            recipe, arguments.data, unlabeled, arguments.output, resume=arguments.resume, machine=options
         )
     measures = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
     print(f"{recipe.keeps.capitalize()} epoch: {measures}" if measures else "No validation was done")

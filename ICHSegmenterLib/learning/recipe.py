@@ -45,7 +45,7 @@ class DataRecipe:
             "balanced-without-replacement": twice as many slices as there are positive ones.
         batch_size: Slices (or series) of one step over all devices, so that results do not depend on their number.
         evaluation_batch_size: Slices of one validation step on each device.
-        workers: Loading processes for each device.
+        workers: Loading processes for each device, as far as there are cores.
         header_window: Authors' quirk: the first window is the DICOM header's own where it has one.
     """
 

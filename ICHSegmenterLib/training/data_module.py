@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class TrainingData(pl.LightningDataModule):
         )
 
     def _loader(self, dataset: Any, batches: TrainingBatches | EvaluationBatches) -> DataLoader[Any]:
-        workers = self._recipe.data.workers
+        workers = min(self._recipe.data.workers, _usable_cores())
         return DataLoader(
             dataset,
             batch_sampler=batches,
@@ -139,3 +140,9 @@ class TrainingData(pl.LightningDataModule):
 
     def _shard(self) -> Shard:
         return Shard() if self.trainer is None else Shard(self.trainer.global_rank, self.trainer.world_size)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on: more loading processes than these only wait for each other."""
+    affinity = getattr(os, "sched_getaffinity", None)  # of Linux
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

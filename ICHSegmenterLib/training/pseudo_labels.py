@@ -30,7 +30,8 @@ from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.training.fit import TrainerOptions, TrainingResult, fit
+from ICHSegmenterLib.training.fit import TrainingResult, fit
+from ICHSegmenterLib.training.trainer import TrainerOptions
 
 PSEUDO_LABELS, SUMMARY = "pseudo_labels.csv", "pseudo_labels_summary.csv"
 DEFAULT_CONFIDENCE = 0.95
@@ -55,13 +56,20 @@ class Confidence:
         return labels
 
 
+@dataclass(frozen=True)
+class UnlabeledSeries:
+    """A second set to learn from: its prepared cache, and which predictions become labels."""
+
+    cache: Path
+    confidence: Confidence = Confidence()
+
+
 def fit_twice(
     recipe: Recipe,
     data: Path,
-    unlabeled: Path,
+    unlabeled: UnlabeledSeries,
     output: Path,
     *,
-    confidence: Confidence | None = None,
     resume: bool = False,
     machine: TrainerOptions | None = None,
     callbacks: Sequence[pl.Callback] = (),
@@ -71,9 +79,8 @@ def fit_twice(
     Args:
         recipe: Of the task "series".
         data: As for `fit`.
-        unlabeled: Prepared cache of the second set.
+        unlabeled: The second set.
         output: Holds `round-1`, the pseudo-labels and `round-2`.
-        confidence: What to keep.
         resume: Go on where it stopped, in either round.
         machine: What to run on.
         callbacks: Watch both rounds.
@@ -88,7 +95,7 @@ def fit_twice(
     trained = fit(recipe, data, first, resume=resume and first.exists(), machine=machine, callbacks=callbacks)
     path = output / PSEUDO_LABELS
     if rank_zero_only.rank == 0 and not path.is_file():
-        write_pseudo_labels(recipe, trained.weights, unlabeled, path, confidence or Confidence())
+        write_pseudo_labels(recipe, trained.weights, unlabeled, path)
     while not path.is_file():
         time.sleep(POLL_SECONDS)
     return fit(
@@ -104,13 +111,14 @@ def fit_twice(
 
 @torch.inference_mode()
 def write_pseudo_labels(
-    recipe: Recipe, weights: Path, cache: Path, path: Path, confidence: Confidence
+    recipe: Recipe, weights: Path, unlabeled: UnlabeledSeries, path: Path
 ) -> dict[str, tuple[int, int, int]]:
-    """Label the series of a cache; series without any confident label are left out.
+    """Label the series of a second set; series without any confident label are left out.
 
     Returns:
         Label to how many slices are 1, 0 and unknown; also written beside the labels.
     """
+    cache = unlabeled.cache
     table = load_prepared(cache)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = create_model(recipe.network.name, **recipe.network.config)
@@ -122,21 +130,21 @@ def write_pseudo_labels(
     rows = np.arange(len(table))
     dataset = SeriesDataset(cache, table, rows, preprocessing, recipe.augmentation)
     labels = np.full((len(table), len(SUBTYPE_LABELS)), UNKNOWN, dtype=np.int64)
-    for number, places in enumerate(dataset.shown_rows()):
+    for number, rows_shown in enumerate(dataset.shown_rows()):
         slices = dataset[SampleIndex(number)]["image"].to(device)
         padded = F.pad(slices, (0, 0, 0, 0, 0, 0, 0, SERIES_LENGTH - len(slices)))
         probabilities = network(padded)[0][: len(slices)].float().sigmoid().cpu().numpy()
-        labels[places] = confidence.labels(probabilities)
+        labels[rows_shown] = unlabeled.confidence.labels(probabilities)
     write_table(_labeled(table, labels, cache.resolve()), path)
-    is_real = {
+    counts = {
         name: (int((column == 1).sum()), int((column == 0).sum()), int((column == UNKNOWN).sum()))
         for name, column in zip(SUBTYPE_LABELS, labels.T, strict=True)
     }
     with replacing(path.with_name(SUMMARY)) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("label", "positive", "negative", "unknown"))
-        writer.writerows((name, *numbers) for name, numbers in is_real.items())
-    return is_real
+        writer.writerows((name, *numbers) for name, numbers in counts.items())
+    return counts
 
 
 def _labeled(table: SliceTable, labels: NDArray[np.int64], cache: Path) -> SliceTable:

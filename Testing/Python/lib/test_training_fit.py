@@ -306,7 +306,7 @@ def test_data_without_masks_cannot_teach_a_segmentation_network(rsna: Path, tmp_
 
 def test_six_classes_learn_subtypes_from_masks_that_tell_them(physionet: Path, tmp_path: Path) -> None:
     config = "network.config={variant: final, num_classes: 6, widths: [4, 8, 8, 8]}"
-    with pytest.raises(RecipeError, match="PhysioNet's masks do not tell subtypes"):
+    with pytest.raises(RecipeError, match="masks of the layout physionet do not tell subtypes"):
         fit(unet(config), physionet, tmp_path / "no", machine=HERE)
     data = write_nifti_folder(tmp_path / "data", 6)
     recipe = unet(config, "data.layout=nifti", "phases.0.max_epochs=1")

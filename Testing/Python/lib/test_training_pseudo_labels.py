@@ -15,7 +15,7 @@ from ICHSegmenterLib.datasets.splits import load_split
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.training.fit import TrainerOptions
-from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
+from ICHSegmenterLib.training.pseudo_labels import Confidence, UnlabeledSeries, fit_twice
 from training_layouts import write_rsna, write_unlabeled_rsna
 
 HERE = TrainerOptions("cpu", 1, progress=False)
@@ -43,9 +43,8 @@ def test_a_second_set_is_labeled_and_learned_from(tmp_path: Path) -> None:
         "rsna-sequence", [TINY, "data.workers=0", "phases.0.max_epochs=1", "data.validation_share=0.3"]
     )
     run = tmp_path / "run"
-    trained = fit_twice(
-        recipe, tmp_path / "cache", tmp_path / "unlabeled", run, confidence=Confidence(0.501), machine=HERE
-    )
+    unlabeled = UnlabeledSeries(tmp_path / "unlabeled", Confidence(0.501))
+    trained = fit_twice(recipe, tmp_path / "cache", unlabeled, run, machine=HERE)
     assert trained.weights == run / "round-2" / "rsna-sequence.safetensors"
     table = read_table([run / "pseudo_labels.csv"])
     assert set(table.patients.tolist()) == {"ID_patient100", "ID_patient101"}
@@ -60,4 +59,4 @@ def test_a_second_set_is_labeled_and_learned_from(tmp_path: Path) -> None:
 
 def test_pseudo_labels_are_for_series_only(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="Pseudo-labels are made for series; unet learns segmentation"):
-        fit_twice(load_recipe("unet"), tmp_path, tmp_path, tmp_path)
+        fit_twice(load_recipe("unet"), tmp_path, UnlabeledSeries(tmp_path), tmp_path)
