@@ -59,7 +59,7 @@ def draw_pictures(
     for method in methods:
         panels = [_panel(method, by_name[record.case], record) for record in worst(records[method.name])]
         if panels:
-            caption = f"Worst cases of {method.name}: truth green, outline red, the slice with most wrong voxels"
+            caption = f"Worst cases of {method.name}: the slice with most wrong voxels"
             pictures[caption] = plots.draw_worst(panels, output / f"worst_{method.name}.png")
     return pictures
 

@@ -462,3 +462,19 @@ def test_swin_unetr_trains(physionet: Path, tmp_path: Path) -> None:
 
 def test_a_split_needs_patients_for_every_part() -> None:
     assert split_patients({"a": True, "b": False}).validation == ("a",)
+
+
+def test_a_training_starts_without_warnings(physionet: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    assert [str(warning.message) for warning in recwarn if "load" in str(warning.message).lower()] == []
+
+
+def test_there_are_no_more_loading_processes_than_cores(
+    physionet: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    recipe = unet("data.workers=1000")
+    table = load_prepared(physionet)
+    split = split_patients(dict.fromkeys(table.patients.tolist(), True))
+    loader = TrainingData(recipe, physionet, table, split).train_dataloader()
+    assert 1 <= loader.num_workers <= (os.cpu_count() or 1)
+    assert not len(recwarn)  # PyTorch warns of more
