@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +35,6 @@ from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
 from ICHSegmenterLib.training.trainer import (
     BEST,
     TrainerOptions,
-    ignore_intended,
     make_trainer,
     phase_folder,
     quiet_lightning,
@@ -210,9 +208,7 @@ def _run_phase(training: _Training, phase: int, earlier: list[dict[str, float]])
     trainer = make_trainer(recipe, phase, output, training.options, [*training.callbacks, history])
     # Each rank draws its own samples, so the data must know where to go on before the trainer asks for batches.
     data = TrainingData(recipe, training.cache, training.table, training.split, start=start)
-    with warnings.catch_warnings():
-        ignore_intended()
-        trainer.fit(task, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    trainer.fit(task, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     trainer.strategy.barrier()
     if trainer.interrupted:
         raise KeyboardInterrupt

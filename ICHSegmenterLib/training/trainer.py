@@ -19,6 +19,16 @@ from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.training.callbacks import ResumePoint, StepLimit
 
 BEST = "best.ckpt"
+INTENDED = (
+    "You're resuming from a checkpoint",
+    "Found .* module.* in eval mode",
+    "The .*dataloader.* does not have many",
+    "Checkpoint directory",
+    "The number of training batches",
+    "Total length of",
+    "`isinstance",
+)
+"""Beginnings of Lightning's warnings about what is done on purpose."""
 
 
 @dataclass(frozen=True)
@@ -103,25 +113,14 @@ def phase_folder(output: Path, phase: int) -> Path:
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning without advertisement and remarks; its logger has its own level again afterwards."""
+    """Lightning without advertisement, remarks, and warnings about what is meant; all as before at the end."""
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            for text in INTENDED:
+                warnings.filterwarnings("ignore", message=f".*{text}.*")
+            yield
     finally:
         logger.setLevel(before)
-
-
-def ignore_intended() -> None:
-    """Ignore warnings about what is done on purpose; call it inside `warnings.catch_warnings`."""
-    for text in (
-        "You're resuming from a checkpoint",
-        "Found .* module.* in eval mode",
-        "The .*dataloader.* does not have many",
-        "Checkpoint directory",
-        "The number of training batches",
-        "Total length of",
-        "`isinstance",
-    ):
-        warnings.filterwarnings("ignore", message=f".*{text}.*")

@@ -464,7 +464,12 @@ def test_a_split_needs_patients_for_every_part() -> None:
     assert split_patients({"a": True, "b": False}).validation == ("a",)
 
 
-def test_a_training_starts_without_warnings(physionet: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_a_training_starts_without_warnings(
+    physionet: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a computer with many cores, where Lightning asks for more loading processes."""
+    module = "lightning.pytorch.trainer.connectors.data_connector.suggested_max_num_workers"
+    monkeypatch.setattr(module, lambda devices: 16)
     fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
     assert [str(warning.message) for warning in recwarn if "load" in str(warning.message).lower()] == []
 
