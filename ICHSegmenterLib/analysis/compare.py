@@ -27,6 +27,7 @@ from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import check_device_request
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 
@@ -201,12 +202,6 @@ def agreement_of(
         votes += mask
     pairs = tuple(PairAgreement(one, other, dice(masks[one], masks[other])) for one, other in combinations(masks, 2))
     return Comparison(geometry, dict(results), tuple(failures), pairs, votes / np.float32(max(1, len(masks))))
-
-
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """2 |A and B| / (|A| + |B|) of two masks; 1 if both are empty."""
-    total = np.count_nonzero(one) + np.count_nonzero(other)
-    return 2.0 * np.count_nonzero(one & other) / total if total else 1.0
 
 
 def _run_of(run: RunContext, title: str) -> RunContext:

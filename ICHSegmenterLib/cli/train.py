@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def needs_extra(error: ModuleNotFoundError) -> DependencyError:
-    """What to install for training."""
+    """The error that says which package training lacks and how to install it."""
     return DependencyError(
         f"Training needs the Python package {error.name!r}, which is not installed: "
         "pip install 'ichsegmenter[torch,train]'"

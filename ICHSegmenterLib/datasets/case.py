@@ -17,7 +17,7 @@ class Case:
     """One exam and its truth on disk.
 
     Attributes:
-        name: Of its results; unique.
+        name: Folder name of its results; unique.
         patient: Whose exam it is; intervals and folds go by it.
         images: One file, or the DICOM files of one series.
         mask: On the grid of the exam; its blood is every value above zero. None if only slices are labeled.

@@ -157,7 +157,7 @@ def read_label_mask(path: Path, volume: Volume) -> NDArray[np.uint8]:
 
 
 def patient_of(name: str) -> str:
-    """Whose scan this is."""
+    """Name of the patient: BHSD's, else that of the file."""
     bhsd = BHSD_NAME.fullmatch(name)
     return bhsd[1] if bhsd else name
 

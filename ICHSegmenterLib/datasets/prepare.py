@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How a run prepares a data set.
+    """Settings of a run.
 
     Attributes:
         workers: Processes; 0 works in this one.

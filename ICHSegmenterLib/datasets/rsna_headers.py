@@ -37,7 +37,7 @@ _UNREADABLE = (InvalidDicomError, OSError, ValueError, TypeError, AttributeError
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself: who, where (mm along the normal), how to rescale, how to show."""
+    """The tags of a file that matter: patient, position (mm along the normal), rescaling, window."""
 
     name: str
     patient: str

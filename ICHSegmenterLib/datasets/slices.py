@@ -30,7 +30,7 @@ class SliceItem:
         number: 0 for the lowest slice of the series.
         hu: int16 (rows, columns), Hounsfield units.
         mask: uint8 (rows, columns), 0 background, else 1 for blood or 1 to 5 for the subtypes; None if not outlined.
-        labels: Of `SUBTYPE_LABELS`: 1, 0 or `UNKNOWN`; the last one is "any".
+        labels: 1, 0 or `UNKNOWN` for each of `SUBTYPE_LABELS`; the last one is "any".
         spacing_mm: (between rows, between columns).
         header_window: (level, width) of the DICOM header; (0, 0) if it has none.
     """
@@ -48,7 +48,7 @@ class SliceItem:
 
 @dataclass(frozen=True)
 class SliceRow:
-    """Where a slice lies in the shards, and what is known of it; one line of `index.csv`."""
+    """The position of a slice in the shards, and its labels; one line of `index.csv`."""
 
     key: str
     patient: str

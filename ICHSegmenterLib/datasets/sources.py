@@ -1,4 +1,4 @@
-"""What every layout offers to training: plans of its series, and one series read at a time."""
+"""The parts of a layout's reader: plans of its series, and the content of one series at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SeriesPlan:
 
 @dataclass(frozen=True)
 class SeriesContent:
-    """What was read of one series: its slices, and the files that failed."""
+    """The slices read of one series, and the files that failed."""
 
     items: list[SliceItem] = field(default_factory=list)
     bad_files: list[BadFile] = field(default_factory=list)
@@ -51,7 +51,7 @@ class SeriesContent:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a data set is read.
+    """Settings of a reader.
 
     Attributes:
         cache: Where a layout may keep what takes long to read.
@@ -121,7 +121,7 @@ def axial_items(
     Args:
         plan: Names of patient and series.
         hu: float32 (slices, rows, columns) as acquired.
-        geometry: Of the array.
+        geometry: The grid of the array.
         mask: uint8 of the same shape, or None.
         labels: (slices, 6) as acquired; taken from the mask if None.
 

@@ -1,4 +1,4 @@
-"""Who is learned from, validated and tested on: by patient, saved, and checked for leaks.
+"""Splits into training, validation and test part: by patient, saved, and checked for leaks.
 
 Authors split by series or by slice; that is possible too, with a warning, to repeat what they did.
 """
@@ -74,7 +74,7 @@ def split_patients(
         bleeds: Patient (or series, or slice) to whether any slice bleeds.
         folds: Parts of about equal size, of which number `fold` is the test part; 0 for no test part.
         fold: The folds of one seed are disjoint and cover all patients.
-        validation_share: Of the patients outside the test part, at least one.
+        validation_share: Share of the patients outside the test part, at least one.
         seed: Equal seeds give equal splits on every machine.
         split_by: What the names are of.
     """
@@ -157,7 +157,7 @@ def check_split(
 
 
 def _shared_patients(split: Split, units: NDArray[np.str_], patients: NDArray[np.str_]) -> int:
-    """How many patients are in more than one part."""
+    """Number of patients in more than one part, and of all patients."""
     parts = [np.unique(patients[np.isin(units, part)]) for part in (split.train, split.validation, split.test)]
     _, counts = np.unique(np.concatenate(parts), return_counts=True)
     return int((counts > 1).sum())

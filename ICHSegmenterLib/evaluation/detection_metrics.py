@@ -1,4 +1,4 @@
-"""How well values tell bleeding items (slices or exams) from others: ROC, rates at a threshold, calibration."""
+"""Figures of detection on items (slices or exams): ROC, rates at a threshold, calibration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ScoredItems:
 
     @cached_property
     def levels(self) -> tuple[int, NDArray[np.intp]]:
-        """How many different values there are, and (items,) the rank of each item's among them."""
+        """Number of different values, and (items,) the rank of each item's among them."""
         different, rank = np.unique(self.values, return_inverse=True)
         return len(different), rank
 
@@ -48,7 +48,7 @@ class Calibration:
     """Whether values can be read as probabilities.
 
     Attributes:
-        mean_values, observed: Of each bin that has items: mean value, share of bleeding items.
+        mean_values, observed: Mean value and share of bleeding items of each bin that has items.
         counts: Items in these bins.
         expected_error: ECE, mean distance of both, by count; 0 is perfect.
         brier: Mean squared error; 0 is perfect.

@@ -17,12 +17,12 @@ from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (
     CaseRecord,
     CutOffs,
-    Failure,
+    FailedCase,
     scored_exams,
     scored_slices,
     write_tables,
 )
-from ICHSegmenterLib.evaluation.segmentation_metrics import compare
+from ICHSegmenterLib.evaluation.segmentation_metrics import score_outline
 from ICHSegmenterLib.evaluation.summary import summarize
 from ICHSegmenterLib.evaluation.thresholds import (
     Folds,
@@ -49,7 +49,7 @@ def _silent(done: int, total: int, name: str) -> None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """The outcome of an evaluation.
 
     Attributes:
         records: Method to one record a case that could be scored.
@@ -58,7 +58,7 @@ class Evaluation:
     """
 
     records: dict[str, list[CaseRecord]]
-    failures: list[Failure]
+    failures: list[FailedCase]
     summary: dict[str, Any]
 
 
@@ -79,7 +79,7 @@ def evaluate(
         methods: One or more; results that are there already are not computed again.
         output: Made if absent.
         folds: Patient to fold: thresholds are searched on the other folds. None: the methods' own thresholds.
-        resamples, seed: Of the bootstrap.
+        resamples, seed: Settings of the bootstrap.
         announce: Called before each case.
 
     Raises:
@@ -95,7 +95,7 @@ def evaluate(
     if folds is not None:
         check_folds(folds, cases)
     records: dict[str, list[CaseRecord]] = {}
-    failures: list[Failure] = []
+    failures: list[FailedCase] = []
     for number, method in enumerate(methods):
         records[method.name] = []
         for case_number, case in enumerate(cases):
@@ -170,7 +170,7 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
         )
     cuts = cuts or CutOffs(prediction.threshold, prediction.threshold)
     mask = prediction.outline(method, cuts.map)
-    scores = None if mask is None or exam.mask is None else compare(mask, exam.mask, exam.volume.geometry)
+    scores = None if mask is None or exam.mask is None else score_outline(mask, exam.mask, exam.volume.geometry)
     sweep = _sweep(prediction, exam, method) if with_sweep else ()
     return CaseRecord(
         case.name,
@@ -189,17 +189,17 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
     )
 
 
-def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecord | Failure:
+def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecord | FailedCase:
     try:
         return score(method, case, with_sweep=with_sweep)
     except (CancelledError, DependencyError):
         raise
     except ICHSegmenterError as error:
         logger.error("%s, %s: %s", method.name, case.name, error)
-        return Failure(method.name, case.name, error.kind, str(error))
+        return FailedCase(method.name, case.name, error.kind, str(error))
     except Exception as error:  # one broken exam must not stop a night's evaluation
         logger.exception("%s, %s: unexpected failure", method.name, case.name)
-        return Failure(method.name, case.name, "failed", f"Unexpected {type(error).__name__}: {error}")
+        return FailedCase(method.name, case.name, "failed", f"Unexpected {type(error).__name__}: {error}")
 
 
 def _sweep(prediction: Prediction, exam: KnownExam, method: Method) -> tuple[float, ...]:

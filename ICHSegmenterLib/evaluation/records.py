@@ -56,18 +56,18 @@ class CutOffs:
 
 @dataclass(frozen=True, eq=False)
 class CaseRecord:
-    """What one method said of one case, scored.
+    """The scored prediction of one method for one case.
 
     Attributes:
         case, patient, method: Names.
         slice_truth: bool (slices,); slice_values: of "any", in the same order.
         subtype_truth, subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH; None unless both are known.
-        exam_value: Of "any".
+        exam_value: Value of "any".
         value_name: "probability" or "score".
         cuts: The thresholds that applied.
         segmentation: None without a true mask, or of a detection-only method.
         sweep: Dice at each of `MAP_GRID`, empty unless searched.
-        seconds: Of the analysis.
+        seconds: Duration of the analysis.
     """
 
     case: str
@@ -101,7 +101,7 @@ class CaseRecord:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedCase:
     """A case that a method could not be scored on."""
 
     method: str
@@ -151,7 +151,7 @@ def scored_subtypes(records: Sequence[CaseRecord]) -> dict[str, ScoredItems]:
     }
 
 
-def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], output: Path) -> None:
+def write_tables(records: Sequence[CaseRecord], failures: Sequence[FailedCase], output: Path) -> None:
     """Write `cases.csv`, `slices.csv`, `lesions.csv` and `failures.csv`."""
     _write(output / "cases.csv", CASE_COLUMNS, (_case_row(record) for record in records))
     slices = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.evaluation import detection_metrics
 from ICHSegmenterLib.evaluation.bootstrap import Difference, PatientBootstrap, Statistic, Weights
-from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, scored_exams, scored_slices, scored_subtypes
+from ICHSegmenterLib.evaluation.records import CaseRecord, FailedCase, scored_exams, scored_slices, scored_subtypes
 from ICHSegmenterLib.evaluation.segmentation_metrics import (
     FOUND_SHARE,
     LESION_BINS_ML,
@@ -52,7 +52,7 @@ DEFINITIONS = {
 
 
 def summarize(
-    records: Records, failures: Sequence[Failure], *, folds: Mapping[str, Any] | None, resamples: int, seed: int
+    records: Records, failures: Sequence[FailedCase], *, folds: Mapping[str, Any] | None, resamples: int, seed: int
 ) -> dict[str, Any]:
     """Everything that was found, as plain data."""
     methods = {name: _method(of_method, resamples, seed) for name, of_method in records.items()}

@@ -24,12 +24,12 @@ Folds = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What applies to one held-out fold.
+    """The thresholds of one held-out fold.
 
     Attributes:
         fold: Its name.
-        exam, slice: Of the values; highest sensitivity + specificity on the other folds.
-        map: Of the maps; highest mean Dice on the other folds. None if the method has no such threshold.
+        exam, slice: Thresholds of the values; highest sensitivity + specificity on the other folds.
+        map: Threshold of the maps; highest mean Dice on the other folds. None if the method has no such one.
     """
 
     fold: str
@@ -114,7 +114,7 @@ def best_map_threshold(sweeps: Sequence[Sequence[float]]) -> float | None:
     """The threshold of `MAP_GRID` with the highest mean Dice; the middle one of several that are equal.
 
     Args:
-        sweeps: Of each bleeding case: Dice at each threshold of `MAP_GRID`; none if there are no maps.
+        sweeps: Dice of each bleeding case at each threshold of `MAP_GRID`; none if there are no maps.
     """
     if not sweeps:
         return None

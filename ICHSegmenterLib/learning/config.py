@@ -1,4 +1,4 @@
-"""Frozen dataclasses from what a YAML file says: unknown keys and values of the wrong kind are errors."""
+"""Frozen dataclasses from the content of a YAML file: unknown keys and values of the wrong kind are errors."""
 
 from __future__ import annotations
 

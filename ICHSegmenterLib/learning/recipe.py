@@ -33,14 +33,14 @@ class NetworkRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Which slices are seen, and how often.
+    """Selection and order of the slices.
 
     Attributes:
         layout: How the data set is distributed: a name of `datasets.layouts.LAYOUTS` whose labels are known.
         split_by: What is never in two parts of the split. Authors' quirks: "series" or "slice", which let one patient
             be both learned from and validated on, so that results look better than they are.
         folds, fold: Cross-validation, and which fold is held out for testing; 0 folds hold none out.
-        validation_share: Of the remaining patients.
+        validation_share: Share of the remaining patients.
         sampler: "shuffle"; "balanced-with-replacement": as many draws as slices, inversely to class frequency;
             "balanced-without-replacement": twice as many slices as there are positive ones.
         batch_size: Slices (or series) of one step over all devices, so that results do not depend on their number.
@@ -80,12 +80,12 @@ class AugmentationRecipe:
         blur: Probability of a Gaussian, motion or median blur over 3 pixels.
         vertical_flip: Probability.
         half_turn: Probability of both flips together.
-        shift: Of the affine change, share of a side.
+        shift: Largest shift of the affine change, as a share of a side.
         intensity, brightness, contrast: Probability and largest strengths of a change of gray levels.
         gray_change: "both" brightness and contrast each time, or "one-or-both": both, brightness alone or contrast
             alone, as likely as each other.
         border: What the affine change brings in from outside: "zero", or "reflect", the mirror image.
-        resampling: Of images, by the affine change; masks take the nearest.
+        resampling: Interpolation of images by the affine change; masks take the nearest.
         beam_hardening, beam_hardening_hu: Probability, and the largest number of HU added to soft tissue near bone.
         crop_scale: (least, most) area of a random crop, then resized to the full side; (1, 1) for none.
         per_slice: Authors' quirk: the slices of one series draw separately.
@@ -124,10 +124,10 @@ class LossRecipe:
         dice_of: One Dice for each of the "classes", or one of all "blood" together, so that only the cross-entropy
             tells subtypes apart.
         blood_weight: In the cross-entropy, where background has 1: one for all classes of blood, or one for each.
-        gamma: Of the focal loss.
+        gamma: Exponent of the focal loss.
         dice_over: One Dice for each "slice", or one for all of the "batch": most slices lack most subtypes.
-        cell_weight: For a Swin classifier: of also telling which cells of a slice bleed, by masks; 0 for never.
-        consistency_weight: Of SMART-Net's agreement between classification and outline; it needs 256 x 256 pixels.
+        cell_weight: Weight of a Swin classifier's loss over the cells of a slice that bleed, by masks; 0 for none.
+        consistency_weight: Weight of SMART-Net's agreement of classification and outline; it needs 256 x 256 pixels.
         softmax_before_cross_entropy: Authors' quirk: probabilities where cross-entropy expects logits.
     """
 
@@ -145,7 +145,7 @@ class LossRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """How weights move.
+    """Optimizer and schedule.
 
     Attributes:
         name: "adamw", "adam" or "sgd" (Nesterov).
@@ -198,12 +198,12 @@ class Recipe:
     """A whole training.
 
     Attributes:
-        name: Of the recipe; the weight file is called so.
+        name: Name of the recipe and of the weight file.
         summary: One sentence.
         method: Whose model card is filled.
         task: What is learned, see `fit.TASKS`.
         preprocessing: Differences from the method's card.
-        seed: Of weights, splits, order and augmentation.
+        seed: Seed of weights, splits, order and augmentation.
         precision: "auto" is bfloat16-mixed on a GPU, float32 on a CPU.
         checkpoint_every_steps: Steps between two writings of `last.ckpt`.
         keeps: The weight file holds the "best" weights, by validation loss, or the "last".
@@ -241,7 +241,7 @@ class Recipe:
             )
 
     def preprocessing_spec(self) -> Preprocessing:
-        """What the network sees: the card's, with this recipe's differences."""
+        """Preprocessing of the card, with this recipe's differences."""
         base = get_card(self.method).preprocessing
         values = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
         return build(type(base), {**values, **self.preprocessing}, "preprocessing")

@@ -52,7 +52,7 @@ def _recipe_files() -> dict[str, Path]:
 
 
 def recipe_from(content: Any) -> Recipe:
-    """A recipe from what YAML says.
+    """A recipe from the content of YAML.
 
     Raises:
         RecipeError: An unknown key, a missing one, or a value of the wrong kind.

@@ -10,7 +10,7 @@ import math
 
 WARMUP_EPOCHS = 10
 PLATEAU_SHARE = 0.1
-"""Of the epochs; the linear fall starts after it, whether or not the warm-up has ended."""
+"""Share of the epochs; the linear fall starts after it, whether or not the warm-up has ended."""
 CYCLE_EPOCHS = 100
 PEAK_RATE = 1e-3
 PEAK_DECAY = 0.6

@@ -16,7 +16,7 @@ Bins = tuple[Sequence[float], Sequence[float], Sequence[int]]
 """(mean value, share of bleeding items, items) of each bin."""
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
-"""Okabe and Ito's, told apart also by color-blind readers."""
+"""Okabe and Ito's colors, distinct also for color-blind readers."""
 TRUTH_COLOR, OUTLINE_COLOR = "#35c46a", "#ff4b3e"
 GRID, MUTED = "#dfe3e6", "#5f6b73"
 DOTS_PER_INCH = 110

@@ -25,7 +25,7 @@ REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an exam is acquired.
+    """Settings of an acquisition.
 
     Attributes:
         matrix: Rows and columns.
@@ -33,7 +33,7 @@ class Protocol:
         steps_mm: Table feed from each slice to the next, upwards.
         tilt_deg: Gantry tilt.
         pose_deg: Turn of the head about x, y and z.
-        center_mm: Of the picture, in head coordinates.
+        center_mm: Center of the picture, in head coordinates.
         noise_hu: SD inside the brain.
         blur_mm: Width of the reconstruction kernel.
         sharpening: 0 (soft kernel) to 1.
@@ -79,7 +79,7 @@ class Protocol:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What the scanner saw.
+    """An acquired head.
 
     Attributes:
         hu: float32 (slices, rows, columns), whole numbers.
@@ -132,7 +132,7 @@ def sample(
 
     Args:
         field: float32 (Z, Y, X).
-        grid: Of the field, regular.
+        grid: Regular grid of the field.
         geometry: Where to sample.
         outside: Value beyond the grid.
         subsample_mm: Distance of the planes that are averaged.

@@ -40,9 +40,9 @@ class Style:
 
     Attributes:
         slice_mm: Slice thickness.
-        field_of_view_mm, noise_hu, blur_mm, sharpening, tilt_deg: Of the protocol.
+        field_of_view_mm, noise_hu, blur_mm, sharpening, tilt_deg: Ranges of the protocol.
         head_size: Factor of the head's half-axes.
-        skull_mm, atrophy: Of the head.
+        skull_mm, atrophy: Ranges of the head.
         density_hu: Added to gray and white matter and to blood.
     """
 
@@ -119,11 +119,11 @@ def make_exam(
     """Make an exam; equal arguments give equal exams.
 
     Args:
-        seed: Of everything random.
+        seed: Seed of everything random.
         style: Name in `STYLES` or own ranges.
         plans: The lesions; None draws them, an empty sequence makes a head without hemorrhage.
-        protocol: Of the acquisition; None draws one.
-        parameters: Of the head; None draws them.
+        protocol: Settings of the acquisition; None draws them.
+        parameters: Shape of the head; None draws it.
         matrix: Rows and columns if the protocol is drawn.
         positive_share: Part of the exams with hemorrhage if lesions are drawn.
     """

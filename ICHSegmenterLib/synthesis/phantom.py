@@ -62,7 +62,7 @@ class Bleed:
         return cls("IPH", center, (radius, radius, radius), hu)
 
     def contains(self, points: Coordinates, cavity: Mask) -> Mask:
-        """Where blood is, among points of which `cavity` tells which lie inside the skull."""
+        """The points in blood, among points that lie inside the skull where `cavity` is True."""
         if self.subtype == "SDH":
             direction = np.asarray(self.center) / np.linalg.norm(self.center)
             moved = tuple((p + self.radii[0] * d).astype(np.float32) for p, d in zip(points, direction, strict=True))
@@ -72,11 +72,11 @@ class Bleed:
 
 @dataclass(frozen=True)
 class HeadModel:
-    """What the phantom shows besides a normal head.
+    """The contents of the phantom besides a normal head.
 
     Attributes:
         bleeds: Known hemorrhages.
-        defect_radius_mm: Of a missing piece of skull (craniectomy) at the patient's left; 0 for an intact skull.
+        defect_radius_mm: Radius of a missing piece of skull (craniectomy) at the patient's left; 0 for an intact skull.
         has_calcifications: Pineal gland and choroid plexus.
         has_couch: The table behind the head.
         noise_hu: Standard deviation of white noise.
@@ -156,7 +156,7 @@ def head_geometry(
         tilt_deg: Gantry tilt about the x axis: slices shear against the table feed.
         turn_deg: Head turned about the z axis.
         center: Patient position of the middle of the grid, LPS mm.
-        order: Of storage; slices upwards, rows to posterior and columns to the patient's left if None.
+        order: Order of storage; slices upwards, rows to posterior and columns to the patient's left if None.
     """
     order = order or StorageOrder()
     slices, rows, columns = shape

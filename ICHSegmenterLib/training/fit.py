@@ -52,7 +52,7 @@ FINISHED = "finished.json"
 MAY_CHANGE = ("data.workers", "precision", "checkpoint_every_steps", "phases.")
 """Keys that a resumed training may have otherwise; phases may be made longer."""
 MAX_WAIT_SECONDS = 24 * 3600.0
-"""How long the other processes wait for the first one to prepare the data."""
+"""Time that the other processes wait for the first one to prepare the data."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +63,8 @@ class TrainingResult:
 
     Attributes:
         weights: The safetensors file; its card lies beside it as .json.
-        results: Of the best epoch, by metric.
-        seconds: Of this run.
+        results: Metrics of the best epoch, by name.
+        seconds: Duration of this run.
     """
 
     weights: Path

@@ -1,4 +1,4 @@
-"""What a finished training shows: curves.png and examples.png."""
+"""Pictures of a finished training: curves.png and examples.png."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ICHSegmenterLib.report.training_curves import Example, write_curves, write_
 CURVES, EXAMPLES = "curves.png", "examples.png"
 EXAMPLE_COUNT = 8
 BLOOD_SHARE = 0.75
-"""Of the examples, where there are so many bleeding slices."""
+"""Share of the examples that bleed, where there are so many bleeding slices."""
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], output: Path, title: str) -> None:

@@ -77,7 +77,7 @@ def fit_twice(
     """Train, label a second set, and train again from the beginning with both.
 
     Args:
-        recipe: Of the task "series".
+        recipe: A recipe of the task "series".
         data: As for `fit`.
         unlabeled: The second set.
         output: Holds `round-1`, the pseudo-labels and `round-2`.

@@ -1,4 +1,4 @@
-"""What a training leaves behind: weights as safetensors, a model card as JSON, and what it was made with."""
+"""The files of a trained model: weights as safetensors, and a model card with versions as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
         network: Filled with the best weights.
         recipe: Resolved.
         folder: Output folder of the training.
-        results: Of the best epoch.
+        results: Metrics of the best epoch.
     """
     from safetensors.torch import save_file  # only for writing
 

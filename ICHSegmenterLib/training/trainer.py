@@ -1,4 +1,4 @@
-"""Lightning's trainer as a recipe asks for it, and what it says kept to what a user must know."""
+"""Lightning's trainer as a recipe asks for it, without its remarks."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ INTENDED = (
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """What a training runs on; Lightning's words.
+    """Devices of a training, in Lightning's words.
 
     Attributes:
         accelerator: "auto", "cpu", "gpu" or "mps".
-        devices: Of each node: "auto" or a number.
+        devices: Number for each node, or "auto".
         nodes: Machines, started by torchrun or a scheduler that Lightning knows.
         strategy: "auto" is one process for one device and data-parallel for several.
         progress: Show a bar.
@@ -107,7 +107,7 @@ def _precision(recipe: Recipe, options: TrainerOptions) -> Any:
 
 
 def phase_folder(output: Path, phase: int) -> Path:
-    """Where the checkpoints of a phase lie."""
+    """Folder of the checkpoints of a phase."""
     return output / "checkpoints" / f"phase-{phase + 1}"
 
 

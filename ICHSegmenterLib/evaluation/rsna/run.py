@@ -38,7 +38,7 @@ def predict_folder(
     """Predict every slice of a folder; a series that fails does not stop the others.
 
     Args:
-        folder: Of .dcm files, of any number of series.
+        folder: Folder of .dcm files, of any number of series.
         predictions: Prediction CSV to write: one line for each slice, none for padding.
         meta: Meta CSV to write, in the authors' order of slices.
         analyze: By a method that knows the subtypes.

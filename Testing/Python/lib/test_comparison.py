@@ -11,7 +11,7 @@ from PIL import Image
 
 from ICHSegmenterLib.analysis import compare as comparing
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import MethodFailure, agreement_of, compare, dice, ready_methods
+from ICHSegmenterLib.analysis.compare import MethodFailure, agreement_of, compare, ready_methods
 from ICHSegmenterLib.cli import main
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, VolumeError
 from ICHSegmenterLib.models import create_model
@@ -23,6 +23,7 @@ from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_mask, read_volume
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 
 

@@ -111,7 +111,7 @@ def test_detection_figures_equal_the_authors():
     figures = pytest.importorskip("ICHSegmenterLib.evaluation.detection_metrics")
     data = golden("metrics")
     values, truth = data["cls_prob"][:, 0].astype(np.float64), data["cls_gt"][:, 0] > 0
-    judged = figures.ScoredBatch(truth, values, values > metrics.POSITIVE_ABOVE, ("",) * len(values))
+    judged = figures.ScoredItems(truth, values, values > metrics.POSITIVE_ABOVE, ("",) * len(values))
     assert figures.auc(judged) == pytest.approx(float(data["auc"]))
     order = (figures.f1, figures.accuracy, figures.sensitivity, figures.specificity)
     found = [figure(judged, np.ones(len(values))) for figure in order]
