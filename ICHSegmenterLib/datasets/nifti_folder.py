@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.datasets.sources import (
-    SUBTYPES,
+    SUBTYPE_COUNT,
     BadFile,
     ReadOptions,
     SeriesContent,
@@ -101,10 +101,10 @@ def read_series(has_subtypes: bool, plan: NiftiPlan) -> SeriesContent:
         mask = read_label_mask(plan.mask, volume)
     except VolumeError as error:
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
-    if mask.max(initial=0) > SUBTYPES:
+    if mask.max(initial=0) > SUBTYPE_COUNT:
         raise TrainingDataError(
-            f"{plan.mask.name}: it has the value {int(mask.max())}; known are 0, 1 for blood, or 1 to {SUBTYPES} for "
-            "EDH, IPH, IVH, SAH, SDH."
+            f"{plan.mask.name}: it has the value {int(mask.max())}; known are 0, 1 for blood, or 1 to {SUBTYPE_COUNT} "
+            "for EDH, IPH, IVH, SAH, SDH."
         )
     labels = np.array([labels_of_mask(outline, has_subtypes=has_subtypes) for outline in mask], dtype=np.int64)
     return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))

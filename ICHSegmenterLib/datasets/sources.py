@@ -16,7 +16,7 @@ from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
-SUBTYPES = 5
+SUBTYPE_COUNT = 5
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,11 @@ def axial_items(
 def labels_of_mask(mask: NDArray[np.uint8] | None, *, has_subtypes: bool = True) -> tuple[int, ...]:
     """Six labels of an outlined slice; without a mask nothing is known."""
     if mask is None:
-        return (UNKNOWN,) * (SUBTYPES + 1)
+        return (UNKNOWN,) * (SUBTYPE_COUNT + 1)
     any_blood = int(mask.any())
     if not has_subtypes:
-        return (*((UNKNOWN,) * SUBTYPES if any_blood else (0,) * SUBTYPES), any_blood)
-    return (*(int((mask == value).any()) for value in range(1, SUBTYPES + 1)), any_blood)
+        return (*((UNKNOWN,) * SUBTYPE_COUNT if any_blood else (0,) * SUBTYPE_COUNT), any_blood)
+    return (*(int((mask == value).any()) for value in range(1, SUBTYPE_COUNT + 1)), any_blood)
 
 
 def _content(folder: Path) -> str:

@@ -17,7 +17,7 @@ NEEDS_BOTH = "undefined: it takes cases with and without hemorrhage"
 
 @dataclass(frozen=True, eq=False)
 class ScoredItems:
-    """Items that a method has judged, and their truth.
+    """Items with the values of a method, and their truth.
 
     Attributes:
         truth: bool (items,).

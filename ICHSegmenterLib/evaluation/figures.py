@@ -32,14 +32,14 @@ def draw_pictures(
     levels = {"exam": scored_exams, "slice": scored_slices}
     present = {name: of_method for name, of_method in records.items() if of_method}
     curves = {}
-    for level, judge in levels.items():
-        labeled = {_label(summary, name, level): roc(judge(of_method)) for name, of_method in present.items()}
+    for level, items_of in levels.items():
+        labeled = {_label(summary, name, level): roc(items_of(of_method)) for name, of_method in present.items()}
         curves[level] = {name: curve for name, curve in labeled.items() if len(curve[0])}
     if any(curves.values()):
         pictures["ROC curves"] = plots.draw_roc(curves, output / "roc.png")
     reliability: dict[str, dict[str, plots.Bins]] = {}
-    for level, judge in levels.items():
-        of_level = {name: calibration(judge(of_method)) for name, of_method in present.items()}
+    for level, items_of in levels.items():
+        of_level = {name: calibration(items_of(of_method)) for name, of_method in present.items()}
         reliability[level] = {name: (item.mean_values, item.observed, item.counts) for name, item in of_level.items()}
     pictures["Calibration"] = plots.draw_calibration(reliability, output / "calibration.png")
     agreement, by_volume = {}, {}

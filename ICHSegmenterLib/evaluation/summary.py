@@ -193,8 +193,8 @@ def _differences(pairs: Sequence[tuple[CaseRecord, CaseRecord]], resamples: int,
         "exam_auc": scored_exams,
         "slice_auc": scored_slices,
     }
-    for figure, judge in levels.items():
-        first, second = judge(records), judge(other_records)
+    for figure, items_of in levels.items():
+        first, second = items_of(records), items_of(other_records)
         if len(first.truth) != len(second.truth):
             continue
         draws = PatientBootstrap(first.patients, resamples, seed)

@@ -86,8 +86,8 @@ def test_a_new_layout_is_prepared(new_layout: str, heads: Path, tmp_path: Path) 
 def test_a_new_layout_is_trained_on(new_layout: str, heads: Path, tmp_path: Path) -> None:
     for package in ("torch", "lightning", "monai", "safetensors", "tensorboard", "yaml"):
         pytest.importorskip(package, reason="needs the train extra")
-    place = ["--data", str(heads), "--output", str(tmp_path / "run"), "--accelerator", "cpu", "--devices", "1"]
-    assert main(["train", "unet", *place, "--set", f"data.layout={new_layout}", *TRAINING]) == 0
+    folders = ["--data", str(heads), "--output", str(tmp_path / "run"), "--accelerator", "cpu", "--devices", "1"]
+    assert main(["train", "unet", *folders, "--set", f"data.layout={new_layout}", *TRAINING]) == 0
     assert (tmp_path / "run" / "unet.safetensors").is_file()
     assert f"layout: {new_layout}" in (tmp_path / "run" / "recipe.yaml").read_text()
 
@@ -114,6 +114,14 @@ def test_a_new_layout_is_written(new_layout: str, tmp_path: Path) -> None:
 def test_the_help_of_a_verb_names_a_new_layout(verb: str, new_layout: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"{new_layout}: scans and outlines side by side" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_cache_says_its_layout_and_cut_as_before(heads: Path, tmp_path: Path, new_layout: str) -> None:
+    """A cache that an earlier version began goes on only if plan.json has the same words."""
+    pytest.importorskip("PIL", reason="needs the train extra")
+    cache = tmp_path / "cache"
+    assert main(["prepare", new_layout, "--data", str(heads), "--output", str(cache), "--workers", "0"]) == 0
+    assert (cache / "plan.json").read_text() == '{"layout": "paired", "shards": [["0", 4]]}'
 
 
 def test_every_line_of_the_table_is_a_layout() -> None:

@@ -10,7 +10,7 @@ import pytest
 for package in ("torch", "yaml", "PIL", "nibabel"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.datasets import rsna
+from ICHSegmenterLib.datasets import nifti_folder, rsna
 from ICHSegmenterLib.datasets.prepare import PrepareOptions, load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.shards import ShardReader, decode_hu, encode_hu
 from ICHSegmenterLib.errors import TrainingDataError
@@ -248,6 +248,13 @@ def test_bhsd_is_read_as_it_is_distributed(place: str, tmp_path: Path) -> None:
     place_of = (str(table.columns["shard"][row]), int(table.columns["offset"][row]), int(table.columns["size"][row]))
     expected = head(2, bleeds=True)[0].hu[2]
     np.testing.assert_array_equal(ShardReader(tmp_path / "cache").hu(*place_of), expected)
+
+
+def test_cases_of_bhsd_have_their_patients_and_masks(tmp_path: Path) -> None:
+    cases = nifti_folder.cases(write_bhsd(tmp_path / "BHSD"), tmp_path / "headers")
+    assert sorted(case.name for case in cases) == sorted(BHSD_SCANS)
+    assert sorted({case.patient for case in cases}) == ["ID_2db7ee14", "ID_fcbe7eda"]
+    assert all(case.mask is not None and case.mask.parent.name == "ground truths" for case in cases)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     figures: list[Any] = []
     save = figure_module.Figure.savefig
     monkeypatch.setattr(
-        figure_module.Figure, "savefig", lambda self, *place, **how: (figures.append(self), save(self, *place, **how))
+        figure_module.Figure, "savefig", lambda self, *file, **how: (figures.append(self), save(self, *file, **how))
     )
     return figures
 
