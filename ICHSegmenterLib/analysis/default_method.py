@@ -1,10 +1,10 @@
-"""Which method runs when nobody chose one."""
+"""Which methods can run on this computer, and which one runs when nobody chose."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS, ModelCard, get_card
 from ICHSegmenterLib.weights import store
 
 
@@ -19,9 +19,17 @@ def choose_method(requested: str = "auto") -> str:
     """
     if requested != "auto":
         return get_card(requested).name
-    cards = (MODEL_CARDS[name] for name in DEFAULT_METHODS)
-    ready = (card.name for card in cards if store.state(card).is_ready and (has_torch() or not card.needs_weights))
-    return next(ready, DEFAULT_METHODS[-1])
+    return next((name for name in DEFAULT_METHODS if can_run(MODEL_CARDS[name])), DEFAULT_METHODS[-1])
+
+
+def ready_methods() -> tuple[str, ...]:
+    """The methods that can run here, in the order of the table; without torch the classical ones."""
+    return tuple(card.name for card in MODEL_CARDS.values() if can_run(card))
+
+
+def can_run(card: ModelCard) -> bool:
+    """True if its weights are on this computer, and PyTorch if it has a network."""
+    return store.state(card).is_ready and (not card.needs_weights or has_torch())
 
 
 def has_torch() -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.request import check_device_request
 from ICHSegmenterLib.runtime.context import Predictor
-from ICHSegmenterLib.runtime.device import CLASSICAL, Device, check_device_request, choose_device
+from ICHSegmenterLib.runtime.device import CLASSICAL, Device, choose_device
 
 MAX_WARM_PREDICTORS = 2
 """A Swin classifier holds 350 MB; more than two methods in turn are rare."""

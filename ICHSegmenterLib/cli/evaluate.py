@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import labeled_layout
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
@@ -133,22 +132,20 @@ def _method(name: str, arguments: argparse.Namespace, session: Session, progress
     """A method to run; its weights must be here before the first case."""
     from ICHSegmenterLib.evaluation.predictions import Method
 
+    given = tuple(path for method, path in arguments.weights if method == name)
     card = get_card(name)
-    given = [path for method, path in arguments.weights if method == name]
     files = store.find(card, given)
     searches_map = arguments.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
-    analyze = partial(
-        engine.analyze,
-        method=name,
+    request = AnalysisRequest(
+        name,
         weights=given,
         device=arguments.device,
         precision=arguments.precision,
-        save_maps=searches_map,
-        session=session,
+        outputs=(MAP,) if searches_map else (),
     )
 
     def analyze_and_show(volume: Volume) -> AnalysisResult:
-        return analyze(volume, run=progress.run())
+        return analyze(volume, request, progress.run(), session)
 
     folder = arguments.output / RESULTS_FOLDER / name
     if arguments.overwrite:

@@ -17,6 +17,7 @@ from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import writable_layout
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.volume.io import read_volume
 
 STYLE_NAMES = ("standard", "thin", "shifted")
@@ -140,7 +141,7 @@ def _shown(
         if arguments.contact_sheet is not None and number < SHEET_EXAMS:
             title = ", ".join(f"{key} {ml:.1f} mL" for key, ml in exam.blood_ml.items() if ml) or "no blood"
             sheet.append((title, exam.volume, exam.labelmap))
-        run.report(number + 1, arguments.exams, "Synthesizing")
+        run.report(number + 1, arguments.exams, Phase.SYNTHESIZING)
         yield exam
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.datasets.case import Case
-from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, ICHSegmenterError
+from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, Failure, ICHSegmenterError
 from ICHSegmenterLib.evaluation.dataset import KnownExam, check_cases, read_exam
 from ICHSegmenterLib.evaluation.figures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (
     CaseRecord,
     CutOffs,
-    FailedCase,
     scored_exams,
     scored_slices,
     write_tables,
@@ -58,7 +57,7 @@ class Evaluation:
     """
 
     records: dict[str, list[CaseRecord]]
-    failures: list[FailedCase]
+    failures: list[Failure]
     summary: dict[str, Any]
 
 
@@ -95,7 +94,7 @@ def evaluate(
     if folds is not None:
         check_folds(folds, cases)
     records: dict[str, list[CaseRecord]] = {}
-    failures: list[FailedCase] = []
+    failures: list[Failure] = []
     for number, method in enumerate(methods):
         records[method.name] = []
         for case_number, case in enumerate(cases):
@@ -189,17 +188,17 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
     )
 
 
-def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecord | FailedCase:
+def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecord | Failure:
     try:
         return score(method, case, with_sweep=with_sweep)
     except (CancelledError, DependencyError):
         raise
     except ICHSegmenterError as error:
         logger.error("%s, %s: %s", method.name, case.name, error)
-        return FailedCase(method.name, case.name, error.kind, str(error))
+        return Failure(error.kind, str(error), method=method.name, case=case.name)
     except Exception as error:  # one broken exam must not stop a night's evaluation
         logger.exception("%s, %s: unexpected failure", method.name, case.name)
-        return FailedCase(method.name, case.name, "failed", f"Unexpected {type(error).__name__}: {error}")
+        return Failure("failed", f"Unexpected {type(error).__name__}: {error}", method=method.name, case=case.name)
 
 
 def _sweep(prediction: Prediction, exam: KnownExam, method: Method) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.evaluation.detection_metrics import ScoredItems
 from ICHSegmenterLib.evaluation.predictions import SUBTYPE_KEYS
 from ICHSegmenterLib.evaluation.segmentation_metrics import SegmentationScores
@@ -100,16 +101,6 @@ class CaseRecord:
         return np.asarray(self.slice_values >= self.cuts.slice)
 
 
-@dataclass(frozen=True)
-class FailedCase:
-    """A case that a method could not be scored on."""
-
-    method: str
-    case: str
-    kind: str
-    message: str
-
-
 def scored_exams(records: Sequence[CaseRecord]) -> ScoredItems:
     """Exams as items."""
     return ScoredItems(
@@ -151,7 +142,7 @@ def scored_subtypes(records: Sequence[CaseRecord]) -> dict[str, ScoredItems]:
     }
 
 
-def write_tables(records: Sequence[CaseRecord], failures: Sequence[FailedCase], output: Path) -> None:
+def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], output: Path) -> None:
     """Write `cases.csv`, `slices.csv`, `lesions.csv` and `failures.csv`."""
     _write(output / "cases.csv", CASE_COLUMNS, (_case_row(record) for record in records))
     slices = (

@@ -28,7 +28,7 @@ from ICHSegmenterLib.weights.sidecar import (
 PART_SUFFIX = ".part"
 """Ends the name of a file that is not complete yet."""
 
-COMMAND = "python -m ICHSegmenterLib models"
+COMMAND = "ichsegmenter models"
 _GIT_LFS_POINTER = b"version https://git-lfs"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
-from ICHSegmenterLib.labels import SUBTYPES_OF
+from ICHSegmenterLib.cards.pairs import can_be_named, detectors
+from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterSlicer.views.method import isReady, stateText
 
@@ -27,9 +27,8 @@ class OptionsView:
         self._ui = ui
         self._changed = changed
         ui.detectorComboBox.addItem(_("Same method"), "")
-        for card in MODEL_CARDS.values():
-            if card.knows_subtypes:
-                ui.detectorComboBox.addItem(card.title, card.name)
+        for card in detectors():
+            ui.detectorComboBox.addItem(card.title, card.name)
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
 
     @property
@@ -46,7 +45,7 @@ class OptionsView:
 
     def detector(self, card: ModelCard) -> str:
         """The detector of a run of this method, empty for the method itself."""
-        return self.chosenDetector if canBeNamed(card) and self.chosenDetector != card.name else ""
+        return self.chosenDetector if can_be_named(card) and self.chosenDetector != card.name else ""
 
     def requestOptions(self, card: ModelCard) -> dict[str, Any]:
         """Options of a method as they are chosen, those that it knows."""
@@ -65,7 +64,7 @@ class OptionsView:
     def update(self, card: ModelCard, *, busy: bool) -> None:
         """Offer what this method knows."""
         ui = self._ui
-        ui.detectorComboBox.setEnabled(canBeNamed(card) and not busy)
+        ui.detectorComboBox.setEnabled(can_be_named(card) and not busy)
         for row in range(1, ui.detectorComboBox.count):
             other = get_card(ui.detectorComboBox.itemData(row))
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
@@ -73,11 +72,6 @@ class OptionsView:
         cards = (card, get_card(detector)) if detector else (card,)
         ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.predictor_config for one in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
-
-
-def canBeNamed(card: ModelCard) -> bool:
-    """True if its segments leave a subtype open, which a detector can tell."""
-    return any(label.key in SUBTYPES_OF for label in card.labels)
 
 
 def hasMap(card: ModelCard) -> bool:

@@ -26,8 +26,10 @@ from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
 CONTEXT_MM = 45.0
@@ -76,14 +78,13 @@ class BlastCtPredictor:
         """One network for each weight file."""
         if not isinstance(card.preprocessing, VolumePreprocessing):
             raise ValueError(f"the card {card.name!r} does not say how to make a regular grid")
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         models = []
         for path in weights:
             network = create_model(card.network, **card.network_config)
             if not isinstance(network, DeepMedic):
                 raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not a DeepMedic")
             load_checkpoint(network, path)
-            models.append(DenseDeepMedic.prepare(network, device=device, dtype=dtype))
+            models.append(DenseDeepMedic.prepare(network, device=device, dtype=torch_dtype(precision)))
         return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.predictor_config)
 
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
@@ -94,7 +95,7 @@ class BlastCtPredictor:
         geometry = exam.volume.geometry
         if not exam.brain_slices:
             return [self._nothing(k) for k in range(geometry.shape[0])]
-        run.report(0, 1, "Resampling to 1 mm")
+        run.report(0, 1, Phase.RESAMPLING)
         grid = regular_grid(geometry, self._preprocessing.spacing_mm, mask=exam.brain_mask, margin_mm=CONTEXT_MM)
         image = network_input(to_regular(exam.volume, grid), self._preprocessing.hu_range)
         run.check()
@@ -150,7 +151,7 @@ def _mirrored(array: NDArray[Voxel]) -> NDArray[Voxel]:
 
 def _of_two(run: RunContext, view: int) -> RunContext:
     """A run of the first (0) or second (1) view that reports how far both are."""
-    return RunContext(lambda done, total, message: run.progress(view * total + done, 2 * total, message), run.cancelled)
+    return RunContext(lambda done, total, stage: run.report(view * total + done, 2 * total, stage.phase), run.cancelled)
 
 
 def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:

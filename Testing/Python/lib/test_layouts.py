@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets import layouts
 from ICHSegmenterLib.datasets.layouts import LAYOUTS, LayoutEntry, get_layout, labeled_names, writable_names
 from training_layouts import head, save_nifti

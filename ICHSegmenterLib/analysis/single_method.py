@@ -1,0 +1,179 @@
+"""One method on one exam of axial slices: load, prepare, predict, assemble, measure.
+
+`analyze.analyze` is the door to it. Nothing here needs torch before a network is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.analysis import detection, labelmap, provenance
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
+from ICHSegmenterLib.protocol import Phase
+from ICHSegmenterLib.request import AnalysisRequest
+from ICHSegmenterLib.results import AnalysisResult, SlicePrediction
+from ICHSegmenterLib.runtime.context import Predictor, RunContext
+from ICHSegmenterLib.runtime.device import Device
+from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.weights import store
+from ICHSegmenterLib.weights.digests import named_digests
+
+SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
+
+logger = logging.getLogger(__name__)
+
+
+def analyze_by_one(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    session: Session,
+    brain_mask: NDArray[np.bool_] | None,
+) -> AnalysisResult:
+    """Detect and outline by the method of a request; its detector is not looked at.
+
+    Args:
+        volume: HU; its acquired slices are axial.
+        request: The method and its settings.
+        context: Progress and cancellation; warnings are added.
+        session: Keeps networks warm between exams.
+        brain_mask: bool (slices, rows, columns) to use instead of our own.
+
+    Raises:
+        ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
+    """
+    card = request.card
+    seconds: dict[str, float] = {}
+    for sentence in (*volume.source.warnings, *check_head_ct(volume)):
+        context.warn(sentence)
+
+    with _timed(seconds, "load"):
+        context.report(0, 1, Phase.LOADING)
+        loaded = _load(card, request, context, session)
+        digests = named_digests(loaded.files)  # now: the files may be gone when it is done
+    with _timed(seconds, "prepare"):
+        context.report(0, 1, Phase.FINDING_BRAIN)
+        exam = prepare(volume, card.preprocessing, brain_mask)
+    with _timed(seconds, "predict"):
+        predictor, predictions = _predict(loaded, exam, context)
+    with _timed(seconds, "assemble"):
+        context.report(1, 1, Phase.MEASURING)
+        map_threshold = card.threshold if request.threshold is None else request.threshold
+        slice_threshold = card.detection_threshold
+        if request.detection_threshold is not None:
+            slice_threshold = request.detection_threshold
+        segmentation = None
+        if card.labels:
+            segmentation = labelmap.assemble(
+                predictions,
+                volume,
+                card,
+                threshold=map_threshold,
+                detection_threshold=slice_threshold,
+                keep_maps=request.keeps_maps,
+            )
+        blood_ml = None if segmentation is None else labelmap.blood_per_slice_ml(segmentation)
+        summary = detection.summarize(predictions, volume.geometry, slice_threshold, blood_ml)
+        if request.detection_only:
+            segmentation = None
+        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
+
+    origin = provenance.of_method(card, predictor, digests, map_threshold, seconds)
+    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
+    return AnalysisResult(volume.geometry, summary, segmentation, measurements, origin)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A method on a device, kept warm by the session."""
+
+    card: ModelCard
+    files: Sequence[Path]
+    session: Session
+    device: Device
+    predictor: Predictor
+
+    def on(self, device: str, precision: str) -> _Loaded:
+        """The same method on another device or in another precision; this one's memory is freed."""
+        self.session.drop(self.predictor)
+        other = self.session.device(self.card, device, precision)
+        return replace(self, device=other, predictor=self.session.predictor(self.card, self.files, other))
+
+
+def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, session: Session) -> _Loaded:
+    """The method on the requested device; on the CPU, if not even the network fits into the graphics memory."""
+    files = store.find(card, request.weights)
+    device = session.device(card, request.device, request.precision)
+    if device.warning:
+        context.warn(device.warning)
+    try:
+        return _Loaded(card, files, session, device, session.predictor(card, files, device))
+    except RuntimeError as error:
+        if device.name == "cpu" or not is_out_of_memory(error):
+            raise
+    logger.warning("out of memory on %s while loading", device.name)
+    context.warn("The graphics memory is too small for the network; continued on the CPU.")
+    device = session.device(card, "cpu", "auto")
+    return _Loaded(card, files, session, device, session.predictor(card, files, device))
+
+
+def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, list[SlicePrediction]]:
+    """Predict; when memory runs out halve the batch, then go to the CPU; when float16 overflows go to float32."""
+    while True:
+        predictor = loaded.predictor
+        try:
+            predictions = predictor.predict(exam, context)
+            if predictor.precision != "float16" or _are_finite(predictions):
+                return predictor, predictions
+            context.warn("The network's numbers left the range of float16; continued in float32.")
+            loaded = loaded.on(loaded.device.name, "float32")
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            logger.warning("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
+            if predictor.batch_size > 1:
+                predictor.batch_size //= 2
+                context.warn(f"Memory ran out; continued with batches of {predictor.batch_size}.")
+            elif loaded.device.name != "cpu":
+                context.warn("The graphics memory ran out even for one slice; continued on the CPU.")
+                loaded = loaded.on("cpu", "auto")
+            else:
+                raise OutOfMemoryError(
+                    "This computer ran out of memory even for one slice at a time. Close other programs or volumes "
+                    "and run again, or choose the method hu-threshold."
+                ) from error
+
+
+def _are_finite(predictions: Sequence[SlicePrediction]) -> bool:
+    """False if any value or map holds infinity or NaN, which no threshold would call hemorrhage."""
+    values = [list(prediction.probabilities.values()) for prediction in predictions]
+    maps = (prediction.maps for prediction in predictions if prediction.maps is not None)
+    return bool(np.isfinite(values).all()) and all(bool(np.isfinite(map_).all()) for map_ in maps)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for Python's and torch's ways of saying that memory ran out."""
+    if isinstance(error, MemoryError | OutOfGpuMemoryError):
+        return True
+    text = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start
