@@ -39,7 +39,7 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
     """Write everything a person or a program wants of a result.
 
     Args:
-        result: Of `engine.analyze`.
+        result: From `analysis.analyze.analyze`.
         volume: The exam it was made from.
         folder: Made if absent. Files of an earlier run with the same names are replaced at the very end.
         save_maps: Also `map.nii.gz`, 0 to 1 on the acquired grid: the highest of the labels' maps; and of an ensemble

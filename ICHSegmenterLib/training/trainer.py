@@ -84,7 +84,7 @@ def make_trainer(
         devices=options.devices,
         num_nodes=options.nodes,
         strategy=options.strategy,
-        precision=_precision(recipe, options),
+        precision=precision_of(recipe, options),
         max_epochs=settings.max_epochs,
         accumulate_grad_batches=recipe.optimizer.accumulate,
         gradient_clip_val=recipe.optimizer.clip_norm or None,
@@ -99,7 +99,8 @@ def make_trainer(
     )
 
 
-def _precision(recipe: Recipe, options: TrainerOptions) -> Any:
+def precision_of(recipe: Recipe, options: TrainerOptions) -> Any:
+    """Lightning's name of the precision: the recipe's, or bfloat16 where the GPU has it."""
     if recipe.precision != "auto":
         return recipe.precision
     has_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
