@@ -25,6 +25,7 @@ from ICHSegmenterLib.request import CompareRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -135,9 +136,3 @@ def agreement_of(
         votes += mask
     pairs = tuple(PairAgreement(one, other, dice(masks[one], masks[other])) for one, other in combinations(masks, 2))
     return Comparison(geometry, dict(results), tuple(failures), pairs, votes / np.float32(max(1, len(masks))))
-
-
-def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """2 |A and B| / (|A| + |B|) of two masks; 1 if both are empty."""
-    total = np.count_nonzero(first) + np.count_nonzero(second)
-    return 2.0 * np.count_nonzero(first & second) / total if total else 1.0

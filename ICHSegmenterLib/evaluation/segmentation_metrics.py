@@ -93,7 +93,7 @@ class BlandAltman:
     high_ml: float | None
 
 
-def compare(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> SegmentationScores:
+def score_outline(predicted: Mask, truth: Mask, geometry: VolumeGeometry) -> SegmentationScores:
     """Score one outline.
 
     Args:

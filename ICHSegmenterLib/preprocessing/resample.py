@@ -120,27 +120,6 @@ def from_regular(
     return result.reshape(*maps.shape[:-3], *geometry.shape)
 
 
-def labelmap_from_regular(
-    labelmap: NDArray[Any], grid: VolumeGeometry, geometry: VolumeGeometry, *, where: NDArray[np.bool_] | None = None
-) -> NDArray[Any]:
-    """The nearest label of the grid at every acquired voxel center; 0 more than half a voxel outside the grid.
-
-    Args:
-        labelmap: integer or bool (z, y, x) on the grid.
-        grid: A regular grid of any orientation.
-        geometry: The acquired slices.
-        where: bool (slices, rows, columns); only these voxels are computed, the others stay 0.
-
-    Returns:
-        (slices, rows, columns), of the labelmap's type.
-    """
-    (values,) = _as_stack(labelmap, grid)
-    result = np.zeros(geometry.shape, dtype=labelmap.dtype)
-    for index, pixels, coordinates in _acquired_points(geometry, grid, where):
-        result[index][pixels] = values[tuple(np.rint(coordinates).astype(np.intp))]
-    return result
-
-
 def _corners(geometry: VolumeGeometry, mask: NDArray[np.bool_] | None) -> Iterator[NDArray[np.float64]]:
     """(4, 3) mm for each slice: the corner voxels of what must be covered."""
     slices, rows, columns = geometry.shape

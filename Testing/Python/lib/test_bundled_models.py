@@ -17,7 +17,7 @@ from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare

@@ -12,7 +12,7 @@ from PIL import Image
 from ICHSegmenterLib.agreement import AGREEMENT_FORMAT_VERSION, Agreement
 from ICHSegmenterLib.analysis import compare as comparing
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import agreement_of, compare, dice
+from ICHSegmenterLib.analysis.compare import agreement_of, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.progress import stage_text
@@ -27,6 +27,7 @@ from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_mask, read_volume
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.samplers import Shard, TrainingBatches, epoch_order
 
 SAMPLES, POSITIVES = 1000, 55
