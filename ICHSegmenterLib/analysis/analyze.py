@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.analysis import detection, labelmap
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card, with_options
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -54,7 +54,7 @@ def analyze(
 
     Args:
         volume: HU on the acquired grid.
-        method: A name of `MODEL_CARDS`.
+        method: A name of `method_cards()`, or of the card beside `weights`.
         weights: Files to use instead of the installed ones; several make an ensemble.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "float32" or "bfloat16".
@@ -62,7 +62,7 @@ def analyze(
         threshold: Of the maps, 0 to 1, instead of the card's.
         detection_threshold: Of the slice values, 0 to 1, instead of the card's.
         save_maps: Keep the soft maps in the result.
-        options: Other values for options of the method, see `ModelCard.predictor_config`.
+        options: Other values for options of the method, see `ModelCard.options`.
         run: Progress and cancellation.
         session: Keeps networks warm between exams.
 
@@ -134,7 +134,7 @@ def analyze(
         precision=predictor.precision,
         value_name=card.value_name,
         weights=digests,
-        options=dict(card.predictor_config),
+        options=card.option_values,
         threshold=map_threshold if card.labelmap_rule != "argmax" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         warnings=tuple(run.warnings),
@@ -145,13 +145,14 @@ def analyze(
 
 
 def configured(method: str, options: Mapping[str, Any] = NO_CONFIG, weights: Sequence[Path] = ()) -> ModelCard:
-    """The card of a method with these options.
+    """The card that runs, the method's or that beside the weights, with these options.
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         ValueError: It has no such option, or no use for weights.
     """
-    card = with_options(get_card(method), options)
+    card = with_options(store.card_of(method, weights), options)
     if weights and not card.needs_weights:
         raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
     return card

@@ -14,13 +14,14 @@ from scipy import ndimage
 from ICHSegmenterLib.analysis import labelmap
 from ICHSegmenterLib.analysis.analyze import analyze, as_acquired
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, ModelCard, get_card
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, method_cards
 from ICHSegmenterLib.labels import ANY, SUBTYPES_OF, SegmentLabel
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SegmentationResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import free_name
 
 MIN_SUBTYPE_PROBABILITY = 0.5
@@ -31,12 +32,12 @@ MIN_SUBTYPE_LEAD = 0.2
 
 def detectors() -> tuple[ModelCard, ...]:
     """The methods that can name the segments of another one."""
-    return tuple(card for card in MODEL_CARDS.values() if card.knows_subtypes)
+    return tuple(card for card in method_cards().values() if card.knows_subtypes)
 
 
 def segmenters() -> tuple[ModelCard, ...]:
     """The methods whose segments leave a subtype open."""
-    return tuple(card for card in MODEL_CARDS.values() if any(label.key in SUBTYPES_OF for label in card.labels))
+    return tuple(card for card in method_cards().values() if any(label.key in SUBTYPES_OF for label in card.labels))
 
 
 def analyze_together(
@@ -94,7 +95,7 @@ def analyze_together(
             run=run,
             session=session,
         )
-    check_pair(get_card(method), get_card(detector))
+    check_pair(store.card_of(method, weights), store.card_of(detector, detector_weights))
     run, session = run or RunContext(), session or Session()
     view = AxialView.of(volume.geometry)
     axial = volume if view.keeps_slices else view.volume(volume)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis.analyze import analyze, configured
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG
+from ICHSegmenterLib.cards.table import NO_CONFIG, method_cards
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
@@ -110,13 +109,8 @@ class Comparison:
 
 
 def ready_methods() -> tuple[str, ...]:
-    """The methods whose weights are on this computer, in the order of the table; without torch the classical ones."""
-    has_torch = find_spec("torch") is not None
-    return tuple(
-        card.name
-        for card in MODEL_CARDS.values()
-        if store.state(card).is_ready and (has_torch or not card.needs_weights)
-    )
+    """The methods whose weights and Python packages are on this computer, in the order of the table."""
+    return tuple(card.name for card in method_cards().values() if store.is_ready(card))
 
 
 def compare(
@@ -136,7 +130,7 @@ def compare(
 
     Args:
         volume: HU on the acquired grid.
-        methods: Names of `MODEL_CARDS`, each once; `ready_methods()` for all that can run.
+        methods: Names of `method_cards()`, each once; `ready_methods()` for all that can run.
         weights: Files to use instead of the installed ones, by method.
         options: Other values for options of a method, by method.
         device, precision, brain_mask, save_maps, run, session: As for `engine.analyze`.

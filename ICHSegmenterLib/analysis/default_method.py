@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from collections.abc import Sequence
+from pathlib import Path
 
-from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS
 from ICHSegmenterLib.weights import store
+from ICHSegmenterLib.weights.sidecar import carded_file
 
 
-def choose_method(requested: str = "auto") -> str:
-    """The requested method, or for "auto" the first of `DEFAULT_METHODS` that can run: its weights are here, and torch.
+def choose_method(requested: str = "auto", weights: Sequence[Path] = ()) -> str:
+    """The requested method; for "auto" that of the card beside the weights, or the first default that can run.
 
     Nothing is downloaded without being asked for: `models download blast-ct` makes that the default, else it is the
     network that ships with the program, else, without torch, the classical method.
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: The card beside the weights cannot be used.
     """
     if requested != "auto":
-        return get_card(requested).name
-    cards = (MODEL_CARDS[name] for name in DEFAULT_METHODS)
-    ready = (card.name for card in cards if store.state(card).is_ready and (has_torch() or not card.needs_weights))
-    return next(ready, DEFAULT_METHODS[-1])
-
-
-def has_torch() -> bool:
-    """PyTorch is installed; it is not imported."""
-    try:
-        return find_spec("torch") is not None
-    except (ImportError, ValueError):  # an import hook that forbids it, or a module without a specification
-        return False
+        return store.card_of(requested, weights).name
+    for path in weights:
+        if path.is_file() and (carded := carded_file(path)) is not None:
+            return carded.card.name
+    return next((name for name in DEFAULT_METHODS if store.is_ready(MODEL_CARDS[name])), DEFAULT_METHODS[-1])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, get_card, with_options
+from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, with_options
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
@@ -75,8 +75,8 @@ def extract_features(
         ICHSegmenterError: Typed.
         ValueError: The method has no such features.
     """
-    card = get_card(method)
-    if method not in FEATURE_METHODS:
+    card = store.card_of(method, weights)
+    if not isinstance(card.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{method} has no features to show; available: {', '.join(FEATURE_METHODS)}")
     run, session = run or RunContext(), session or Session()
     view = AxialView.of(volume.geometry)

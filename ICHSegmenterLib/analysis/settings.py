@@ -10,7 +10,8 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import configured
 from ICHSegmenterLib.analysis.combine import check_pair
-from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card
+from ICHSegmenterLib.cards.json.version_1 import upgraded_options
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
@@ -65,8 +66,8 @@ class Settings:
         found, wanted = _pair(used["method"], used.get("detector", "")), _pair(self.method, self.detector)
         if found != wanted:
             return [f"{found} instead of {wanted}"]
-        card = get_card(self.method)
-        deciding = get_card(self.detector) if self.detector else card
+        card = store.card_of(self.method, self.weights)
+        deciding = store.card_of(self.detector, self.detector_weights) if self.detector else card
         told = _options(card, self.options, used.get("options", {}))
         if self.detector:
             told += _options(deciding, self.detector_options, used.get("detector_options", {}))
@@ -83,9 +84,9 @@ class Settings:
     def _other_weights(self, found: Mapping[str, str]) -> list[str]:
         files: list[Path] = []
         try:
-            files += store.find(get_card(self.method), self.weights)
+            files += store.find(store.card_of(self.method, self.weights), self.weights)
             if self.detector:
-                files += store.find(get_card(self.detector), self.detector_weights)
+                files += store.find(store.card_of(self.detector, self.detector_weights), self.detector_weights)
         except WeightsError:  # what is done stays usable without them
             return []
         wanted = named_digests(files)
@@ -99,7 +100,7 @@ def _pair(method: str, detector: str) -> str:
 
 def _options(card: ModelCard, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """The options that differ; what is not told, as by an earlier version, had its default."""
-    defaults = card.predictor_config
+    defaults, found = card.option_values, upgraded_options(found, card.wiring)
     return [
         f"option {name}={json.dumps(was)} of {card.name} instead of {json.dumps(now)}"
         for name in {**defaults, **found}

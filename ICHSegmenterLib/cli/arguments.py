@@ -10,13 +10,13 @@ from typing import Any
 from ICHSegmenterLib.analysis.combine import detectors
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.analysis.settings import Settings
-from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.runtime.device import PRECISIONS
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     """What every program that runs a method understands."""
-    names = ", ".join(MODEL_CARDS)
+    names = ", ".join(method_cards())
     parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
     parser.add_argument(
         "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
@@ -63,7 +63,7 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
         ValueError: An option or weights of no use, or two methods that cannot work together.
     """
     return Settings(
-        method=choose_method(chosen.method),
+        method=choose_method(chosen.method, chosen.weights),
         weights=tuple(chosen.weights),
         options=dict(chosen.options),
         threshold=chosen.threshold,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.compare import Comparison, compare, ready_methods
-from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.arguments import option
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
@@ -29,7 +29,7 @@ def add_parsers(verbs: Any) -> None:
         nargs="+",
         default=[ALL],
         metavar="METHOD",
-        help=f"{', '.join(MODEL_CARDS)}, or {ALL}: every method whose weights are here (default)",
+        help=f"{', '.join(method_cards())}, or {ALL}: every method whose weights are here (default)",
     )
     parser.add_argument(
         "--weights",

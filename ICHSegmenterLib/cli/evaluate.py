@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.results import AnalysisResult
@@ -39,7 +39,7 @@ def add_parsers(verbs: Any) -> None:
         default="nifti",
         help="nifti: images/ and masks/ with the same names; physionet: CT-ICH; rsna: RSNA 2019 stage 2",
     )
-    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(MODEL_CARDS))
+    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(method_cards()))
     parser.add_argument(
         "--results", type=Path, nargs="+", default=(), metavar="DIR", help="score what `batch` wrote here instead"
     )
@@ -123,8 +123,8 @@ def _method(name: str, chosen: argparse.Namespace, session: Session, progress: T
     """A method to run; its weights must be here before the first case."""
     from ICHSegmenterLib.evaluation.predictions import Method
 
-    card = get_card(name)
     given = [path for method, path in chosen.weights if method == name]
+    card = store.card_of(name, given)
     files = store.find(card, given)
     searches_map = chosen.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
     analyze = partial(

@@ -9,13 +9,13 @@ from typing import Any
 
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.arguments import add_method_arguments
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.evaluation.rsna.csv_files import read_slice_ids, write_ensemble, write_submission
 from ICHSegmenterLib.evaluation.rsna.run import predict_folder
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.weights import store
 
 METHOD = "rsna-sequence"
 
@@ -43,7 +43,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run_predict(chosen: argparse.Namespace) -> int:
     """The action `predict`: exit code 1 if a series failed."""
-    card = get_card(chosen.method)
+    card = store.card_of(chosen.method, chosen.weights)
     if not card.knows_subtypes:
         raise ValueError(f"{card.name} tells no subtypes of hemorrhage; choose {METHOD}")
     session, progress = Session(), TerminalProgress()

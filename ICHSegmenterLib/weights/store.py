@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -10,19 +11,24 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.json.reader import read_json
+from ICHSegmenterLib.cards.json.writer import what_runs
+from ICHSegmenterLib.cards.own import CARD_SUFFIX
 from ICHSegmenterLib.cards.published_files import WeightsFile
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, weights_by_sha256
-from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, read_card, weights_by_sha256
+from ICHSegmenterLib.errors import CardError, OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 from ICHSegmenterLib.weights.sidecar import (
-    CARD_SUFFIX,
     WEIGHTS_SUFFIX,
-    carried_file,
-    carried_files,
-    check_carried,
-    check_input,
+    WEIGHTS_SUFFIXES,
+    CardedFile,
+    all_carded_files,
+    carded_file,
+    carded_files,
+    checked,
 )
 
 PART_SUFFIX = ".part"
@@ -78,9 +84,62 @@ def state(card: ModelCard) -> WeightsState:
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
     wanted = tuple(file for file in card.weights[: card.default_models] if file in missing)
-    imported, bundled = (tuple(carried_files(card.name, folder)) for folder in (weights_folder(), bundled_folder()))
+    imported, bundled = (
+        tuple(one.file for one in carded_files(card.name, folder) if one.file not in present)
+        for folder in (weights_folder(), bundled_folder())
+    )
     is_ready = bool(present or imported or bundled) or not card.needs_weights
     return WeightsState(card.name, present, missing, wanted, is_ready, imported, bundled)
+
+
+def is_ready(card: ModelCard) -> bool:
+    """True if weights and Python packages of a method are here."""
+    return state(card).is_ready and not card.missing_packages
+
+
+def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
+    """The card that runs: the one beside the weight files that would be used, else the method's own.
+
+    Args:
+        method: A method, or a name that only the card beside the weights knows.
+        weights: As for `find`.
+
+    Raises:
+        ModelNotFoundError: No such method.
+        CardError: A card beside the weights cannot be used.
+        WeightsCorruptError: A file is not the one that its card describes.
+        ValueError: A file belongs to another method by its card, or two files show their networks something else.
+    """
+    paths = [path for path in (Path(path).expanduser() for path in weights) if path.is_file()]
+    carded = [checked(one) for path in paths if (one := carded_file(path)) is not None]
+    if not carded:
+        card = get_card(method)
+        return card if weights else _installed_card(card)
+    for one in carded:
+        if one.card.name != method:
+            raise ValueError(
+                f"{one.path.name} belongs to the method {one.card.name!r} by its card {one.card_path.name}, not to "
+                f"{method!r}; choose --method {one.card.name}"
+            )
+    cards = [one.card for one in carded] + [get_card(method)] * (len(carded) < len(paths))
+    for card in cards[1:]:
+        first, other = what_runs(cards[0]), what_runs(card)
+        if first != other:
+            keys = ", ".join(key for key, value in first.items() if value != other[key])
+            raise ValueError(
+                f"the cards of {', '.join(path.name for path in paths)} differ in {keys}, so these files make no "
+                "ensemble; name only files that belong together"
+            )
+    return cards[0]
+
+
+def _installed_card(card: ModelCard) -> ModelCard:
+    """The card of the files that `find` takes."""
+    if card.name in MODEL_CARDS and card.needs_weights and not any(map(locate, card.weights)):
+        for folder in (weights_folder(), bundled_folder()):
+            if carded := carded_files(card.name, folder):
+                return carded[0].card
+    return card
 
 
 def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Path, ...]:
@@ -88,12 +147,11 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
 
     Explicit files win and may be any file. Otherwise the first `default_models` files of the card that are here,
     fewer (at least one) if not all of them are; without any, the imported files whose own cards name the method;
-    without these, the bundled ones.
+    without these, the bundled ones. `card_of` gives the card that they run with.
 
     Raises:
         WeightsMissingError: An explicit file does not exist, or none of the card is here.
         WeightsCorruptError: A file is not what its name or its card says.
-        WeightsError: A file was trained on other input than the method shows.
     """
     if explicit_paths:
         return tuple(_explicit_file(Path(path)) for path in explicit_paths)
@@ -103,8 +161,8 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
     if found:
         return tuple(_intact(file, path) for file, path in found[: card.default_models])
     for folder in (weights_folder(), bundled_folder()):
-        if files := carried_files(card.name, folder)[: card.default_models]:
-            return tuple(_intact_and_fitting(file, folder / file.name) for file in files)
+        if files := carded_files(card.name, folder)[: card.default_models]:
+            return tuple(_intact(one.file, one.path) for one in files)
     raise WeightsMissingError(missing_text(card))
 
 
@@ -129,7 +187,7 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
     """
     imported: list[WeightsFile] = []
     unknown: list[str] = []
-    for path in (Path(path).expanduser() for path in paths):
+    for path in (_weights_of_card(Path(path).expanduser()) for path in paths):
         if path.is_dir():
             inside = [file for child in sorted(path.iterdir()) if child.is_file() and (file := _import_file(child))]
             imported += inside
@@ -173,9 +231,12 @@ def remove(names: Iterable[str]) -> list[Path]:
     removed: list[Path] = []
     for name in names:
         files = [Path(name).name]
-        if name in MODEL_CARDS:
-            files = [file.name for file in (*MODEL_CARDS[name].weights, *carried_files(name, weights_folder()))]
-        present = [path for file in files for path in _with_parts(weights_folder() / file) if path.is_file()]
+        if name in method_cards():
+            files = [file.name for file in method_cards()[name].weights]
+            files += [one.file.name for one in carded_files(name, weights_folder())]
+            files += [] if name in MODEL_CARDS else [f"{name}{CARD_SUFFIX}"]
+        parts = dict.fromkeys(path for file in files for path in _with_parts(weights_folder() / file))
+        present = [path for path in parts if path.is_file()]
         if not present:
             raise WeightsMissingError(
                 f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`."
@@ -207,7 +268,7 @@ def missing_text(card: ModelCard) -> str:
 
 def _with_parts(path: Path) -> list[Path]:
     """A weight file, its card, and what unfinished downloads and imports left of it."""
-    card = [path.with_suffix(CARD_SUFFIX)] if path.suffix == WEIGHTS_SUFFIX else []
+    card = [path.with_suffix(CARD_SUFFIX)]
     return [path, *card, *path.parent.glob(f"{glob.escape(path.name)}*{PART_SUFFIX}")]
 
 
@@ -241,40 +302,63 @@ def _intact(file: WeightsFile, path: Path) -> Path:
     )
 
 
-def _intact_and_fitting(file: WeightsFile, path: Path) -> Path:
-    """A file with a card of its own, checked."""
-    check_input(path)
-    return _intact(file, path)
-
-
 def _is_bundled(name: str) -> bool:
     """A method or a file of the bundled models."""
-    return bool(carried_files(name, bundled_folder())) or (bundled_folder() / Path(name).name).is_file()
+    return bool(carded_files(name, bundled_folder())) or (bundled_folder() / Path(name).name).is_file()
 
 
 def _import_file(path: Path) -> WeightsFile | None:
-    """The published or carried file that this is a copy of, now in the weights folder; None if it is none."""
+    """The published file that this is a copy of, or the file with its card, now in the weights folder, else None."""
     sizes = {file.size for file in weights_by_sha256().values()}
     file = weights_by_sha256().get(file_sha256(path)) if path.stat().st_size in sizes else None
     if file is not None:
         return _copy(path, file)
-    carried = check_carried(path)
-    if carried is None:
+    if path.suffix == CARD_SUFFIX:
+        return _import_card(path)
+    carded = carded_file(path)
+    if carded is None:
         return None
-    file = replace(carried.file, name=_free_name(carried.file))
-    card = (weights_folder() / file.name).with_suffix(CARD_SUFFIX)
+    file = replace(checked(carded).file, name=_free_name(carded))
     copied = _copy(path, file)
-    with replacing(card) as draft:
-        shutil.copyfile(path.with_suffix(CARD_SUFFIX), draft)
+    facts = {**(read_json(carded.card_path) or {}), "weights": file.name, "sha256": file.sha256, "size": file.size}
+    with replacing((weights_folder() / file.name).with_suffix(CARD_SUFFIX)) as draft:
+        draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return copied
 
 
-def _free_name(file: WeightsFile) -> str:
+def _weights_of_card(path: Path) -> Path:
+    """The weight file beside a card, which is what is meant; a card without one, and any other file, as it is."""
+    if path.suffix != CARD_SUFFIX:
+        return path
+    return next(filter(Path.is_file, map(path.with_suffix, WEIGHTS_SUFFIXES)), path)
+
+
+def _import_card(path: Path) -> WeightsFile | None:
+    """A card without a weight file beside it, now in the weights folder under its method's name; None if it is none.
+
+    Raises:
+        CardError: It cannot be used, or the program has a method of this name.
+    """
+    card = read_card(path) if _weights_of_card(path) == path else None
+    if card is None:
+        return None
+    if card.name in MODEL_CARDS:
+        raise CardError(f"{path.name}: {card.name} is a method of the program; give the card another name.")
+    writable_weights_folder(path.stat().st_size)
+    target = weights_folder() / f"{card.name}{CARD_SUFFIX}"
+    if path.resolve() != target.resolve():
+        with replacing(target) as draft:
+            shutil.copyfile(path, draft)
+    return WeightsFile(target.name, (), hash_file(target), target.stat().st_size, card.license)
+
+
+def _free_name(carded: CardedFile) -> str:
     """Its own name, or with its digest where another imported file has that name."""
-    other = carried_file(weights_folder() / file.name)
-    if other is None or other.file.sha256 == file.sha256:
-        return file.name
-    return f"{Path(file.name).stem}-{file.sha256[:8]}{WEIGHTS_SUFFIX}"
+    path, digest = carded.path, carded.file.sha256
+    target = weights_folder() / f"{path.stem}{path.suffix}"
+    if not target.is_file() or file_sha256(target) == digest:
+        return target.name
+    return f"{path.stem}-{digest[:8]}{path.suffix}"
 
 
 def _copy(path: Path, file: WeightsFile) -> WeightsFile:
@@ -299,8 +383,8 @@ def _condition(path: Path, file: WeightsFile | None) -> FileCondition:
         return FileCondition.UNFINISHED
     digest = hash_file(path)
     remember(path, digest)
-    carried = carried_file(path)
-    file = carried.file if file is None and carried is not None else file
+    if file is None:
+        file = next((one.file for one in all_carded_files(path.parent) if one.path == path), None)
     if file is None:
         return FileCondition.UNKNOWN
     return FileCondition.INTACT if digest == file.sha256 else FileCondition.CORRUPT

@@ -18,7 +18,7 @@ from ICHSegmenterLib.analysis.combine import analyze_together
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.vote import vote_result
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
@@ -58,7 +58,7 @@ class Jobs:
     def analyze(self, message: Message, run: RunContext) -> Message:
         """Analyze one exam and write its arrays into the job folder."""
         request = AnalyzeRequest.of(message)
-        self._limit_threads(get_card(request.method))
+        self._limit_threads(store.card_of(request.method, request.weights))
         result = analyze_together(
             request.volume(),
             request.method,
@@ -85,9 +85,10 @@ class Jobs:
     def compare(self, message: Message, run: RunContext) -> Message:
         """Let several methods analyze one exam; write the arrays of each, and their vote, into the job folder."""
         request = CompareRequest.of(message)
+        cards = [store.card_of(method, request.weights.get(method, ())) for method in request.methods]
         with contextlib.suppress(DependencyError):  # the classical methods run without torch
-            for method in request.methods:
-                self._limit_threads(get_card(method))
+            for card in cards:
+                self._limit_threads(card)
         volume = request.volume()
         found = comparison.compare(
             volume,
@@ -98,7 +99,7 @@ class Jobs:
             precision=request.precision,
             brain_mask=request.brain_mask(),
             save_maps=request.save_maps,
-            run=over_all(run, [get_card(method).title for method in request.methods]),
+            run=over_all(run, [card.title for card in cards]),
             session=self._session,
         )
         vote = _answer(vote_result(found, volume), request.job, "vote.") if found.results else None
@@ -109,10 +110,11 @@ class Jobs:
 
     def warm(self, message: Message, run: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""
-        card = get_card(text(message, "method"))
+        weights = [Path(path) for path in texts(message, "weights")]
+        card = store.card_of(text(message, "method"), weights)
         run.report(0, 1, "Loading the network")
         self._limit_threads(card)
-        files = store.find(card, [Path(path) for path in texts(message, "weights")])
+        files = store.find(card, weights)
         requested, precision = text(message, "device", "auto"), text(message, "precision", "auto")
         place = self._session.device(card, requested, precision)
         self._session.predictor(card, files, place)
@@ -124,7 +126,7 @@ class Jobs:
             version, problem, devices = import_torch().__version__, "", available_devices()
         except DependencyError as error:
             version, problem, devices = None, str(error), []
-        methods = [_describe_method(card) for card in MODEL_CARDS.values()]
+        methods = [_describe_method(card) for card in method_cards().values()]
         return {
             "type": "done",
             "methods": methods,
@@ -237,7 +239,8 @@ def _describe_method(card: ModelCard) -> dict[str, Any]:
         "limits": card.limits,
         "labels": [label.key for label in card.labels],
         "needs_weights": card.needs_weights,
-        "is_ready": now.is_ready,
+        "is_ready": now.is_ready and not card.missing_packages,
+        "missing_packages": [one.package for one in card.missing_packages],
         "present": [file.name for file in now.present],
         "missing": [file.name for file in now.missing],
         "download_bytes": now.download_bytes,

@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.labels import SUBTYPES_OF
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterSlicer.views.method import isReady, stateText
@@ -27,7 +27,7 @@ class OptionsView:
         self._ui = ui
         self._changed = changed
         ui.detectorComboBox.addItem(_("Same method"), "")
-        for card in MODEL_CARDS.values():
+        for card in method_cards().values():
             if card.knows_subtypes:
                 ui.detectorComboBox.addItem(card.title, card.name)
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
@@ -50,7 +50,7 @@ class OptionsView:
 
     def requestOptions(self, card: ModelCard) -> dict[str, Any]:
         """Options of a method as they are chosen, those that it knows."""
-        wanted = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.predictor_config
+        wanted = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.option_values
         return {MIRROR_OPTION: True} if wanted else {}
 
     def whyNot(self, card: ModelCard) -> str:
@@ -71,7 +71,7 @@ class OptionsView:
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)
-        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.predictor_config for one in cards) and not busy)
+        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.option_values for one in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
 
 

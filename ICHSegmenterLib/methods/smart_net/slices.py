@@ -90,8 +90,8 @@ def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool
     """What the network sees of an exam."""
     if not isinstance(exam.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{type(exam.preprocessing).__name__} does not say what SMART-Net sees")
-    spread: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
-    wanted = replace(exam.preprocessing, spread=spread, drop_empty_ends=drop_empty_ends)
+    normalize: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
+    wanted = replace(exam.preprocessing, normalize=normalize, drop_empty_ends=drop_empty_ends)
     return SmartNetStack.of(exam.volume, exam.view, wanted)
 
 

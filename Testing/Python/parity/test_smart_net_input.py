@@ -57,15 +57,15 @@ def test_equalized_and_spread_slices_equal_the_authors(golden, windowed, over):
     small = ours.resized(windowed[ours.shown_slices(windowed)], (wanted.size, wanted.size))
     equal = ours.equalized(ours.as_bytes(small), wanted.clip_limit, wanted.tiles)
     np.testing.assert_array_equal(equal, slices_first(golden["clahe_u8"]))
-    spread = ours.spread(ours.as_fractions(equal), over)
+    normalized = ours.normalized(ours.as_fractions(equal), over)
     np.testing.assert_allclose(
-        spread[:, ::8, ::8], slices_first(golden[f"minmax_{over}_sample"]), atol=SINGLE_PRECISION
+        normalized[:, ::8, ::8], slices_first(golden[f"minmax_{over}_sample"]), atol=SINGLE_PRECISION
     )
 
 
 def test_a_slice_without_contrast_stays_as_it_is(golden):
     constant = slices_first(golden["minmax_constant"])
-    np.testing.assert_array_equal(ours.spread(constant, "volume"), constant)
+    np.testing.assert_array_equal(ours.normalized(constant, "volume"), constant)
 
 
 @pytest.fixture(scope="module")
