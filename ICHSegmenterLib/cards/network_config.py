@@ -57,6 +57,15 @@ class Words:
 
 _FOUR_STAGES = Wholes(Whole(1, 64), (4, 4))
 
+SMART_NET_UP_NETWORKS = (
+    "smart_net_up",
+    "smart_net_up_dual_cls_rec",
+    "smart_net_up_dual_cls_seg",
+    "smart_net_up_dual_seg_rec",
+    "smart_net_up_single_cls",
+    "smart_net_up_single_rec",
+    "smart_net_up_single_seg",
+)
 NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingProxyType(
     {
         "deepmedic": {"num_classes": Whole(2, 32)},
@@ -67,7 +76,7 @@ NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingPro
         },
         "smart_net_down_cls": {},
         "smart_net_down_seg": {},
-        "smart_net_up": {},
+        **{name: {} for name in SMART_NET_UP_NETWORKS},
         "swin_classifier": {
             "num_classes": Whole(1, 6),
             "image_size": Whole(16, 1024),

@@ -66,6 +66,8 @@ class Option:
         if self.kind == "choice" and value not in self.choices:
             raise ValueError(f"{method}: {self.name} must be one of {', '.join(self.choices)}, got {value!r}")
         if kind in (int, float) and not self.low <= value <= self.high:
-            raise ValueError(f"option {self.name} of {method} must lie between {self.values}, got {value!r}")
+            raise ValueError(
+                f"option {self.name} of {method} must lie between {self.low:g} and {self.high:g}, got {value!r}"
+            )
         checked: Value = value
         return checked

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ICHSegmenterLib.cards.network_config import SMART_NET_UP_NETWORKS
 from ICHSegmenterLib.cards.option import Option
 from ICHSegmenterLib.preprocessing.spec import (
     NoPreprocessing,
@@ -61,7 +62,7 @@ PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
         "rsna_sequence": PredictorKind(("slice_sequence_transformer",), SeriesPreprocessing, (MASKED, XYZ_ORDER, TTA)),
         "smart_net_cls": PredictorKind(("smart_net_down_cls",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
         "smart_net_seg": PredictorKind(("smart_net_down_seg",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
-        "smart_net_up": PredictorKind(("smart_net_up",), SmartNetPreprocessing, (VARIANT, MODE)),
+        "smart_net_up": PredictorKind(SMART_NET_UP_NETWORKS, SmartNetPreprocessing, (VARIANT, MODE)),
         "swin_map": PredictorKind(
             ("swin_classifier",),
             SlicePreprocessing,

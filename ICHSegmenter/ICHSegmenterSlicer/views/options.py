@@ -27,9 +27,7 @@ class OptionsView:
         self._ui = ui
         self._changed = changed
         ui.detectorComboBox.addItem(_("Same method"), "")
-        for card in method_cards().values():
-            if card.knows_subtypes:
-                ui.detectorComboBox.addItem(card.title, card.name)
+        self._offerDetectors()
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
 
     @property
@@ -65,6 +63,7 @@ class OptionsView:
     def update(self, card: ModelCard, *, busy: bool) -> None:
         """Offer what this method knows."""
         ui = self._ui
+        self._offerDetectors()
         ui.detectorComboBox.setEnabled(canBeNamed(card) and not busy)
         for row in range(1, ui.detectorComboBox.count):
             other = get_card(ui.detectorComboBox.itemData(row))
@@ -73,6 +72,18 @@ class OptionsView:
         cards = (card, get_card(detector)) if detector else (card,)
         ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.option_values for one in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
+
+    def _offerDetectors(self) -> None:
+        """List the methods that know subtypes; one that was imported comes, one whose card is gone goes."""
+        box, cards = self._ui.detectorComboBox, method_cards()
+        blocked = box.blockSignals(True)
+        for row in reversed(range(1, box.count)):
+            if box.itemData(row) not in cards:
+                box.removeItem(row)
+        for card in cards.values():
+            if card.knows_subtypes and box.findData(card.name) < 0:
+                box.addItem(card.title, card.name)
+        box.blockSignals(blocked)
 
 
 def canBeNamed(card: ModelCard) -> bool:

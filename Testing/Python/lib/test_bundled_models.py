@@ -15,7 +15,7 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
 from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.learning.recipe import load_recipe
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
