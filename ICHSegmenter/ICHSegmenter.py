@@ -39,11 +39,11 @@ from ICHSegmenterSlicer.paths import rootPath
 from ICHSegmenterSlicer.scene import edits, sample, terminology
 from ICHSegmenterSlicer.scene.maps import MapView
 from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
+from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.comparison import ComparisonView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.options import OptionsView
 from ICHSegmenterSlicer.views.results import ResultsView
-from ICHSegmenterSlicer.views.slice_views import slice_views as views
 from ICHSegmenterSlicer.views.status import StatusView
 
 MIN_COMPARED = 2

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer.scene.volumes import Steps, chunks, putBeside
-from ICHSegmenterSlicer.views.slice_views import slice_views as views
+from ICHSegmenterSlicer.views import slice_views as views
 
 MIN_SHOWN = 0.05
 """Values less than this above nothing let the CT through."""
