@@ -12,6 +12,7 @@ from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.runtime.device import import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
+from ICHSegmenterLib.weights.checks import COMMAND
 from ICHSegmenterLib.weights.download import Transfer, download_model
 
 
@@ -84,7 +85,7 @@ def run_convert(chosen: argparse.Namespace) -> int:
     from ICHSegmenterLib.methods.convert import convert  # needs torch, which the other actions do without
 
     path = convert(chosen.file, get_card(chosen.method), chosen.output, license_text=chosen.license)
-    print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{store.COMMAND} import {path}`")
+    print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{COMMAND} import {path}`")
     return 0
 
 

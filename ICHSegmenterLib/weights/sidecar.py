@@ -96,8 +96,8 @@ def all_carded_files(folder: Path) -> Iterator[CardedFile]:
 
 def _joined(path: Path, card: ModelCard) -> CardedFile:
     """A file and the card beside it."""
-    if len(card.weights) == 1:
-        named = card.weights[0]
+    if card.weights:
+        named = next((file for file in card.weights if file.name == path.name), card.weights[0])
         return CardedFile(path, card, WeightsFile(path.name, (), named.sha256, named.size, named.license, named.note))
     size = path.stat().st_size
     return CardedFile(path, card, WeightsFile(path.name, (), file_sha256(path), size, card.license), is_described=False)

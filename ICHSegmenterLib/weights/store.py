@@ -17,9 +17,10 @@ from ICHSegmenterLib.cards.json.writer import what_runs
 from ICHSegmenterLib.cards.own import CARD_SUFFIX
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, read_card, weights_by_sha256
-from ICHSegmenterLib.errors import CardError, OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.errors import CardError, OutputError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
+from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder, writable_weights_folder
+from ICHSegmenterLib.weights.checks import COMMAND, content_of, explicit_file, intact, missing_text
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 from ICHSegmenterLib.weights.sidecar import (
     WEIGHTS_SUFFIX,
@@ -33,9 +34,6 @@ from ICHSegmenterLib.weights.sidecar import (
 
 PART_SUFFIX = ".part"
 """Ends the name of a file that is not complete yet."""
-
-COMMAND = "python -m ICHSegmenterLib models"
-_GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 class FileCondition(Enum):
@@ -121,7 +119,9 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
                 f"{one.path.name} belongs to the method {one.card.name!r} by its card {one.card_path.name}, not to "
                 f"{method!r}; choose --method {one.card.name}"
             )
-    cards = [one.card for one in carded] + [get_card(method)] * (len(carded) < len(paths))
+    cards = [one.card for one in carded]
+    if len(carded) < len(paths):  # the others have none
+        cards.append(get_card(method))
     for card in cards[1:]:
         first, other = what_runs(cards[0]), what_runs(card)
         if first != other:
@@ -154,15 +154,15 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
         WeightsCorruptError: A file is not what its name or its card says.
     """
     if explicit_paths:
-        return tuple(_explicit_file(Path(path)) for path in explicit_paths)
+        return tuple(explicit_file(Path(path)) for path in explicit_paths)
     if not card.needs_weights:
         return ()
     found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
     if found:
-        return tuple(_intact(file, path) for file, path in found[: card.default_models])
+        return tuple(intact(file, path) for file, path in found[: card.default_models])
     for folder in (weights_folder(), bundled_folder()):
         if files := carded_files(card.name, folder)[: card.default_models]:
-            return tuple(_intact(one.file, one.path) for one in files)
+            return tuple(intact(one.file, one.path) for one in files)
     raise WeightsMissingError(missing_text(card))
 
 
@@ -198,7 +198,7 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
         elif file := _import_file(path):
             imported.append(file)
         else:
-            unknown.append(f"{path.name} ({_content(path)})")
+            unknown.append(f"{path.name} ({content_of(path)})")
     if unknown:
         raise WeightsError(
             f"{'; '.join(unknown)}: none of the published weight files. Was the download broken off, or is it another "
@@ -233,8 +233,9 @@ def remove(names: Iterable[str]) -> list[Path]:
         files = [Path(name).name]
         if name in method_cards():
             files = [file.name for file in method_cards()[name].weights]
+            if name not in MODEL_CARDS:  # a foreign card may name what belongs to others
+                files = [f"{name}{CARD_SUFFIX}", *(file for file in files if file not in _published_names())]
             files += [one.file.name for one in carded_files(name, weights_folder())]
-            files += [] if name in MODEL_CARDS else [f"{name}{CARD_SUFFIX}"]
         parts = dict.fromkeys(path for file in files for path in _with_parts(weights_folder() / file))
         present = [path for path in parts if path.is_file()]
         if not present:
@@ -251,55 +252,10 @@ def remove(names: Iterable[str]) -> list[Path]:
     return removed
 
 
-def missing_text(card: ModelCard) -> str:
-    """What is missing, how large it is, its licence, and how to get it."""
-    files = card.weights[: card.default_models]
-    if not files:
-        return (
-            f"{card.name} has no published weights to download. Choose the authors' or your own file with --weights "
-            f"FILE, or run `{COMMAND} convert FILE --method {card.name}` once and import what it writes."
-        )
-    text = f"{card.name} needs {_names(files)}, which is not on this computer ({_sizes(files)}, {files[0].license}). "
-    if files[0].urls:
-        text += f"Press Download in the panel or run `{COMMAND} download {card.name}`. "
-    text += f"If you have it: Import from file… in the panel or `{COMMAND} import FILE`, under any file name."
-    return text + (f" Note: {files[0].note}" if files[0].note else "")
-
-
 def _with_parts(path: Path) -> list[Path]:
     """A weight file, its card, and what unfinished downloads and imports left of it."""
     card = [path.with_suffix(CARD_SUFFIX)]
     return [path, *card, *path.parent.glob(f"{glob.escape(path.name)}*{PART_SUFFIX}")]
-
-
-def _names(files: Sequence[WeightsFile]) -> str:
-    return files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name} (at least one)"
-
-
-def _sizes(files: Sequence[WeightsFile]) -> str:
-    return in_megabytes(sum(file.size for file in files))
-
-
-def _explicit_file(path: Path) -> Path:
-    """A file that the user named: it must exist and not be an obvious non-file."""
-    path = path.expanduser()
-    if not path.is_file():
-        raise WeightsMissingError(f"{path} does not exist. Choose the weight file itself, for example model.pt.")
-    if path.stat().st_size == 0 or _is_lfs_pointer(path):
-        raise WeightsCorruptError(f"{path}: {_content(path)}, not weights. Get the real file and choose it again.")
-    return path
-
-
-def _intact(file: WeightsFile, path: Path) -> Path:
-    if path.stat().st_size == file.size and file_sha256(path) == file.sha256:
-        return path
-    remedy = f"Run `{COMMAND} remove {file.name}`, then download or import it again."
-    if path.parent == bundled_folder():
-        remedy = "It ships with the program: install ICHSegmenter again, or import your own file for the method."
-    raise WeightsCorruptError(
-        f"{path} was altered or is incomplete ({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). "
-        + remedy
-    )
 
 
 def _is_bundled(name: str) -> bool:
@@ -353,12 +309,18 @@ def _import_card(path: Path) -> WeightsFile | None:
 
 
 def _free_name(carded: CardedFile) -> str:
-    """Its own name, or with its digest where another imported file has that name."""
+    """Its own name, or with its digest where another imported or a published file has that name."""
     path, digest = carded.path, carded.file.sha256
-    target = weights_folder() / f"{path.stem}{path.suffix}"
-    if not target.is_file() or file_sha256(target) == digest:
+    target = weights_folder() / path.name
+    is_free = not target.is_file() or file_sha256(target) == digest
+    if is_free and target.name not in _published_names():
         return target.name
     return f"{path.stem}-{digest[:8]}{path.suffix}"
+
+
+def _published_names() -> set[str]:
+    """File names that belong to the program's own methods."""
+    return {file.name for card in MODEL_CARDS.values() for file in card.weights}
 
 
 def _copy(path: Path, file: WeightsFile) -> WeightsFile:
@@ -374,7 +336,7 @@ def _copy(path: Path, file: WeightsFile) -> WeightsFile:
         draft.unlink(missing_ok=True)
         raise OutputError(f"{path.name} could not be copied to {target} ({error.strerror or error}).") from error
     remember(target, hash_file(target))
-    _intact(file, target)
+    intact(file, target)
     return file
 
 
@@ -388,17 +350,3 @@ def _condition(path: Path, file: WeightsFile | None) -> FileCondition:
     if file is None:
         return FileCondition.UNKNOWN
     return FileCondition.INTACT if digest == file.sha256 else FileCondition.CORRUPT
-
-
-def _content(path: Path) -> str:
-    """What a file that is no known weights seems to be."""
-    if path.stat().st_size == 0:
-        return "an empty file"
-    if _is_lfs_pointer(path):
-        return "a Git LFS pointer, a text file that only names the weights"
-    return f"{in_megabytes(path.stat().st_size)}, SHA-256 {file_sha256(path)[:12]}…"
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER

@@ -51,7 +51,7 @@ def bundled_folder(
     if request.node.get_closest_marker("shipped"):
         return REPOSITORY / "Resources" / "Models"
     folder = tmp_path_factory.mktemp("bundled")
-    for module in ("weights.store", "weights.digests", "cards.own"):
+    for module in ("weights.store", "weights.checks", "weights.digests", "cards.own"):
         monkeypatch.setattr(f"ICHSegmenterLib.{module}.bundled_folder", lambda: folder)
     return folder
 

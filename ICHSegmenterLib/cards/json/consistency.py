@@ -9,7 +9,10 @@ from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreproc
 CHANNELS = 3
 """Windows that slice and sequence networks take."""
 SUBTYPES = SUBTYPE_LABELS[:-1]
-SWIN_SIZE, SEQUENCE_SIDE = 384, 224
+SWIN_SIZE, SWIN_WINDOW, SWIN_PATCH, SWIN_WIDTH, SWIN_HEADS = 384, 12, 4, 128, (4, 8, 16, 32)
+"""Of the network unless its card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
+STAGES, SWIN_DIVISOR = 4, 32
+SEQUENCE_SIDE = 224
 DEEPMEDIC_CLASSES = 5
 SWIN_UNETR_DIVISOR = 32
 _MAP_CLASSES = {"hgi-sam": (2,), "grad-cam": (2,), "swin-sam": (1, 2, len(SUBTYPE_LABELS))}
@@ -32,6 +35,7 @@ def check_consistent(card: ModelCard) -> None:
         _require(card.labelmap_rule == "argmax", "labelmap_rule of the predictor blast_ct must be argmax")
         _require(len(keys) == classes - 1, f"labels must be {classes - 1}, one less than num_classes, got {len(keys)}")
     elif card.predictor == "rsna_sequence":
+        _check_heads(card)
         _require(not keys and card.knows_subtypes, "labels must be empty and knows_subtypes true: it only detects")
     else:
         most = 0 if card.predictor == "smart_net_cls" else 1
@@ -83,8 +87,22 @@ def _check_swin(card: ModelCard, keys: tuple[str, ...]) -> None:
     )
     _require(len(keys) == 1, f"labels of the predictor swin_map must be 1, got {len(keys)}")
     size = card.network_config.get("image_size", SWIN_SIZE)
+    _require(size % SWIN_DIVISOR == 0, f"network_config.image_size must be a multiple of {SWIN_DIVISOR}, got {size}")
+    window = card.network_config.get("window_size", SWIN_WINDOW)
+    for tokens in (size // SWIN_PATCH // 2**stage for stage in range(STAGES)):
+        fits = tokens % min(window, tokens) == 0
+        _require(fits, f"network_config.window_size must divide {tokens}, got {window}")
+    _check_heads(card)
     crop = card.preprocessing.crop if isinstance(card.preprocessing, SlicePreprocessing) else 0
     _require(crop == size, f"preprocessing.crop must be network_config.image_size {size}, got {crop}")
+
+
+def _check_heads(card: ModelCard) -> None:
+    """Each stage of a Swin, twice as wide as the one before, is shared out among its heads."""
+    width = card.network_config.get("embed_dim", SWIN_WIDTH)
+    for stage, heads in enumerate(card.network_config.get("num_heads", SWIN_HEADS)):
+        channels = width * 2**stage
+        _require(channels % heads == 0, f"network_config.num_heads.{stage} must divide {channels}, got {heads}")
 
 
 def _require(holds: bool, text: str) -> None:

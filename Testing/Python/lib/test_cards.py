@@ -37,7 +37,7 @@ def changed(path: str, value: object) -> dict:
     inner = content
     for parent in parents:
         inner = inner[int(parent)] if isinstance(inner, list) else inner[parent]
-    inner[key] = value
+    inner[int(key) if isinstance(inner, list) else key] = value
     return content
 
 
@@ -257,3 +257,20 @@ def test_options_are_checked_by_kind_and_range():
     for value, told in ((5.0, "is an int like 21, got 5.0"), (True, "is an int"), (0, "between 1 and 10000, got 0")):
         with pytest.raises(ValueError, match=told):
             with_options(card, {"min_pixels": value})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"num_heads": [2, 2, 3, 2]}, "network_config.num_heads.2 must divide 32, got 3"),
+        ({"image_size": 200}, "network_config.image_size must be a multiple of 32, got 200"),
+        ({"window_size": 5}, "network_config.window_size must divide 48, got 5"),
+        ({"num_classes": 6}, "num_classes must be 2 for hgi-sam, got 6"),
+        ({"image_size": 384}, "preprocessing.crop must be network_config.image_size 384, got 192"),
+    ],
+)
+def test_a_swin_that_could_not_run_is_told_when_its_card_is_read(change: dict, told: str, tmp_path: Path):
+    content = card_facts(get_card("compact-hgi"))
+    content["network_config"] |= {"embed_dim": 8, "num_heads": [2, 4, 8, 16], **change}
+    with pytest.raises(CardError, match=re.escape(told)):
+        read_card(card_file(tmp_path, content))

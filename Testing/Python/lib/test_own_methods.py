@@ -232,9 +232,7 @@ def test_a_broken_card_beside_weights_is_not_passed_over(tmp_path: Path):
 
 def test_a_network_that_cannot_be_built_is_a_typed_error(tmp_path: Path):
     pytest.importorskip("timm")
-    card = replace(
-        get_card("hgi-sam"), network_config={"embed_dim": 7, "num_heads": (2, 2, 2, 2), "depths": (1, 1, 1, 1)}
-    )
+    card = replace(get_card("hgi-sam"), network_config={"embed_dim": 4, "num_heads": (64,) * 4, "depths": (1,) * 4})
     with pytest.raises(WeightsError, match="no swin_classifier can be built from the network_config of its card"):
         load_predictor(card, [tmp_path / "x.pt"], device="cpu", precision="float32")
 
@@ -285,3 +283,17 @@ def test_weights_put_into_the_folder_by_hand_need_no_digest(exam: Path, tmp_path
     assert segmented(capsys, exam, tmp_path / "out", "--method", "my-unet")["provenance"]["title"].startswith(
         "U-Net of"
     )
+
+
+def test_a_foreign_card_neither_takes_nor_deletes_a_published_file(tmp_path: Path):
+    published = get_card("blast-ct").weights[0]
+    weights = write_network(tmp_path / published.name)
+    write_card((tmp_path / published.name).with_suffix(".json"), **file_facts(weights))
+    (file,) = store.import_files([weights])
+    assert file.name != published.name and not store.state(get_card("blast-ct")).is_ready
+    (weights_folder() / published.name).write_bytes(b"of blast-ct")
+    facts = [{"name": published.name, "sha256": published.sha256, "size": published.size}]
+    write_card(weights_folder() / "a.json", name="theirs", weights=facts)
+    store.import_files([write_card(tmp_path / "theirs.json", name="theirs", weights=facts)])
+    store.remove(["theirs", "my-unet"])
+    assert (weights_folder() / published.name).is_file()
