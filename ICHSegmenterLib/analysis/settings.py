@@ -98,9 +98,9 @@ def _pair(method: str, detector: str) -> str:
     return f"{method} with detector {detector}" if detector else method
 
 
-def _options(card: ModelCard, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def _options(card: ModelCard, wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """The options that differ; what is not told, as by an earlier version, had its default."""
-    defaults, found = card.option_values, upgraded_options(found, card.wiring)
+    defaults, found = card.option_values, upgraded_options(stored, card.wiring)
     return [
         f"option {name}={json.dumps(was)} of {card.name} instead of {json.dumps(now)}"
         for name in {**defaults, **found}

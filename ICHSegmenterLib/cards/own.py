@@ -55,15 +55,21 @@ def own_cards(known: Mapping[str, ModelCard]) -> dict[str, ModelCard]:
             if what_runs(first) == what_runs(file.card):
                 own[name] = replace(first, weights=tuple(dict.fromkeys((*first.weights, *file.card.weights))))
             else:
-                logger.warning(
-                    "%s: another card of the method %s shows its network something else; it is left alone. "
-                    "Give it another name.",
-                    file.path.name,
-                    name,
+                log_once(
+                    f"{file.path.name}: another card of the method {name} shows its network something else; it is left "
+                    "alone. Give it another name."
                 )
     return own
 
 
+def log_once(sentence: str) -> None:
+    """Warn, but only the first time: cards are read again at every look at the list of methods."""
+    if sentence not in _logged:
+        _logged.add(sentence)
+        logger.warning("%s", sentence)
+
+
+_logged: set[str] = set()
 _seen: dict[tuple[Path, int, int], ModelCard | None] = {}
 """What files held when they were last read, by path, time of change in ns and bytes, so that a fault is told once."""
 
@@ -80,6 +86,6 @@ def _card_of(path: Path, known: Mapping[str, ModelCard]) -> ModelCard | None:
     except OSError:  # gone meanwhile
         return None
     except CardError as error:
-        logger.warning("%s", error)
+        log_once(str(error))
         _seen[key] = None
         return None

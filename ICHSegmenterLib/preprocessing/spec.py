@@ -64,7 +64,7 @@ class SeriesPreprocessing:
 
 @dataclass(frozen=True)
 class SmartNetPreprocessing:
-    """Input of SMART-Net: one window, squashed to a square, contrast equalized slice by slice, spread over 0 to 1.
+    """Input of SMART-Net: one window, squashed to a square, contrast equalized slice by slice, normalized to 0 to 1.
 
     Attributes:
         window: HU shown.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.writer import what_runs
-from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files
+from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files, log_once
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import MODEL_CARDS, read_card
 from ICHSegmenterLib.errors import CardError, WeightsCorruptError
@@ -62,36 +62,43 @@ def carded_file(path: Path) -> CardedFile | None:
     return _joined(path, card)
 
 
-def checked(found: CardedFile) -> CardedFile:
+def checked(carded: CardedFile) -> CardedFile:
     """The same after checking that the file is the one that its card describes, if it describes one.
 
     Raises:
         WeightsCorruptError: It is another one.
     """
-    path, file = found.path, found.file
-    if found.is_described and (path.stat().st_size != file.size or file_sha256(path) != file.sha256):
+    path, file = carded.path, carded.file
+    if carded.is_described and (path.stat().st_size != file.size or file_sha256(path) != file.sha256):
         raise WeightsCorruptError(
-            f"{path.name} is not the file that {found.card_path.name} describes "
+            f"{path.name} is not the file that {carded.card_path.name} describes "
             f"({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). Copy or convert it again."
         )
-    return found
+    return carded
 
 
 def carded_files(method: str, folder: Path) -> list[CardedFile]:
     """The files of a folder whose cards name this method, by name; those that show a network the same as the first.
 
-    Neither the files' content is read, nor faulty cards, which are logged.
+    The files' content is not read; faulty cards, and cards that differ from the first, are logged and passed over.
     """
-    found = [one for one in all_carded_files(folder) if one.card.name == method]
-    return [one for one in found if what_runs(one.card) == what_runs(found[0].card)]
+    files = [carded for carded in all_carded_files(folder) if carded.card.name == method]
+    fitting = [carded for carded in files if what_runs(carded.card) == what_runs(files[0].card)]
+    for carded in files:
+        if carded not in fitting:
+            log_once(
+                f"{carded.path.name} is left alone: its card shows the network something else than that of "
+                f"{files[0].path.name}. Choose it with --weights, or remove one of them."
+            )
+    return fitting
 
 
 def all_carded_files(folder: Path) -> Iterator[CardedFile]:
     """Every weight file of a folder that has a card which can be used, by name."""
-    for one in card_files(folder, MODEL_CARDS):
-        path = next(filter(Path.is_file, map(one.path.with_suffix, WEIGHTS_SUFFIXES)), None)
-        if path is not None and one.card.needs_weights:
-            yield _joined(path, one.card)
+    for file in card_files(folder, MODEL_CARDS):
+        path = next(filter(Path.is_file, map(file.path.with_suffix, WEIGHTS_SUFFIXES)), None)
+        if path is not None and file.card.needs_weights:
+            yield _joined(path, file.card)
 
 
 def _joined(path: Path, card: ModelCard) -> CardedFile:

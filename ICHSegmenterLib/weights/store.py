@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import glob
-import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from ICHSegmenterLib.cards.card import ModelCard
-from ICHSegmenterLib.cards.json.reader import read_json
 from ICHSegmenterLib.cards.json.writer import what_runs
-from ICHSegmenterLib.cards.own import CARD_SUFFIX
+from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files
 from ICHSegmenterLib.cards.published_files import WeightsFile
-from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, read_card, weights_by_sha256
-from ICHSegmenterLib.errors import CardError, OutputError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder, writable_weights_folder
+from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, weights_by_sha256
+from ICHSegmenterLib.errors import OutputError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND, content_of, explicit_file, intact, missing_text
-from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
+from ICHSegmenterLib.weights.digests import hash_file, remember
+from ICHSegmenterLib.weights.importing import PART_SUFFIX, import_file, published_names, weights_of_card
 from ICHSegmenterLib.weights.sidecar import (
     WEIGHTS_SUFFIX,
-    WEIGHTS_SUFFIXES,
-    CardedFile,
     all_carded_files,
     carded_file,
     carded_files,
     checked,
 )
-
-PART_SUFFIX = ".part"
-"""Ends the name of a file that is not complete yet."""
 
 
 class FileCondition(Enum):
@@ -109,15 +100,15 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
         ValueError: A file belongs to another method by its card, or two files show their networks something else.
     """
     paths = [path for path in (Path(path).expanduser() for path in weights) if path.is_file()]
-    carded = [checked(one) for path in paths if (one := carded_file(path)) is not None]
+    carded = [checked(carded) for path in paths if (carded := carded_file(path)) is not None]
     if not carded:
         card = get_card(method)
         return card if weights else _installed_card(card)
-    for one in carded:
-        if one.card.name != method:
+    for file in carded:
+        if file.card.name != method:
             raise ValueError(
-                f"{one.path.name} belongs to the method {one.card.name!r} by its card {one.card_path.name}, not to "
-                f"{method!r}; choose --method {one.card.name}"
+                f"{file.path.name} belongs to the method {file.card.name!r} by its card {file.card_path.name}, not to "
+                f"{method!r}; choose --method {file.card.name}"
             )
     cards = [one.card for one in carded]
     if len(carded) < len(paths):  # the others have none
@@ -185,17 +176,20 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
         WeightsError: A file is none of these (the others are imported all the same).
         OutputError: The weights folder cannot be written.
     """
+    published = weights_by_sha256()
     imported: list[WeightsFile] = []
     unknown: list[str] = []
-    for path in (_weights_of_card(Path(path).expanduser()) for path in paths):
+    for path in (weights_of_card(Path(path).expanduser()) for path in paths):
         if path.is_dir():
-            inside = [file for child in sorted(path.iterdir()) if child.is_file() and (file := _import_file(child))]
+            inside = [
+                file for child in sorted(path.iterdir()) if child.is_file() and (file := import_file(child, published))
+            ]
             imported += inside
             if not inside:
                 unknown.append(f"{path} (a folder without any known file)")
         elif not path.is_file():
             raise WeightsMissingError(f"{path} does not exist. Choose the downloaded weight file itself.")
-        elif file := _import_file(path):
+        elif file := import_file(path, published):
             imported.append(file)
         else:
             unknown.append(f"{path.name} ({content_of(path)})")
@@ -234,7 +228,10 @@ def remove(names: Iterable[str]) -> list[Path]:
         if name in method_cards():
             files = [file.name for file in method_cards()[name].weights]
             if name not in MODEL_CARDS:  # a foreign card may name what belongs to others
-                files = [f"{name}{CARD_SUFFIX}", *(file for file in files if file not in _published_names())]
+                files = [file for file in files if file not in published_names()]
+                files += [
+                    file.path.name for file in card_files(weights_folder(), MODEL_CARDS) if file.card.name == name
+                ]
             files += [one.file.name for one in carded_files(name, weights_folder())]
         parts = dict.fromkeys(path for file in files for path in _with_parts(weights_folder() / file))
         present = [path for path in parts if path.is_file()]
@@ -261,83 +258,6 @@ def _with_parts(path: Path) -> list[Path]:
 def _is_bundled(name: str) -> bool:
     """A method or a file of the bundled models."""
     return bool(carded_files(name, bundled_folder())) or (bundled_folder() / Path(name).name).is_file()
-
-
-def _import_file(path: Path) -> WeightsFile | None:
-    """The published file that this is a copy of, or the file with its card, now in the weights folder, else None."""
-    sizes = {file.size for file in weights_by_sha256().values()}
-    file = weights_by_sha256().get(file_sha256(path)) if path.stat().st_size in sizes else None
-    if file is not None:
-        return _copy(path, file)
-    if path.suffix == CARD_SUFFIX:
-        return _import_card(path)
-    carded = carded_file(path)
-    if carded is None:
-        return None
-    file = replace(checked(carded).file, name=_free_name(carded))
-    copied = _copy(path, file)
-    facts = {**(read_json(carded.card_path) or {}), "weights": file.name, "sha256": file.sha256, "size": file.size}
-    with replacing((weights_folder() / file.name).with_suffix(CARD_SUFFIX)) as draft:
-        draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return copied
-
-
-def _weights_of_card(path: Path) -> Path:
-    """The weight file beside a card, which is what is meant; a card without one, and any other file, as it is."""
-    if path.suffix != CARD_SUFFIX:
-        return path
-    return next(filter(Path.is_file, map(path.with_suffix, WEIGHTS_SUFFIXES)), path)
-
-
-def _import_card(path: Path) -> WeightsFile | None:
-    """A card without a weight file beside it, now in the weights folder under its method's name; None if it is none.
-
-    Raises:
-        CardError: It cannot be used, or the program has a method of this name.
-    """
-    card = read_card(path) if _weights_of_card(path) == path else None
-    if card is None:
-        return None
-    if card.name in MODEL_CARDS:
-        raise CardError(f"{path.name}: {card.name} is a method of the program; give the card another name.")
-    writable_weights_folder(path.stat().st_size)
-    target = weights_folder() / f"{card.name}{CARD_SUFFIX}"
-    if path.resolve() != target.resolve():
-        with replacing(target) as draft:
-            shutil.copyfile(path, draft)
-    return WeightsFile(target.name, (), hash_file(target), target.stat().st_size, card.license)
-
-
-def _free_name(carded: CardedFile) -> str:
-    """Its own name, or with its digest where another imported or a published file has that name."""
-    path, digest = carded.path, carded.file.sha256
-    target = weights_folder() / path.name
-    is_free = not target.is_file() or file_sha256(target) == digest
-    if is_free and target.name not in _published_names():
-        return target.name
-    return f"{path.stem}-{digest[:8]}{path.suffix}"
-
-
-def _published_names() -> set[str]:
-    """File names that belong to the program's own methods."""
-    return {file.name for card in MODEL_CARDS.values() for file in card.weights}
-
-
-def _copy(path: Path, file: WeightsFile) -> WeightsFile:
-    """Copy into the weights folder, whole or not at all."""
-    target = weights_folder() / file.name
-    if target.is_file() and hash_file(target) == file.sha256:
-        return file
-    draft = writable_weights_folder(file.size) / f"{file.name}.{os.getpid()}{PART_SUFFIX}"
-    try:
-        shutil.copyfile(path, draft)
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise OutputError(f"{path.name} could not be copied to {target} ({error.strerror or error}).") from error
-    remember(target, hash_file(target))
-    intact(file, target)
-    return file
 
 
 def _condition(path: Path, file: WeightsFile | None) -> FileCondition:

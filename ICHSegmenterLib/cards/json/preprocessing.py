@@ -46,9 +46,9 @@ def preprocessing_from(content: Any) -> Preprocessing:
     Raises:
         ValueError: An unknown kind or key, or a value that no network can be shown; names the key.
     """
-    if not isinstance(content, Mapping) or content.get("kind") not in KINDS:
-        found = content.get("kind") if isinstance(content, Mapping) else content
-        raise ValueError(f"preprocessing.kind must be one of {', '.join(KINDS)}, got {found!r}")
+    if not isinstance(content, Mapping) or str(content.get("kind")) not in KINDS:
+        kind_name = content.get("kind") if isinstance(content, Mapping) else content
+        raise ValueError(f"preprocessing.kind must be one of {', '.join(KINDS)}, got {kind_name!r}")
     kind = KINDS[content["kind"]]
     known = [one.name for one in fields(kind)]
     values = {}

@@ -99,9 +99,19 @@ def card_from(content: Mapping[str, Any], file: str, known: Mapping[str, ModelCa
     try:
         card = _card(content)
         check_consistent(card)
+        _check_is_method(card, known.get(card.name))
     except (ValueError, TypeError, OverflowError) as error:
         raise CardError(f"{file}: {str(error)[:MAX_REASON]}. Correct the card.") from error
     return card
+
+
+def _check_is_method(card: ModelCard, own: ModelCard | None) -> None:
+    """A card under the name of a method of the program must be of that method."""
+    if own is not None and (card.predictor, dict(card.wiring)) != (own.predictor, dict(own.wiring)):
+        wiring = "".join(f", {key} {value}" for key, value in own.wiring.items())
+        raise ValueError(
+            f"name {card.name!r} is a method of the program (predictor {own.predictor}{wiring}); give the card another"
+        )
 
 
 def _no_number(word: str) -> NoReturn:

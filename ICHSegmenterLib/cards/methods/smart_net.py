@@ -12,7 +12,7 @@ PAPER = "Kyung et al., Med Image Anal 2022 (S1361841522001360)"
 LICENSE = "MIT"
 REQUIREMENTS = (TORCH, TORCHVISION, OPENCV)
 LIMITS = (
-    "The authors published no weights: train it, or use a file from them. Gray values are spread over the whole "
+    "The authors published no weights: train it, or use a file from them. Gray values are normalized over the whole "
     "volume and empty slices stay in, as in their volume test. "
 )
 
@@ -32,9 +32,9 @@ CARDS = (
         paper=PAPER,
         limits=LIMITS
         + (
-            "Training spread the gray values over each slice by itself, which mode=slice-wise does. The option variant "
-            "names the network that the file was trained for; without its heads nothing is outlined, or slices are "
-            "judged by their outline. Outlines are kept inside the skull, which the authors did not do."
+            "Training normalized the gray values over each slice by itself, which mode=slice-wise does. The option "
+            "variant names the network that the file was trained for; without its heads nothing is outlined, or slices "
+            "are judged by their outline. Outlines are kept inside the skull, which the authors did not do."
         ),
     ),
     ModelCard(

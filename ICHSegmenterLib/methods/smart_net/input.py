@@ -1,4 +1,4 @@
-"""An exam as SMART-Net sees it: one window, 256 x 256, contrast equalized slice by slice, spread over 0 to 1.
+"""An exam as SMART-Net sees it: one window, 256 x 256, contrast equalized slice by slice, normalized to 0 to 1.
 
 Re-creates the deterministic data path of Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). The authors'
 arrays run to posterior, left, superior; the axial view's rows, columns and slices are the same three axes.

@@ -29,7 +29,7 @@ On a CPU the maps of more slices pass 32 MB, from where the C library asks the s
 """
 STACKED, SLICE_WISE = "stacked", "slice-wise"
 MODES = (STACKED, SLICE_WISE)
-"""The authors' two tests: gray values spread over the whole volume, or over each slice by itself."""
+"""The authors' two tests: gray values normalized over the whole volume, or over each slice by itself."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -297,3 +297,26 @@ def test_a_foreign_card_neither_takes_nor_deletes_a_published_file(tmp_path: Pat
     store.import_files([write_card(tmp_path / "theirs.json", name="theirs", weights=facts)])
     store.remove(["theirs", "my-unet"])
     assert (weights_folder() / published.name).is_file()
+
+
+def test_importing_again_brings_the_changed_card(tmp_path: Path):
+    weights = write_network(tmp_path / "ours.pt")
+    for threshold in (0.3, 0.7):
+        write_card(tmp_path / "ours.json", threshold=threshold, **file_facts(weights))
+        store.import_files([weights])
+        assert get_card("my-unet").threshold == threshold
+    assert {path.name for path in weights_folder().iterdir()} >= {"ours.pt", "ours.json"}
+    assert [path.name for path, _ in store.verify()] == ["ours.pt"]
+
+
+def test_cards_of_one_method_that_do_not_fit_are_told_and_left_alone(caplog: pytest.LogCaptureFixture, tmp_path: Path):
+    shown = json.loads(write_card(tmp_path / "any.json").read_text())["preprocessing"]
+    for number, crop in enumerate((64, 32)):
+        path = write_network(tmp_path / f"size{number}.pt", seed=number)
+        card = write_card(
+            path.with_suffix(".json"), name="unet", preprocessing={**shown, "crop": crop}, **file_facts(path)
+        )
+        store.import_files([card])
+    assert store.find(store.card_of("unet")) == (weights_folder() / "size0.pt",)
+    assert store.card_of("unet").preprocessing.crop == 64
+    assert any("size1.pt is left alone" in record.message for record in caplog.records)
