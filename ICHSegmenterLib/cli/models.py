@@ -45,7 +45,7 @@ def run_list(_: argparse.Namespace) -> int:
     """The action `list`."""
     for card in method_cards().values():
         state, total = store.state(card), len(card.weights)
-        missing = f"{in_megabytes(state.download_bytes)} to download" if total else "a file is needed"
+        missing = f"{in_megabytes(state.download_bytes)} to download" if state.wanted else "a file is needed"
         ready = "ready" if state.is_ready else missing
         if state.is_ready and card.missing_packages:
             ready = "package missing"

@@ -72,7 +72,7 @@ def state(card: ModelCard) -> WeightsState:
     """Which weight files of a method are on this computer."""
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
-    wanted = tuple(file for file in card.weights[: card.default_models] if file in missing)
+    wanted = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
     imported, bundled = (
         tuple(one.file for one in carded_files(card.name, folder) if one.file not in present)
         for folder in (weights_folder(), bundled_folder())

@@ -138,7 +138,7 @@ class MethodView:
         for button in (ui.downloadButton, ui.importButton):
             button.setVisible(not state.is_ready or self.isTransferring)
         ui.importButton.setEnabled(not self.isTransferring)
-        ui.downloadButton.setEnabled(bool(card.weights) or self.isTransferring)
+        ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
 

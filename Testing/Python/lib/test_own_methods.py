@@ -295,6 +295,7 @@ def test_a_foreign_card_neither_takes_nor_deletes_a_published_file(tmp_path: Pat
     facts = [{"name": published.name, "sha256": published.sha256, "size": published.size}]
     write_card(weights_folder() / "a.json", name="theirs", weights=facts)
     store.import_files([write_card(tmp_path / "theirs.json", name="theirs", weights=facts)])
+    assert store.state(get_card("theirs")).wanted == ()  # what a foreign card names is nothing to download
     store.remove(["theirs", "my-unet"])
     assert (weights_folder() / published.name).is_file()
 
