@@ -1,16 +1,34 @@
-# make demo   a phantom CT with a known bleed through the whole job; says where the results are
-# make test   every test, the panel's included
-# make lint   ruff, mypy (library, strict), import-linter
+# make demo           a phantom CT with a known bleed through the whole job; says where the results are
+# make test           every test but the long ones, the panel's included, on all cores
+# make test-long      the long ones: those marked `slow`
+# make test-shuffled  the tests of `make test` in a random order, which pytest names
+# make test-newest    all tests with the newest release of every package, in .venv-newest
+# make mutants        hours: wrong changes of losses, samplers, geometry and maps, which tests must notice
+# make lint           ruff, mypy (library, strict), import-linter
+# make constraints    the exact versions that the others install, from pyproject.toml; UPGRADE=1 takes the newest
+# make docs           the documentation as a site, in site/
 # Each makes .venv when it is absent and installs what it needs; a second call starts at once.
 
 PYTHON ?= python3
 VENV ?= .venv
 THREADS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+# Exact versions, so that a release of tomorrow changes nothing here; empty for the newest that pyproject.toml allows.
+CONSTRAINTS ?= Testing/constraints/versions.txt
+# Processes of the tests: one a core, each with a thread. Some take 2 GB.
+PROCESSES ?= auto --maxprocesses 8
 PYTEST_ARGS ?=
+MUTANTS ?= geometry samplers losses attention_maps
+UPGRADE ?=
 
 PY := $(VENV)/bin/python
+INSTALL = $(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
+# The setuptools of the environment, so that pip does not fetch another one to build with.
+INSTALL_HERE = $(INSTALL) 'setuptools>=77' && $(INSTALL) --no-build-isolation --editable
+# A file stays in one process, with its fixtures; files start in the order of their names: the longest are not the last.
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest Testing/Python -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=15
 BASE := $(VENV)/.installed-base
 TORCH := $(VENV)/.installed-torch
+DOCS := $(VENV)/.installed-docs
 FULL := $(VENV)/.installed-full
 # What Qt and VTK need to draw without a screen.
 DRAWING_PACKAGES := libosmesa6 libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libxkbcommon0 libfontconfig1 libdbus-1-3 fonts-dejavu-core
@@ -20,15 +38,39 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test lint format metadata drawing-packages clean help
+.PHONY: demo test test-long test-all test-shuffled test-newest mutants lint docs format metadata constraints drawing-packages clean help
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 demo: $(TORCH)
 	$(PY) Testing/demo.py
 
 test: drawing-packages $(FULL)
-	$(PY) -m pytest Testing/Python --durations=15 $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-long: drawing-packages $(FULL)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+test-all: drawing-packages $(FULL)  # both in one run
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-shuffled: drawing-packages $(FULL)
+	$(PYTEST) -m "not slow" -p pytest_randomly $(PYTEST_ARGS)
+
+test-newest:
+	rm -f .venv-newest/.installed-*
+	$(MAKE) --no-print-directory test-all VENV=.venv-newest CONSTRAINTS=
+
+# In clones of the last commit, so that the tree is never changed; MUTANTS=samplers for one of Testing/mutants.
+mutants: $(FULL)
+	$(PY) -m pip install --quiet --editable '.[mutants]'
+	$(MAKE) $(MUTANTS:%=build/mutants/%.txt)
+
+build/mutants/%.txt: Testing/mutants/%.toml
+	rm -rf build/mutants/$* && git clone --quiet . build/mutants/$*
+	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" && \
+	cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && cosmic-ray exec $< session.sqlite && \
+	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && cr-rate --fail-over 10 session.sqlite
 
 lint: $(FULL)
 	$(PY) -m ruff check .
@@ -40,8 +82,17 @@ format: $(FULL)
 	$(PY) -m ruff check --fix-only --quiet .
 	$(PY) -m ruff format .
 
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 metadata:  # CMake file lists from the tree, public address from pyproject.toml
 	$(PYTHON) Testing/metadata.py --write
+
+constraints: $(PY)
+	@$(PY) -m pip install --quiet uv
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.10 --all-extras $(if $(UPGRADE),--upgrade) \
+	  --constraint Testing/constraints/held.txt --annotation-style line --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make constraints' --output-file Testing/constraints/versions.txt pyproject.toml
 
 drawing-packages:
 	@Testing/debian_packages.sh $(DRAWING_PACKAGES)
@@ -51,20 +102,24 @@ $(PY):
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || Testing/debian_packages.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 
-$(BASE): $(PY) pyproject.toml
-	$(PY) -m pip install --quiet --editable .
+$(BASE): $(PY) pyproject.toml $(CONSTRAINTS)
+	$(INSTALL_HERE) .
 	@touch $@
 
 # Without it the demo still runs, with the classical method; nothing is remembered then, so the next call tries again.
 $(TORCH): $(BASE)
 	@echo "Installing torch into $(VENV) for the network that ships with the program: some GB the first time."
-	@$(PY) -m pip install --quiet 'torch>=2.4' && touch $@ || echo "torch could not be installed; going on without it."
+	@$(INSTALL) 'torch>=2.4' && touch $@ || echo "torch could not be installed; going on without it."
 
-$(FULL): $(PY) pyproject.toml
+$(DOCS): $(BASE)
+	$(INSTALL_HERE) '.[docs]'
+	@touch $@
+
+$(FULL): $(PY) pyproject.toml $(CONSTRAINTS)
 	@echo "Installing torch and the test tools into $(VENV): several GB, some minutes the first time."
-	$(PY) -m pip install --quiet --editable '.[torch,train,test]'
-	@touch $(BASE) $(TORCH) $@
+	$(INSTALL_HERE) '.[torch,train,test,docs]'
+	@touch $(BASE) $(TORCH) $(DOCS) $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output
+	rm -rf $(VENV) .venv-newest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo-output site
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -29,6 +29,7 @@ if late := [
     sys.path[place:place] = late
 
 from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterSlicer import input_check as fitness
 from ICHSegmenterSlicer.analysis import Analysis, Outcome
@@ -38,7 +39,7 @@ from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
 from ICHSegmenterSlicer.scene import edits, sample, terminology
 from ICHSegmenterSlicer.scene.maps import MapView
-from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
+from ICHSegmenterSlicer.settings import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.comparison import ComparisonView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
@@ -248,22 +249,20 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Detect & Segment, or Cancel while a run is on."""
         parameters, card = self._parameters, self.methods.card
         detector = self.options.detector(card)
-        self._startOrCancel(
-            Settings(
-                method=card.name,
-                device=self.methods.device,
-                threshold=parameters.threshold if parameters.useThreshold else None,
-                replaceUnedited=parameters.replaceUnedited,
-                options=self.options.requestOptions(card),
-                detector=detector,
-                detectorOptions=self.options.requestOptions(get_card(detector)) if detector else {},
-                saveMaps=parameters.saveMaps,
-            )
+        request = AnalysisRequest(
+            method=card.name,
+            detector=detector,
+            options=self.options.requestOptions(card),
+            detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
+            threshold=parameters.threshold if parameters.useThreshold else None,
+            device=self.methods.device,
+            outputs=(MAP,) if parameters.saveMaps else (),
         )
+        self._startOrCancel(AnalysisJob(request, parameters.replaceUnedited))
 
     def onCompareButton(self) -> None:
         """Compare, or Cancel while a run is on."""
-        self._startOrCancel(ComparisonSettings(self.comparison.methods, self.methods.device))
+        self._startOrCancel(ComparisonJob(CompareRequest(self.comparison.methods, device=self.methods.device)))
 
     def _startOrCancel(self, job: Job) -> None:
         if self.analysis is not None:

@@ -6,6 +6,7 @@ through the worker protocol and into `result.json`. Wrong arguments stay ValueEr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -85,6 +86,12 @@ class OutputError(ICHSegmenterError):
     kind = "cannot_write"
 
 
+class ResultError(ICHSegmenterError):
+    """A stored result cannot be read: damaged, or written by a newer version."""
+
+    kind = "bad_input"
+
+
 class CancelledError(ICHSegmenterError):
     """The user stopped the run; nothing was changed."""
 
@@ -132,3 +139,24 @@ ERROR_KINDS: tuple[str, ...] = (
     "crashed",
 )
 """Every value that `kind` may take; the panel has one icon and one next step for each."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something gave no result, as it travels through the pipe and into tables.
+
+    Attributes:
+        kind: One of `ERROR_KINDS`.
+        message: What is wrong and what to do.
+        details: Last lines of the traceback or of the log, for a report; empty for a cancelled run.
+        method: Name of the method, where several run.
+        case: Name of the exam, where several are analyzed.
+        is_fatal: The process cannot go on (a broken CUDA context stays broken) and must be started anew.
+    """
+
+    kind: str
+    message: str
+    details: str = ""
+    method: str = ""
+    case: str = ""
+    is_fatal: bool = False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
@@ -95,6 +96,15 @@ class DetectionResult:
     def positive_slices(self) -> tuple[int, ...]:
         """Indices of slices with hemorrhage."""
         return tuple(one.index for one in self.slices if one.is_positive)
+
+
+def key_slice_of(slices: Sequence[SliceDetection]) -> int:
+    """Index of the slice to look at first.
+
+    It is the positive slice with most blood; without segmentation, or without a positive slice, the one with the
+    highest "any"; of equal ones the first.
+    """
+    return max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY])).index
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,19 +233,30 @@ class AnalysisResult:
             labelmap: uint8 (slices, rows, columns), None for detection-only methods.
             soft_maps: float32 (labels, slices, rows, columns), None unless asked for.
             uncertainty: float32 (slices, rows, columns), None unless maps of an ensemble or of flips were asked for.
+
+        Raises:
+            ResultError: It is incomplete, or of a format that this version does not know. One without a format, of
+                before there were any, is read; what it does not hold has its default.
         """
-        slices = tuple(
-            SliceDetection(one["index"], one["position_mm"], one["probabilities"], one["positive"], one["blood_ml"])
-            for one in data["slices"]
-        )
-        detection = DetectionResult(slices, data["probabilities"], data["detection_threshold"], data["key_slice"])
+        version = data.get("format", 0)
+        if not isinstance(version, int) or version > RESULT_FORMAT_VERSION:
+            raise ResultError(
+                f"This result has format {version!r}; this version of ICHSegmenter reads up to "
+                f"{RESULT_FORMAT_VERSION}. Update ICHSegmenter, or analyze the exam again."
+            )
+        try:
+            detection, measurements, provenance = _detection(data), _measurements(data), _provenance(data)
+            keys = [label["key"] for label in data["labels"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ResultError(
+                f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
+                "exam again."
+            ) from error
         segmentation = None
         if labelmap is not None:
-            labels = tuple(SEGMENT_LABELS[one["key"]] for one in data["labels"])
+            labels = tuple(SEGMENT_LABELS[key] for key in keys)
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty)
-        measurements = tuple(SegmentMeasurement(**one) for one in data["measurements"])
-        provenance = {**data["provenance"], "warnings": tuple(data["provenance"]["warnings"])}
-        return cls(geometry, detection, segmentation, measurements, Provenance(**provenance))
+        return cls(geometry, detection, segmentation, measurements, provenance)
 
     @property
     def blood_ml(self) -> float:
@@ -304,3 +325,22 @@ class AnalysisResult:
             },
             "provenance": asdict(self.provenance),
         }
+
+
+def _detection(data: Mapping[str, Any]) -> DetectionResult:
+    slices = tuple(
+        SliceDetection(
+            item["index"], item["position_mm"], item["probabilities"], item["positive"], item.get("blood_ml", 0.0)
+        )
+        for item in data["slices"]
+    )
+    return DetectionResult(slices, data["probabilities"], data["detection_threshold"], data["key_slice"])
+
+
+def _measurements(data: Mapping[str, Any]) -> tuple[SegmentMeasurement, ...]:
+    return tuple(SegmentMeasurement(**item) for item in data["measurements"])
+
+
+def _provenance(data: Mapping[str, Any]) -> Provenance:
+    recorded = data["provenance"]
+    return Provenance(**{**recorded, "warnings": tuple(recorded.get("warnings", ()))})

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ICHSegmenterLib.analysis.default_method import choose_method, has_torch
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask, read_volume

@@ -1,4 +1,7 @@
-"""Derives what the repository says twice: CMake's file lists from the tree, every public address from pyproject.toml.
+"""Derives what the repository says twice: CMake's file lists from the tree, addresses and names from pyproject.toml.
+
+pyproject.toml is the one place where a maintainer fills in the address of the public repository and the contributors;
+ICHSegmenterLib/__init__.py is the one place of the version.
 
 `make metadata` rewrites the files; the tests call `stale_files()` and fail when that would change one.
 """
@@ -14,7 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "SlicerICHSegmenter"
 """Name of the public repository: the last part of its address."""
 
-FILES_WITH_ADDRESS = ("CMakeLists.txt", "CITATION.cff", "README.md", "Testing/ExtensionsIndex/ICHSegmenter.json")
+FILES_WITH_ADDRESS = (
+    "CMakeLists.txt",
+    "CITATION.cff",
+    "mkdocs.yml",
+    "*.md",
+    "docs/**/*.md",
+    ".github/**/*.yml",
+    "Testing/ExtensionsIndex/ICHSegmenter.json",
+)
+"""Patterns of the files that name the address."""
 NOT_INSTALLED = {"__pycache__", "Screenshots", "Models"}
 """Folders whose files are not listed: screenshots are for the README and the Extensions Index only, and the models,
 without what is written about them, are found by CMake itself."""
@@ -27,6 +39,16 @@ def public_home() -> str:
     if found is None:
         raise ValueError('pyproject.toml: [project.urls] has no line Homepage = "https://..."')
     return found.group(1)
+
+
+def contributors() -> list[str]:
+    """The authors, as pyproject.toml names them."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    authors = re.search(r"^authors = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)
+    names = re.findall(r'name = "([^"]+)"', authors.group(1)) if authors else []
+    if not names:
+        raise ValueError('pyproject.toml: [project] has no line authors = [{ name = "..." }]')
+    return names
 
 
 def version() -> str:
@@ -59,9 +81,20 @@ def cmake_lists() -> dict[str, dict[str, list[str]]]:
 
 def expected_texts() -> dict[str, str]:
     """What each derived file should hold: path from the root to its text."""
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in FILES_WITH_ADDRESS}
+    paths = sorted({path for pattern in FILES_WITH_ADDRESS for path in ROOT.glob(pattern)})
     home = public_home()
-    texts = {name: _with_address(text, home) for name, text in texts.items()}
+    texts = {path.relative_to(ROOT).as_posix(): _with_address(path.read_text(encoding="utf-8"), home) for path in paths}
+    names = contributors()
+    texts["CMakeLists.txt"] = re.sub(
+        r'(?m)^(set\(EXTENSION_CONTRIBUTORS ").*("\))$',
+        lambda line: line.group(1) + ", ".join(names) + line.group(2),
+        texts["CMakeLists.txt"],
+    )
+    texts["CITATION.cff"] = re.sub(
+        r"(?m)^authors:\n(?:  - .*\n)+",
+        lambda _: "authors:\n" + "".join(f"  - name: {name}\n" for name in names),
+        texts["CITATION.cff"],
+    )
     texts["CITATION.cff"] = re.sub(r"(?m)^version: .*$", f"version: {version()}", texts["CITATION.cff"])
     for name, variables in cmake_lists().items():
         text = texts.get(name) or (ROOT / name).read_text(encoding="utf-8")

@@ -14,17 +14,17 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.errors import ICHSegmenterError
+from ICHSegmenterLib.errors import Failure, ICHSegmenterError
+from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterSlicer.client.client import State, WorkerClient
-from ICHSegmenterSlicer.client.connection import Failure, Message
+from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.phases import stageText
 from ICHSegmenterSlicer.scene import segments
 from ICHSegmenterSlicer.scene import volumes as mrml
 from ICHSegmenterSlicer.settings import Job
 
 MIN_SLICES_FOR_ESTIMATE = 3
-PREDICTING = "Predicting"
-TITLE_END = ": "
 
 logger = logging.getLogger(__name__)
 
@@ -107,22 +107,22 @@ class Analysis:
 
     def _submit(self, fields: Message) -> None:
         self._progress(Progress(None, _("Starting the analysis")))
-        request = {**self._job.request(), **fields}
+        request = {**self._job.message(), **fields}
         requestId = self._client.submit(request, progress=self._onProgress, done=self._onResult, failed=self._onFailed)
         if self._client.state.isBusy:  # else it has failed already
             self._requestId = requestId
 
-    def _onProgress(self, done: int, total: int, message: str) -> None:
+    def _onProgress(self, done: int, total: int, stage: Stage) -> None:
         if self._node(self._volumeId) is None:
             self.abort(self._volumeIsGone())
             return
-        # Of several methods the worker tells how far all of them are, in every phase that has a method's title.
-        fraction = done / total if total and (message == PREDICTING or TITLE_END in message) else None
-        self._progress(Progress(fraction, _progressText(done, total, message), self._secondsLeft(done, total, message)))
+        # Of several methods the worker reports how far all of them are, in every phase of one of them.
+        fraction = done / total if total and (stage.phase is Phase.PREDICTING or stage.method) else None
+        self._progress(Progress(fraction, stageText(done, total, stage), self._secondsLeft(done, total, stage)))
 
-    def _secondsLeft(self, done: int, total: int, message: str) -> float | None:
+    def _secondsLeft(self, done: int, total: int, stage: Stage) -> float | None:
         """From the pace since prediction began; loading the network says nothing about it."""
-        if message != PREDICTING:
+        if stage != Stage(Phase.PREDICTING):
             return None
         now = time.monotonic()
         if self._predictingSince is None:
@@ -178,22 +178,7 @@ class Analysis:
 def _removeFolder(folder: Path) -> None:
     """Delete a job's folder; a worker that is still stopping may hold files on Windows: then at the next run."""
     _leftFolders.append(folder)
-    for one in list(_leftFolders):
-        shutil.rmtree(one, ignore_errors=True)
-        if not one.exists():
-            _leftFolders.remove(one)
-
-
-def _progressText(done: int, total: int, message: str) -> str:
-    """The phases of the worker in the user's language."""
-    title, _colon, phase = message.rpartition(TITLE_END)
-    phases = {
-        "Loading the network": _("Loading the network"),
-        "Finding the brain": _("Finding the brain"),
-        "Resampling to 1 mm": _("Resampling to 1 mm"),
-        PREDICTING: _("Predicting") if title else _("Predicting: {done} of {total}"),
-        "Measuring": _("Measuring"),
-        "Drawing the activation map": _("Drawing the activation map"),
-    }
-    text = phases.get(phase, phase).format(done=done, total=total)
-    return f"{title}: {text}" if title else text
+    for left in list(_leftFolders):
+        shutil.rmtree(left, ignore_errors=True)
+        if not left.exists():
+            _leftFolders.remove(left)

@@ -25,17 +25,23 @@ import numpy as np
 import qt
 import slicer
 
-from ICHSegmenterLib.analysis.settings import Settings
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
-from ICHSegmenterLib.errors import ICHSegmenterError, WorkerError
+from ICHSegmenterLib.cli.arguments import (
+    add_detector_arguments,
+    add_method_arguments,
+    add_save_maps_argument,
+    request_of,
+)
+from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
+from ICHSegmenterLib.protocol import VOXEL_FILE, MessageType, Stage, exam_message
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.device import check_device_request
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer import dependencies
 from ICHSegmenterSlicer.client.client import State, WorkerClient
-from ICHSegmenterSlicer.client.connection import Failure, Message
+from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.phases import stageText
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
 
@@ -44,11 +50,11 @@ class WorkerAnalyzer:
     """Analyzes volumes in the worker and waits for it; the worker stays warm between them.
 
     Args:
-        options: Fields of the worker's request besides the volume: method, device, threshold, ...
+        request: What is analyzed how.
     """
 
-    def __init__(self, options: Message) -> None:
-        self._options = options
+    def __init__(self, request: AnalysisRequest) -> None:
+        self._request = request
         root = rootPath()
         self._client = WorkerClient(lambda events: WorkerProcess(events, root), QtTimer, log=_toStderr)
 
@@ -60,8 +66,8 @@ class WorkerAnalyzer:
         """
         folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         try:
-            np.save(folder / "hu.npy", volume.hu)
-            message = self._ask(self._request(volume, folder))
+            np.save(folder / VOXEL_FILE, volume.hu)
+            message = self._ask(self._message(volume, folder))
             keys = ("labelmap", "maps", "uncertainty")
             arrays = [np.load(folder / name) if (name := message.get(key)) else None for key in keys]
             return AnalysisResult.from_json(message["result"], volume.geometry, *arrays)
@@ -72,40 +78,27 @@ class WorkerAnalyzer:
         """Let the worker go."""
         self._client.shutdown()
 
-    def _request(self, volume: Volume, folder: Path) -> Message:
-        geometry, source = volume.geometry, volume.source
+    def _message(self, volume: Volume, folder: Path) -> Message:
         return {
-            "type": "analyze",
-            "job": str(folder),
-            "geometry": {
-                "shape": list(geometry.shape),
-                "column_step": geometry.column_step.tolist(),
-                "row_step": geometry.row_step.tolist(),
-                "slice_origins": geometry.slice_origins.tolist(),
-            },
-            "source": {
-                "format": source.format,
-                "series_uid": source.series_uid,
-                "kernel": source.kernel,
-                "warnings": list(source.warnings),
-            },
-            **self._options,
+            "type": MessageType.ANALYZE,
+            **exam_message(folder, volume.geometry, volume.source),
+            "request": self._request.to_json(),
         }
 
-    def _ask(self, request: Message) -> Message:
+    def _ask(self, message: Message) -> Message:
         answers: list[Message] = []
         failures: list[Failure] = []
         loop = qt.QEventLoop()
 
-        def done(message: Message) -> None:
-            answers.append(message)
+        def done(answer: Message) -> None:
+            answers.append(answer)
             loop.quit()
 
         def failed(failure: Failure) -> None:
             failures.append(failure)
             loop.quit()
 
-        self._client.submit(request, progress=_showProgress, done=done, failed=failed)
+        self._client.submit(message, progress=_showProgress, done=done, failed=failed)
         if not answers and not failures:
             loop.exec_()
         if failures:
@@ -117,20 +110,20 @@ class WorkerAnalyzer:
 def errorOf(failure: Failure) -> ICHSegmenterError:
     """The exception that the worker meant."""
     classes = [ICHSegmenterError]
-    for one in classes:
-        classes += one.__subclasses__()
-    kinds = {one.kind: one for one in reversed(classes)}
+    for error_class in classes:
+        classes += error_class.__subclasses__()
+    kinds = {error_class.kind: error_class for error_class in reversed(classes)}
     return kinds.get(failure.kind, WorkerError)(failure.message)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a batch; returns the exit code."""
     try:
-        chosen = _parser().parse_args([one for one in arguments if one != "--"])
+        parsed = _parser().parse_args([argument for argument in arguments if argument != "--"])
     except SystemExit as stop:  # argparse has printed what is wrong, or help
         return EXIT_WRONG_USE if stop.code else EXIT_DONE
     try:
-        return _run(chosen)
+        return _run(parsed)
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -142,11 +135,10 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_FAILED
 
 
-def _run(chosen: argparse.Namespace) -> int:
-    settings = settings_of(chosen)
-    check_device_request(chosen.device, chosen.precision)
-    missing = _missing(settings)
-    if missing and not chosen.install_dependencies:
+def _run(arguments: argparse.Namespace) -> int:
+    request = request_of(arguments)
+    missing = _missing(request)
+    if missing and not arguments.install_dependencies:
         print(f"error: {', '.join(missing)} missing; run again with --install-dependencies", file=sys.stderr)
         return EXIT_FAILED
     if missing:
@@ -154,47 +146,32 @@ def _run(chosen: argparse.Namespace) -> int:
 
     from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch  # needs what was installed just now
 
-    analyzer = WorkerAnalyzer(
-        {
-            "method": settings.method,
-            "weights": [str(path.resolve()) for path in settings.weights],
-            "options": dict(settings.options),
-            "threshold": settings.threshold,
-            "detection_threshold": settings.detection_threshold,
-            "detector": settings.detector,
-            "detector_weights": [str(path.resolve()) for path in settings.detector_weights],
-            "detector_options": dict(settings.detector_options),
-            "device": chosen.device,
-            "precision": chosen.precision,
-            "save_maps": chosen.save_maps,
-        }
-    )
+    analyzer = WorkerAnalyzer(request)
     try:
         outcomes = run_batch(
-            find_exams(chosen.input),
-            chosen.output,
+            find_exams(arguments.input),
+            arguments.output,
             analyzer,
-            settings=settings,
-            overwrite=not chosen.resume,
-            save_maps=chosen.save_maps,
+            request=request,
+            overwrite=not arguments.resume,
             announce=_announce,
         )
     finally:
         analyzer.close()
     counts = {status: sum(one.status == status for one in outcomes) for status in ("done", "skipped", "failed")}
-    for one in outcomes:
-        if one.status == "failed":
-            print(f"failed: {one.exam.name}: {one.message}", file=sys.stderr)
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)
     print(
         f"{counts['done']} done, {counts['skipped']} done before, {counts['failed']} failed: "
-        f"{chosen.output / SUMMARY_FILE}"
+        f"{arguments.output / SUMMARY_FILE}"
     )
     return EXIT_FAILED if counts["failed"] else EXIT_DONE
 
 
-def _missing(settings: Settings) -> list[str]:
+def _missing(request: AnalysisRequest) -> list[str]:
     """Requirements of the batch and its methods that are not installed, each once."""
-    methods = [settings.method, settings.detector] if settings.detector else [settings.method]
+    methods = [request.method, request.detector] if request.detector else [request.method]
     missing = dependencies.missingForBatch()
     for method in methods:
         missing += dependencies.missing(get_card(method))
@@ -207,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     add_method_arguments(parser)
     add_detector_arguments(parser)
-    parser.add_argument("--save-maps", action="store_true", help="also write map.nii.gz")
+    add_save_maps_argument(parser, "also write map.nii.gz")
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="leave out what is done (default)"
     )
@@ -221,9 +198,9 @@ def _announce(done: int, total: int, name: str) -> None:
         print(f"[{done + 1}/{total}] {name}", flush=True)
 
 
-def _showProgress(done: int, total: int, message: str) -> None:
+def _showProgress(done: int, total: int, stage: Stage) -> None:
     if done in (0, total):
-        print(f"    {message}", flush=True)
+        print(f"    {stageText(done, total, stage)}", flush=True)
 
 
 def _toStderr(line: str) -> None:

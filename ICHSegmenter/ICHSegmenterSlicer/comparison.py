@@ -62,12 +62,12 @@ def methodOf(resultNode: slicer.vtkMRMLTextNode) -> str:
     return json.loads(resultNode.GetText())["provenance"]["method"]
 
 
-def fill(voted: slicer.vtkMRMLTextNode, chosen: slicer.vtkMRMLTextNode | None) -> None:
-    """Fill the segments of the chosen result only; of the others the outlines stay, the vote has none of its own."""
+def fill(voted: slicer.vtkMRMLTextNode, shown: slicer.vtkMRMLTextNode | None) -> None:
+    """Fill the segments of the shown result only; of the others the outlines stay, the vote has none of its own."""
     for node in (*resultNodes(voted), voted):
         segmentationNode = node.GetNodeReference("segmentation")
         if segmentationNode is not None:
-            segmentationNode.GetDisplayNode().SetVisibility2DFill(node is chosen)
+            segmentationNode.GetDisplayNode().SetVisibility2DFill(node is shown)
             segmentationNode.GetDisplayNode().SetVisibility2DOutline(node is not voted)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import qt
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
+from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress
 from ICHSegmenterSlicer.client.client import WorkerClient
 from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
 from ICHSegmenterSlicer.scene.segments import Imported
-from ICHSegmenterSlicer.settings import ComparisonSettings, Job, Settings
+from ICHSegmenterSlicer.settings import AnalysisJob, ComparisonJob, Job
 
 
 class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
@@ -50,12 +51,12 @@ class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
         return Analysis(self.client, volumeNode, segmentationNode, job, progress=progress, finished=finished)
 
     def process(self, volumeNode: Any, method: str, **options: Any) -> Imported:
-        """Analyze and wait, with Slicer alive meanwhile; options are those of `Settings`.
+        """Analyze and wait, with Slicer alive meanwhile; options are the fields of `AnalysisRequest`.
 
         Raises:
             RuntimeError: It failed; the text says why and what to do.
         """
-        return self._wait(volumeNode, Settings(method, **options))
+        return self._wait(volumeNode, AnalysisJob(AnalysisRequest(method, **options)))
 
     def compare(self, volumeNode: Any, methods: Sequence[str], device: str = "auto") -> Imported:
         """Let several methods analyze, and wait; returns the vote, whose result node knows the others.
@@ -63,7 +64,7 @@ class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
         Raises:
             RuntimeError: No method gave a result; the text says why.
         """
-        return self._wait(volumeNode, ComparisonSettings(tuple(methods), device))
+        return self._wait(volumeNode, ComparisonJob(CompareRequest(tuple(methods), device=device)))
 
     def _wait(self, volumeNode: Any, job: Job) -> Imported:
         outcomes: list[Outcome] = []

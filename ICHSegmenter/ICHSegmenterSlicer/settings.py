@@ -1,12 +1,13 @@
-"""What to run: the fields of the worker's request, and how its answer comes into the scene."""
+"""What to run, and how the worker's answer comes into the scene."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ICHSegmenterLib.protocol import MessageType
+from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterSlicer import comparison
 from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.scene import maps, segments
@@ -16,7 +17,7 @@ from ICHSegmenterSlicer.scene.volumes import Steps
 class Job(Protocol):
     """One kind of run."""
 
-    def request(self) -> Message:
+    def message(self) -> Message:
         """The worker's request, without the exam."""
 
     def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
@@ -24,35 +25,19 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings:
+class AnalysisJob:
     """One method, or one that outlines and one that detects.
 
     Attributes:
-        method, device, options, detector, detectorOptions, saveMaps: As in the worker's protocol.
-        threshold: Of the maps, None for the method's own.
+        request: What is analyzed how.
         replaceUnedited: Remove unedited segments of earlier runs from the chosen node first.
     """
 
-    method: str
-    device: str = "auto"
-    threshold: float | None = None
+    request: AnalysisRequest
     replaceUnedited: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-    detector: str = ""
-    detectorOptions: Mapping[str, Any] = field(default_factory=dict)
-    saveMaps: bool = False
 
-    def request(self) -> Message:
-        return {
-            "type": "analyze",
-            "method": self.method,
-            "device": self.device,
-            "threshold": self.threshold,
-            "options": dict(self.options),
-            "detector": self.detector,
-            "detector_options": dict(self.detectorOptions),
-            "save_maps": self.saveMaps,
-        }
+    def message(self) -> Message:
+        return {"type": MessageType.ANALYZE, "request": self.request.to_json()}
 
     def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
         """Maps first: if anything fails after them they can be taken back, a replaced segment cannot."""
@@ -71,14 +56,13 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class ComparisonSettings:
+class ComparisonJob:
     """Several methods, one after the other; each makes a segmentation of its own."""
 
-    methods: tuple[str, ...]
-    device: str = "auto"
+    request: CompareRequest
 
-    def request(self) -> Message:
-        return {"type": "compare", "methods": list(self.methods), "device": self.device}
+    def message(self) -> Message:
+        return {"type": MessageType.COMPARE, "request": self.request.to_json()}
 
     def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
         return (yield from comparison.importComparison(folder, message, volumeNode))

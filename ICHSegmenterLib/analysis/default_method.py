@@ -1,11 +1,11 @@
-"""Which method runs when nobody chose one."""
+"""Which methods can run on this computer, and which one runs when nobody named one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, MODEL_CARDS, method_cards
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.sidecar import carded_file
 
@@ -26,3 +26,8 @@ def choose_method(requested: str = "auto", weights: Sequence[Path] = ()) -> str:
         if path.is_file() and (carded := carded_file(path)) is not None:
             return carded.card.name
     return next((name for name in DEFAULT_METHODS if store.is_ready(MODEL_CARDS[name])), DEFAULT_METHODS[-1])
+
+
+def ready_methods() -> tuple[str, ...]:
+    """The methods whose weights and Python packages are here, in the order of the table."""
+    return tuple(card.name for card in method_cards().values() if store.is_ready(card))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.results import DetectionResult, ExamPredictions, SliceDetection, SlicePrediction
+from ICHSegmenterLib.results import DetectionResult, ExamPredictions, SliceDetection, SlicePrediction, key_slice_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 
@@ -27,9 +27,7 @@ def summarize(
         blood_ml: (slices,) segmented blood, if there is a segmentation.
 
     Returns:
-        The exam has the highest value of its slices, label by label, or what an `ExamPredictions` says. The key slice
-        is the positive slice with most blood; without segmentation, or without a positive slice, the one with the
-        highest "any".
+        The exam has the highest value of its slices, label by label, or what an `ExamPredictions` says.
     """
     volumes = np.zeros(len(predictions)) if blood_ml is None else blood_ml
     positions = geometry.slice_positions_mm
@@ -49,5 +47,4 @@ def summarize(
     else:
         keys = list(predictions[0].probabilities)
         exam = {key: max(one.probabilities.get(key, 0.0) for one in slices) for key in keys}
-    key_slice = max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY])).index
-    return DetectionResult(slices, exam, threshold, key_slice)
+    return DetectionResult(slices, exam, threshold, key_slice_of(slices))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, NO_CONFIG, with_options
+from ICHSegmenterLib.cards.table import MODEL_CARDS
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -55,40 +54,35 @@ class ExamFeatures:
 
 def extract_features(
     volume: Volume,
-    method: str,
-    *,
-    weights: Sequence[Path] = (),
-    device: str = "auto",
-    precision: str = "auto",
-    options: Mapping[str, Any] = NO_CONFIG,
-    run: RunContext | None = None,
+    request: AnalysisRequest,
+    context: RunContext | None = None,
     session: Session | None = None,
 ) -> ExamFeatures:
     """Run only the encoder of a method on one head CT.
 
     Args:
         volume: HU on the acquired grid.
-        method: One of `FEATURE_METHODS`.
-        weights, device, precision, options, run, session: As for `engine.analyze`.
+        request: Its method is one of `FEATURE_METHODS`; thresholds and outputs have no meaning here.
+        context: Progress and cancellation.
+        session: Keeps networks warm between exams.
 
     Raises:
         ICHSegmenterError: Typed.
         ValueError: The method has no such features.
     """
-    card = store.card_of(method, weights)
-    if not isinstance(card.preprocessing, SmartNetPreprocessing):
-        raise ValueError(f"{method} has no features to show; available: {', '.join(FEATURE_METHODS)}")
-    run, session = run or RunContext(), session or Session()
-    view = AxialView.of(volume.geometry)
-    axial = volume if view.keeps_slices else view.volume(volume)
-    card = with_options(card, options)
-    predictor = session.predictor(card, store.find(card, weights), session.device(card, device, precision))
+    if not isinstance(request.card.preprocessing, SmartNetPreprocessing):
+        raise ValueError(f"{request.method} has no features to show; available: {', '.join(FEATURE_METHODS)}")
+    context, session = context or RunContext(), session or Session()
+    view = AxialView.at_border(volume.geometry)
+    axial, card = view.volume(volume), request.card
+    device = session.device(card, request.device, request.precision)
+    predictor = session.predictor(card, store.find(card, request.weights), device)
     if not isinstance(predictor, Encoder):
-        raise ValueError(f"the predictor of {method} shows no features")
-    found = predictor.encode(prepare(axial, card.preprocessing, np.ones(axial.geometry.shape, dtype=bool)), run)
+        raise ValueError(f"the predictor of {request.method} shows no features")
+    whole = np.ones(axial.geometry.shape, dtype=bool)
+    encoded = predictor.encode(prepare(axial, card.preprocessing, whole), context)
     activation = np.zeros(axial.geometry.shape, dtype=np.float32)
-    for index, one in zip(found.stack.indices, found.maps, strict=True):
-        activation[index] = found.stack.restore(one)
-    vector = found.vectors.mean(axis=0) if found.exam_vector is None else found.exam_vector
-    on_grid = activation if view.keeps_slices else np.ascontiguousarray(view.undo(activation))
-    return ExamFeatures(found.stack.indices, found.vectors, vector, on_grid)
+    for index, slice_map in zip(encoded.stack.indices, encoded.maps, strict=True):
+        activation[index] = encoded.stack.restore(slice_map)
+    vector = encoded.vectors.mean(axis=0) if encoded.exam_vector is None else encoded.exam_vector
+    return ExamFeatures(encoded.stack.indices, encoded.vectors, vector, np.ascontiguousarray(view.undo(activation)))

@@ -42,16 +42,16 @@ def assemble(
     uncertainty: NDArray[np.float32] | None = None
     if keep_maps and any(one.uncertainty is not None for one in predictions):
         uncertainty = np.zeros(geometry.shape, dtype=np.float32)
-    for one in predictions:
-        if one.maps is None:
+    for prediction in predictions:
+        if prediction.maps is None:
             continue
-        if uncertainty is not None and one.uncertainty is not None:
-            uncertainty[one.index] = one.uncertainty
+        if uncertainty is not None and prediction.uncertainty is not None:
+            uncertainty[prediction.index] = prediction.uncertainty
         if soft is not None:
-            soft[:, one.index] = one.maps
-        if card.positive_slices_only and one.probabilities[ANY] < detection_threshold:
+            soft[:, prediction.index] = prediction.maps
+        if card.positive_slices_only and prediction.probabilities[ANY] < detection_threshold:
             continue
-        labelmap[one.index] = _label_slice(one.maps, card.labelmap_rule, threshold)
+        labelmap[prediction.index] = _label_slice(prediction.maps, card.labelmap_rule, threshold)
     return SegmentationResult(labelmap, geometry, card.labels, soft, uncertainty)
 
 
@@ -90,8 +90,8 @@ def _label_slice(maps: NDArray[np.floating[Any]], rule: LabelmapRule, threshold:
     """(labels, rows, columns) to uint8 (rows, columns): the largest label where there is one at all."""
     best = maps.argmax(axis=0)
     if rule == "sum":
-        chosen = maps.sum(axis=0, dtype=np.float32) >= threshold
+        is_labeled = maps.sum(axis=0, dtype=np.float32) >= threshold
     else:
         height = np.take_along_axis(maps, best[None], axis=0)[0]
-        chosen = height > 1.0 - maps.sum(axis=0, dtype=np.float32) if rule == "argmax" else height >= threshold
-    return np.where(chosen, best + 1, 0).astype(np.uint8)
+        is_labeled = height > 1.0 - maps.sum(axis=0, dtype=np.float32) if rule == "argmax" else height >= threshold
+    return np.where(is_labeled, best + 1, 0).astype(np.uint8)

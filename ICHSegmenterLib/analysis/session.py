@@ -10,8 +10,9 @@ from pathlib import Path
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.writer import card_facts
 from ICHSegmenterLib.methods.table import load_predictor
+from ICHSegmenterLib.request import check_device_request
 from ICHSegmenterLib.runtime.context import Predictor
-from ICHSegmenterLib.runtime.device import CLASSICAL, Device, check_device_request, choose_device
+from ICHSegmenterLib.runtime.device import CLASSICAL, Device, choose_device
 
 MAX_WARM_PREDICTORS = 2
 """A Swin classifier holds 350 MB; more than two methods in turn are rare."""

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 import numpy as np
 
-from ICHSegmenterLib import __version__
-from ICHSegmenterLib.analysis import labelmap
-from ICHSegmenterLib.analysis.analyze import as_acquired
+from ICHSegmenterLib.analysis import labelmap, provenance
+from ICHSegmenterLib.analysis.border import as_acquired
 from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.labels import ANY, ICH
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import (
     AnalysisResult,
     DetectionResult,
-    Provenance,
     SegmentationResult,
     SliceDetection,
+    key_slice_of,
 )
 from ICHSegmenterLib.volume.volume import Volume
-
-METHOD = "vote"
 
 
 def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
@@ -38,13 +34,12 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
     results = list(comparison.results.values())
     if not results:
         raise ValueError("no method gave a result to vote on")
-    view = AxialView.of(volume.geometry)
-    axial = volume if view.keeps_slices else view.volume(volume)
+    view = AxialView.at_border(volume.geometry)
+    axial = view.volume(volume)
     segmentation = None
     blood_ml = np.zeros(len(results[0].detection.slices))
     if comparison.outlining:
-        vote = np.asarray(comparison.vote, dtype=np.uint8)
-        voxels = vote if view.keeps_slices else np.ascontiguousarray(view.apply(vote))
+        voxels = np.ascontiguousarray(view.apply(comparison.vote.astype(np.uint8)))
         segmentation = SegmentationResult(voxels, axial.geometry, (ICH,))
         blood_ml = labelmap.blood_per_slice_ml(segmentation)
     result = AnalysisResult(
@@ -52,9 +47,9 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
         detection=_detection([one.detection for one in results], blood_ml.tolist()),
         segmentation=segmentation,
         measurements=() if segmentation is None else labelmap.measure(segmentation, axial),
-        provenance=_provenance([one.provenance for one in results]),
+        provenance=provenance.of_vote([one.provenance for one in results]),
     )
-    return result if view.keeps_slices else as_acquired(result, view, volume)
+    return as_acquired(result, view, volume)
 
 
 def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> DetectionResult:
@@ -65,21 +60,5 @@ def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> D
         slices.append(
             SliceDetection(opinions[0].index, opinions[0].position_mm, {ANY: value}, value >= majority, blood)
         )
-    key = max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY]))
     exam = sum(one.is_positive for one in votes) / len(votes)
-    return DetectionResult(tuple(slices), {ANY: exam}, majority, key.index)
-
-
-def _provenance(of_methods: Sequence[Provenance]) -> Provenance:
-    return Provenance(
-        method=METHOD,
-        title=f"Majority vote of {len(of_methods)}",
-        version=__version__,
-        device=" and ".join(dict.fromkeys(one.device for one in of_methods)),
-        precision=" and ".join(dict.fromkeys(one.precision for one in of_methods)),
-        value_name="score",
-        seconds={one.method: round(sum(one.seconds.values()), 3) for one in of_methods},
-        warnings=tuple(dict.fromkeys(warning for one in of_methods for warning in one.warnings)),
-        series_uid=of_methods[0].series_uid,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
+    return DetectionResult(tuple(slices), {ANY: exam}, majority, key_slice_of(slices))

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ICHSegmenterLib.analysis.settings import Settings
+from ICHSegmenterLib.analysis.differences import differences
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, OutputError, VolumeError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.outputs.write import DONE_FILE, write_outputs
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.dicom.scan import scans_in
 from ICHSegmenterLib.volume.io import FORMATS, read_volume
@@ -84,19 +85,19 @@ def find_exams(inputs: Sequence[Path]) -> list[Exam]:
     Raises:
         VolumeError: Nothing to analyze.
     """
-    found: dict[tuple[Path, str | None], Exam] = {}
+    exams: dict[tuple[Path, str | None], Exam] = {}
     for path in inputs:
         if not path.exists():
             raise VolumeError(f"{path} does not exist. Check the input path.")
         for exam in _exams_below(path):
-            found.setdefault((exam.path.resolve(), exam.series_uid), exam)
-    if not found:
+            exams.setdefault((exam.path.resolve(), exam.series_uid), exam)
+    if not exams:
         raise VolumeError(
             "No head CT was found. Name folders with DICOM series, or files ending in " + ", ".join(VOLUME_SUFFIXES)
         )
-    count = Counter(exam.name for exam in found.values())
-    exams = (_with_place(exam) if count[exam.name] > 1 else exam for exam in found.values())
-    return sorted(exams, key=lambda exam: exam.name)
+    count = Counter(exam.name for exam in exams.values())
+    named = (_with_path_digest(exam) if count[exam.name] > 1 else exam for exam in exams.values())
+    return sorted(named, key=lambda exam: exam.name)
 
 
 def run_batch(
@@ -104,9 +105,8 @@ def run_batch(
     output: Path,
     analyze: Analyze,
     *,
-    settings: Settings,
+    request: AnalysisRequest,
     overwrite: bool = False,
-    save_maps: bool = False,
     announce: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> list[ExamOutcome]:
     """Analyze exams one after the other; `results.csv` is written anew after each.
@@ -114,27 +114,26 @@ def run_batch(
     Args:
         exams: From `find_exams`.
         output: One folder an exam is made in it.
-        analyze: Volume to result by these settings; its network stays loaded between exams.
-        settings: Exams done before with the same ones are skipped.
+        analyze: Volume to result by this request; its network stays loaded between exams.
+        request: Exams done before by an equal one are skipped; says whether `map.nii.gz` is written.
         overwrite: Do them again instead.
-        save_maps: Also write `map.nii.gz`.
         announce: Called with (done, total, exam name) before each exam.
 
     Raises:
         CancelledError: Stopped; finished exams stay, and the next call goes on behind them.
-        OutputError: The output folder cannot be written, or holds results of other settings.
+        OutputError: The output folder cannot be written, or holds results of another request.
     """
     outcomes: list[ExamOutcome] = []
-    done = {} if overwrite else _done_before(output, settings)
+    done = {} if overwrite else _done_before(output, request)
     for number, exam in enumerate(exams):
         announce(number, len(exams), exam.name)
         folder = output / exam.name
         outcomes.append(
             ExamOutcome(exam, "skipped", done[exam.name])
             if exam.name in done
-            else _analyze_one(exam, folder, analyze, save_maps=save_maps)
+            else _analyze_one(exam, folder, analyze, save_maps=request.keeps_maps)
         )
-        _write_summary(outcomes, output, settings)
+        _write_summary(outcomes, output, request)
     announce(len(exams), len(exams), "")
     return outcomes
 
@@ -150,9 +149,9 @@ def exam_name(series_uid: str, path: Path) -> str:
     return path.stem
 
 
-def _with_place(exam: Exam) -> Exam:
-    place = hashlib.sha256(str(exam.path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return replace(exam, name=f"{exam.name}-{place}")
+def _with_path_digest(exam: Exam) -> Exam:
+    digest = hashlib.sha256(str(exam.path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return replace(exam, name=f"{exam.name}-{digest}")
 
 
 def _exams_below(path: Path) -> Iterator[Exam]:
@@ -199,45 +198,45 @@ def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, *, save_maps: bool)
         return ExamOutcome(exam, "failed", {}, "failed", f"Unexpected {type(error).__name__}: {error}")
 
 
-def _done_before(output: Path, settings: Settings) -> dict[str, dict[str, object]]:
+def _done_before(output: Path, request: AnalysisRequest) -> dict[str, dict[str, object]]:
     """Exam to its result, for all that an earlier run finished here.
 
     Raises:
-        OutputError: One came about by other settings: two kinds of numbers in one folder would be taken for one.
+        OutputError: One came about by another request: two kinds of numbers in one folder would be taken for one.
     """
     done: dict[str, dict[str, object]] = {}
     others: dict[str, list[str]] = {}
     for path in sorted(output.glob(f"*/{DONE_FILE}")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it is not there whole
             result = json.loads(path.read_text(encoding="utf-8"))
-            if differences := settings.differences(result):
-                others[path.parent.name] = differences
+            if changes := differences(request, result):
+                others[path.parent.name] = changes
             else:
                 done[path.parent.name] = result
     if others:
-        name, differences = next(iter(others.items()))
+        name, changes = next(iter(others.items()))
         more = f" and {len(others) - 1} more exams" if len(others) > 1 else ""
         raise OutputError(
-            f"{output} holds results of another run: {name}{more} of {'; '.join(differences)}. Name another --output "
+            f"{output} holds results of another run: {name}{more} of {'; '.join(changes)}. Name another --output "
             "folder, or replace them by --overwrite."
         )
     return done
 
 
-def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, settings: Settings) -> None:
+def _write_summary(outcomes: Sequence[ExamOutcome], output: Path, request: AnalysisRequest) -> None:
     with replacing(output / SUMMARY_FILE) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, SUMMARY_COLUMNS)
         writer.writeheader()
-        for one in outcomes:
+        for outcome in outcomes:
             writer.writerow(
                 {
-                    "exam": one.exam.name,
-                    "status": one.status,
-                    "method": settings.method,
-                    "detector": settings.detector,
-                    "error": one.error,
-                    "message": one.message,
-                    **_numbers(one.result),
+                    "exam": outcome.exam.name,
+                    "status": outcome.status,
+                    "method": request.method,
+                    "detector": request.detector,
+                    "error": outcome.error,
+                    "message": outcome.message,
+                    **_numbers(outcome.result),
                 }
             )
 

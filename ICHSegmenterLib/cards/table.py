@@ -27,6 +27,7 @@ __all__ = [
     "get_card",
     "method_cards",
     "read_card",
+    "title_of",
     "weights_by_sha256",
     "with_options",
 ]
@@ -70,6 +71,12 @@ def get_card(name: str) -> ModelCard:
     if name not in cards:
         raise ModelNotFoundError(f"Unknown method {name!r}; available: {', '.join(sorted(cards))}.")
     return cards[name]
+
+
+def title_of(name: str) -> str:
+    """The title of a method; of one that only a card beside weights knows, its name."""
+    cards = method_cards()
+    return cards[name].title if name in cards else name
 
 
 def read_card(path: Path) -> ModelCard | None:

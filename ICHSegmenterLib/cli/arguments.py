@@ -7,11 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.combine import detectors
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.analysis.settings import Settings
+from ICHSegmenterLib.cards.pairs import detectors
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterLib.runtime.device import PRECISIONS
+from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,22 +54,32 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(chosen: argparse.Namespace) -> Settings:
-    """What these arguments say of method and detector.
+def add_save_maps_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """`--save-maps`, a short word for the output `MAP`."""
+    parser.add_argument("--save-maps", dest="outputs", action="store_const", const=(MAP,), default=(), help=text)
+
+
+def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
+    """The request that these arguments make; what a verb does not offer has its default.
 
     Raises:
         ModelNotFoundError: No such method.
+        DeviceError: No processor is called so.
         ValueError: An option or weights of no use, or two methods that cannot work together.
     """
-    return Settings(
-        method=choose_method(chosen.method, chosen.weights),
-        weights=tuple(chosen.weights),
-        options=dict(chosen.options),
-        threshold=chosen.threshold,
-        detection_threshold=chosen.detection_threshold,
-        detector=chosen.detector,
-        detector_weights=tuple(chosen.detector_weights),
-        detector_options=dict(chosen.detector_options),
+    given = vars(arguments)
+    return AnalysisRequest(
+        method=choose_method(arguments.method, arguments.weights),
+        detector=given.get("detector", ""),
+        weights=tuple(arguments.weights),
+        detector_weights=tuple(given.get("detector_weights", ())),
+        options=dict(arguments.options),
+        detector_options=dict(given.get("detector_options", ())),
+        threshold=given.get("threshold"),
+        detection_threshold=given.get("detection_threshold"),
+        device=arguments.device,
+        precision=arguments.precision,
+        outputs=tuple(given.get("outputs", ())),
     )
 
 

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.compare import Comparison, compare, ready_methods
+from ICHSegmenterLib.analysis.compare import Comparison, compare
+from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterLib.cli.arguments import option
+from ICHSegmenterLib.cli.arguments import add_save_maps_argument, option
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
+from ICHSegmenterLib.request import PRECISIONS, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
 ALL = "all"
@@ -54,42 +55,46 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
-    parser.add_argument("--save-maps", action="store_true", help="also write the maps of each method")
+    add_save_maps_argument(parser, "also write the maps of each method")
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any method failed."""
-    weights: dict[str, list[Path]] = {}
-    for method, file in chosen.weights:
-        weights.setdefault(method, []).append(file)
-    options: dict[str, dict[str, Any]] = {}
-    for method, name, value in chosen.options:
-        options.setdefault(method, {})[name] = value
-    methods = list(dict.fromkeys((*ready_methods(), *weights))) if chosen.methods == [ALL] else chosen.methods
-    volume = read_volume(chosen.input, series_uid=chosen.series)
-    mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
+    request = _request_of(arguments)
+    volume = read_volume(arguments.input, series_uid=arguments.series)
+    mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
-        comparison = compare(
-            volume,
-            methods,
-            weights=weights,
-            options=options,
-            device=chosen.device,
-            precision=chosen.precision,
-            brain_mask=mask,
-            save_maps=chosen.save_maps,
-            run=progress.run(),
-        )
+        comparison = compare(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
-    files = write_comparison(comparison, volume, chosen.output, save_maps=chosen.save_maps)
-    for one in comparison.failures:
-        print(f"failed: {one.method}: {one.message}", file=sys.stderr)
+    files = write_comparison(comparison, volume, arguments.output, save_maps=request.keeps_maps)
+    for failure in comparison.failures:
+        print(f"failed: {failure.method}: {failure.message}", file=sys.stderr)
     print(summary(comparison))
-    print(f"Results: {chosen.output} ({', '.join([*comparison.results, *files])})")
+    print(f"Results: {arguments.output} ({', '.join([*comparison.results, *files])})")
     return 1 if comparison.failures else 0
+
+
+def _request_of(arguments: argparse.Namespace) -> CompareRequest:
+    weights: dict[str, list[Path]] = {}
+    for method, file in arguments.weights:
+        weights.setdefault(method, []).append(file)
+    options: dict[str, dict[str, Any]] = {}
+    for method, name, value in arguments.options:
+        options.setdefault(method, {})[name] = value
+    methods = arguments.methods
+    if methods == [ALL]:
+        methods = list(dict.fromkeys((*ready_methods(), *weights)))
+    return CompareRequest(
+        methods=tuple(methods),
+        weights={method: tuple(files) for method, files in weights.items()},
+        options=options,
+        device=arguments.device,
+        precision=arguments.precision,
+        outputs=arguments.outputs,
+    )
 
 
 def summary(comparison: Comparison) -> str:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
@@ -123,22 +122,20 @@ def _method(name: str, chosen: argparse.Namespace, session: Session, progress: T
     """A method to run; its weights must be here before the first case."""
     from ICHSegmenterLib.evaluation.predictions import Method
 
-    given = [path for method, path in chosen.weights if method == name]
+    given = tuple(path for method, path in chosen.weights if method == name)
     card = store.card_of(name, given)
     files = store.find(card, given)
     searches_map = chosen.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
-    analyze = partial(
-        engine.analyze,
-        method=name,
+    request = AnalysisRequest(
+        name,
         weights=given,
         device=chosen.device,
         precision=chosen.precision,
-        save_maps=searches_map,
-        session=session,
+        outputs=(MAP,) if searches_map else (),
     )
 
     def analyze_and_show(volume: Volume) -> AnalysisResult:
-        return analyze(volume, run=progress.run())
+        return analyze(volume, request, progress.run(), session)
 
     folder = chosen.output / RESULTS_FOLDER / name
     if chosen.overwrite:

@@ -11,13 +11,13 @@ import numpy as np
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, ExamFeatures, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.run import find_exams
-from ICHSegmenterLib.cli.arguments import option
+from ICHSegmenterLib.cli.arguments import option, request_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.activation import write_activation
 from ICHSegmenterLib.report.embedding import MIN_POINTS, embed, write_embedding
+from ICHSegmenterLib.request import PRECISIONS
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterLib.runtime.device import PRECISIONS
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_volume
 
@@ -44,57 +44,50 @@ def add_parsers(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The verb; the files are listed at its end."""
+    request = request_of(arguments)
     session, progress = Session(), TerminalProgress()
-    found: dict[str, ExamFeatures] = {}
+    features: dict[str, ExamFeatures] = {}
     written = []
-    for exam in find_exams(chosen.inputs):
+    for exam in find_exams(arguments.inputs):
         volume = read_volume(exam.path, series_uid=exam.series_uid)
         try:
-            one = extract_features(
-                volume,
-                chosen.method,
-                weights=chosen.weights,
-                device=chosen.device,
-                precision=chosen.precision,
-                options=dict(chosen.options),
-                run=progress.run(),
-                session=session,
-            )
+            extracted = extract_features(volume, request, progress.run(), session)
         finally:
             progress.close()
-        found[exam.name] = one
+        features[exam.name] = extracted
         name = f"{exam.name}-activation"
-        write_nifti(one.activation, volume.geometry, chosen.output / f"{name}.nii.gz")
+        write_nifti(extracted.activation, volume.geometry, arguments.output / f"{name}.nii.gz")
         write_activation(
-            one.activation,
+            extracted.activation,
             volume,
-            one.slice_indices,
-            f"{chosen.method}: activation of the encoder",
-            chosen.output / f"{name}.png",
+            extracted.slice_indices,
+            f"{request.method}: activation of the encoder",
+            arguments.output / f"{name}.png",
         )
         written += [f"{name}.nii.gz", f"{name}.png"]
-    written += _write_vectors(found, chosen.method, chosen.output)
-    print(f"{len(found)} exams, {sum(len(one.slice_indices) for one in found.values())} slices by {chosen.method}")
-    print(f"Results: {chosen.output} ({', '.join(written)})")
+    written += _write_vectors(features, request.method, arguments.output)
+    slices = sum(len(exam_features.slice_indices) for exam_features in features.values())
+    print(f"{len(features)} exams, {slices} slices by {request.method}")
+    print(f"Results: {arguments.output} ({', '.join(written)})")
     print(RESEARCH_NOTICE)
     return 0
 
 
-def _write_vectors(found: dict[str, ExamFeatures], method: str, folder: Path) -> list[str]:
+def _write_vectors(features: dict[str, ExamFeatures], method: str, folder: Path) -> list[str]:
     """`features.npz`, and a picture of the slices and of the exams if there are enough of them."""
-    slice_exams = [name for name, one in found.items() for _ in one.slice_indices]
+    slice_exams = [name for name, one in features.items() for _ in one.slice_indices]
     arrays: dict[str, Any] = {
-        "exams": np.array(list(found)),
-        "exam_vectors": np.stack([one.exam_vector for one in found.values()]),
+        "exams": np.array(list(features)),
+        "exam_vectors": np.stack([one.exam_vector for one in features.values()]),
         "slice_exams": np.array(slice_exams),
-        "slice_indices": np.concatenate([one.slice_indices for one in found.values()]),
-        "slice_vectors": np.concatenate([one.slice_vectors for one in found.values()]),
+        "slice_indices": np.concatenate([one.slice_indices for one in features.values()]),
+        "slice_vectors": np.concatenate([one.slice_vectors for one in features.values()]),
     }
     pictures = {
         "tsne-slices": (arrays["slice_vectors"], slice_exams, f"{method}: slices, joined in their order"),
-        "tsne-exams": (arrays["exam_vectors"], list(found), f"{method}: exams"),
+        "tsne-exams": (arrays["exam_vectors"], list(features), f"{method}: exams"),
     }
     written = ["features.npz"]
     for name, (vectors, groups, title) in pictures.items():

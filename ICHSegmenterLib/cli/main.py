@@ -77,7 +77,7 @@ def _set_up_logging(*, verbose: bool) -> dict[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m ICHSegmenterLib",
+        prog="ichsegmenter",
         description="Find and outline intracranial hemorrhage on head CT. " + RESEARCH_NOTICE,
     )
     parser.add_argument("--version", action="version", version=__version__)

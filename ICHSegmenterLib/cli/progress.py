@@ -1,4 +1,4 @@
-"""A progress bar on the terminal, from the engine's callback."""
+"""A progress bar on the terminal, and the phases of a run in English."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ import sys
 
 from tqdm import tqdm
 
+from ICHSegmenterLib.cards.table import title_of
+from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
+
+PHASE_TEXTS = {
+    Phase.LOADING: "Loading the network",
+    Phase.FINDING_BRAIN: "Finding the brain",
+    Phase.RESAMPLING: "Resampling to 1 mm",
+    Phase.PREDICTING: "Predicting",
+    Phase.MEASURING: "Measuring",
+    Phase.ACTIVATION: "Drawing the activation map",
+    Phase.DOWNLOADING: "Downloading",
+    Phase.SYNTHESIZING: "Synthesizing",
+}
 
 BYTES_IF_ABOVE = 100_000
 """No exam has so many slices or tiles; a total above it is a download in bytes."""
@@ -21,7 +34,7 @@ class TerminalProgress:
 
     def run(self) -> RunContext:
         """A run that reports here."""
-        return RunContext(progress=self.update)
+        return RunContext(progress=lambda done, total, stage: self.update(done, total, stage_text(stage)))
 
     def update(self, done: int, total: int, message: str) -> None:
         """Show the state of the current phase."""
@@ -45,3 +58,9 @@ class TerminalProgress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def stage_text(stage: Stage) -> str:
+    """What is being done, for people; with the title of the method if several take part."""
+    text = PHASE_TEXTS[stage.phase]
+    return f"{title_of(stage.method)}: {text}" if stage.method else text

@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cli.arguments import add_method_arguments
+from ICHSegmenterLib.cli.arguments import add_method_arguments, request_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.evaluation.rsna.csv_files import read_slice_ids, write_ensemble, write_submission
 from ICHSegmenterLib.evaluation.rsna.run import predict_folder
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
-from ICHSegmenterLib.weights import store
 
 METHOD = "rsna-sequence"
 
@@ -41,46 +40,37 @@ def add_parsers(verbs: Any) -> None:
     blend.set_defaults(run=run_ensemble)
 
 
-def run_predict(chosen: argparse.Namespace) -> int:
+def run_predict(arguments: argparse.Namespace) -> int:
     """The action `predict`: exit code 1 if a series failed."""
-    card = store.card_of(chosen.method, chosen.weights)
-    if not card.knows_subtypes:
-        raise ValueError(f"{card.name} tells no subtypes of hemorrhage; choose {METHOD}")
+    request = request_of(arguments)
+    if not request.card.knows_subtypes:
+        raise ValueError(f"{request.method} tells no subtypes of hemorrhage; choose {METHOD}")
     session, progress = Session(), TerminalProgress()
 
-    def analyze(volume: Volume) -> AnalysisResult:
-        return engine.analyze(
-            volume,
-            card.name,
-            weights=chosen.weights,
-            device=chosen.device,
-            precision=chosen.precision,
-            options=dict(chosen.options),
-            run=progress.run(),
-            session=session,
-        )
+    def analyze_and_show(volume: Volume) -> AnalysisResult:
+        return analyze(volume, request, progress.run(), session)
 
     def announce(done: int, total: int, series: str) -> None:
         progress.close()
         print(f"[{done + 1}/{total}] {series}", file=sys.stderr)
 
-    failures = predict_folder(chosen.folder, chosen.output, chosen.meta, analyze, announce=announce)
+    failures = predict_folder(arguments.folder, arguments.output, arguments.meta, analyze_and_show, announce=announce)
     progress.close()
     for series, message in failures.items():
         print(f"failed: {series}: {message}", file=sys.stderr)
-    print(f"{chosen.output} and {chosen.meta}; {len(failures)} series failed")
+    print(f"{arguments.output} and {arguments.meta}; {len(failures)} series failed")
     return 1 if failures else 0
 
 
-def run_submission(chosen: argparse.Namespace) -> int:
+def run_submission(arguments: argparse.Namespace) -> int:
     """The action `submission`."""
-    write_submission(chosen.predictions, read_slice_ids(chosen.meta), chosen.output)
-    print(chosen.output)
+    write_submission(arguments.predictions, read_slice_ids(arguments.meta), arguments.output)
+    print(arguments.output)
     return 0
 
 
-def run_ensemble(chosen: argparse.Namespace) -> int:
+def run_ensemble(arguments: argparse.Namespace) -> int:
     """The action `ensemble`."""
-    write_ensemble(chosen.submissions, chosen.output)
-    print(chosen.output)
+    write_ensemble(arguments.submissions, arguments.output)
+    print(arguments.output)
     return 0

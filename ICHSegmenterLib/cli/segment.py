@@ -8,11 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.combine import analyze_together
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.batch.run import exam_name
-from ICHSegmenterLib.cli.arguments import add_detector_arguments, add_method_arguments, settings_of
+from ICHSegmenterLib.cli.arguments import (
+    add_detector_arguments,
+    add_method_arguments,
+    add_save_maps_argument,
+    request_of,
+)
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.write import write_outputs
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
@@ -30,49 +36,34 @@ def add_parsers(verbs: Any) -> None:
         parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
         parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
         parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
-    segment.add_argument(
-        "--save-maps",
-        action="store_true",
-        help="also write map.nii.gz (and uncertainty.nii.gz), 0 to 1 on the input grid",
-    )
+    add_save_maps_argument(segment, "also write map.nii.gz (and uncertainty.nii.gz), 0 to 1 on the input grid")
     add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
-    detect.set_defaults(run=run_detect, save_maps=False, detector="", detector_weights=(), detector_options=())
+    detect.set_defaults(run=run_detect)
 
 
-def run_segment(chosen: argparse.Namespace) -> int:
+def run_segment(arguments: argparse.Namespace) -> int:
     """The verb `segment`."""
-    return _run(chosen, detection_only=False)
+    return _run(arguments, request_of(arguments))
 
 
-def run_detect(chosen: argparse.Namespace) -> int:
+def run_detect(arguments: argparse.Namespace) -> int:
     """The verb `detect`."""
-    return _run(chosen, detection_only=True)
+    return _run(arguments, replace(request_of(arguments), detection_only=True))
 
 
-def _run(chosen: argparse.Namespace, *, detection_only: bool) -> int:
-    settings = settings_of(chosen)
-    volume = read_volume(chosen.input, series_uid=chosen.series)
-    mask = None if chosen.brain_mask is None else read_mask(chosen.brain_mask, volume.geometry)
+def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
+    volume = read_volume(arguments.input, series_uid=arguments.series)
+    mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
-        result = analyze_together(
-            volume,
-            **vars(settings),
-            device=chosen.device,
-            precision=chosen.precision,
-            brain_mask=mask,
-            save_maps=chosen.save_maps,
-            run=progress.run(),
-        )
+        result = analyze(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
-    if detection_only:
-        result = replace(result, segmentation=None, measurements=())
-    words = (exam_name(volume.source.series_uid, chosen.input), settings.method, settings.detector)
-    folder = chosen.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
-    files = write_outputs(result, volume, folder, save_maps=chosen.save_maps)
-    if chosen.json:
+    words = (exam_name(volume.source.series_uid, arguments.input), request.method, request.detector)
+    folder = arguments.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
+    files = write_outputs(result, volume, folder, save_maps=request.keeps_maps)
+    if arguments.json:
         print(json.dumps(result.to_json(), indent=1))
     else:
         print(summary(result))

@@ -15,6 +15,7 @@ import numpy as np
 
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.volume.io import read_volume
 
 LAYOUT_NAMES, STYLE_NAMES = ("rsna", "physionet", "nifti"), ("standard", "thin", "shifted")
@@ -136,7 +137,7 @@ def _shown(
         if chosen.contact_sheet is not None and number < SHEET_EXAMS:
             title = ", ".join(f"{key} {ml:.1f} mL" for key, ml in exam.blood_ml.items() if ml) or "no blood"
             sheet.append((title, exam.volume, exam.labelmap))
-        run.report(number + 1, chosen.exams, "Synthesizing")
+        run.report(number + 1, chosen.exams, Phase.SYNTHESIZING)
         yield exam
 
 

@@ -95,12 +95,11 @@ def read_exam(case: Case) -> KnownExam:
             volume = read_volume(folder)
         order = _array_order(case, volume)
     mask = None if case.mask is None else read_mask(case.mask, volume.geometry, allow_empty=True)
-    view = AxialView.of(volume.geometry)
+    view = AxialView.at_border(volume.geometry)
     slices = volume.geometry.shape[view.axes[0]]
     truth = np.zeros(slices, dtype=bool)
     if mask is not None:
-        shown = mask if view.keeps_slices else view.apply(mask)
-        truth |= shown.any(axis=(1, 2))
+        truth |= view.apply(mask).any(axis=(1, 2))
     labels = _ordered(case.slice_labels, order, slices, case.name)
     if labels is not None:
         truth |= labels  # an outlined slice bleeds, whatever its label says

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, ICHSegmenterError
+from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, Failure, ICHSegmenterError
 from ICHSegmenterLib.evaluation.dataset import Case, KnownExam, check_cases, read_exam
 from ICHSegmenterLib.evaluation.pictures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (
     CaseRecord,
     CutOffs,
-    Failure,
     scored_exams,
     scored_slices,
     write_tables,
@@ -194,10 +193,10 @@ def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecor
         raise
     except ICHSegmenterError as error:
         logger.error("%s, %s: %s", method.name, case.name, error)
-        return Failure(method.name, case.name, error.kind, str(error))
+        return Failure(error.kind, str(error), method=method.name, case=case.name)
     except Exception as error:  # one broken exam must not stop a night's evaluation
         logger.exception("%s, %s: unexpected failure", method.name, case.name)
-        return Failure(method.name, case.name, "failed", f"Unexpected {type(error).__name__}: {error}")
+        return Failure("failed", f"Unexpected {type(error).__name__}: {error}", method=method.name, case=case.name)
 
 
 def _sweep(prediction: Prediction, exam: KnownExam, method: Method) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.evaluation.detection_metrics import ScoredItems
 from ICHSegmenterLib.evaluation.predictions import SUBTYPE_KEYS
 from ICHSegmenterLib.evaluation.segmentation_metrics import SegmentationScores
@@ -98,16 +99,6 @@ class CaseRecord:
     def positive_slices(self) -> NDArray[np.bool_]:
         """(slices,) called positive."""
         return np.asarray(self.slice_values >= self.cuts.slice)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A case that a method could not be scored on."""
-
-    method: str
-    case: str
-    kind: str
-    message: str
 
 
 def scored_exams(records: Sequence[CaseRecord]) -> ScoredItems:

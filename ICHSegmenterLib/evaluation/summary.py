@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.evaluation import detection_metrics
 from ICHSegmenterLib.evaluation.bootstrap import Difference, PatientBootstrap, Statistic, Weights
-from ICHSegmenterLib.evaluation.records import CaseRecord, Failure, scored_exams, scored_slices, scored_subtypes
+from ICHSegmenterLib.evaluation.records import CaseRecord, scored_exams, scored_slices, scored_subtypes
 from ICHSegmenterLib.evaluation.segmentation_metrics import (
     FOUND_SHARE,
     LESION_BINS_ML,
-    REGULAR_SPACING_MM,
     SegmentationScores,
     bland_altman,
 )
@@ -37,9 +37,9 @@ DEFINITIONS = {
     "without width means that all resamples of these few patients agree, not that the figure is certain",
     "exam": "an exam bleeds if any of its slices does",
     "dice": "on voxels of the acquired grid, all blood as one; only exams with true blood, 0 if nothing is outlined",
-    "hd95_mm": "greater of the two directed 95th percentiles of the distances between surface voxels, with the true "
-    f"spacing; of tilted or unequally spaced slices both masks are first put on a regular grid of {REGULAR_SPACING_MM} "
-    "mm (nearest slice); undefined, and left out, where either mask is empty",
+    "hd95_mm": "greater of the two directed 95th percentiles of the distances between surface voxels, measured between "
+    "their centers in the patient, also of tilted or unequally spaced slices; undefined, and left out, where either "
+    "mask is empty",
     "volume": "voxels times their volume, each slice with its own extent",
     "lesion": "26-connected piece of true blood; found if at least "
     f"{FOUND_SHARE:.0%} of its volume is outlined; a false one is an outlined piece that touches no blood; its Dice is "
@@ -72,7 +72,9 @@ def summarize(
         "methods": methods,
         "comparisons": _comparisons(records, resamples, seed),
         "thresholds": folds,
-        "failures": [asdict(one) for one in failures],
+        "failures": [
+            {"method": one.method, "case": one.case, "kind": one.kind, "message": one.message} for one in failures
+        ],
         "definitions": DEFINITIONS,
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 
@@ -55,7 +56,7 @@ def predict_slices(
     empty = dict.fromkeys(labels, 0.0)
     predictions = [SlicePrediction(index, empty) for index in range(exam.volume.geometry.shape[0])]
     todo = exam.brain_slices
-    run.report(0, len(todo), "Predicting")
+    run.report(0, len(todo), Phase.PREDICTING)
     for start in range(0, len(todo), batch_size):
         indices = todo[start : start + batch_size]
         found = predict_batch(indices)
@@ -64,5 +65,5 @@ def predict_slices(
         for place, index in enumerate(indices):
             values = {label: float(found.probabilities[label][place]) for label in labels}
             predictions[index] = SlicePrediction(index, values, maps[place], None if doubts is None else doubts[place])
-        run.report(start + len(indices), len(todo), "Predicting")
+        run.report(start + len(indices), len(todo), Phase.PREDICTING)
     return predictions

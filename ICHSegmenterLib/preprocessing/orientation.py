@@ -43,6 +43,17 @@ class AxialView:
         flips = [float(AXIAL_DIRECTIONS[view] @ directions[axis]) < 0 for view, axis in enumerate(axes)]
         return cls((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))
 
+    @classmethod
+    def at_border(cls, geometry: VolumeGeometry) -> AxialView:
+        """The turn that an exam takes once before its analysis: none if its acquired slices are axial already."""
+        view = cls.of(geometry)
+        return AS_ACQUIRED if view.keeps_slices else view
+
+    @property
+    def is_identity(self) -> bool:
+        """True if nothing is turned."""
+        return self == AS_ACQUIRED
+
     @property
     def keeps_slices(self) -> bool:
         """True if every axial slice is an acquired slice (perhaps turned), in the same or the reverse order."""
@@ -72,6 +83,8 @@ class AxialView:
 
     def geometry(self, acquired: VolumeGeometry) -> VolumeGeometry:
         """The exact geometry of `apply`'s result."""
+        if self.is_identity:
+            return acquired
         if not self.keeps_slices:
             return _permuted(acquired, self)
         steps = (acquired.row_step, acquired.column_step)
@@ -85,6 +98,8 @@ class AxialView:
 
     def volume(self, acquired: Volume) -> Volume:
         """The volume in axial order, without copying voxels; instance UIDs follow if slices stay slices."""
+        if self.is_identity:
+            return acquired
         uids = acquired.source.instance_uids if self.keeps_slices else ()
         source = replace(acquired.source, instance_uids=uids[::-1] if self.flips[0] else uids)
         return Volume(self.apply(acquired.hu), self.geometry(acquired.geometry), source)
@@ -103,6 +118,10 @@ class AxialView:
     def _slicing(self) -> tuple[slice, slice, slice]:
         slices, rows, columns = (slice(None, None, -1 if flip else None) for flip in self.flips)
         return slices, rows, columns
+
+
+AS_ACQUIRED = AxialView((0, 1, 2), (False, False, False))
+"""The array as it is."""
 
 
 def _axis_directions(geometry: VolumeGeometry) -> Points:

@@ -1,4 +1,4 @@
-"""A run in progress: it reports how far it is, and stops when it is told to."""
+"""A run in progress: its progress, its cancellation, its warnings; and what a loaded method must be able to do."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Protocol
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.results import SlicePrediction
 
-ProgressCallback = Callable[[int, int, str], None]
-"""(done, total, message): work done so far, all of it, and the name of the phase."""
+ProgressCallback = Callable[[int, int, Stage], None]
+"""(done, total, stage): work done so far, all of it, and what is being done."""
 
 
-def _silent(done: int, total: int, message: str) -> None:
+def _silent(done: int, total: int, stage: Stage) -> None:
     """Report to nobody."""
 
 
@@ -29,22 +30,28 @@ class RunContext:
     """Progress and cancellation of one analysis.
 
     Attributes:
-        progress: Called with (done, total, message) between batches.
+        progress: Called with (done, total, stage) between batches.
         cancelled: Asked between batches; True stops the run within a second.
         warnings: Sentences collected on the way (memory fallbacks, ...); they end in the provenance.
+        method: Name of the method that runs, if several are compared; it stands in every stage.
     """
 
     progress: ProgressCallback = _silent
     cancelled: Callable[[], bool] = _never
     warnings: list[str] = field(default_factory=list)
+    method: str = ""
 
-    def report(self, done: int, total: int, message: str) -> None:
-        """Tell the progress, then stop here if the user asked to.
+    def of_method(self, method: str) -> RunContext:
+        """The context of one of several methods; its warnings are its own."""
+        return RunContext(self.progress, self.cancelled, method=method)
+
+    def report(self, done: int, total: int, phase: Phase) -> None:
+        """Pass the progress on, then stop here if the user asked to.
 
         Raises:
             CancelledError: The run was cancelled.
         """
-        self.progress(done, total, message)
+        self.progress(done, total, Stage(phase, self.method))
         self.check()
 
     def check(self) -> None:
@@ -85,7 +92,7 @@ class Predictor(Protocol):
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """One prediction for each acquired slice, in array order; an `ExamPredictions` also judges the whole exam.
 
-        Slices without brain get zeros and no map. Reports `run.report(done, total, "Predicting")` in slices, or in
+        Slices without brain get zeros and no map. Reports `run.report(done, total, Phase.PREDICTING)` in slices, or in
         tiles of a volume network, first with done = 0 before the first batch.
         """
         ...

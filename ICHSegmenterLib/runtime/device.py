@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.errors import DependencyError, DeviceError
+from ICHSegmenterLib.request import check_device_request
 
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 MIN_CUDA_CAPABILITY_FOR_BFLOAT16 = (8, 0)
 """Ampere: older cards emulate bfloat16 slowly."""
 
@@ -61,23 +60,6 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
             return Device(name, _precision_on(torch, name, precision), warning)
         warning = f"The graphics processor was not used: {problem}"
     return Device("cpu", _precision_on(torch, "cpu", precision), warning)
-
-
-def check_device_request(requested: str, precision: str) -> None:
-    """Refuse what no computer has, also for a method that runs on the CPU alone.
-
-    Raises:
-        DeviceError: There is no processor of such a name.
-        ValueError: Unknown precision.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", requested):
-        raise DeviceError(
-            f"The device {requested!r} cannot be used: no processor is called so. "
-            "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
-            "(the N-th graphics card, from 0) or 'mps'."
-        )
 
 
 def import_torch() -> Any:

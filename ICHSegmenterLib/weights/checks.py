@@ -11,7 +11,7 @@ from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes
 from ICHSegmenterLib.weights.digests import file_sha256
 
-COMMAND = "python -m ICHSegmenterLib models"
+COMMAND = "ichsegmenter models"
 _GIT_LFS_POINTER = b"version https://git-lfs"
 
 

@@ -10,7 +10,8 @@ import threading
 from importlib import metadata
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.worker import PROTOCOL_VERSION, process
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION, MessageType
+from ICHSegmenterLib.worker import process
 
 IDLE_S = 600.0
 
@@ -48,7 +49,7 @@ def _hello() -> dict[str, object]:
     except metadata.PackageNotFoundError:
         torch = None
     return {
-        "type": "hello",
+        "type": MessageType.HELLO,
         "protocol": PROTOCOL_VERSION,
         "version": __version__,
         "pid": os.getpid(),

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
-PROGRESS_INTERVAL_S = 0.05
-"""Progress of one phase is not told more often."""
+from ICHSegmenterLib.protocol import Message, Stage, progress_message
 
-Message = Mapping[str, Any]
+PROGRESS_INTERVAL_S = 0.05
+"""Progress of one phase is not sent more often."""
 
 
 class Channel:
-    """Writes whole lines; `on_closed` is called when nobody listens any more."""
+    """Writes whole lines, from any thread."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._last_progress = ("", "", 0.0)
+        self._last_progress: tuple[str, Stage | None, float] = ("", None, 0.0)
 
     def send(self, message: Message) -> None:
         """Write one message.
@@ -36,15 +35,15 @@ class Channel:
             while data:  # a raw stream may take a part only
                 data = data[self._stream.write(data) :]
 
-    def progress(self, request_id: str, done: int, total: int, message: str) -> None:
-        """Tell how far a request is; steps that follow too fast are left out, the first and last of a phase never."""
+    def progress(self, request_id: str, done: int, total: int, stage: Stage) -> None:
+        """Send how far a request is; steps that follow too fast are left out, the first and last of a phase never."""
         now = time.monotonic()
-        previous_id, previous_message, told = self._last_progress
-        is_same_phase = (previous_id, previous_message) == (request_id, message)
-        if is_same_phase and done < total and now - told < PROGRESS_INTERVAL_S:
+        previous_id, previous_stage, sent = self._last_progress
+        is_same_phase = (previous_id, previous_stage) == (request_id, stage)
+        if is_same_phase and done < total and now - sent < PROGRESS_INTERVAL_S:
             return
-        self._last_progress = (request_id, message, now)
-        self.send({"type": "progress", "id": request_id, "done": done, "total": total, "message": message})
+        self._last_progress = (request_id, stage, now)
+        self.send(progress_message(request_id, done, total, stage))
 
 
 def parse(line: bytes) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""Exceptions as the panel wants them: a kind, a sentence that says what to do, and details for the log."""
+"""Exceptions as failures: a kind, a sentence that says what to do, and details for the log."""
 
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
 
 from ICHSegmenterLib.errors import (
     DependencyError,
+    Failure,
     ICHSegmenterError,
     OutOfGpuMemoryError,
     OutOfMemoryError,
@@ -16,25 +16,8 @@ from ICHSegmenterLib.errors import (
 DETAIL_LINES = 30
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a request failed.
-
-    Attributes:
-        kind: One of `errors.ERROR_KINDS`.
-        message: What is wrong and what to do.
-        details: Last lines of the traceback, empty for a cancelled run.
-        is_fatal: The process cannot go on (a broken CUDA context stays broken) and must be started anew.
-    """
-
-    kind: str
-    message: str
-    details: str = ""
-    is_fatal: bool = False
-
-
 def explain(error: BaseException) -> Failure:
-    """What to tell of an exception."""
+    """The failure that an exception means."""
     details = "".join(traceback.format_exception(type(error), error, error.__traceback__)).strip()
     details = "\n".join(details.splitlines()[-DETAIL_LINES:])
     text = str(error).strip() or type(error).__name__

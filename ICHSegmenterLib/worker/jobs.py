@@ -14,24 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis import compare as comparison
-from ICHSegmenterLib.analysis.combine import analyze_together
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
+from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import available_devices, import_torch
+from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.download import Transfer, download_model
-from ICHSegmenterLib.worker.channel import Message
-from ICHSegmenterLib.worker.request import AnalyzeRequest, CompareRequest, text, texts
+from ICHSegmenterLib.worker.exam import Exam
 from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
-PREDICTING = "Predicting"
-ACTIVATION = "Drawing the activation map"
 THOUSANDTHS = 1000
 
 
@@ -45,82 +45,62 @@ class Jobs:
     def handlers(self) -> dict[str, Handler]:
         """Request type to method."""
         return {
-            "analyze": self.analyze,
-            "compare": self.compare,
-            "warm": self.warm,
-            "describe": self.describe,
-            "download": self.download,
-            "import": self.import_weights,
-            "remove": self.remove,
-            "free": self.free,
+            MessageType.ANALYZE: self.analyze,
+            MessageType.COMPARE: self.compare,
+            MessageType.WARM: self.warm,
+            MessageType.DESCRIBE: self.describe,
+            MessageType.DOWNLOAD: self.download,
+            MessageType.IMPORT: self.import_weights,
+            MessageType.REMOVE: self.remove,
+            MessageType.FREE: self.free,
         }
 
-    def analyze(self, message: Message, run: RunContext) -> Message:
+    def analyze(self, message: Message, context: RunContext) -> Message:
         """Analyze one exam and write its arrays into the job folder."""
-        request = AnalyzeRequest.of(message)
-        self._limit_threads(store.card_of(request.method, request.weights))
-        result = analyze_together(
-            request.volume(),
-            request.method,
-            request.detector,
-            weights=request.weights,
-            detector_weights=request.detector_weights,
-            device=request.device,
-            precision=request.precision,
-            brain_mask=request.brain_mask(),
-            threshold=request.threshold,
-            detection_threshold=request.detection_threshold,
-            save_maps=request.save_maps,
-            options=request.options,
-            detector_options=request.detector_options,
-            run=run,
-            session=self._session,
-        )
-        answer = _answer(result, request.job)
+        exam = Exam.from_message(message)
+        request = AnalysisRequest.from_json(read_object(message, "request"))
+        self._limit_threads(request.card)
+        volume = exam.volume()
+        result = analyze(volume, request, context, self._session, brain_mask=exam.brain_mask())
+        answer = _answer(result, exam.job)
         answer["activation"] = None
-        if request.save_maps and request.method in FEATURE_METHODS:
-            answer["activation"] = self._write_activation(request, run)
-        return {"type": "result", **answer}
+        if request.keeps_maps and request.method in FEATURE_METHODS:
+            answer["activation"] = self._write_activation(volume, request, context, exam.job)
+        return {"type": MessageType.RESULT, **answer}
 
-    def compare(self, message: Message, run: RunContext) -> Message:
+    def compare(self, message: Message, context: RunContext) -> Message:
         """Let several methods analyze one exam; write the arrays of each, and their vote, into the job folder."""
-        request = CompareRequest.of(message)
-        cards = [store.card_of(method, request.weights.get(method, ())) for method in request.methods]
+        exam = Exam.from_message(message)
+        request = CompareRequest.from_json(read_object(message, "request"))
         with contextlib.suppress(DependencyError):  # the classical methods run without torch
-            for card in cards:
-                self._limit_threads(card)
-        volume = request.volume()
-        found = comparison.compare(
+            for method in request.methods:
+                self._limit_threads(request.of_method(method).card)
+        volume = exam.volume()
+        compared = comparison.compare(
             volume,
-            request.methods,
-            weights=request.weights,
-            options=request.options,
-            device=request.device,
-            precision=request.precision,
-            brain_mask=request.brain_mask(),
-            save_maps=request.save_maps,
-            run=over_all(run, [card.title for card in cards]),
-            session=self._session,
+            request,
+            over_all(context, request.methods),
+            self._session,
+            brain_mask=exam.brain_mask(),
         )
-        vote = _answer(vote_result(found, volume), request.job, "vote.") if found.results else None
+        vote = _answer(vote_result(compared, volume), exam.job, "vote.") if compared.results else None
         results = [
-            {"method": method, **_answer(result, request.job, f"{method}.")} for method, result in found.results.items()
+            {"method": method, **_answer(result, exam.job, f"{method}.")} for method, result in compared.results.items()
         ]
-        return {"type": "result", "results": results, "agreement": found.to_json(), "vote": vote}
+        return {"type": MessageType.RESULT, "results": results, "agreement": compared.to_json(), "vote": vote}
 
-    def warm(self, message: Message, run: RunContext) -> Message:
+    def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""
-        weights = [Path(path) for path in texts(message, "weights")]
-        card = store.card_of(text(message, "method"), weights)
-        run.report(0, 1, "Loading the network")
+        request = AnalysisRequest.from_json(read_object(message, "request"))
+        card = request.card
+        context.report(0, 1, Phase.LOADING)
         self._limit_threads(card)
-        files = store.find(card, weights)
-        requested, precision = text(message, "device", "auto"), text(message, "precision", "auto")
-        place = self._session.device(card, requested, precision)
-        self._session.predictor(card, files, place)
-        return {"type": "done", "device": place.name, "precision": place.precision}
+        files = store.find(card, request.weights)
+        device = self._session.device(card, request.device, request.precision)
+        self._session.predictor(card, files, device)
+        return {"type": MessageType.DONE, "device": device.name, "precision": device.precision}
 
-    def describe(self, message: Message, run: RunContext) -> Message:
+    def describe(self, message: Message, context: RunContext) -> Message:
         """The methods with the state of their weights, and the processors of this computer."""
         try:
             version, problem, devices = import_torch().__version__, "", available_devices()
@@ -128,51 +108,51 @@ class Jobs:
             version, problem, devices = None, str(error), []
         methods = [_describe_method(card) for card in method_cards().values()]
         return {
-            "type": "done",
+            "type": MessageType.DONE,
             "methods": methods,
             "devices": devices,
             "torch": version,
             "torch_problem": problem,
         }
 
-    def download(self, message: Message, run: RunContext) -> Message:
+    def download(self, message: Message, context: RunContext) -> Message:
         """Download the weights that a method lacks."""
-        transfer = Transfer(progress=run.progress, cancelled=run.cancelled)
-        card = get_card(text(message, "method"))
+        card = get_card(read_text(message, "method"))
+        stage = Stage(Phase.DOWNLOADING, card.name)
+        transfer = Transfer(
+            progress=lambda done, total, _text: context.progress(done, total, stage), cancelled=context.cancelled
+        )
         paths = download_model(card, transfer, all_files=bool(message.get("all_files", False)))
-        return {"type": "done", "names": [path.name for path in paths]}
+        return {"type": MessageType.DONE, "names": [path.name for path in paths]}
 
-    def import_weights(self, message: Message, run: RunContext) -> Message:
+    def import_weights(self, message: Message, context: RunContext) -> Message:
         """Import weight files, whatever they are called."""
-        return {"type": "done", "names": [file.name for file in store.import_files(texts(message, "paths"))]}
+        return {
+            "type": MessageType.DONE,
+            "names": [file.name for file in store.import_files(read_texts(message, "paths"))],
+        }
 
-    def remove(self, message: Message, run: RunContext) -> Message:
+    def remove(self, message: Message, context: RunContext) -> Message:
         """Delete weight files by name or method, and the networks made from them."""
         self._session.free()
-        return {"type": "done", "names": [path.name for path in store.remove(texts(message, "names"))]}
+        return {"type": MessageType.DONE, "names": [path.name for path in store.remove(read_texts(message, "names"))]}
 
-    def free(self, message: Message, run: RunContext) -> Message:
+    def free(self, message: Message, context: RunContext) -> Message:
         """Drop the warm networks, and give back what the graphics card still holds."""
         self._session.free()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             gc.collect()
             torch.cuda.empty_cache()
-        return {"type": "done"}
+        return {"type": MessageType.DONE}
 
-    def _write_activation(self, request: AnalyzeRequest, run: RunContext) -> str:
+    def _write_activation(self, volume: Volume, request: AnalysisRequest, context: RunContext, job: Path) -> str:
         """Where the encoder of the warm network is active, 0 to 1; returns the file's name."""
-        found = extract_features(
-            request.volume(),
-            request.method,
-            weights=request.weights,
-            device=request.device,
-            precision=request.precision,
-            options=request.options,
-            session=self._session,
-            run=RunContext(lambda done, total, _phase: run.progress(done, total, ACTIVATION), run.cancelled),
+        drawing = RunContext(
+            lambda done, total, _stage: context.report(done, total, Phase.ACTIVATION), context.cancelled
         )
-        return _write(request.job, "activation.npy", found.activation)
+        features = extract_features(volume, request, drawing, self._session)
+        return _write(job, "activation.npy", features.activation)
 
     def _limit_threads(self, card: ModelCard) -> None:
         """Leave one core to Slicer's window, unless there are only two or the user has decided."""
@@ -184,33 +164,33 @@ class Jobs:
         self._threads_are_limited = True
 
 
-def over_all(run: RunContext, titles: Sequence[str]) -> RunContext:
-    """A run of several methods, one after the other, that reports how far all of them are, in thousandths.
+def over_all(context: RunContext, methods: Sequence[str]) -> RunContext:
+    """A context of several methods, one after the other, that reports how far all of them are, in thousandths.
 
     Args:
-        run: Hears it.
-        titles: Of the methods in their order; a phase of a method is called "TITLE: PHASE".
+        context: Gets the reports.
+        methods: Names, in their order.
     """
     reached = 0
 
-    def progress(done: int, total: int, message: str) -> None:
+    def progress(done: int, total: int, stage: Stage) -> None:
         nonlocal reached
-        begun = next((n for n, title in enumerate(titles) if message.startswith(f"{title}: ")), 0)
+        begun = methods.index(stage.method) if stage.method in methods else 0
         part = done / total if total else 0.0
-        if not message.endswith(PREDICTING):  # loading and preparing are told as no progress, measuring as all of it
-            part = float(message.endswith("Measuring"))
-        reached = max(reached, round(THOUSANDTHS * (begun + part) / len(titles)))
-        run.progress(reached, THOUSANDTHS, message)
+        if stage.phase is not Phase.PREDICTING:  # loading and preparing count as no progress, measuring as all of it
+            part = float(stage.phase is Phase.MEASURING)
+        reached = max(reached, round(THOUSANDTHS * (begun + part) / len(methods)))
+        context.progress(reached, THOUSANDTHS, stage)
 
-    return RunContext(progress, run.cancelled)
+    return RunContext(progress, context.cancelled)
 
 
 def _answer(result: AnalysisResult, job: Path, prefix: str = "") -> dict[str, Any]:
     """A result in JSON, and the names of the files with its arrays, which are written here."""
     arrays: dict[str, NDArray[Any] | None] = {"labelmap": None, "maps": None, "uncertainty": None}
     if result.segmentation is not None:
-        found = result.segmentation
-        arrays = {"labelmap": found.labelmap, "maps": found.soft_maps, "uncertainty": found.uncertainty}
+        outlines = result.segmentation
+        arrays = {"labelmap": outlines.labelmap, "maps": outlines.soft_maps, "uncertainty": outlines.uncertainty}
     names = {
         name: None if array is None else _write(job, f"{prefix}{name}.npy", array) for name, array in arrays.items()
     }

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.errors import CancelledError, Failure
+from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterLib.runtime.context import RunContext
-from ICHSegmenterLib.worker.channel import Channel, Message, parse
-from ICHSegmenterLib.worker.failures import Failure, explain
+from ICHSegmenterLib.worker.channel import Channel, parse
+from ICHSegmenterLib.worker.failures import explain
 
 logger = logging.getLogger(__name__)
 
@@ -68,19 +69,19 @@ class Server:
             self._send_failure(None, Failure("failed", f"The worker did not understand a request: {error}."))
             return True
         kind, request_id = message["type"], message.get("id")
-        if kind == "ping":
-            self.channel.send({"type": "pong"})
-        elif kind == "cancel":
+        if kind == MessageType.PING:
+            self.channel.send({"type": MessageType.PONG})
+        elif kind == MessageType.CANCEL:
             self._cancel(request_id)
-        elif kind in self.handlers and (isinstance(request_id, str) or kind == "free"):
+        elif kind in self.handlers and (isinstance(request_id, str) or kind == MessageType.FREE):
             with self._changed:
                 self._waiting.append(message)
                 self._changed.notify()
         elif kind in self.handlers:
             self._send_failure(None, Failure("failed", f'The request {kind!r} has no "id".'))
-        elif kind != "shutdown":
+        elif kind != MessageType.SHUTDOWN:
             self._send_failure(request_id, Failure("failed", f"The worker does not know the request {kind!r}."))
-        return kind != "shutdown"
+        return kind != MessageType.SHUTDOWN
 
     def _cancel(self, request_id: Any) -> None:
         """Stop the running request between two batches, or take a waiting one from the queue."""
@@ -107,13 +108,13 @@ class Server:
 
     def _do(self, message: Message) -> Failure | None:
         request_id = message.get("id")
-        run = RunContext(
-            progress=lambda done, total, phase: self.channel.progress(str(request_id), done, total, phase),
+        context = RunContext(
+            progress=lambda done, total, stage: self.channel.progress(str(request_id), done, total, stage),
             cancelled=self._cancelled.is_set,
         )
         logger.info("%s begins", message["type"])
         try:
-            answer = self.handlers[message["type"]](message, run)
+            answer = self.handlers[message["type"]](message, context)
             if request_id is not None:
                 self.channel.send({"type": answer["type"], "id": request_id, **answer})
         except Exception as error:  # whatever happens in one request, the next one is served
@@ -127,7 +128,7 @@ class Server:
     def _send_failure(self, request_id: Any, failure: Failure) -> None:
         self.channel.send(
             {
-                "type": "error",
+                "type": MessageType.ERROR,
                 "id": request_id,
                 "kind": failure.kind,
                 "message": failure.message,

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.synthesis.insertion import insert_lesions
 from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan
@@ -50,15 +51,15 @@ def main() -> None:
         session = Session()
         weights = [Path(files[method])] if method in files else []
         start = time.perf_counter()
-        result = analyze(volume, method, weights=weights, session=session)
+        result = analyze(volume, AnalysisRequest(method, weights=weights), session=session)
         cold = time.perf_counter() - start
         start = time.perf_counter()
-        analyze(volume, method, weights=weights, session=session)
+        analyze(volume, AnalysisRequest(method, weights=weights), session=session)
         print(f"\n{method}: {cold:.2f} s cold, {time.perf_counter() - start:.2f} s warm")
         print(f"  no lesion: exam {described(result)}, {outlined_ml(result):.2f} mL outlined")
         found = 0
         for (seed, subtype), exam in lesions.items():
-            result = analyze(exam.volume, method, weights=weights, session=session)
+            result = analyze(exam.volume, AnalysisRequest(method, weights=weights), session=session)
             truth = exam.labelmap > 0
             outline = result.segmentation.blood_mask if result.segmentation is not None else truth & False
             share = (outline & truth).sum() / truth.sum()

@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
 from ICHSegmenterLib.cards.table import get_card  # noqa: E402
+from ICHSegmenterLib.protocol import Phase  # noqa: E402
 from worker_process import WorkerProcess, bleeding_head, write_job  # noqa: E402
 
 SHAPE = (28, 512, 512)
@@ -48,7 +49,7 @@ def begin_and_cancel(worker: WorkerProcess, request: dict[str, object]) -> tuple
     sent = time.perf_counter()
     worker.send(**request, id="bench")
     while (answer := worker.until("progress", "error", "result", id="bench"))["type"] == "progress":
-        if answer["message"] == "Predicting":
+        if answer["phase"] == Phase.PREDICTING:
             break
     began = time.perf_counter()
     worker.send(type="cancel", id="bench")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from shared_folder import REPOSITORY, missing_reason, not_tested, shared_folder
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -19,13 +19,11 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
 def shared_data(name: str = "") -> Path:
     """Path of a file or folder of the shared data, which is too large for the repository.
 
-    The folder is the environment's ICHSEGMENTER_SHARED, else `shared` beside the repository.
     The calling test (or, at module level, its file) is skipped when it is absent.
     """
-    folder = Path(os.environ.get("ICHSEGMENTER_SHARED", REPOSITORY.parent / "shared"))
-    path = folder / name
+    path = shared_folder() / name
     if not path.exists():
-        pytest.skip(f"needs {name or 'the shared folder'}, not found in {folder}", allow_module_level=True)
+        pytest.skip(missing_reason(name), allow_module_level=True)
     return path
 
 
@@ -56,13 +54,29 @@ def bundled_folder(
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests inside Slicer come last; tests marked `gpu` are skipped where there is no CUDA device.
+@pytest.fixture(scope="session")
+def head_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the real head CT, or of a phantom with its geometry where that is absent."""
+    real = shared_folder() / "data" / "ge_head_ct"
+    if real.is_dir():
+        return real
+    from phantom_scan import write_phantom_scan
 
-    Reloading the extension there makes every class of the library anew, and a test that imported the old ones
-    would no longer recognize the new ones.
-    """
-    items.sort(key=lambda item: item.path.parent.name == "in_slicer")
+    return write_phantom_scan(tmp_path_factory.mktemp("phantom-scan"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """End with one line of what was not tested and where to get what it needs."""
+    yield
+    reports = terminalreporter.stats.get("skipped", [])
+    line = not_tested(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    if line:
+        terminalreporter.write_line(line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are skipped where there is no CUDA device."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

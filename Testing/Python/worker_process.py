@@ -98,8 +98,13 @@ class WorkerProcess:
             self.log.append(line.decode("utf-8", "replace"))
 
 
-def write_job(folder: Path, hu: np.ndarray, *, method: str = "hu-threshold", **changes: Any) -> dict[str, Any]:
-    """Put an exam (slices, rows, columns), 240 mm wide, into a job folder; returns the request without its id."""
+def write_job(
+    folder: Path, hu: np.ndarray, *, brain_mask: str | None = None, method: str = "hu-threshold", **fields: Any
+) -> dict[str, Any]:
+    """Put an exam (slices, rows, columns), 240 mm wide, into a job folder; returns the message without its id.
+
+    method and fields are those of the `AnalysisRequest`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "hu.npy", hu)
     slices, rows, columns = hu.shape
@@ -107,7 +112,6 @@ def write_job(folder: Path, hu: np.ndarray, *, method: str = "hu-threshold", **c
     return {
         "type": "analyze",
         "job": str(folder),
-        "method": method,
         "geometry": {
             "shape": [slices, rows, columns],
             "column_step": [pixel_mm, 0.0, 0.0],
@@ -115,14 +119,14 @@ def write_job(folder: Path, hu: np.ndarray, *, method: str = "hu-threshold", **c
             "slice_origins": [[-120.0, -120.0, k * step_mm] for k in range(slices)],
         },
         "source": {"format": "Slicer", "series_uid": "1.2.3", "kernel": "", "warnings": []},
-        "weights": [],
-        "device": "cpu",
-        "precision": "auto",
-        "threshold": None,
-        "save_maps": False,
-        "brain_mask": None,
-        **changes,
+        "brain_mask": brain_mask,
+        "request": {"method": method, "device": "cpu", **fields},
     }
+
+
+def asking(message: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The message with other fields of its request."""
+    return {**message, "request": {**message["request"], **fields}}
 
 
 def bleeding_head(shape: tuple[int, int, int] = (16, 96, 96)) -> np.ndarray:

@@ -6,13 +6,14 @@ wrote. A stand-in derives from it and writes the behavior: `class ctkSliderWidge
 """
 
 import functools
+import gzip
 import json
 import re
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from SlicerShell import pythonqt
-from SlicerShell.requirements import ORACLE, sharedData
+from SlicerShell.requirements import NAMES
 
 # Added to the C++ classes by Slicer's PythonQt decorators (q*PythonQtDecorators.h), which the oracle does not read.
 DECORATED = {
@@ -31,7 +32,8 @@ _behavior: dict[str, type] = {}
 
 @functools.cache
 def oracle() -> dict:
-    return json.loads((sharedData() / ORACLE).read_text(encoding="utf-8"))
+    """Class to base, properties, slots, invokables, signals and enums."""
+    return json.loads(gzip.decompress(NAMES.read_bytes()))
 
 
 def classFor(name: str) -> type:

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ICHSegmenterSlicer.client.connection import After, Connection, Failure, Launch, Message
+from ICHSegmenterLib.errors import Failure, WorkerError
+from ICHSegmenterLib.protocol import MessageType, Phase, Stage, check_version, read_progress
+from ICHSegmenterSlicer.client.connection import After, Connection, Launch, Message
 
-PROTOCOL = 1
 CANCEL_GRACE_S = 2.0
 """A cancelled worker that has not stopped by itself by then is killed."""
-LOADING_MESSAGE = "Loading the network"
+ANSWERS = (MessageType.RESULT, MessageType.DONE)
+"""What ends a request well."""
+
+
+ProgressCallback = Callable[[int, int, Stage], None]
+"""(done, total, stage), as in `protocol.read_progress`."""
 
 
 class State(Enum):
@@ -41,7 +47,7 @@ class Request:
     """A message on its way, and who wants to hear about it."""
 
     message: Message
-    progress: Callable[[int, int, str], None]
+    progress: ProgressCallback
     done: Callable[[Message], None]
     failed: Callable[[Failure], None]
     isSent: bool = False
@@ -52,7 +58,7 @@ class Request:
 
     @property
     def isAnalysis(self) -> bool:
-        return self.message["type"] in ("analyze", "compare")
+        return self.message["type"] in (MessageType.ANALYZE, MessageType.COMPARE)
 
 
 def _ignore(*_arguments: Any) -> None:
@@ -117,7 +123,7 @@ class WorkerClient:
         self,
         message: Message,
         *,
-        progress: Callable[[int, int, str], None] = _ignore,
+        progress: ProgressCallback = _ignore,
         done: Callable[[Message], None] = _ignore,
         failed: Callable[[Failure], None] = _ignore,
     ) -> str:
@@ -149,7 +155,7 @@ class WorkerClient:
     def _leave(self, requestId: str, connection: Connection) -> None:
         """Ask a worker to stop a request, and see to it that it does."""
         self._leaving.add(requestId)
-        connection.send({"type": "cancel", "id": requestId})
+        connection.send({"type": MessageType.CANCEL, "id": requestId})
 
         def escalate() -> None:
             if requestId not in self._leaving or self._connection is not connection:
@@ -181,22 +187,22 @@ class WorkerClient:
         """One decoded line of the worker."""
         if connection is not self._connection:
             return  # of a worker that was given up
-        if message.get("type") == "hello":
+        if message.get("type") == MessageType.HELLO:
             self._greet(connection, message)
             return
         requestId, kind = message.get("id") or "", message.get("type")
         request = self._requests.get(requestId)
         if request is None:
-            if requestId in self._leaving and kind in ("result", "done", "error"):
+            if requestId in self._leaving and kind in (*ANSWERS, MessageType.ERROR):
                 self._leaving.discard(requestId)
-            elif kind == "error":
+            elif kind == MessageType.ERROR:
                 self._log(str(message.get("message", "")))
             return
-        if kind == "progress":
+        if kind == MessageType.PROGRESS:
             self._progress(request, message)
-        elif kind in ("result", "done"):
+        elif kind in ANSWERS:
             self._succeed(request, message)
-        elif kind == "error":
+        elif kind == MessageType.ERROR:
             failure = Failure(
                 str(message.get("kind", "failed")), str(message.get("message", "")), str(message.get("details", ""))
             )
@@ -220,13 +226,11 @@ class WorkerClient:
         self._log(line)
 
     def _greet(self, connection: Connection, message: Message) -> None:
-        if message.get("protocol") != PROTOCOL:
-            text = (
-                f"The worker speaks protocol {message.get('protocol')}, this panel {PROTOCOL}: two versions of "
-                "ICHSegmenter are mixed. Reinstall the extension and restart Slicer."
-            )
+        try:
+            check_version(message)
+        except WorkerError as error:
             self._drop(connection)
-            self._failAll(Failure("crashed", text))
+            self._failAll(Failure(error.kind, str(error)))
             return
         connection.greeted(message)
         self._sendWaiting()
@@ -242,10 +246,10 @@ class WorkerClient:
             self._connection.send(request.message)
 
     def _progress(self, request: Request, message: Message) -> None:
-        text = str(message.get("message", ""))
-        if request.isAnalysis and self.state is State.LOADING and text != LOADING_MESSAGE:
+        done, total, stage = read_progress(message)
+        if request.isAnalysis and self.state is State.LOADING and stage.phase is not Phase.LOADING:
             self._become(State.RUNNING)
-        request.progress(int(message.get("done", 0)), int(message.get("total", 0)), text)
+        request.progress(done, total, stage)
 
     def _succeed(self, request: Request, message: Message) -> None:
         del self._requests[request.id]

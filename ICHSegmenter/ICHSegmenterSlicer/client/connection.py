@@ -5,29 +5,16 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from ICHSegmenterLib.errors import Failure
+from ICHSegmenterLib.protocol import MessageType
 
 HELLO_TIMEOUT_S = 60.0
 """Slow disks and virus scanners: the first start of Python may take long."""
 STDERR_LINES = 30
 
 Message = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a request failed.
-
-    Attributes:
-        kind: One of `ICHSegmenterLib.errors.ERROR_KINDS`.
-        message: What is wrong and what to do.
-        details: The last lines of the worker's log, for a report.
-    """
-
-    kind: str
-    message: str
-    details: str = ""
 
 
 class Process(Protocol):
@@ -105,7 +92,7 @@ class Connection:
     def close(self) -> None:
         self._stopTimer()
         if self.hello:
-            self.send({"type": "shutdown"})
+            self.send({"type": MessageType.SHUTDOWN})
         self._process.closeInput()
 
     def kill(self) -> None:

@@ -108,10 +108,12 @@ def pythonSlicer() -> str:
     Raises:
         FileNotFoundError: Not found; Slicer is damaged.
     """
-    found = shutil.which("PythonSlicer", path=str(Path(slicer.app.slicerHome) / "bin")) or shutil.which("PythonSlicer")
-    if not found:
+    program = shutil.which("PythonSlicer", path=str(Path(slicer.app.slicerHome) / "bin")) or shutil.which(
+        "PythonSlicer"
+    )
+    if not program:
         raise FileNotFoundError("PythonSlicer was not found; Slicer's installation is incomplete")
-    return found
+    return program
 
 
 def workerEnvironment(root: Path) -> qt.QProcessEnvironment:

@@ -11,7 +11,9 @@ import slicer
 import vtk
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.protocol import VOXEL_FILE, exam_message
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.volume import VolumeSource
 
 WARP_TOLERANCE_MM = 0.1
 """A transform may shift, tilt and shear slices; bending one by more than this has no place in a CT grid."""
@@ -70,7 +72,7 @@ def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> St
     voxels = slicer.util.arrayFromVolume(volumeNode)
     integer = np.issubdtype(voxels.dtype, np.integer)
     target = np.lib.format.open_memmap(
-        folder / "hu.npy", mode="w+", dtype=np.int16 if integer else np.float32, shape=voxels.shape
+        folder / VOXEL_FILE, mode="w+", dtype=np.int16 if integer else np.float32, shape=voxels.shape
     )
     for chunk in chunks(voxels):
         part = voxels[chunk]
@@ -78,7 +80,7 @@ def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> St
         target[chunk] = np.clip(part, -MAX_INT16 - 1, MAX_INT16) if integer and part.itemsize > 1 else part
         yield
     del target
-    return {"job": str(folder), "geometry": _geometryMessage(geometry), "source": _sourceMessage(volumeNode)}
+    return exam_message(folder, geometry, _sourceOf(volumeNode))
 
 
 def putBeside(volumeNode: slicer.vtkMRMLScalarVolumeNode, node: Any) -> None:
@@ -106,16 +108,7 @@ def chunks(array: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(array), step))
 
 
-def _geometryMessage(geometry: VolumeGeometry) -> dict[str, Any]:
-    return {
-        "shape": list(geometry.shape),
-        "column_step": geometry.column_step.tolist(),
-        "row_step": geometry.row_step.tolist(),
-        "slice_origins": geometry.slice_origins.tolist(),
-    }
-
-
-def _sourceMessage(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
+def _sourceOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeSource:
     """Series UID and kernel, if Slicer's DICOM database knows them; never a patient's name or number."""
     uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
@@ -123,4 +116,4 @@ def _sourceMessage(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]
     if uids and database is not None and database.isOpen:
         series = database.instanceValue(uids[0], "0020,000e")
         kernel = database.instanceValue(uids[0], "0018,1210")
-    return {"format": "Slicer", "series_uid": series, "kernel": kernel, "warnings": []}
+    return VolumeSource(format="Slicer", series_uid=series, kernel=kernel)

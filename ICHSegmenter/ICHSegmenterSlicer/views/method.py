@@ -11,11 +11,14 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
-from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.errors import DependencyError, Failure
+from ICHSegmenterLib.protocol import MessageType, Stage
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer import dependencies
 from ICHSegmenterSlicer.client.client import WorkerClient
-from ICHSegmenterSlicer.client.connection import Failure, Message
+from ICHSegmenterSlicer.client.connection import Message
+from ICHSegmenterSlicer.phases import stageText
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE = 1_000_000
@@ -80,7 +83,7 @@ class MethodView:
         ui.downloadButton.connect("clicked()", self._onDownload)
         ui.importButton.connect("clicked()", self._onImport)
         ui.installButton.connect("clicked()", self._onInstall)
-        ui.freeButton.connect("clicked()", lambda: client.send({"type": "free"}))
+        ui.freeButton.connect("clicked()", lambda: client.send({"type": MessageType.FREE}))
         self.update()
 
     @property
@@ -115,10 +118,11 @@ class MethodView:
         """Let the worker load the network now, so that the click starts predicting at once."""
         if not self.card.needs_weights or not self.isReady or self._client.state.isBusy:
             return
-        self._client.submit({"type": "warm", "method": self.method, "device": self.device})
+        request = AnalysisRequest(self.method, device=self.device)
+        self._client.submit({"type": MessageType.WARM, "request": request.to_json()})
         if not self._described:
             self._described = True
-            self._client.submit({"type": "describe"}, done=self._onDescribed)
+            self._client.submit({"type": MessageType.DESCRIBE}, done=self._onDescribed)
 
     def update(self) -> None:
         """Tell what the method does and what it lacks."""
@@ -168,7 +172,7 @@ class MethodView:
         if self._requestId is not None:
             self._client.cancel(self._requestId)
             return
-        self._transfer({"type": "download", "method": self.method})
+        self._transfer({"type": MessageType.DOWNLOAD, "method": self.method})
 
     def _onImport(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(
@@ -182,7 +186,7 @@ class MethodView:
 
     def importFiles(self, paths: list[str]) -> None:
         """Bring in weight files by their SHA-256."""
-        self._transfer({"type": "import", "paths": paths})
+        self._transfer({"type": MessageType.IMPORT, "paths": paths})
 
     def _transfer(self, message: Message) -> None:
         self._ui.downloadProgressBar.setRange(0, 0)
@@ -194,11 +198,11 @@ class MethodView:
             self._requestId = requestId
         self.update()
 
-    def _onProgress(self, done: int, total: int, message: str) -> None:
+    def _onProgress(self, done: int, total: int, stage: Stage) -> None:
         bar = self._ui.downloadProgressBar
         bar.setRange(0, max(1, total // 1000))
         bar.setValue(done // 1000)
-        self._ui.needsLabel.setText(message)
+        self._ui.needsLabel.setText(stageText(done, total, stage))
 
     def _onTransferred(self, failure: Failure | None = None) -> None:
         self._requestId = None

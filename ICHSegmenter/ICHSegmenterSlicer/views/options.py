@@ -7,8 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
-from ICHSegmenterLib.labels import SUBTYPES_OF
+from ICHSegmenterLib.cards.pairs import can_be_named, detectors
+from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterSlicer.views.method import isReady, stateText
 
@@ -44,7 +44,7 @@ class OptionsView:
 
     def detector(self, card: ModelCard) -> str:
         """The detector of a run of this method, empty for the method itself."""
-        return self.chosenDetector if canBeNamed(card) and self.chosenDetector != card.name else ""
+        return self.chosenDetector if can_be_named(card) and self.chosenDetector != card.name else ""
 
     def requestOptions(self, card: ModelCard) -> dict[str, Any]:
         """Options of a method as they are chosen, those that it knows."""
@@ -64,7 +64,7 @@ class OptionsView:
         """Offer what this method knows."""
         ui = self._ui
         self._offerDetectors()
-        ui.detectorComboBox.setEnabled(canBeNamed(card) and not busy)
+        ui.detectorComboBox.setEnabled(can_be_named(card) and not busy)
         for row in range(1, ui.detectorComboBox.count):
             other = get_card(ui.detectorComboBox.itemData(row))
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
@@ -75,20 +75,15 @@ class OptionsView:
 
     def _offerDetectors(self) -> None:
         """List the methods that know subtypes; one that was imported comes, one whose card is gone goes."""
-        box, cards = self._ui.detectorComboBox, method_cards()
+        box, cards = self._ui.detectorComboBox, {card.name: card for card in detectors()}
         blocked = box.blockSignals(True)
         for row in reversed(range(1, box.count)):
             if box.itemData(row) not in cards:
                 box.removeItem(row)
         for card in cards.values():
-            if card.knows_subtypes and box.findData(card.name) < 0:
+            if box.findData(card.name) < 0:
                 box.addItem(card.title, card.name)
         box.blockSignals(blocked)
-
-
-def canBeNamed(card: ModelCard) -> bool:
-    """True if its segments leave a subtype open, which a detector can tell."""
-    return any(label.key in SUBTYPES_OF for label in card.labels)
 
 
 def hasMap(card: ModelCard) -> bool:

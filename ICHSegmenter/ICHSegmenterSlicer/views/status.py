@@ -7,8 +7,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.errors import Failure
 from ICHSegmenterSlicer.analysis import Progress
-from ICHSegmenterSlicer.client.connection import Failure
 
 FULL = 1000
 

@@ -27,6 +27,7 @@ from ICHSegmenterLib.methods.blast_ct.network import (
     crop_border,
     subsample,
 )
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.runtime.context import RunContext
 
 AIR = -1.0
@@ -86,15 +87,15 @@ def predict_probabilities(
     result[0] = 1
     tiles = plan_tiles(wanted, TILE_GRID * max(1, tile_steps))
     total = len(tiles) + 1  # the coarse paths count as one
-    run.report(0, total, "Predicting")
+    run.report(0, total, Phase.PREDICTING)
     if not tiles:
-        run.report(total, total, "Predicting")
+        run.report(total, total, Phase.PREDICTING)
         return result
     with torch.inference_mode():
         region = _Region.around(image, wanted)
         coarse = [model.coarse_features(region, run.check) for model in models]
         for done, box in enumerate(tiles, start=1):
-            run.report(done, total, "Predicting")
+            run.report(done, total, Phase.PREDICTING)
             inside = torch.from_numpy(wanted[box])
             one_each = [
                 model.probabilities(region, box, inside, features, run.check)
@@ -103,7 +104,7 @@ def predict_probabilities(
             mean = torch.stack(one_each).mean(dim=0)
             z, y, x = box
             result[:, z, y, x][:, wanted[box]] = mean.T.cpu().numpy()
-    run.report(total, total, "Predicting")
+    run.report(total, total, Phase.PREDICTING)
     return result
 
 

@@ -26,6 +26,7 @@ from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 
@@ -92,7 +93,7 @@ class BlastCtPredictor:
         geometry = exam.volume.geometry
         if not exam.brain_slices:
             return [self._nothing(k) for k in range(geometry.shape[0])]
-        run.report(0, 1, "Resampling to 1 mm")
+        run.report(0, 1, Phase.RESAMPLING)
         grid = regular_grid(geometry, self._preprocessing.spacing_mm, mask=exam.brain_mask, margin_mm=CONTEXT_MM)
         image = network_input(to_regular(exam.volume, grid), self._preprocessing.hu_range)
         run.check()
@@ -148,7 +149,7 @@ def _mirrored(array: NDArray[Voxel]) -> NDArray[Voxel]:
 
 def _of_two(run: RunContext, view: int) -> RunContext:
     """A run of the first (0) or second (1) view that reports how far both are."""
-    return RunContext(lambda done, total, message: run.progress(view * total + done, 2 * total, message), run.cancelled)
+    return RunContext(lambda done, total, stage: run.report(view * total + done, 2 * total, stage.phase), run.cancelled)
 
 
 def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
@@ -94,7 +95,7 @@ class HuThresholdPredictor:
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """One prediction for each acquired slice; its score grows with the blood on it."""
         slices, rows, columns = exam.volume.geometry.shape
-        run.report(0, slices, "Predicting")
+        run.report(0, slices, Phase.PREDICTING)
         blocks = _measure_blocks(exam)
         run.check()
         soft = _membership(blocks)
@@ -109,7 +110,7 @@ class HuThresholdPredictor:
             on_slice = (up_rows @ soft[k] @ up_columns) * exam.brain_mask[k]
             blood_ml = np.count_nonzero(on_slice >= 0.5) * voxels_ml[k]
             predictions.append(SlicePrediction(k, {ANY: blood_ml / (blood_ml + HALF_PROBABILITY_ML)}, on_slice[None]))
-        run.report(slices, slices, "Predicting")
+        run.report(slices, slices, Phase.PREDICTING)
         return predictions
 
 

@@ -20,6 +20,7 @@ from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH, SliceSe
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
@@ -96,7 +97,7 @@ class RsnaSequencePredictor:
     def _ensemble(self, slices: torch.Tensor, run: RunContext) -> NDArray[np.float32]:
         views = [slices, mirrored(slices)] if self.tta else [slices]
         total = len(slices) * len(views) * len(self._networks)
-        run.report(0, total, "Predicting")
+        run.report(0, total, Phase.PREDICTING)
         each = []
         for number, network in enumerate(self._networks):
             found = []
@@ -114,7 +115,7 @@ class RsnaSequencePredictor:
         for start in range(0, len(slices), self.batch_size):
             batch = slices[start : start + self.batch_size].to(self.device, self._dtype) / BYTE_MAXIMUM
             parts.append(network.features(batch).float())
-            run.report(before + min(start + self.batch_size, len(slices)), total, "Predicting")
+            run.report(before + min(start + self.batch_size, len(slices)), total, Phase.PREDICTING)
         if not self.masked and len(slices) < SERIES_LENGTH:
             empty = torch.zeros(1, *slices.shape[1:], device=self.device, dtype=self._dtype)
             parts.append(network.features(empty).float().expand(SERIES_LENGTH - len(slices), -1))

@@ -18,6 +18,7 @@ from ICHSegmenterLib.methods.smart_net.input import Slices, SmartNetStack
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.runtime.context import RunContext
 
 Found = TypeVar("Found")
@@ -109,11 +110,11 @@ def in_batches(
     Raises:
         CancelledError: Between two batches.
     """
-    run.report(0, len(slices), "Predicting")
+    run.report(0, len(slices), Phase.PREDICTING)
     for start in range(0, len(slices), batch_size):
         batch = torch.from_numpy(slices[start : start + batch_size])[:, None].to(device, dtype)
         yield step(batch.contiguous(memory_format=torch.channels_last))
-        run.report(min(start + batch_size, len(slices)), len(slices), "Predicting")
+        run.report(min(start + batch_size, len(slices)), len(slices), Phase.PREDICTING)
 
 
 def encode(

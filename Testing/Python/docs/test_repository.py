@@ -78,6 +78,16 @@ def test_the_version_is_said_once_and_repeated_truly() -> None:
     assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()
 
 
+def test_a_tag_on_this_commit_names_the_version() -> None:
+    try:
+        tags = subprocess.run(
+            ["git", "tag", "--points-at", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return  # no git, no tag
+    assert [tag for tag in tags.stdout.split() if tag != f"v{metadata.version()}"] == []
+
+
 def test_the_public_address_is_the_same_everywhere() -> None:
     home = metadata.public_home()
     assert home.endswith(f"/{metadata.PROJECT}")

@@ -1,6 +1,7 @@
 """Tests inside the Slicer stand-in: the `shell` fixture boots it once and fails a test whose slots raised."""
 
 import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -17,12 +18,17 @@ import SlicerShell  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def running_shell():
+def parts_of_the_shell():
+    """Skips, and in CI fails, where a part of the stand-in is missing."""
     reason = SlicerShell.missingReason()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def running_shell(parts_of_the_shell):
     shell = SlicerShell.boot()
     yield shell
     shell.close()
@@ -38,6 +44,29 @@ def shell(running_shell):
     running_shell.reset()
     assert not errors, "a slot, observer or event handler raised:\n" + "\n".join(errors)
     assert not inert, f"the stand-in has no behavior for: {', '.join(sorted(set(inert)))}"
+
+
+@pytest.fixture(scope="session")
+def run_apart(parts_of_the_shell):
+    """Runs statements in a process of its own, with a stand-in `shell` that it has booted; returns what it printed.
+
+    For what changes the process for good: its path, or which classes the library's modules hold.
+    """
+
+    def run(statements, before_boot=""):
+        lines = (
+            f"import os, sys; sys.path[:0] = [{str(REPOSITORY / 'Testing')!r}]",
+            before_boot,
+            "import SlicerShell; shell = SlicerShell.boot()",
+            statements,
+            "assert not shell.errors, shell.errors",
+            "sys.stdout.flush(); os._exit(0)",
+        )
+        process = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=120)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    return run
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.cli import main as library
+from ICHSegmenterLib.cli.main import main as library
 from ICHSegmenterLib.errors import WorkerError
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
-from ICHSegmenterLib.worker.request import AnalyzeRequest
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "ICHSegmenter" / "ICHSegmenterSlicer" / "batch.py"
@@ -93,8 +93,8 @@ def test_all_that_is_said_of_method_and_detector_is_read_by_the_worker(shell, ex
 
     asked = []
 
-    def ask(analyzer, request):
-        asked.append(AnalyzeRequest.of(request))
+    def ask(analyzer, message):
+        asked.append(AnalysisRequest.from_json(message["request"]))
         raise WorkerError("asked")
 
     monkeypatch.setattr(batch.WorkerAnalyzer, "_ask", ask)

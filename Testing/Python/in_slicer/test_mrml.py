@@ -117,8 +117,8 @@ def test_each_slice_of_a_tilted_uneven_series_lies_where_dicom_says(mrml, scenes
     assert mrml.geometryOf(node).matches(geometry, tolerance_mm=1e-6)
 
 
-def test_a_real_tilted_series_lies_where_dicom_says(mrml, scenes, shared_data):
-    volume = read_dicom_folder(shared_data("data/ge_head_ct"))
+def test_a_real_tilted_series_lies_where_dicom_says(mrml, scenes, head_scan):
+    volume = read_dicom_folder(head_scan)
     node = scenes.addAsFromDicom(volume.hu.astype(np.int16), volume.geometry)
     found = mrml.geometryOf(node)
     assert found.matches(volume.geometry, tolerance_mm=1e-5)

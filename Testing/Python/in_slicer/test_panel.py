@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -79,58 +78,43 @@ def sceneSegmentations():
 # ---- before a run
 
 
-def test_the_panel_opens_without_importing_torch():
+def test_the_panel_opens_without_importing_torch(run_apart):
     """In a process of its own, because other tests import torch."""
-    script = f"""
-import sys, time
-sys.path[:0] = [{str(REPOSITORY / "Testing")!r}]
+    refuse_torch = """
 class NoTorch:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "torchvision", "timm", "monai", "SimpleITK", "matplotlib"):
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, NoTorch())
-import SlicerShell
-shell = SlicerShell.boot()
+"""
+    statements = f"""
+import time
 shell.loadModule({str(MODULE)!r})
 started = time.perf_counter()
 widget = shell.openModule("ICHSegmenter")
 print("opened in", round(time.perf_counter() - started, 2), "s")
 assert widget.methods.method == "hu-threshold", widget.methods.method
-assert not shell.errors, shell.errors
-import os
-sys.stdout.flush()
-os._exit(0)
 """
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    print(process.stdout)
-    assert process.returncode == 0, process.stderr
+    print(run_apart(statements, before_boot=refuse_torch))
 
 
-def test_the_extensions_own_library_wins_over_one_that_pip_installed(tmp_path):
+def test_the_extensions_own_library_wins_over_one_that_pip_installed(run_apart, tmp_path):
     """In a process of its own, whose path is Slicer's: the folder of the module is its last entry."""
     installed = tmp_path / "site-packages" / "ICHSegmenterLib"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("raise ImportError('the copy that pip installed')\n")
-    script = f"""
-import os, sys
-sys.path[:0] = [{str(REPOSITORY / "Testing")!r}]
-import SlicerShell
-shell = SlicerShell.boot()
+    run_apart(f"""
 first = next(n for n, one in enumerate(sys.path) if one.endswith(("site-packages", "dist-packages")))
 sys.path[:] = [one for one in sys.path if one != {str(REPOSITORY)!r}]
 sys.path.insert(first, {str(installed.parent)!r})
 sys.path.append({str(MODULE.parent)!r})
 shell.loadModule({str(MODULE)!r})
-import ICHSegmenterLib, json
+import ICHSegmenterLib
 assert ICHSegmenterLib.__path__[0] == {str(REPOSITORY / "ICHSegmenterLib")!r}, ICHSegmenterLib.__path__
 ordered = (os.path.dirname(os.__file__), {str(MODULE.parent)!r}, {str(installed.parent)!r})
 places = [sys.path.index(one) for one in ordered]
 assert places == sorted(places), sys.path
-sys.stdout.flush()
-os._exit(0)
-"""
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert process.returncode == 0, process.stderr
+""")
 
 
 def test_the_button_is_off_without_a_volume_and_says_why(panel):
@@ -495,16 +479,20 @@ def test_slicers_own_self_test_passes(shell, panel):
     test.test_aBleedIsFoundWhereItIs()
 
 
-def test_reloading_takes_the_whole_extension_anew(shell, panel):
-    import slicer
-
-    before = sys.modules["ICHSegmenterSlicer.scene.volumes"]
-    panel.onReload()
-    shell.process()
-    assert sys.modules["ICHSegmenterSlicer.scene.volumes"] is not before
-    reloaded = slicer.util.getModuleWidget("ICHSegmenter")
-    assert reloaded is not panel
-    assert reloaded.ui.applyButton.toolTip == "Select a head CT"
+def test_reloading_takes_the_whole_extension_anew(run_apart):
+    """In a process of its own: afterwards no class of the library is the one that test files have imported."""
+    run_apart(f"""
+import slicer
+shell.loadModule({str(MODULE)!r})
+panel = shell.openModule("ICHSegmenter")
+before = sys.modules["ICHSegmenterSlicer.scene.volumes"]
+panel.onReload()
+shell.process()
+assert sys.modules["ICHSegmenterSlicer.scene.volumes"] is not before
+reloaded = slicer.util.getModuleWidget("ICHSegmenter")
+assert reloaded is not panel
+assert reloaded.ui.applyButton.toolTip == "Select a head CT", reloaded.ui.applyButton.toolTip
+""")
 
 
 # ---- the window stays alive

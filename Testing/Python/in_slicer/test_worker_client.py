@@ -4,10 +4,18 @@ import json
 
 import pytest
 
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION, Phase, Stage
 from ICHSegmenterSlicer.client.client import CANCEL_GRACE_S, State, WorkerClient
 from ICHSegmenterSlicer.client.connection import HELLO_TIMEOUT_S, STDERR_LINES
 
-HELLO = {"type": "hello", "protocol": 1, "version": "0.1.0", "pid": 4711, "python": "3.12", "torch": None}
+HELLO = {
+    "type": "hello",
+    "protocol": PROTOCOL_VERSION,
+    "version": "0.1.0",
+    "pid": 4711,
+    "python": "3.12",
+    "torch": None,
+}
 
 
 class FakeTimer:
@@ -79,7 +87,7 @@ class World:
     def running(self):
         """An analysis that has started to predict; returns its id."""
         requestId = self.analyze()
-        self.process.say(HELLO, {"type": "progress", "id": requestId, "done": 3, "total": 10, "message": "Predicting"})
+        self.process.say(HELLO, {"type": "progress", "id": requestId, "done": 3, "total": 10, "phase": "predicting"})
         return requestId
 
 
@@ -91,12 +99,12 @@ def world():
 def test_an_analysis_goes_through_all_states(world):
     requestId = world.analyze()
     world.process.say(HELLO)
-    world.process.say({"type": "progress", "id": requestId, "done": 0, "total": 1, "message": "Loading the network"})
-    world.process.say({"type": "progress", "id": requestId, "done": 3, "total": 10, "message": "Predicting"})
+    world.process.say({"type": "progress", "id": requestId, "done": 0, "total": 1, "phase": "loading"})
+    world.process.say({"type": "progress", "id": requestId, "done": 3, "total": 10, "phase": "predicting"})
     world.process.say({"type": "result", "id": requestId, "result": {"positive": True}})
     world.client.finish(State.DONE)
     assert world.states == [State.STARTING, State.LOADING, State.RUNNING, State.IMPORTING, State.DONE]
-    assert world.progress == [(0, 1, "Loading the network"), (3, 10, "Predicting")]
+    assert world.progress == [(0, 1, Stage(Phase.LOADING)), (3, 10, Stage(Phase.PREDICTING))]
     assert world.results[0]["result"] == {"positive": True}
     assert not world.failures
 
@@ -127,12 +135,13 @@ def test_a_line_that_arrives_in_pieces_is_put_together_even_within_a_character(w
     requestId = world.analyze()
     world.process.say(HELLO)
     line = json.dumps(
-        {"type": "progress", "id": requestId, "done": 1, "total": 2, "message": "Größe µ"}, ensure_ascii=False
+        {"type": "progress", "id": requestId, "done": 1, "total": 2, "phase": "predicting", "method": "Größe µ"},
+        ensure_ascii=False,
     )
     data = line.encode() + b"\n"
     for n in range(len(data)):
         world.process.events.output(data[n : n + 1])
-    assert world.progress == [(1, 2, "Größe µ")]
+    assert world.progress == [(1, 2, Stage(Phase.PREDICTING, "Größe µ"))]
 
 
 def test_output_that_is_not_json_goes_to_the_log_and_does_not_break_the_run(world):
@@ -275,7 +284,7 @@ def test_the_hello_timer_does_not_kill_a_worker_that_has_answered(world):
 
 def test_a_worker_of_another_version_is_refused(world):
     world.analyze()
-    world.process.say({**HELLO, "protocol": 2})
+    world.process.say({**HELLO, "protocol": PROTOCOL_VERSION + 1})
     assert "Reinstall" in world.failures[0].message
     assert world.process.isKilled
 
@@ -298,7 +307,10 @@ def test_shutdown_asks_politely_and_ends_what_waits(world):
 def test_a_download_does_not_change_the_state_of_the_analysis(world):
     told = []
     requestId = world.client.submit({"type": "download", "method": "blast-ct"}, done=told.append)
-    world.process.say(HELLO, {"type": "progress", "id": requestId, "done": 5, "total": 9, "message": "Downloading x"})
+    world.process.say(
+        HELLO,
+        {"type": "progress", "id": requestId, "done": 5, "total": 9, "phase": "downloading", "method": "blast-ct"},
+    )
     world.process.say({"type": "done", "id": requestId, "names": ["x"]})
     assert told[0]["names"] == ["x"]
     assert world.states == []

@@ -19,6 +19,7 @@ from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
@@ -154,7 +155,9 @@ def test_the_uncertainty_of_an_ensemble_is_written_with_the_maps_and_not_without
     geometry = head_geometry((10, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=14.0)
     exam = make_phantom(geometry, subsamples=(1, 1, 1)).volume
     torch.save(unet(0).state_dict(), tmp_path / "fold.pt")
-    result = analyze(exam, "unet", weights=[tmp_path / "fold.pt"], options={"tta": True}, save_maps=True)
+    result = analyze(
+        exam, AnalysisRequest("unet", weights=[tmp_path / "fold.pt"], options={"tta": True}, outputs=("map",))
+    )
     files = write_outputs(result, exam, tmp_path / "out", save_maps=True)
     written = read_volume(files["uncertainty.nii.gz"]).hu
     np.testing.assert_allclose(written, result.segmentation.uncertainty, atol=1e-5)

@@ -10,9 +10,9 @@ import pytest
 
 from head_volumes import set_elements
 from ICHSegmenterLib.analysis import analyze as engine
-from ICHSegmenterLib.analysis.settings import Settings
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.errors import OutputError, VolumeError
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
@@ -35,11 +35,11 @@ def inputs(volume, tmp_path):
     return folder
 
 
-CLASSICAL = Settings("hu-threshold")
+CLASSICAL = AnalysisRequest("hu-threshold")
 
 
 def analyze(volume):
-    return engine.analyze(volume, "hu-threshold")
+    return engine.analyze(volume, AnalysisRequest("hu-threshold"))
 
 
 def summary(output):
@@ -56,7 +56,7 @@ def test_dicom_and_files_are_found_in_nested_folders(inputs):
 
 def test_one_broken_exam_does_not_stop_the_others(inputs, tmp_path):
     output = tmp_path / "out"
-    outcomes = run_batch(find_exams([inputs]), output, analyze, settings=CLASSICAL)
+    outcomes = run_batch(find_exams([inputs]), output, analyze, request=CLASSICAL)
     assert [one.status for one in outcomes] == ["done", "failed", "done"]
     rows = summary(output)
     assert rows["case_c"]["error"] == "bad_input"
@@ -74,8 +74,8 @@ def test_a_second_call_goes_on_where_the_first_stopped(inputs, tmp_path):
         return analyze(volume)
 
     exams = find_exams([inputs])
-    run_batch(exams[:1], output, counting, settings=CLASSICAL)
-    outcomes = run_batch(exams, output, counting, settings=CLASSICAL)
+    run_batch(exams[:1], output, counting, request=CLASSICAL)
+    outcomes = run_batch(exams, output, counting, request=CLASSICAL)
     assert [one.status for one in outcomes] == ["skipped", "failed", "done"]
     assert len(seen) == 2
     assert summary(output)["case_b"]["status"] == "skipped"
@@ -84,23 +84,23 @@ def test_a_second_call_goes_on_where_the_first_stopped(inputs, tmp_path):
 
 def test_results_of_other_settings_are_refused_untouched_until_they_may_be_replaced(inputs, tmp_path):
     exams, output = find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out"
-    run_batch(exams, output, analyze, settings=CLASSICAL)
+    run_batch(exams, output, analyze, request=CLASSICAL)
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
-    strict = Settings("hu-threshold", threshold=0.9)
+    strict = AnalysisRequest("hu-threshold", threshold=0.9)
     told = "case_b of threshold 0.5 instead of 0.9. Name another --output folder, or replace them by --overwrite"
     with pytest.raises(OutputError, match=told):
-        run_batch(exams, output, analyze, settings=strict)
+        run_batch(exams, output, analyze, request=strict)
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
-    assert run_batch(exams, output, analyze, settings=strict, overwrite=True)[0].status == "done"
+    assert run_batch(exams, output, analyze, request=strict, overwrite=True)[0].status == "done"
 
 
 def test_a_folder_with_exams_of_another_method_is_refused_for_new_exams_too(inputs, tmp_path):
     output = tmp_path / "out"
-    run_batch(find_exams([inputs]), output, analyze, settings=CLASSICAL)
+    run_batch(find_exams([inputs]), output, analyze, request=CLASSICAL)
     shutil.copy(inputs / "case_b.nii.gz", tmp_path / "other.nii.gz")
     told = "case_b and 1 more exams of hu-threshold instead of unet"
     with pytest.raises(OutputError, match=told):
-        run_batch(find_exams([tmp_path / "other.nii.gz"]), output, analyze, settings=Settings("unet"))
+        run_batch(find_exams([tmp_path / "other.nii.gz"]), output, analyze, request=AnalysisRequest("unet"))
 
 
 def test_a_result_that_is_not_whole_is_made_again(inputs, tmp_path):
@@ -108,12 +108,12 @@ def test_a_result_that_is_not_whole_is_made_again(inputs, tmp_path):
     (output / "case_b").mkdir(parents=True)
     for broken in ("{", "[]", '{"provenance": 1}', '{"provenance": {"method": "unet"'):
         (output / "case_b" / "result.json").write_text(broken)
-        assert run_batch(exams, output, analyze, settings=CLASSICAL)[0].status == "done"
+        assert run_batch(exams, output, analyze, request=CLASSICAL)[0].status == "done"
 
 
 def test_no_patient_name_reaches_any_result(inputs, tmp_path):
     output = tmp_path / "out"
-    run_batch(find_exams([inputs]), output, analyze, settings=CLASSICAL)
+    run_batch(find_exams([inputs]), output, analyze, request=CLASSICAL)
     checked = []
     for path in output.rglob("*"):
         assert "JANE" not in path.name
@@ -136,7 +136,7 @@ def test_an_empty_folder_says_what_would_be_an_exam(tmp_path):
 
 def test_results_of_an_earlier_run_are_no_exams(inputs, tmp_path):
     before = find_exams([inputs])
-    run_batch(before, inputs / "results", analyze, settings=CLASSICAL)
+    run_batch(before, inputs / "results", analyze, request=CLASSICAL)
     assert (inputs / "results" / "case_b" / "labelmap.nii.gz").exists()
     assert find_exams([inputs]) == before
 
@@ -145,7 +145,7 @@ def test_a_summary_that_cannot_be_written_is_told_and_leaves_no_draft(inputs, tm
     output = tmp_path / "out"
     (output / SUMMARY_FILE).mkdir(parents=True)  # a folder is in its place
     with pytest.raises(OutputError, match="results.csv cannot be written"):
-        run_batch(find_exams([inputs / "case_c.nii.gz"]), output, analyze, settings=CLASSICAL)
+        run_batch(find_exams([inputs / "case_c.nii.gz"]), output, analyze, request=CLASSICAL)
     assert [path.name for path in output.iterdir()] == [SUMMARY_FILE]
 
 
@@ -153,7 +153,7 @@ def test_what_the_system_says_of_a_path_is_told_without_its_folders(inputs, tmp_
     def vanished(volume):
         raise FileNotFoundError(2, os.strerror(2), str(tmp_path / "DOE^JANE" / "0001.dcm"))
 
-    (outcome,) = run_batch(find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out", vanished, settings=CLASSICAL)
+    (outcome,) = run_batch(find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out", vanished, request=CLASSICAL)
     assert outcome.message.startswith("0001.dcm: No such file")
     assert "JANE" not in outcome.message + caplog.text
 

@@ -17,6 +17,7 @@ from ICHSegmenterLib.methods.blast_ct.predictor import (  # noqa: E402
 )
 from ICHSegmenterLib.models import create_model  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
+from ICHSegmenterLib.protocol import Phase, Stage  # noqa: E402
 from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
 from ICHSegmenterLib.volume.volume import Volume  # noqa: E402
@@ -151,9 +152,9 @@ def test_uncertainty_is_told_where_views_or_networks_are_averaged(both_views) ->
 
 
 def test_progress_of_both_views_reaches_its_end_once() -> None:
-    told: list[tuple[int, int, str]] = []
+    told: list[tuple[int, int, Stage]] = []
     predicted(*head_with_brain_on_one_side(), tta=True, run=RunContext(lambda *step: told.append(step)))
-    shares = [done / total for done, total, message in told if message == "Predicting"]
+    shares = [done / total for done, total, stage in told if stage.phase is Phase.PREDICTING]
     assert shares == sorted(shares)
     assert shares.count(1.0) == 1
 

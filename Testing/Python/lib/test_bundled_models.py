@@ -14,13 +14,14 @@ from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.learning.recipe import load_recipe
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.training.trained_model import write_trained_model
 from ICHSegmenterLib.weights import cache, store
@@ -147,13 +148,16 @@ def test_the_subtype_maps_add_up_to_the_probability_of_blood():
 def test_subtypes_that_share_a_voxel_count_together_and_the_largest_names_it(bundled_folder: Path):
     write_seeded("compact-unet", bundled_folder, IPH=0.30, SAH=0.25)
     volume, mask = small_exam()
-    options = {"brain_mask": mask, "device": "cpu", "precision": "float32", "save_maps": True}
-    result = analyze(volume, "compact-unet", **options, threshold=0.5, detection_threshold=0.5)
+    options = {"device": "cpu", "precision": "float32", "outputs": ["map"]}
+    result = analyze(
+        volume, AnalysisRequest("compact-unet", **options, threshold=0.5, detection_threshold=0.5), brain_mask=mask
+    )
     assert [one.key for one in result.measurements] == ["IPH"]
     assert result.segmentation.soft_maps[:, 2].max(axis=(1, 2)) == pytest.approx([0, 0.30, 0, 0.25, 0], abs=2e-3)
     assert result.detection.is_positive
     assert "(score 0.5" in result.verdict  # its values are not calibrated
-    assert analyze(volume, "compact-unet", **options, threshold=0.6).segmentation.blood_mask.sum() == 0
+    strict = analyze(volume, AnalysisRequest("compact-unet", **options, threshold=0.6), brain_mask=mask)
+    assert strict.segmentation.blood_mask.sum() == 0
 
 
 def test_a_seeded_compact_hgi_runs_at_192_pixels_with_maps(bundled_folder: Path):
@@ -164,12 +168,8 @@ def test_a_seeded_compact_hgi_runs_at_192_pixels_with_maps(bundled_folder: Path)
     assert prepare(volume, get_card("compact-hgi").preprocessing, mask).batch([2]).shape == (1, 3, 192, 192)
     result = analyze(
         volume,
-        "compact-hgi",
+        AnalysisRequest("compact-hgi", device="cpu", precision="float32", outputs=("map",), detection_threshold=0.0),
         brain_mask=mask,
-        device="cpu",
-        precision="float32",
-        save_maps=True,
-        detection_threshold=0.0,
     )
     maps = result.segmentation.soft_maps
     assert maps.shape == (1, *volume.hu.shape)

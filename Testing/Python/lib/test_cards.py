@@ -277,3 +277,9 @@ def test_a_swin_that_could_not_run_is_told_when_its_card_is_read(change: dict, m
     content["network_config"] |= {"embed_dim": 8, "num_heads": [2, 4, 8, 16], **change}
     with pytest.raises(CardError, match=re.escape(message)):
         read_card(card_file(tmp_path, content))
+
+
+def test_the_card_in_the_documentation_is_one(tmp_path: Path):
+    page = (REPOSITORY / "docs" / "develop" / "add-a-method.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.S)
+    assert read_card(card_file(tmp_path, example)).name == "my-unet"

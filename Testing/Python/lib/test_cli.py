@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 
@@ -129,7 +129,7 @@ class Interrupted:
 
 
 def test_control_c_while_the_program_starts_prints_no_traceback(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ICHSegmenterLib.cli", Interrupted())
+    monkeypatch.setitem(sys.modules, "ICHSegmenterLib.cli.main", Interrupted())
     with pytest.raises(SystemExit) as stop:
         runpy.run_module("ICHSegmenterLib", run_name="__main__")
     assert str(stop.value).startswith("cancelled")
@@ -185,7 +185,7 @@ def test_libraries_that_were_silenced_are_heard_again_when_the_program_is_done(a
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_read_enough_is_no_error_to_tell_of(unbuffered):
-    code = "import sys; from ICHSegmenterLib.cli import main; sys.exit(main(['models', 'list']))"
+    code = "import sys; from ICHSegmenterLib.cli.main import main; sys.exit(main(['models', 'list']))"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     program = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment

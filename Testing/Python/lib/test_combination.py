@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from head_volumes import gantry_geometry
-from ICHSegmenterLib.analysis import combine as combination
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.combine import analyze_together, combine, named
+from ICHSegmenterLib.analysis.combine import combine, named
+from ICHSegmenterLib.cards import pairs
 from ICHSegmenterLib.cards import table as model_cards
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.labels import EAH, ICH, IPH, SUBTYPE_LABELS
 from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import DetectionResult, SegmentationResult, SliceDetection
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
@@ -120,8 +121,10 @@ def detector_file(tmp_path, monkeypatch):
 
 
 def test_two_methods_run_together_and_both_are_told(phantom, detector_file):
-    result = analyze_together(phantom.volume, "hu-threshold", "rsna-sequence", detector_weights=[detector_file])
-    alone = analyze(phantom.volume, "hu-threshold")
+    result = analyze(
+        phantom.volume, AnalysisRequest("hu-threshold", detector="rsna-sequence", detector_weights=[detector_file])
+    )
+    alone = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     assert result.blood_ml == pytest.approx(alone.blood_ml)
     assert [one.name for one in result.measurements] == ["Subdural hemorrhage"]
     assert result.detection.exam_probabilities["any"] == pytest.approx(1 / (1 + np.exp(-4)), abs=1e-4)
@@ -138,8 +141,12 @@ def test_two_methods_run_together_and_both_are_told(phantom, detector_file):
 def test_a_volume_stored_as_sagittal_slices_is_named_on_its_own_grid(phantom, detector_file):
     affine = phantom.volume.geometry.affine[:, [2, 1, 0, 3]]
     stored = Volume(phantom.volume.hu.transpose(2, 1, 0), VolumeGeometry.from_affine((96, 96, 16), affine))
-    result = analyze_together(stored, "hu-threshold", "rsna-sequence", detector_weights=[detector_file])
-    axial = analyze_together(phantom.volume, "hu-threshold", "rsna-sequence", detector_weights=[detector_file])
+    result = analyze(
+        stored, AnalysisRequest("hu-threshold", detector="rsna-sequence", detector_weights=[detector_file])
+    )
+    axial = analyze(
+        phantom.volume, AnalysisRequest("hu-threshold", detector="rsna-sequence", detector_weights=[detector_file])
+    )
     np.testing.assert_array_equal(result.segmentation.mask("SDH").transpose(2, 1, 0), axial.segmentation.mask("SDH"))
 
 
@@ -194,15 +201,18 @@ def test_a_detector_that_cannot_name_is_wrong_use_and_leaves_no_folder(verb, pha
 
 
 def test_without_a_detector_a_method_speaks_for_itself(phantom):
-    alone = analyze_together(phantom.volume, "hu-threshold", "")
+    alone = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     assert alone.provenance.detector == ""
-    assert alone.detection.exam_probabilities == analyze(phantom.volume, "hu-threshold").detection.exam_probabilities
+    assert (
+        alone.detection.exam_probabilities
+        == analyze(phantom.volume, AnalysisRequest("hu-threshold")).detection.exam_probabilities
+    )
     with pytest.raises(ValueError, match="no detector; name it by --detector"):
-        analyze_together(phantom.volume, "hu-threshold", "", detector_weights=["file.pt"])
+        analyze(phantom.volume, AnalysisRequest("hu-threshold", detector_weights=["file.pt"]))
 
 
 def test_weights_of_one_name_are_both_told(phantom):
-    result = analyze(phantom.volume, "hu-threshold")
+    result = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     one, other = (replace(result, provenance=replace(result.provenance, weights={"best.pt": two})) for two in "ab")
     assert combine(one, other, phantom.volume).provenance.weights == {"best.pt": "a", "best.pt (2)": "b"}
 
@@ -216,15 +226,15 @@ def test_weights_of_one_name_are_both_told(phantom):
 )
 def test_methods_that_cannot_work_together_are_refused_before_anything_runs(phantom, method, detector, told):
     with pytest.raises(ValueError, match=told):
-        analyze_together(phantom.volume, method, detector)
+        analyze(phantom.volume, AnalysisRequest(method, detector=detector))
 
 
 def test_a_result_without_outlines_cannot_be_named(phantom):
-    found = replace(analyze(phantom.volume, "hu-threshold"), segmentation=None)
+    found = replace(analyze(phantom.volume, AnalysisRequest("hu-threshold")), segmentation=None)
     with pytest.raises(ValueError, match="made no segmentation to name"):
         combine(found, found, phantom.volume)
 
 
 def test_every_detector_really_knows_the_subtypes():
-    assert {"rsna-sequence", "swin-sam-multi"} <= {card.name for card in combination.detectors()}
-    assert get_card("unet") in combination.segmenters()
+    assert {"rsna-sequence", "swin-sam-multi"} <= {card.name for card in pairs.detectors()}
+    assert get_card("unet") in pairs.segmenters()

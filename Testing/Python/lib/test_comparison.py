@@ -11,13 +11,16 @@ from PIL import Image
 
 from ICHSegmenterLib.analysis import compare as comparing
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import MethodFailure, agreement_of, compare, dice, ready_methods
-from ICHSegmenterLib.cli import main
-from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, VolumeError
+from ICHSegmenterLib.analysis.compare import agreement_of, compare, dice
+from ICHSegmenterLib.analysis.default_method import ready_methods
+from ICHSegmenterLib.cli.main import main
+from ICHSegmenterLib.cli.progress import stage_text
+from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNotFoundError, VolumeError
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.report.comparison_picture import slices_to_show
+from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
@@ -43,7 +46,7 @@ def unet_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def both(phantom, unet_file):
     """The classical method and a U-Net with seeded weights; a third method has no weights here."""
-    return compare(phantom.volume, ["hu-threshold", "unet", "hgi-sam"], weights={"unet": [unet_file]})
+    return compare(phantom.volume, CompareRequest(["hu-threshold", "unet", "hgi-sam"], weights={"unet": [unet_file]}))
 
 
 def with_mask(result, mask):
@@ -54,7 +57,7 @@ def with_mask(result, mask):
 @pytest.fixture(scope="module")
 def three(phantom):
     """Three methods that outline 2, 1 and 0 of two voxels of one slice, and one elsewhere."""
-    result = analyze(phantom.volume, "hu-threshold")
+    result = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     masks = np.zeros((3, *phantom.volume.geometry.shape), dtype=bool)
     masks[0, 8, 30, 30:32] = True
     masks[1, 8, 30, 30] = True
@@ -98,17 +101,17 @@ def test_a_method_that_fails_does_not_stop_the_others(both, phantom):
 
 
 def test_a_defect_of_one_method_is_told_as_its_failure(phantom, monkeypatch):
-    def broken(volume, method, **_):
+    def broken(volume, request, *_, **__):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(comparing, "analyze", broken)
-    found = compare(phantom.volume, ["hu-threshold"])
+    found = compare(phantom.volume, CompareRequest(["hu-threshold"]))
     assert found.failures[0].message == "Unexpected RuntimeError: shapes do not match"
     assert not found.vote.any()
 
 
 def test_each_method_says_what_it_says_alone(both, phantom):
-    alone = analyze(phantom.volume, "hu-threshold")
+    alone = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     np.testing.assert_array_equal(both.results["hu-threshold"].segmentation.labelmap, alone.segmentation.labelmap)
 
 
@@ -117,7 +120,7 @@ def test_a_volume_of_sagittal_slices_is_compared_on_its_own_grid(phantom):
     axial = make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(40.0, (26.0, 6.0, 30.0), 62.0),)), seed=5)
     affine = geometry.affine[:, [2, 1, 0, 3]]
     stored = Volume(axial.volume.hu.transpose(2, 1, 0), VolumeGeometry.from_affine((64, 64, 16), affine))
-    found = compare(stored, ["hu-threshold"])
+    found = compare(stored, CompareRequest(["hu-threshold"]))
     assert found.agreement.shape == (64, 64, 16)
     assert dice(found.vote, axial.labelmap.transpose(2, 1, 0) > 0) > 0.6
     shown = slices_to_show(found, AxialView.of(stored.geometry), 4)
@@ -142,7 +145,7 @@ def test_the_vote_comes_back_voxel_for_voxel(three, phantom, tmp_path):
 
 
 def test_the_agreement_is_written_even_if_every_method_failed(phantom, tmp_path):
-    nothing = agreement_of({}, phantom.volume.geometry, [MethodFailure("unet", "weights_missing", "no file")])
+    nothing = agreement_of({}, phantom.volume.geometry, [Failure("weights_missing", "no file", method="unet")])
     files = write_comparison(nothing, phantom.volume, tmp_path)
     assert json.loads(files["agreement.json"].read_text())["failures"][0]["method"] == "unet"
     assert not read_volume(files["agreement.nii.gz"]).hu.any()
@@ -175,33 +178,37 @@ def test_slices_of_a_left_handed_array_are_shown_lowest_first_too(three):
 def test_progress_names_the_method(phantom):
     told = []
     compare(
-        phantom.volume, ["hu-threshold"], run=RunContext(progress=lambda done, total, message: told.append(message))
+        phantom.volume,
+        CompareRequest(["hu-threshold"]),
+        context=RunContext(progress=lambda done, total, message: told.append(message)),
     )
-    assert told[0] == "Finding the brain"
-    assert "HU threshold: Measuring" in told
+    assert stage_text(told[0]) == "Finding the brain"
+    assert "HU threshold: Measuring" in map(stage_text, told)
 
 
 def test_cancelling_stops_all_of_them(phantom):
     with pytest.raises(CancelledError):
-        compare(phantom.volume, ["hu-threshold", "unet"], run=RunContext(cancelled=lambda: True))
+        compare(phantom.volume, CompareRequest(["hu-threshold", "unet"]), context=RunContext(cancelled=lambda: True))
 
 
 def test_what_is_wrong_with_the_exam_or_the_names_is_told_at_once(phantom):
     gray = Volume(np.clip(phantom.volume.hu, 0, 255), phantom.volume.geometry)
     with pytest.raises(VolumeError, match="Hounsfield"):
-        compare(gray, ["hu-threshold"])
+        compare(gray, CompareRequest(["hu-threshold"]))
     with pytest.raises(ModelNotFoundError, match="'best'"):
-        compare(phantom.volume, ["hu-threshold", "best"])
+        compare(phantom.volume, CompareRequest(["hu-threshold", "best"]))
     with pytest.raises(ValueError, match="each method once, got unet, unet"):
-        compare(phantom.volume, ["unet", "unet"])
+        compare(phantom.volume, CompareRequest(["unet", "unet"]))
     with pytest.raises(DeviceError, match="'gpu' cannot be used"):
-        compare(phantom.volume, ["hu-threshold"], device="gpu")
+        compare(phantom.volume, CompareRequest(["hu-threshold"], device="gpu"))
 
 
 def test_options_go_to_their_method_only(phantom, unet_file):
-    given = {"methods": ["hu-threshold", "unet"], "weights": {"unet": [unet_file]}, "save_maps": True}
-    mirrored = compare(phantom.volume, **given, options={"unet": {"tta": True}}).results
-    alone = analyze(phantom.volume, "unet", weights=[unet_file], options={"tta": True}, save_maps=True)
+    given = {"methods": ["hu-threshold", "unet"], "weights": {"unet": [unet_file]}, "outputs": ["map"]}
+    mirrored = compare(phantom.volume, CompareRequest(**given, options={"unet": {"tta": True}})).results
+    alone = analyze(
+        phantom.volume, AnalysisRequest("unet", weights=[unet_file], options={"tta": True}, outputs=("map",))
+    )
     np.testing.assert_allclose(mirrored["unet"].segmentation.soft_maps, alone.segmentation.soft_maps, atol=1e-6)
     assert mirrored["unet"].provenance.options == {"tta": True}
     assert mirrored["hu-threshold"].provenance.options == {}
@@ -209,11 +216,11 @@ def test_options_go_to_their_method_only(phantom, unet_file):
 
 def test_options_that_nobody_would_use_are_refused_before_anything_runs(phantom, unet_file):
     with pytest.raises(ValueError, match="unet has no option 'tat'; available: tta"):
-        compare(phantom.volume, ["hu-threshold", "unet"], options={"unet": {"tat": True}})
+        compare(phantom.volume, CompareRequest(["hu-threshold", "unet"], options={"unet": {"tat": True}}))
     with pytest.raises(ValueError, match="options are given for unet, which is not among the methods to run"):
-        compare(phantom.volume, ["hu-threshold"], options={"unet": {"tta": True}})
+        compare(phantom.volume, CompareRequest(["hu-threshold"], options={"unet": {"tta": True}}))
     with pytest.raises(ValueError, match="weights are given for unet, which is not among the methods to run"):
-        compare(phantom.volume, ["hu-threshold"], weights={"unet": [unet_file]})
+        compare(phantom.volume, CompareRequest(["hu-threshold"], weights={"unet": [unet_file]}))
 
 
 def test_all_means_the_methods_that_can_run_here():

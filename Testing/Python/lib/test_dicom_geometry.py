@@ -38,11 +38,8 @@ def assert_positions_are_dicoms(volume: Volume, files: list[Path]) -> None:
 
 
 @pytest.fixture(scope="module", name="real")
-def _real() -> tuple[Volume, list[Path]]:
-    from conftest import shared_data
-
-    folder = shared_data("data/ge_head_ct")
-    return read_volume(folder), sorted(folder.glob("*.dcm"))
+def _real(head_scan: Path) -> tuple[Volume, list[Path]]:
+    return read_volume(head_scan), sorted(head_scan.glob("*.dcm"))
 
 
 def test_every_corner_of_the_real_scan_lies_where_dicom_says(real: tuple[Volume, list[Path]]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import shared_data
 from head_volumes import gantry_geometry, set_elements, write_head
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.io import read_volume
@@ -134,7 +133,7 @@ def test_slices_that_do_not_tell_their_kernel_are_no_other_scan(tmp_path: Path) 
     assert read_volume(tmp_path).source.warnings == ()
 
 
-def test_a_real_head_in_two_blocks_is_one_pass() -> None:
-    assert read_volume(shared_data("data/ge_head_ct")).source.warnings == (
+def test_a_head_in_two_blocks_is_one_pass(head_scan: Path) -> None:
+    assert read_volume(head_scan).source.warnings == (
         "Unequal slice spacing: steps of 1.08 to 7.00 mm. Positions and volumes take it into account.",
     )

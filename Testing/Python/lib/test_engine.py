@@ -10,6 +10,7 @@ from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
@@ -28,7 +29,7 @@ def bleeding():
 
 @pytest.fixture(scope="module")
 def result(bleeding):
-    return engine.analyze(bleeding.volume, "hu-threshold", save_maps=True)
+    return engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold", outputs=("map",)))
 
 
 def dice(one, other):
@@ -49,7 +50,7 @@ def test_positive_slices_are_the_slices_with_blood(bleeding, result):
 
 def test_a_head_without_blood_is_called_negative(bleeding):
     normal = make_phantom(bleeding.volume.geometry, HeadModel(), seed=4)
-    result = engine.analyze(normal.volume, "hu-threshold")
+    result = engine.analyze(normal.volume, AnalysisRequest("hu-threshold"))
     assert not result.detection.is_positive
     assert result.verdict.startswith("No hemorrhage found")
     assert result.blood_ml < 1.0
@@ -70,14 +71,14 @@ def test_the_result_tells_how_it_was_made(result):
 def test_soft_maps_come_on_the_acquired_grid_only_when_asked_for(bleeding, result):
     assert result.segmentation.soft_maps.shape == (1, *bleeding.volume.geometry.shape)
     assert result.segmentation.soft_maps.max() <= 1.0
-    assert engine.analyze(bleeding.volume, "hu-threshold").segmentation.soft_maps is None
+    assert engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold")).segmentation.soft_maps is None
 
 
 @pytest.mark.parametrize("flips", [{"is_descending": True}, {"flips_rows": True}, {"flips_columns": True}])
 def test_flipped_acquisitions_give_the_same_blood_at_the_same_place(bleeding, flips):
     geometry = head_geometry((24, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=6.0, tilt_deg=10, **flips)
     phantom = make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
-    result = engine.analyze(phantom.volume, "hu-threshold")
+    result = engine.analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     assert dice(result.segmentation.blood_mask, phantom.labelmap > 0) > 0.8
     heights = [geometry.slice_origins[one.index, 2] for one in sorted(result.detection.slices, key=number_in(result))]
     assert heights == sorted(heights)  # slice 1 is the lowest, also of a left-handed array
@@ -93,7 +94,7 @@ def test_a_volume_stored_as_sagittal_slices_is_analyzed_as_axial_and_returned_as
     order = (2, 1, 0)  # columns become slices
     affine = geometry.affine[:, [2, 1, 0, 3]]
     stored = Volume(phantom.volume.hu.transpose(order), VolumeGeometry.from_affine((128, 128, 30), affine))
-    result = engine.analyze(stored, "hu-threshold")
+    result = engine.analyze(stored, AnalysisRequest("hu-threshold"))
     assert result.segmentation.labelmap.shape == (128, 128, 30)
     assert len(result.detection.slices) == 30
     assert dice(result.segmentation.blood_mask, phantom.labelmap.transpose(order) > 0) > 0.8
@@ -102,24 +103,24 @@ def test_a_volume_stored_as_sagittal_slices_is_analyzed_as_axial_and_returned_as
 def test_an_own_brain_mask_limits_what_can_be_found(bleeding):
     mask = np.zeros(bleeding.volume.geometry.shape, dtype=bool)
     mask[:, :, : 192 // 2] = bleeding.brain_mask[:, :, : 192 // 2]  # the right side of the patient; blood is left
-    result = engine.analyze(bleeding.volume, "hu-threshold", brain_mask=mask)
+    result = engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), brain_mask=mask)
     assert result.blood_ml < 1.0
 
 
 def test_unknown_methods_name_the_known_ones(bleeding):
     with pytest.raises(ModelNotFoundError, match=r"'best'; available: .*hu-threshold"):
-        engine.analyze(bleeding.volume, "best")
+        engine.analyze(bleeding.volume, AnalysisRequest("best"))
 
 
 @pytest.mark.parametrize("name", ["threshold", "detection_threshold"])
 def test_thresholds_outside_zero_to_one_are_refused(bleeding, name):
     with pytest.raises(ValueError, match=f"{name} must lie between 0 and 1, got 40"):
-        engine.analyze(bleeding.volume, "hu-threshold", **{name: 40})
+        engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold", **{name: 40}))
 
 
 def test_weights_for_a_method_without_a_network_are_refused(bleeding, tmp_path):
     with pytest.raises(ValueError, match="hu-threshold has no network and takes no weights"):
-        engine.analyze(bleeding.volume, "hu-threshold", weights=[tmp_path / "model.pt"])
+        engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold", weights=[tmp_path / "model.pt"]))
 
 
 @pytest.mark.parametrize("requested", ["gpu", "cuda:", "cuda:x", "CPU", ""])
@@ -128,10 +129,10 @@ def test_a_processor_of_no_known_name_is_refused_by_every_method(bleeding, tmp_p
     (tmp_path / "fold.pt").write_bytes(b"never read")
     weights = [tmp_path / "fold.pt"] if method == "unet" else []
     with pytest.raises(DeviceError, match=f"The device '{requested}' cannot be used.*Choose 'auto', 'cpu', 'cuda'"):
-        engine.analyze(bleeding.volume, method, weights=weights, device=requested)
+        engine.analyze(bleeding.volume, AnalysisRequest(method, weights=weights, device=requested))
 
 
-@pytest.mark.parametrize("wish", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+@pytest.mark.parametrize("requested", ["auto", "cpu", "cuda", "cuda:1", "mps"])
 def test_the_classical_method_runs_on_the_cpu_whichever_processor_is_named(requested):
     place = Session().device(get_card("hu-threshold"), requested, "auto")
     assert (place.name, place.precision) == ("cpu", "float32")
@@ -140,12 +141,12 @@ def test_the_classical_method_runs_on_the_cpu_whichever_processor_is_named(reque
 def test_gray_values_are_refused_before_anything_runs(bleeding):
     gray = Volume(np.clip(bleeding.volume.hu, 0, 255), bleeding.volume.geometry)
     with pytest.raises(VolumeError, match="Hounsfield"):
-        engine.analyze(gray, "hu-threshold")
+        engine.analyze(gray, AnalysisRequest("hu-threshold"))
 
 
 def test_cancelling_stops_with_a_typed_error(bleeding):
     with pytest.raises(CancelledError):
-        engine.analyze(bleeding.volume, "hu-threshold", run=RunContext(cancelled=lambda: True))
+        engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), context=RunContext(cancelled=lambda: True))
 
 
 class HungryPredictor:
@@ -165,7 +166,7 @@ class HungryPredictor:
 def analyze_with(monkeypatch, bleeding, predictor):
     session = Session()
     monkeypatch.setattr(session, "predictor", lambda *_: predictor)
-    return engine.analyze(bleeding.volume, "hu-threshold", session=session)
+    return engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), session=session)
 
 
 def test_running_out_of_memory_halves_the_batch_and_says_so(monkeypatch, bleeding):
@@ -206,4 +207,4 @@ def test_weights_that_vanish_during_the_run_do_not_cost_the_result(monkeypatch, 
 def test_warnings_of_the_reader_reach_the_result(bleeding):
     source = replace(bleeding.volume.source, warnings=("Contrast was given.",))
     volume = Volume(bleeding.volume.hu, bleeding.volume.geometry, source)
-    assert "Contrast was given." in engine.analyze(volume, "hu-threshold").provenance.warnings
+    assert "Contrast was given." in engine.analyze(volume, AnalysisRequest("hu-threshold")).provenance.warnings

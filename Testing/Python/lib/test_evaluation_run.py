@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis import analyze as engine
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.cases import find_cases
 from ICHSegmenterLib.evaluation.dataset import Case, read_exam
@@ -16,6 +16,7 @@ from ICHSegmenterLib.evaluation.evaluate import evaluate
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction
 from ICHSegmenterLib.evaluation.thresholds import MAP_GRID
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
@@ -72,7 +73,7 @@ def case_of(data, name):
 
 
 def classical(folder, name="hu-threshold"):
-    return Method(name, folder, lambda volume: engine.analyze(volume, "hu-threshold"))
+    return Method(name, folder, lambda volume: engine.analyze(volume, AnalysisRequest("hu-threshold")))
 
 
 def test_a_row_a_case_tells_the_known_truth(report, heads):
@@ -128,7 +129,7 @@ def test_results_are_kept_and_not_computed_again(data, tmp_path):
 
     def analyze(volume):
         calls.append(volume)
-        return engine.analyze(volume, "hu-threshold")
+        return engine.analyze(volume, AnalysisRequest("hu-threshold"))
 
     method = Method("hu-threshold", tmp_path / "results", analyze)
     for _ in range(2):
@@ -162,7 +163,10 @@ def test_folds_hold_thresholds_out_and_say_which_applied(data, tmp_path):
 def test_outlines_are_scored_at_the_threshold_that_was_searched(data, tmp_path):
     folds = {"head1": "A", "head3": "A", "head2": "B", "head4": "B"}
     method = Method(
-        "m", tmp_path / "a", lambda volume: engine.analyze(volume, "hu-threshold", save_maps=True), map_rule=True
+        "m",
+        tmp_path / "a",
+        lambda volume: engine.analyze(volume, AnalysisRequest("hu-threshold", outputs=("map",))),
+        map_rule=True,
     )
     cases = [case_of(data, name) for name in BLEEDS]
     found = evaluate(cases, [method], tmp_path / "out", folds=folds, resamples=5)
@@ -187,7 +191,7 @@ def test_two_methods_stand_side_by_side_and_are_compared(data, tmp_path):
     """The second one says the opposite of the first, and outlines nothing."""
 
     def contrary(volume):
-        result = engine.analyze(volume, "hu-threshold")
+        result = engine.analyze(volume, AnalysisRequest("hu-threshold"))
         exam = {key: 1.0 - value for key, value in result.detection.exam_probabilities.items()}
         nothing = np.zeros_like(result.segmentation.labelmap)
         return replace(
@@ -302,7 +306,7 @@ def test_subtypes_are_scored_where_method_and_truth_tell_them_apart(data, heads,
         cases.append(replace(case_of(data, name), slice_labels=tuple(bleeds), slice_subtypes=subtypes))
 
     def knowing(volume):
-        result = engine.analyze(volume, "hu-threshold")
+        result = engine.analyze(volume, AnalysisRequest("hu-threshold"))
         slices = tuple(
             replace(one, probabilities={**dict.fromkeys(SUBTYPE_LABELS, 0.1), "IPH": one.blood_ml / 100})
             for one in result.detection.slices

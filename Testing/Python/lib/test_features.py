@@ -13,13 +13,14 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from head_volumes import gantry_geometry, head, write_head
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.methods.smart_net.slices import stack_of
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.report.embedding import embed, write_embedding
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
@@ -43,7 +44,9 @@ def volume():
 
 @pytest.fixture(scope="module")
 def features(volume, weights):
-    return extract_features(volume, "smart-net-cls", weights=[weights], device="cpu", precision="float32")
+    return extract_features(
+        volume, AnalysisRequest("smart-net-cls", weights=[weights], device="cpu", precision="float32")
+    )
 
 
 @torch.inference_mode()
@@ -67,13 +70,15 @@ def test_activation_lies_on_the_acquired_grid_between_a_half_and_one(volume, fea
 def test_activation_of_a_volume_stored_as_sagittal_slices_lies_on_its_grid(volume, weights, features):
     affine = volume.geometry.affine[:, [2, 1, 0, 3]]
     stored = Volume(volume.hu.transpose(2, 1, 0), VolumeGeometry.from_affine(volume.hu.shape[::-1], affine))
-    found = extract_features(stored, "smart-net-cls", weights=[weights], device="cpu", precision="float32")
+    found = extract_features(
+        stored, AnalysisRequest("smart-net-cls", weights=[weights], device="cpu", precision="float32")
+    )
     np.testing.assert_allclose(found.activation.transpose(2, 1, 0), features.activation, atol=1e-4)
 
 
 def test_methods_without_features_are_refused_with_those_that_have_them(volume):
     with pytest.raises(ValueError, match="hu-threshold has no features.*smart-net-up, smart-net-cls, smart-net-seg"):
-        extract_features(volume, "hu-threshold")
+        extract_features(volume, AnalysisRequest("hu-threshold"))
     assert len(FEATURE_METHODS) == 3
 
 

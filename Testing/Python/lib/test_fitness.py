@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import shared_data
 from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
@@ -41,8 +41,8 @@ def test_a_head_passes_without_a_warning(good: Volume) -> None:
     assert check_head_ct(good) == ()
 
 
-def test_the_real_scan_passes_without_a_warning() -> None:
-    assert check_head_ct(read_volume(shared_data("data/ge_head_ct"))) == ()
+def test_the_real_scan_passes_without_a_warning(head_scan: Path) -> None:
+    assert check_head_ct(read_volume(head_scan)) == ()
 
 
 def test_a_tilted_head_with_unequal_steps_passes() -> None:

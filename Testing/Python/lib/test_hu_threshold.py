@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,8 +111,10 @@ def test_the_bleed_free_real_head_has_no_blood() -> None:
 
 
 @pytest.mark.parametrize("center", [(27.0, 4.0, 49.0), (-27.0, 23.0, 42.0), (32.0, -5.0, 17.0), (12.0, -28.0, 45.0)])
-def test_a_sphere_in_the_real_head_is_outlined_at_its_place(center: tuple[float, float, float]) -> None:
-    original = read_volume(shared_data("data/ge_head_ct"))
+def test_a_sphere_in_the_real_head_is_outlined_at_its_place(
+    head_scan: Path, center: tuple[float, float, float]
+) -> None:
+    original = read_volume(head_scan)
     volume, truth = _insert_sphere(original, center, 20.0)
     assert _milliliters(truth, volume) == pytest.approx(20.0, rel=0.06)
     found = _mask(_predict(volume), volume)

@@ -15,15 +15,16 @@ torch = pytest.importorskip("torch")
 from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.analysis.settings import Settings
+from ICHSegmenterLib.analysis.differences import differences
 from ICHSegmenterLib.cards.table import get_card, read_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import CardError, WeightsCorruptError, WeightsError
 from ICHSegmenterLib.learning.recipe import load_recipe
 from ICHSegmenterLib.methods.table import load_predictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import Window
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.training.trained_model import write_trained_model
 from ICHSegmenterLib.volume.export import write_nifti
@@ -148,9 +149,9 @@ def test_own_weights_run_with_their_own_size_windows_thresholds_and_options(
         assert values_of(result) == expected
         assert (result["provenance"]["threshold"], result["detection_threshold"]) == (0.21, 0.31)
         assert result["provenance"]["options"]["min_pixels"] == 2
-    assert Settings("compact-unet").differences(imported) == []
+    assert differences(AnalysisRequest("compact-unet"), imported) == []
     store.remove(["compact-unet"])
-    assert Settings("compact-unet", weights=(trained,)).differences(named) == []
+    assert differences(AnalysisRequest("compact-unet", weights=(trained,)), named) == []
 
 
 def test_evaluate_uses_the_card_beside_own_weights(exam: Path, trained: Path, tmp_path: Path):
@@ -181,7 +182,7 @@ def test_without_a_method_the_card_beside_the_weights_names_it(tmp_path: Path):
     write_card(tmp_path / "ours.json", **file_facts(weights))
     assert choose_method("auto", [weights]) == "my-unet"
     assert choose_method("my-unet", [weights]) == "my-unet"
-    assert Settings("my-unet", weights=(weights,)).method == "my-unet"
+    assert AnalysisRequest("my-unet", weights=(weights,)).card.title == "U-Net of our department"
 
 
 def test_weights_of_another_method_are_wrong_use(exam: Path, tmp_path: Path, capsys):
@@ -250,12 +251,12 @@ def test_a_card_may_not_take_the_name_of_a_method_of_the_program(tmp_path: Path)
 
 def test_an_option_of_version_0_1_in_a_result_is_compared_by_its_meaning(exam: Path, trained: Path):
     volume = read_volume(exam)
-    result = analyze(volume, "compact-unet", weights=[trained], device="cpu", precision="float32").to_json()
+    request = AnalysisRequest("compact-unet", weights=(trained,), device="cpu", precision="float32")
+    result = analyze(volume, request).to_json()
     result["provenance"]["options"] = {"tta": True, "skull_guard": True, "ignored_pixels": 1}
-    settings = Settings("compact-unet", weights=(trained,))
-    assert settings.differences(result) == []
+    assert differences(request, result) == []
     result["provenance"]["options"]["ignored_pixels"] = 4
-    assert settings.differences(result) == ["option min_pixels=5 of compact-unet instead of 2"]
+    assert differences(request, result) == ["option min_pixels=5 of compact-unet instead of 2"]
 
 
 @pytest.mark.parametrize(

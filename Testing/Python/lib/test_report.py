@@ -13,6 +13,7 @@ from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.outputs import write as report
 from ICHSegmenterLib.report.overview import fit_width, slices_to_show
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask
 
@@ -24,7 +25,7 @@ def exam():
     geometry = head_geometry((20, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=7.0, tilt_deg=12)
     model = HeadModel(bleeds=(Bleed.sphere(15.0, (26.0, 6.0, 30.0), 62.0),))
     volume = make_phantom(geometry, model, seed=2).volume
-    return volume, engine.analyze(volume, "hu-threshold", save_maps=True)
+    return volume, engine.analyze(volume, AnalysisRequest("hu-threshold", outputs=("map",)))
 
 
 def test_everything_promised_is_written(exam, tmp_path):
@@ -55,7 +56,7 @@ def scan_with_a_ball(**geometry):
     """A phantom with a ball of blood, and a result whose labelmap is exactly that ball."""
     grid = head_geometry((40, 128, 128), pixel_mm=(1.8, 1.8), **geometry)
     phantom = make_phantom(grid, HeadModel(bleeds=(Bleed.sphere(BALL_ML, BALL_CENTER_LPS, 62.0),)), seed=3)
-    result = engine.analyze(phantom.volume, "hu-threshold")
+    result = engine.analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     return phantom.volume, replace(result, segmentation=replace(result.segmentation, labelmap=phantom.labelmap))
 
 

@@ -1,11 +1,15 @@
 """Prediction, submission and ensemble files of RSNA 2019, and its metric, against the authors' own."""
 
 import csv
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
-from conftest import shared_data
+from golden_numbers import Golden, golden_file
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.evaluation.rsna import csv_files as rsna_csv
 from ICHSegmenterLib.evaluation.rsna.metric import AUTHORS_WEIGHTS, logits_of, weighted_log_loss
@@ -16,7 +20,7 @@ SIX = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
 
 @pytest.fixture(scope="module")
 def golden():
-    return shared_data("golden/rsna/data")
+    return golden_file("rsna/data")
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -45,8 +49,23 @@ def test_a_prediction_file_is_written_as_the_authors_write_it(golden, tmp_path):
     assert (tmp_path / "pred.csv").read_text() == theirs.read_text()
 
 
-def test_slices_are_sorted_as_the_authors_meta_file_is(golden):
-    slices = rsna_slices(golden / "dicom")
+def write_headers(meta: Path, folder: Path) -> None:
+    """One DICOM file without pixels for each line, named by its id."""
+    with meta.open(newline="") as file:
+        for row in csv.DictReader(file):
+            file_meta = FileMetaDataset()
+            file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            header = FileDataset("", Dataset(), file_meta=file_meta, preamble=b"\0" * 128)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Invalid value for VR UI")
+                header.SOPInstanceUID, header.SeriesInstanceUID = row["slice_id"], row["series_id"]
+                header.ImagePositionPatient = [row[f"ImagePos{axis}"] for axis in (1, 2, 3)]
+                header.save_as(folder / f"{row['slice_id']}.dcm")
+
+
+def test_slices_are_sorted_as_the_authors_meta_file_is(golden, tmp_path):
+    write_headers(golden / "root/test_meta.csv", tmp_path)
+    slices = rsna_slices(tmp_path)
     with (golden / "root/test_meta.csv").open(newline="") as file:
         expected = [
             (
@@ -61,8 +80,8 @@ def test_slices_are_sorted_as_the_authors_meta_file_is(golden):
     assert [(one.slice_id, one.series_uid, *one.position) for one in slices] == expected
 
 
-def test_the_metric_equals_the_authors(golden):
-    arrays = np.load(golden / "golden_data.npz")
+def test_the_metric_equals_the_authors():
+    arrays = Golden("rsna/data/golden_data")
     loss = weighted_log_loss(arrays["metric_logits"], arrays["metric_labels"], weights=AUTHORS_WEIGHTS)
     assert 1 - loss.total == pytest.approx(float(arrays["metric_benchmark"]), abs=1e-6)
     assert loss.slices == 9

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ICHSegmenterLib.cards import table as model_cards
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.evaluation.rsna import csv_files as rsna_csv
 from ICHSegmenterLib.evaluation.rsna.run import predict_folder
 from ICHSegmenterLib.evaluation.rsna.slices import rsna_slices

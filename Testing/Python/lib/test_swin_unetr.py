@@ -16,6 +16,7 @@ from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.runtime.context import RunContext
 
 FLOAT32 = {"device": "cpu", "precision": "float32"}
@@ -52,7 +53,9 @@ def test_the_map_is_the_mean_foreground_probability_of_the_folds(folds, exam):
 
 
 def test_it_runs_as_a_method_with_its_own_brain_mask(folds, exam):
-    result = engine.analyze(exam.volume, "swin-unetr", weights=folds[:1], brain_mask=exam.brain_mask, **FLOAT32)
+    result = engine.analyze(
+        exam.volume, AnalysisRequest("swin-unetr", weights=folds[:1], **FLOAT32), brain_mask=exam.brain_mask
+    )
     assert result.segmentation.labelmap.shape == exam.volume.geometry.shape
     assert not result.segmentation.labelmap[[0, 1, 3, 4]].any()
 

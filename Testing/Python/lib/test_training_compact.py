@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,18 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 from safetensors.torch import load_file
 
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import prepare
 from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe, load_recipe
+from ICHSegmenterLib.learning.task import ScoredBatch
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.training.fit import TrainerOptions, fit
 from ICHSegmenterLib.training.trained_model import network_weights
 
+KEPT = ("last", "best")
 HERE = TrainerOptions("cpu", 1, progress=False)
 FEW_STEPS = ["data.workers=0", "data.validation_share=0.34", "phases.0.max_steps=3", "phases.0.max_epochs=1"]
 SMALL_SLICES = [*FEW_STEPS, "preprocessing.resize=70", "preprocessing.crop=64"]
@@ -80,16 +83,27 @@ def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
     load_checkpoint(network, trained.weights)  # strict: no key of the extra layer is in the file
 
 
-def test_the_last_weights_are_kept_where_the_recipe_says_so(synthetic: Path, tmp_path: Path) -> None:
-    """Also where an earlier epoch was better, as here, where the learning rate is absurd."""
-    absurd = ["phases.0.max_epochs=3", "phases.0.max_steps=0", "phases.0.learning_rate=0.5", "optimizer.warmup_steps=0"]
-    trained = fit(compact_hgi("keeps=last", *absurd), synthetic, tmp_path, machine=HERE)
+@pytest.mark.parametrize("keeps", KEPT)
+def test_the_weights_that_the_recipe_names_are_kept(
+    keeps: str, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The validation loss is prescribed as 2, 1, 3, so the second of three epochs is the best."""
+    prescribed = (2.0, 1.0, 3.0)
+    score_batch = SliceClassification.score_batch
+
+    def score_by_epoch(task: SliceClassification, batch: object) -> ScoredBatch:
+        return replace(score_batch(task, batch), loss=torch.tensor(prescribed[task.current_epoch]))
+
+    monkeypatch.setattr(SliceClassification, "score_batch", score_by_epoch)
+    three_epochs = ["phases.0.max_epochs=3", "phases.0.max_steps=0", "optimizer.warmup_steps=0", "saved_as=float32"]
+    trained = fit(compact_hgi(f"keeps={keeps}", *three_epochs), synthetic, tmp_path, machine=HERE)
     with (tmp_path / "metrics.csv").open() as file:
-        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
-    assert min(losses) < losses[-1] == pytest.approx(trained.results["val_loss"])
-    last = network_weights(tmp_path / "checkpoints" / "phase-1" / "last.ckpt")
-    for key, tensor in load_file(trained.weights).items():
-        assert torch.equal(tensor, last[key].to(tensor.dtype)), key
+        assert [float(row["val_loss"]) for row in csv.DictReader(file)] == pytest.approx(prescribed)
+    assert trained.results["val_loss"] == pytest.approx({"last": 3.0, "best": 1.0}[keeps])
+    checkpoints = {name: network_weights(tmp_path / "checkpoints" / "phase-1" / f"{name}.ckpt") for name in KEPT}
+    saved = load_file(trained.weights)
+    for name, weights in checkpoints.items():
+        assert all(torch.equal(tensor, weights[key]) for key, tensor in saved.items()) == (name == keeps), name
 
 
 def test_a_classifier_told_which_cells_bleed_moves_each_stage() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import shared_data
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
@@ -276,11 +277,8 @@ def test_every_published_file_has_one_name_and_one_digest():
 
 
 def test_the_released_blast_ct_files_are_known_by_their_digest(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    shared = shared_data("data/blast_ct_v1")
     monkeypatch.undo()
-    default = Path(__file__).resolve().parents[4] / "shared"
-    shared = Path(os.environ.get("ICHSEGMENTER_SHARED", default)) / "data" / "blast_ct_v1"
-    if not shared.is_dir():
-        pytest.skip("the shared data are not here")
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(folder))
     card: ModelCard = get_card("blast-ct")
     assert len(store.import_files(sorted(shared.glob("*.pt")))) == 12

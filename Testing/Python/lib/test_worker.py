@@ -10,8 +10,9 @@ import pytest
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import ERROR_KINDS
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION
+from ICHSegmenterLib.worker.exam import Exam
 from ICHSegmenterLib.worker.failures import explain
-from ICHSegmenterLib.worker.request import AnalyzeRequest
 from worker_process import WorkerProcess, bleeding_head, write_job
 
 # An engine that does what the kernel of the exam says.
@@ -20,17 +21,18 @@ import os, sys, time
 import numpy as np
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.labels import ICH
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import (
     AnalysisResult, DetectionResult, Provenance, SegmentationResult, SliceDetection,
 )
 
-def analyze(volume, method, *, run, session, save_maps, brain_mask, **options):
+def analyze(volume, request, run, session, *, brain_mask):
     session.exams = getattr(session, "exams", 0) + 1
     deed = volume.source.kernel
     if deed == "slow":
         for step in range(6000):
             time.sleep(0.01)
-            run.report(step, 6000, "Predicting")
+            run.report(step, 6000, Phase.PREDICTING)
     elif deed == "chatty":
         print("a library talks")
         os.system("echo and so does its child")
@@ -45,18 +47,18 @@ def analyze(volume, method, *, run, session, save_maps, brain_mask, **options):
         os.abort()
     elif deed == "write":
         volume.hu.setflags(write=True)
-    run.report(1, 1, "Measuring")
+    run.report(1, 1, Phase.MEASURING)
     found = SliceDetection(0, 0.0, {"any": np.float32(0.5)}, True)
     labelmap = np.asarray(volume.hu > 50, dtype=np.uint8)
     if brain_mask is not None:
         labelmap *= brain_mask
-    maps = np.zeros((1, *labelmap.shape), np.float32) if save_maps else None
+    maps = np.zeros((1, *labelmap.shape), np.float32) if request.keeps_maps else None
     return AnalysisResult(
         volume.geometry,
         DetectionResult((found,), {"any": 0.5}, 0.5, 0),
         None if deed == "detection" else SegmentationResult(labelmap, volume.geometry, (ICH,), maps),
         (),
-        Provenance(method, "Fake", "1", "cpu", "float32", seconds={"exams": np.float32(session.exams)}),
+        Provenance(request.method, "Fake", "1", "cpu", "float32", seconds={"exams": np.float32(session.exams)}),
     )
 
 engine.analyze = analyze
@@ -78,7 +80,7 @@ def job(folder: Path, deed: str = "", **changes):
 def test_hello_comes_first_and_names_the_process():
     with WorkerProcess() as worker:
         assert worker.hello["type"] == "hello"
-        assert worker.hello["protocol"] == 1
+        assert worker.hello["protocol"] == PROTOCOL_VERSION
         assert worker.hello["version"] == __version__
         assert worker.hello["pid"] == worker.process.pid
         assert worker.hello["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -86,7 +88,7 @@ def test_hello_comes_first_and_names_the_process():
 
 def test_an_exam_gives_progress_and_then_a_result_with_its_labelmap(worker, tmp_path: Path):
     worker.send(**job(tmp_path), id="a")
-    assert worker.next() == {"type": "progress", "id": "a", "done": 1, "total": 1, "message": "Measuring"}
+    assert worker.next() == {"type": "progress", "id": "a", "done": 1, "total": 1, "phase": "measuring", "method": ""}
     answer = worker.next()
     assert (answer["type"], answer["id"], answer["maps"]) == ("result", "a", None)
     assert answer["result"]["verdict"].startswith("Hemorrhage suspected")
@@ -95,7 +97,7 @@ def test_an_exam_gives_progress_and_then_a_result_with_its_labelmap(worker, tmp_
 
 
 def test_soft_maps_and_a_brain_mask_travel_as_files(worker, tmp_path: Path):
-    request = job(tmp_path, save_maps=True, brain_mask="mask.npy")
+    request = job(tmp_path, outputs=["map"], brain_mask="mask.npy")
     np.save(tmp_path / "job ř" / "mask.npy", np.zeros((4, 24, 24), bool))
     answer = worker.ask(**request, id="a")
     assert np.load(tmp_path / "job ř" / answer["maps"]).shape == (1, 4, 24, 24)
@@ -175,9 +177,9 @@ def test_progress_is_not_told_faster_than_anyone_can_see(worker, tmp_path: Path)
         (b'{"type": "dance", "id": "a"}\n', "does not know the request 'dance'"),
         (b'{"type": "analyze"}\n', 'has no "id"'),
         (b'{"type": "analyze", "id": "a"}\n', "'job' must be a text"),
-        (b'{"type": "warm", "id": "a", "method": ["x"]}\n', "'method' must be a text"),
-        (b'{"type": "analyze", "id": "a", "job": "x", "method": "unet"}\n', "'geometry' must be an object"),
-        (b'{"type": "analyze", "id": "a", "job": "x", "method": "unet", "geometry": {}}\n', "lacks 'shape'"),
+        (b'{"type": "warm", "id": "a", "request": {"method": ["x"]}}\n', "'method' must be a text"),
+        (b'{"type": "analyze", "id": "a", "job": "x", "request": {}}\n', "'geometry' must be an object"),
+        (b'{"type": "analyze", "id": "a", "job": "x", "request": {}, "geometry": {}}\n', "lacks 'shape'"),
     ],
 )
 def test_a_bad_line_is_answered_and_survived(worker, line: bytes, reason: str):
@@ -261,7 +263,7 @@ def test_voxels_that_are_absent_or_no_numbers_are_refused(worker, tmp_path: Path
 def test_padding_in_the_voxels_becomes_air(tmp_path: Path):
     hu = bleeding_head((4, 24, 24)).astype(np.float32)
     hu[:, 0], hu[:, 1] = -3024, np.nan
-    found = AnalyzeRequest.of(write_job(tmp_path, hu)).volume().hu
+    found = Exam.from_message(write_job(tmp_path, hu)).volume().hu
     assert (found[:, :2] == -1000).all()
     assert np.array_equal(found[:, 2:], hu[:, 2:])
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
 from ICHSegmenterLib.worker.jobs import over_all
-from worker_process import WorkerProcess, bleeding_head, write_job
+from worker_process import WorkerProcess, asking, bleeding_head, write_job
 
 NO_TORCH = "import sys; sys.modules['torch'] = None"
 
@@ -25,8 +26,8 @@ def unet_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def comparison(folder: Path, hu: np.ndarray, *methods: str, **weights: list[str]) -> dict:
-    request = write_job(folder, hu)
-    return {**request, "type": "compare", "methods": list(methods), "weights": weights}
+    request = {"methods": list(methods), "weights": weights, "device": "cpu"}
+    return {**write_job(folder, hu), "type": "compare", "request": request}
 
 
 def test_each_method_answers_with_its_own_files_beside_agreement_and_vote(tmp_path: Path, unet_weights: str):
@@ -54,8 +55,8 @@ def test_options_go_to_their_method_and_may_be_left_out(tmp_path: Path, unet_wei
     request = comparison(tmp_path, bleeding_head(), "hu-threshold", "unet", unet=[unet_weights])
     with WorkerProcess() as worker:
         plain = worker.ask(**request, id="a")
-        mirrored = worker.ask(**request, options={"unet": {"tta": True}}, id="b")
-        wrong = worker.ask(**request, options={"unet": True}, id="c")
+        mirrored = worker.ask(**asking(request, options={"unet": {"tta": True}}), id="b")
+        wrong = worker.ask(**asking(request, options={"unet": True}), id="c")
     told = [[one["result"]["provenance"]["options"] for one in answer["results"]] for answer in (plain, mirrored)]
     assert told == [[{}, {"tta": False}], [{}, {"tta": True}]]
     assert "'unet' must be an object, got True" in wrong["message"]
@@ -86,20 +87,20 @@ def test_a_running_comparison_is_cancelled(tmp_path: Path, unet_weights: str):
 
 
 def test_progress_counts_all_methods_and_never_goes_back():
-    told: list[tuple[int, int, str]] = []
+    told: list[tuple[int, int, Stage]] = []
     run = over_all(RunContext(lambda *step: told.append(step)), ["A", "B"])
     for step in (
-        (0, 1, "Finding the brain"),
-        (0, 1, "A: Loading the network"),
-        (0, 4, "A: Predicting"),
-        (2, 4, "A: Predicting"),
-        (1, 1, "A: Measuring"),
-        (0, 1, "B: Loading the network"),
-        (0, 8, "B: Predicting"),
-        (8, 8, "B: Predicting"),
-        (1, 1, "B: Measuring"),
+        (0, 1, Phase.FINDING_BRAIN, ""),
+        (0, 1, Phase.LOADING, "A"),
+        (0, 4, Phase.PREDICTING, "A"),
+        (2, 4, Phase.PREDICTING, "A"),
+        (1, 1, Phase.MEASURING, "A"),
+        (0, 1, Phase.LOADING, "B"),
+        (0, 8, Phase.PREDICTING, "B"),
+        (8, 8, Phase.PREDICTING, "B"),
+        (1, 1, Phase.MEASURING, "B"),
     ):
-        run.report(*step)
+        run.of_method(step[3]).report(*step[:3])
     assert [done for done, _, _ in told] == [0, 0, 0, 250, 500, 500, 500, 1000, 1000]
     assert {total for _, total, _ in told} == {1000}
-    assert told[3][2] == "A: Predicting"
+    assert told[3][2] == Stage(Phase.PREDICTING, "A")

@@ -8,19 +8,19 @@ import pytest
 
 from conftest import shared_data
 from ICHSegmenterLib.weights.cache import FOLDER_VARIABLE
-from worker_process import WorkerProcess, bleeding_head, write_job
+from worker_process import WorkerProcess, asking, bleeding_head, write_job
 
 NO_TORCH = "import sys; sys.modules['torch'] = None; sys.modules['SimpleITK'] = None"
 """As in a Slicer without PyTorch, and whoever imports SimpleITK fails."""
 
-PHASES = ["Loading the network", "Finding the brain", "Predicting", "Measuring"]
+PHASES = ["loading", "finding_brain", "predicting", "measuring"]
 
 
 def phases_until_result(worker: WorkerProcess) -> tuple[list[str], dict]:
     phases: list[str] = []
     while (answer := worker.until("progress", "result", "error"))["type"] == "progress":
-        if answer["message"] not in phases:
-            phases.append(answer["message"])
+        if answer["phase"] not in phases:
+            phases.append(answer["phase"])
     assert answer["type"] == "result", answer
     return phases, answer
 
@@ -40,7 +40,7 @@ def unet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hu_threshold_finds_a_bleed_without_torch(tmp_path: Path):
     hu = bleeding_head()
     with WorkerProcess(prelude=NO_TORCH) as worker:
-        worker.send(**write_job(tmp_path, hu, save_maps=True), id="a")
+        worker.send(**write_job(tmp_path, hu, outputs=["map"]), id="a")
         phases, answer = phases_until_result(worker)
     assert phases == PHASES
     labelmap = np.load(tmp_path / "labelmap.npy")
@@ -55,7 +55,7 @@ def test_hu_threshold_finds_a_bleed_without_torch(tmp_path: Path):
 def test_without_torch_a_network_says_what_to_install_and_the_worker_lives_on(tmp_path: Path, unet_weights: Path):
     request = write_job(tmp_path, bleeding_head(), method="unet", weights=[str(unet_weights)])
     with WorkerProcess(prelude=NO_TORCH) as worker:
-        for message in (request, {"type": "warm", "method": "unet", "weights": [str(unet_weights)]}):
+        for message in (request, {"type": "warm", "request": {"method": "unet", "weights": [str(unet_weights)]}}):
             answer = worker.ask(**message, id="a")
             assert answer["kind"] == "no_torch"
             assert "extension 'PyTorch'" in answer["message"]
@@ -82,9 +82,7 @@ def test_an_unknown_method_lists_those_that_exist(tmp_path: Path):
 def test_a_warm_network_serves_two_exams_and_answers_the_same(tmp_path: Path, unet_weights: Path):
     request = write_job(tmp_path, bleeding_head(), method="unet", weights=[str(unet_weights)], precision="float32")
     with WorkerProcess() as worker:
-        warm = worker.ask(
-            type="warm", id="w", method="unet", weights=[str(unet_weights)], device="cpu", precision="float32"
-        )
+        warm = worker.ask(type="warm", id="w", request=request["request"])
         assert (warm["type"], warm["device"], warm["precision"]) == ("done", "cpu", "float32")
         results = []
         for name in "ab":
@@ -126,9 +124,12 @@ def test_weights_are_imported_used_and_removed_by_request(tmp_path: Path):
     with WorkerProcess(environment={FOLDER_VARIABLE: str(tmp_path / "cache")}) as worker:
         answer = worker.ask(type="import", id="a", paths=[str(copy)])
         assert answer["names"] == ["blast_ct_v1_model_1.pt"]
-        assert worker.ask(type="warm", id="b", method="blast-ct", device="cpu")["type"] == "done"
+        assert worker.ask(type="warm", id="b", request={"method": "blast-ct", "device": "cpu"})["type"] == "done"
         assert worker.ask(type="remove", id="c", names=["blast-ct"])["names"] == ["blast_ct_v1_model_1.pt"]
-        assert worker.ask(type="warm", id="d", method="blast-ct", device="cpu")["kind"] == "weights_missing"
+        assert (
+            worker.ask(type="warm", id="d", request={"method": "blast-ct", "device": "cpu"})["kind"]
+            == "weights_missing"
+        )
 
 
 def test_a_download_that_fails_says_why(tmp_path: Path):
@@ -141,13 +142,13 @@ def test_a_download_that_fails_says_why(tmp_path: Path):
 
 def test_options_of_a_method_are_taken_and_the_uncertainty_comes_back(tmp_path: Path, unet_weights: Path):
     hu = bleeding_head()
-    request = write_job(tmp_path, hu, method="unet", weights=[str(unet_weights)], save_maps=True)
+    request = write_job(tmp_path, hu, method="unet", weights=[str(unet_weights)], outputs=["map"])
     with WorkerProcess() as worker:
-        answer = worker.ask(**request, options={"tta": True}, id="a")
+        answer = worker.ask(**asking(request, options={"tta": True}), id="a")
         assert answer["uncertainty"] == "uncertainty.npy"
         plain = worker.ask(**request, id="b")
         assert plain["uncertainty"] is None
-        wrong = worker.ask(**request, options={"flip": True}, id="c")
+        wrong = worker.ask(**asking(request, options={"flip": True}), id="c")
         assert "no option 'flip'; available: tta" in wrong["message"]
     uncertainty = np.load(tmp_path / "uncertainty.npy")
     assert uncertainty.shape == hu.shape
@@ -156,9 +157,9 @@ def test_options_of_a_method_are_taken_and_the_uncertainty_comes_back(tmp_path: 
 
 def test_methods_that_cannot_work_together_are_refused_by_the_worker(tmp_path: Path):
     with WorkerProcess() as worker:
-        answer = worker.ask(**write_job(tmp_path, bleeding_head()), detector="hgi-sam", id="a")
+        answer = worker.ask(**write_job(tmp_path, bleeding_head(), detector="hgi-sam"), id="a")
         assert "hgi-sam tells no subtypes" in answer["message"]
-        missing = worker.ask(**write_job(tmp_path, bleeding_head()), detector="rsna-sequence", id="b")
+        missing = worker.ask(**write_job(tmp_path, bleeding_head(), detector="rsna-sequence"), id="b")
         assert missing["kind"] == "weights_missing"
 
 
@@ -166,6 +167,6 @@ def test_options_of_a_detector_that_is_not_chosen_change_nothing(tmp_path: Path)
     request = write_job(tmp_path, bleeding_head())
     with WorkerProcess() as worker:
         plain = worker.ask(**request, id="a")["result"]
-        left_over = worker.ask(**request, detector="", detector_options={"masked": True}, id="b")["result"]
+        left_over = worker.ask(**asking(request, detector="", detector_options={"masked": True}), id="b")["result"]
     assert left_over["provenance"]["detector"] == ""
     assert (left_over["probabilities"], left_over["slices"]) == (plain["probabilities"], plain["slices"])

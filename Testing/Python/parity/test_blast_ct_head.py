@@ -86,7 +86,7 @@ def test_blood_along_the_skull_is_not_taken_for_bone(
         before.append(maps.copy())
         return bone_like_blood(maps, volume, blood)
 
-    monkeypatch.setattr(blast_ct, "bone_taken_for_blood", spied)
+    monkeypatch.setattr(blast_ct, "bone_like_blood", spied)
     exam = insert_lesions(
         read_volume(shared_data("data/ge_head_ct")), [LesionPlan(subtype, 15.0, hu=hu, edema_hu=0.0)], seed=seed
     )

@@ -12,6 +12,7 @@ pytest.importorskip("timm")
 from ICHSegmenterLib.analysis.analyze import analyze  # noqa: E402
 from ICHSegmenterLib.analysis.session import Session  # noqa: E402
 from ICHSegmenterLib.cards.table import get_card  # noqa: E402
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.exam import make_exam  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
 from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan  # noqa: E402
@@ -53,7 +54,7 @@ def test_the_network_is_in_the_repository_and_whole(method):
 
 @pytest.mark.parametrize("method", ["compact-unet", "compact-hgi"])
 def test_a_real_head_without_blood_is_called_negative(method, head, session):
-    result = analyze(head, method, session=session)
+    result = analyze(head, AnalysisRequest(method), session=session)
     assert not result.detection.is_positive
     assert blood_ml(result) < 1.0
 
@@ -61,7 +62,9 @@ def test_a_real_head_without_blood_is_called_negative(method, head, session):
 @pytest.mark.parametrize("method", ["compact-unet", "compact-hgi"])
 def test_four_of_five_subtypes_put_into_a_real_head_are_noticed(method, bleeding, session):
     noticed = [
-        name for name, exam in bleeding.items() if analyze(exam.volume, method, session=session).detection.is_positive
+        name
+        for name, exam in bleeding.items()
+        if analyze(exam.volume, AnalysisRequest(method), session=session).detection.is_positive
     ]
     assert len(noticed) >= 4, noticed
 
@@ -70,7 +73,7 @@ def test_the_compact_unet_finds_four_of_five_subtypes_where_they_are(bleeding, s
     """Found: at least a tenth is outlined. Epidural, parenchymal and ventricular blood mostly."""
     shares = {}
     for name, exam in bleeding.items():
-        outline = analyze(exam.volume, "compact-unet", session=session).segmentation.blood_mask
+        outline = analyze(exam.volume, AnalysisRequest("compact-unet"), session=session).segmentation.blood_mask
         shares[name] = (outline & (exam.labelmap > 0)).sum() / (exam.labelmap > 0).sum()
     assert sum(share >= FOUND_SHARE for share in shares.values()) >= 4, shares
     assert min(shares[name] for name in ("EDH", "IPH", "IVH")) >= OUTLINED_SHARE, shares
@@ -78,7 +81,7 @@ def test_the_compact_unet_finds_four_of_five_subtypes_where_they_are(bleeding, s
 
 def test_the_map_of_the_compact_hgi_lies_on_the_bleed(bleeding, session):
     exam = bleeding["IPH"]
-    result = analyze(exam.volume, "compact-hgi", session=session, save_maps=True)
+    result = analyze(exam.volume, AnalysisRequest("compact-hgi", outputs=("map",)), session=session)
     truth = exam.labelmap > 0
     heat = result.segmentation.soft_maps[0]
     assert heat[truth].mean() > 5 * heat[exam.brain_mask & ~truth].mean()
@@ -87,7 +90,7 @@ def test_the_map_of_the_compact_hgi_lies_on_the_bleed(bleeding, session):
 @pytest.mark.parametrize(("subtype", "least_dice"), [("EDH", 0.6), ("IPH", 0.7)])
 def test_the_compact_unet_outlines_a_bleed_in_a_head_unlike_its_own(subtype, least_dice, session):
     exam = make_exam(31, style="shifted", plans=[LesionPlan(subtype, 20.0)])
-    result = analyze(exam.volume, "compact-unet", session=session)
+    result = analyze(exam.volume, AnalysisRequest("compact-unet"), session=session)
     outline, truth = result.segmentation.blood_mask, exam.labelmap > 0
     assert result.detection.is_positive
     assert 2 * (outline & truth).sum() / (outline.sum() + truth.sum()) > least_dice
@@ -95,4 +98,4 @@ def test_the_compact_unet_outlines_a_bleed_in_a_head_unlike_its_own(subtype, lea
 
 def test_the_compact_unet_leaves_a_head_unlike_its_own_alone(session):
     exam = make_exam(32, style="shifted", plans=())
-    assert blood_ml(analyze(exam.volume, "compact-unet", session=session)) < 1.0
+    assert blood_ml(analyze(exam.volume, AnalysisRequest("compact-unet"), session=session)) < 1.0

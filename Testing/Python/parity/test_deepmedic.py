@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from conftest import shared_data
+from golden_numbers import Golden, parameter_shapes
+from parameter_rule import fill, image
 
 torch = pytest.importorskip("torch")
 
@@ -11,6 +13,8 @@ from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predic
 from ICHSegmenterLib.models import create_model, load_checkpoint  # noqa: E402
 
 LOGIT_TOLERANCE = 1e-3
+RULE_TOLERANCE = 1e-4  # of the largest logit, as for the other networks
+RULE_SEED, TILE_SIZE = 7, 110
 IPH = 1
 OUTPUT = (slice(40, 70),) * 3
 SHIFT = 20
@@ -44,11 +48,18 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_parameter_names_and_shapes_are_the_authors() -> None:
-    lines = shared_data("golden/blast_ct/keys.csv").read_text().splitlines()[1:]
-    expected = dict(line.rsplit(",", 1) for line in lines)
+    expected = parameter_shapes("blast_ct/keys")
     state = create_model("deepmedic").state_dict()
     found = {key: "x".join(map(str, value.shape)) or "scalar" for key, value in state.items()}
     assert found == expected
+
+
+def test_logits_with_weights_by_rule_are_those_of_the_network_that_equaled_the_authors() -> None:
+    """Testing/thin_golden.py took them after the tests below had passed; they need no trained weights."""
+    tile = torch.from_numpy(image(RULE_SEED, (1, 1, *(TILE_SIZE,) * 3)) * 2 - 1)
+    with torch.inference_mode():
+        logits = fill(create_model("deepmedic"))(tile)[0]
+    Golden("blast_ct/golden_rule").assert_close("logits", logits, relative=RULE_TOLERANCE)
 
 
 @pytest.mark.parametrize("number", [1, 7])

@@ -1,14 +1,12 @@
 """SMART-Net against numbers computed with the authors' code, all seven upstream variants and both volume networks."""
 
-import csv
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
 
-from conftest import shared_data
+from golden_numbers import Golden, parameter_shapes
 from ICHSegmenterLib.models import create_model
+from parameter_rule import fill
 
 RELATIVE_TOLERANCE = 1e-4  # of the largest value, as the golden files' README suggests
 OUTPUTS = {
@@ -34,36 +32,32 @@ KEY_FILES = {
 
 
 def golden(name):
-    return np.load(shared_data(f"golden/smart_net/{name}.npz"))
+    return Golden(f"smart_net/{name}")
 
 
 def filled(name):
     """The network with weights by the golden files' rule."""
-    spec = importlib.util.spec_from_file_location("parameter_rule", shared_data("golden/parameter_rule.py"))
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    return rule.fill(create_model(name))
+    return fill(create_model(name))
 
 
-def close(found, expected):
-    np.testing.assert_allclose(found.numpy(), expected, atol=RELATIVE_TOLERANCE * np.abs(expected).max(), rtol=0)
+def close(golden, key, found):
+    golden.assert_close(key, found.numpy(), relative=RELATIVE_TOLERANCE)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
 @torch.inference_mode()
 def test_upstream_outputs_equal_the_authors_in_their_order(name):
     expected = golden(name.replace("smart_net_up", "up_smart_net") + "_64x64")
-    outputs = filled(name)(torch.from_numpy(expected["x"]))
+    outputs = filled(name)(torch.from_numpy(golden("up_smart_net_64x64")["x"]))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     assert len(outputs) == len(OUTPUTS[name])
     for task, output in zip(OUTPUTS[name], outputs, strict=True):
-        close(output, expected[task])
+        close(expected, task, output)
 
 
 @pytest.mark.parametrize("name", KEY_FILES)
 def test_tensor_names_and_shapes_are_the_authors(name):
-    with shared_data(f"golden/smart_net/keys/{KEY_FILES[name]}.csv").open() as file:
-        published = {row["key"]: row["shape"] for row in csv.DictReader(file)}
+    published = parameter_shapes(f"smart_net/keys/{KEY_FILES[name]}")
     with torch.device("meta"):
         state = create_model(name).state_dict()
     ours = {key: "x".join(map(str, tensor.shape)) or "scalar" for key, tensor in state.items()}
@@ -75,17 +69,19 @@ def test_volume_classification_equals_the_authors_with_padded_slices():
     expected = golden("down_smart_net_cls_a")
     network = filled("smart_net_down_cls")
     volumes, depths = torch.from_numpy(expected["x"]), torch.from_numpy(expected["depths"])
-    close(network(volumes, depths), expected["logit"])
+    close(expected, "logit", network(volumes, depths))
     slices = volumes.permute(0, 4, 1, 2, 3).flatten(0, 1)
-    features = network.slice_features(slices).view(*expected["slice_features"].shape)
-    close(features, expected["slice_features"])
-    close(network.pooled(features, depths), np.maximum(expected["fc_pre_relu"], 0))
+    features = network.slice_features(slices).view(len(depths), volumes.shape[-1], -1)
+    close(expected, "slice_features", features)
+    pooled = np.maximum(expected["fc_pre_relu"], 0)
+    allowed = RELATIVE_TOLERANCE * pooled.max()
+    np.testing.assert_allclose(network.pooled(features, depths).numpy(), pooled, atol=allowed, rtol=0)
 
 
 @torch.inference_mode()
 def test_volume_segmentation_equals_the_authors():
     expected = golden("down_smart_net_seg_a")
-    close(filled("smart_net_down_seg")(torch.from_numpy(expected["x"])), expected["logit"])
+    close(expected, "logit", filled("smart_net_down_seg")(torch.from_numpy(expected["x"])))
 
 
 @torch.inference_mode()
@@ -95,4 +91,4 @@ def test_slices_in_batches_give_the_same_maps_as_one_by_one():
     slices = torch.from_numpy(expected["x"]).permute(0, 4, 1, 2, 3).flatten(0, 1)
     together = network.slice_maps(slices)
     one_by_one = torch.cat([network.slice_maps(one[None]) for one in slices])
-    close(together, one_by_one.numpy())
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=RELATIVE_TOLERANCE * float(one_by_one.abs().max()))

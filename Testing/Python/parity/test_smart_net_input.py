@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("cv2", reason="needs opencv-python-headless")
 
-from conftest import shared_data
+from golden_numbers import Golden
 from ICHSegmenterLib.methods.smart_net import input as ours
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask, without_specks
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW, SmartNetPreprocessing
@@ -16,12 +16,17 @@ HALF_PRECISION = 5e-4
 
 @pytest.fixture(scope="module")
 def golden():
-    return np.load(shared_data("golden/smart_net/preprocess.npz"))
+    return Golden("smart_net/preprocess")
 
 
 def slices_first(array):
     """The authors' [1,] posterior, left, superior to our slices, rows, columns."""
     return np.moveaxis(array.reshape(array.shape[-3:]), -1, 0)
+
+
+def authors_order(array):
+    """Our slices, rows, columns to the authors' posterior, left, superior."""
+    return np.moveaxis(array, 0, -1)
 
 
 def unpacked(golden, name, shape):
@@ -35,7 +40,7 @@ def windowed(golden):
 
 
 def test_window_equals_the_authors(golden, windowed):
-    np.testing.assert_array_equal(windowed, slices_first(golden["windowed"]))
+    golden.assert_equal("windowed", authors_order(windowed)[None])
 
 
 def test_empty_end_slices_are_those_of_the_authors(golden, windowed):
@@ -47,8 +52,8 @@ def test_empty_end_slices_are_those_of_the_authors(golden, windowed):
 def test_resized_slices_equal_the_authors_to_the_last_bit(golden, windowed):
     small = ours.resized(windowed[ours.shown_slices(windowed)], (256, 256))
     np.testing.assert_array_equal(small[:, ::16, ::16], slices_first(golden["resized_image_sample"]))
-    np.testing.assert_allclose(small, slices_first(golden["resized_image_f16"]), atol=HALF_PRECISION)
-    np.testing.assert_array_equal(ours.as_bytes(small), slices_first(golden["ubyte"]))
+    golden.assert_close("resized_image_f16", authors_order(small)[None], atol=HALF_PRECISION)
+    golden.assert_equal("ubyte", authors_order(ours.as_bytes(small)))
 
 
 @pytest.mark.parametrize("over", ["slice", "volume"])
@@ -56,11 +61,9 @@ def test_equalized_and_spread_slices_equal_the_authors(golden, windowed, over):
     wanted = SmartNetPreprocessing()
     small = ours.resized(windowed[ours.shown_slices(windowed)], (wanted.size, wanted.size))
     equal = ours.equalized(ours.as_bytes(small), wanted.clip_limit, wanted.tiles)
-    np.testing.assert_array_equal(equal, slices_first(golden["clahe_u8"]))
+    golden.assert_equal("clahe_u8", authors_order(equal))
     normalized = ours.normalized(ours.as_fractions(equal), over)
-    np.testing.assert_allclose(
-        normalized[:, ::8, ::8], slices_first(golden[f"minmax_{over}_sample"]), atol=SINGLE_PRECISION
-    )
+    golden.assert_close(f"minmax_{over}_sample", authors_order(normalized[:, ::8, ::8]), atol=SINGLE_PRECISION)
 
 
 def test_a_slice_without_contrast_stays_as_it_is(golden):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import shared_data
+from golden_numbers import Golden
 from ICHSegmenterLib.evaluation import smart_net_metrics as metrics
 from ICHSegmenterLib.learning.smart_net_schedule import cosine_restart_rate, linear_rate
 from ICHSegmenterLib.methods.smart_net import loss as losses
 from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps
 from ICHSegmenterLib.models import create_model
+from parameter_rule import fill
 
 RELATIVE_TOLERANCE = 1e-4
 TRAINING_TOLERANCE = 1e-3  # a step in training mode, as the golden files' README suggests
@@ -33,7 +33,7 @@ VARIANTS = {
 
 
 def golden(name):
-    return np.load(shared_data(f"golden/smart_net/{name}.npz"))
+    return Golden(f"smart_net/{name}")
 
 
 def tensor(array):
@@ -52,7 +52,7 @@ def test_segmentation_loss_and_its_gradient_equal_the_authors(case):
     loss = losses.segmentation_loss(logits, masks)
     loss.backward()
     assert loss.item() == pytest.approx(float(expected[f"{case}_dice_bce"]), rel=1e-5)
-    close(logits.grad, expected[f"{case}_grad"])
+    expected.assert_close(f"{case}_grad", logits.grad, relative=RELATIVE_TOLERANCE)
 
 
 @pytest.mark.parametrize("case", ["E", "F_one", "G_big"])
@@ -111,7 +111,7 @@ def test_detection_figures_equal_the_authors():
     figures = pytest.importorskip("ICHSegmenterLib.evaluation.detection_metrics")
     data = golden("metrics")
     values, truth = data["cls_prob"][:, 0].astype(np.float64), data["cls_gt"][:, 0] > 0
-    judged = figures.ScoredBatch(truth, values, values > metrics.POSITIVE_ABOVE, ("",) * len(values))
+    judged = figures.ScoredItems(truth, values, values > metrics.POSITIVE_ABOVE, ("",) * len(values))
     assert figures.auc(judged) == pytest.approx(float(data["auc"]))
     order = (figures.f1, figures.accuracy, figures.sensitivity, figures.specificity)
     found = [figure(judged, np.ones(len(values))) for figure in order]
@@ -137,7 +137,7 @@ def test_activation_maps_equal_the_authors():
     data = golden("activation_map")
     maps = activation_maps(tensor(data["layer4_like"]), 256)
     assert tuple(maps.shape) == tuple(data["shape"])
-    close(maps[:, ::8, ::8], data["map_sample"])
+    data.assert_close("map_sample", maps[:, ::8, ::8], relative=RELATIVE_TOLERANCE)
     assert (float(maps.mean()), float(maps.std()), float(maps.min()), float(maps.max())) == pytest.approx(
         tuple(data["map_stats"]), rel=1e-3
     )
@@ -146,7 +146,7 @@ def test_activation_maps_equal_the_authors():
 @pytest.mark.slow
 def test_one_training_step_equals_the_authors():
     data = golden("up_smart_net_train_step")
-    network = _filled("smart_net_up").train()
+    network = fill(create_model("smart_net_up")).train()
     network.classification_head[2].p = 0.0
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-4, weight_decay=5e-4)
     slices = tensor(data["x"])
@@ -158,7 +158,7 @@ def test_one_training_step_equals_the_authors():
     optimizer.step()
 
     for task, output in outputs.items():
-        close(output.detach(), data[task], TRAINING_TOLERANCE)
+        data.assert_close(task, output.detach(), relative=TRAINING_TOLERANCE)
     expected = json.loads(str(data["loss_json"]))
     assert float(sum(terms.values())) == pytest.approx(expected["total"], rel=TRAINING_TOLERANCE)
     parameters = dict(network.named_parameters())
@@ -167,16 +167,9 @@ def test_one_training_step_equals_the_authors():
     norms = [float(parameters[name].grad.norm()) for name in names]
     np.testing.assert_allclose(norms, data["grad_norm"], rtol=0.02, atol=1e-4 * data["grad_norm"].max())
     buffers = dict(network.named_buffers())
-    for key in (one for one in data.files if one.startswith("after_")):
+    for key in (one for one in data.whole_keys() if one.startswith("after_")):
         close(buffers[key.removeprefix("after_").replace("__", ".")], data[key], TRAINING_TOLERANCE)
     stepped = np.array([float(parameters[name].detach().ravel()[0]) for name in names])
     sure = np.abs(data["grad_first"]) > 1e-3 * data["grad_norm"]  # Adam's first step is the sign of the gradient
     assert np.count_nonzero(sure) > len(names) / 2
     np.testing.assert_allclose(stepped[sure], data["param_first_after_adam"][sure], atol=2e-5)
-
-
-def _filled(name):
-    spec = importlib.util.spec_from_file_location("parameter_rule", shared_data("golden/parameter_rule.py"))
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    return rule.fill(create_model(name))

@@ -1,0 +1,208 @@
+"""What Slicer and the worker process say to each other: message types, phases, the exam, and the version of it all.
+
+Both sides import this module. Messages are JSON objects, one a line; see `worker` for the fields of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.errors import VolumeError, WorkerError
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.volume import VolumeSource
+
+PROTOCOL_VERSION = 2
+"""2: a request stands in its own field, and progress names its phase. 1: both lay open in the message."""
+
+VOXEL_FILE = "hu.npy"
+"""Float or integer HU (slices, rows, columns) in the job folder."""
+
+Message = Mapping[str, Any]
+
+
+class MessageType(str, Enum):
+    """The "type" of a message: requests to the worker first, then its answers."""
+
+    ANALYZE = "analyze"
+    COMPARE = "compare"
+    WARM = "warm"
+    DESCRIBE = "describe"
+    DOWNLOAD = "download"
+    IMPORT = "import"
+    REMOVE = "remove"
+    FREE = "free"
+    CANCEL = "cancel"
+    PING = "ping"
+    SHUTDOWN = "shutdown"
+
+    HELLO = "hello"
+    PROGRESS = "progress"
+    RESULT = "result"
+    DONE = "done"
+    PONG = "pong"
+    ERROR = "error"
+
+
+class Phase(str, Enum):
+    """What a run is doing. The value travels; each side has its own texts for people."""
+
+    LOADING = "loading"
+    FINDING_BRAIN = "finding_brain"
+    RESAMPLING = "resampling"
+    PREDICTING = "predicting"
+    MEASURING = "measuring"
+    ACTIVATION = "activation"
+    DOWNLOADING = "downloading"
+    SYNTHESIZING = "synthesizing"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A phase, and of which method if several take part.
+
+    Attributes:
+        phase: What is being done.
+        method: Name of the method while several are compared, or whose weights are downloaded; else empty.
+    """
+
+    phase: Phase
+    method: str = ""
+
+
+def check_version(hello: Message) -> None:
+    """Refuse a worker of another version.
+
+    Args:
+        hello: Its first message.
+
+    Raises:
+        WorkerError: It speaks another protocol.
+    """
+    version = hello.get("protocol")
+    if version != PROTOCOL_VERSION:
+        raise WorkerError(
+            f"The worker speaks protocol {version}, this panel {PROTOCOL_VERSION}: two versions of ICHSegmenter are "
+            "mixed. Reinstall the extension and restart Slicer."
+        )
+
+
+def progress_message(request_id: str, done: int, total: int, stage: Stage) -> Message:
+    """How far a request is."""
+    return {
+        "type": MessageType.PROGRESS.value,
+        "id": request_id,
+        "done": done,
+        "total": total,
+        "phase": stage.phase.value,
+        "method": stage.method,
+    }
+
+
+def read_progress(message: Message) -> tuple[int, int, Stage]:
+    """(done, total, stage) of a progress message.
+
+    Raises:
+        ValueError: It has a phase that this version does not know, or no numbers.
+    """
+    return int(message["done"]), int(message["total"]), Stage(Phase(message["phase"]), message.get("method", ""))
+
+
+def exam_message(job: Path, geometry: VolumeGeometry, source: VolumeSource) -> dict[str, Any]:
+    """The fields of a request that describe the exam; its voxels lie in `job` as `VOXEL_FILE`."""
+    return {
+        "job": str(job),
+        "geometry": {
+            "shape": list(geometry.shape),
+            "column_step": geometry.column_step.tolist(),
+            "row_step": geometry.row_step.tolist(),
+            "slice_origins": geometry.slice_origins.tolist(),
+        },
+        "source": {
+            "format": source.format,
+            "series_uid": source.series_uid,
+            "kernel": source.kernel,
+            "warnings": list(source.warnings),
+        },
+    }
+
+
+def read_geometry(fields: Any) -> VolumeGeometry:
+    """The grid of an exam, exactly: JSON keeps every bit of a float.
+
+    Raises:
+        ValueError: Fields are absent.
+        VolumeError: There is no such grid.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"'geometry' must be an object, got {fields!r}")
+    try:
+        slices, rows, columns = (int(size) for size in fields["shape"])
+        return VolumeGeometry(
+            (slices, rows, columns), fields["column_step"], fields["row_step"], fields["slice_origins"]
+        )
+    except KeyError as error:
+        raise ValueError(f"'geometry' lacks {error}") from error
+    except (ValueError, TypeError) as error:
+        raise VolumeError(f"The geometry of the volume is impossible: {error}.") from error
+
+
+def read_source(fields: Message) -> VolumeSource:
+    """Where an exam comes from."""
+    return VolumeSource(
+        format=str(fields.get("format") or "Slicer"),
+        series_uid=str(fields.get("series_uid") or ""),
+        kernel=str(fields.get("kernel") or ""),
+        warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
+    )
+
+
+def read_text(message: Message, field: str, default: str | None = None) -> str:
+    """A field that must be a text with at least one character.
+
+    Raises:
+        ValueError: It is not.
+    """
+    value = message.get(field, default)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{field!r} must be a text, got {value!r}")
+    return value
+
+
+def read_texts(message: Message, field: str) -> list[str]:
+    """A field that must be a list of texts; absent means empty.
+
+    Raises:
+        ValueError: It is not.
+    """
+    value = message.get(field) or []
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"{field!r} must be a list of texts, got {value!r}")
+    return value
+
+
+def read_number(message: Message, field: str) -> float | None:
+    """A field that must be a number; absent means None.
+
+    Raises:
+        ValueError: It is not.
+    """
+    value = message.get(field)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{field!r} must be a number, got {value!r}")
+    return None if value is None else float(value)
+
+
+def read_object(message: Message, field: str) -> Message:
+    """A field that must be a JSON object; absent means empty.
+
+    Raises:
+        ValueError: It is not.
+    """
+    value = message.get(field) or {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{field!r} must be an object, got {value!r}")
+    return value

@@ -1,0 +1,102 @@
+"""How many slices an epoch of each recipe shows, and how often each class, against what the papers' authors did.
+
+Without replacement: twice as many slices as bleed, drawn with chances inverse to the class frequency (HGI-SAM's
+classifier). With replacement: as many as there are, both classes equally likely (its U-Net). Else all once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("torch")
+pytest.importorskip("yaml", reason="needs the train extra")
+
+from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.samplers import Shard, TrainingBatches, epoch_order
+
+SAMPLES, POSITIVES = 1000, 55
+DEVIATIONS = 6
+"""Standard deviations that a drawn count may lie from its mean: one draw in 500 million is farther away."""
+
+
+def bleeding(positives: int = POSITIVES, samples: int = SAMPLES) -> NDArray[np.bool_]:
+    return np.arange(samples) < positives
+
+
+def batches_of(name: str, is_positive: NDArray[np.bool_], epoch: int = 0) -> list[list[int]]:
+    """Indices of the batches of one epoch of a recipe on one device."""
+    data = load_recipe(name).data
+    sampler = TrainingBatches(data.sampler, is_positive, batch_size=data.batch_size, seed=0, shard=Shard())
+    sampler.set_epoch(epoch)
+    batches = [[draw.index for draw in batch] for batch in sampler]
+    assert len(sampler) == len(batches)
+    assert {len(batch) for batch in batches} == {data.batch_size}
+    return batches
+
+
+@pytest.mark.parametrize("name", ["hgi-sam", "swin-sam", "swin-sam-multi"])
+def test_a_classifier_sees_twice_as_many_slices_as_bleed_none_of_them_twice(name: str) -> None:
+    """110 slices are 9 whole batches of 12."""
+    batches = batches_of(name, bleeding())
+    assert len(batches) == 9
+    assert len({index for batch in batches for index in batch}) == 9 * 12
+
+
+@pytest.mark.parametrize(
+    ("positives", "length"), [(1, 2), (55, 110), (499, 998), (500, 1000), (501, 1000), (999, 1000)]
+)
+def test_a_draw_without_replacement_is_twice_the_positives_or_everything(positives: int, length: int) -> None:
+    order = epoch_order("balanced-without-replacement", bleeding(positives), seed=0, epoch=0)
+    assert len(order) == len(set(order.tolist())) == length
+
+
+@pytest.mark.parametrize(("name", "batches"), [("unet", 83), ("swin-unetr", 83), ("compact-unet", 250)])
+def test_an_outlining_network_sees_as_many_slices_as_there_are(name: str, batches: int) -> None:
+    """Whole batches of 12, or of 4, of 1000 slices."""
+    assert len(batches_of(name, bleeding())) == batches
+
+
+def test_the_sequence_network_sees_every_series_once() -> None:
+    batches = batches_of("rsna-sequence", bleeding(samples=100))
+    assert sorted(index for batch in batches for index in batch) == list(range(100))
+
+
+@pytest.mark.parametrize("sampler", ["balanced-with-replacement", "balanced-without-replacement"])
+@pytest.mark.parametrize("positives", [0, SAMPLES])
+def test_one_class_alone_is_shown_once_each(sampler: str, positives: int) -> None:
+    order = epoch_order(sampler, bleeding(positives), seed=0, epoch=0)
+    assert sorted(order.tolist()) == list(range(SAMPLES))
+
+
+def test_with_replacement_every_slice_of_a_class_is_as_likely_and_both_classes_are() -> None:
+    epochs = 50
+    orders = [epoch_order("balanced-with-replacement", bleeding(), seed=0, epoch=epoch) for epoch in range(epochs)]
+    counts = np.bincount(np.concatenate(orders), minlength=SAMPLES)
+    draws = epochs * SAMPLES
+    assert abs(counts[:POSITIVES].sum() - draws / 2) < DEVIATIONS * np.sqrt(draws / 4)
+    for part in (counts[:POSITIVES], counts[POSITIVES:]):
+        mean = draws / 2 / len(part)
+        assert np.abs(part - mean).max() < DEVIATIONS * np.sqrt(mean)
+
+
+def test_without_replacement_the_first_slice_bleeds_every_second_time() -> None:
+    epochs = 400
+    first = [epoch_order("balanced-without-replacement", bleeding(), seed=0, epoch=epoch)[0] for epoch in range(epochs)]
+    assert abs(np.count_nonzero(np.array(first) < POSITIVES) - epochs / 2) < DEVIATIONS * np.sqrt(epochs / 4)
+
+
+def test_samples_that_fill_no_batch_are_repeated() -> None:
+    (batch,) = batches_of("unet", bleeding(positives=2, samples=5))
+    assert len(batch) == 12
+
+
+def test_each_draw_of_a_training_has_random_numbers_of_its_own() -> None:
+    sampler = TrainingBatches("shuffle", bleeding(), batch_size=10, seed=3, shard=Shard())
+    seeds = []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        seeds += [draw.seed for batch in sampler for draw in batch]
+    assert len(set(seeds)) == len(seeds) == 2 * SAMPLES
+    assert {seed[0] for seed in seeds} == {3}
