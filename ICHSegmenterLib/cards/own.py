@@ -35,7 +35,7 @@ def card_files(folder: Path, known: Mapping[str, ModelCard]) -> Iterator[CardFil
         folder: May be absent.
         known: The program's own cards.
     """
-    for path in sorted(folder.glob(f"*{CARD_SUFFIX}"))[:MAX_CARDS]:
+    for path in sorted(filter(Path.is_file, folder.glob(f"*{CARD_SUFFIX}")))[:MAX_CARDS]:
         card = _card_of(path, known)
         if card is not None:
             yield CardFile(path, card)

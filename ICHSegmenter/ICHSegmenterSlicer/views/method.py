@@ -147,7 +147,7 @@ class MethodView:
         ui.downloadProgressBar.setVisible(self.isTransferring)
 
     def _offer(self) -> None:
-        """List the methods with their state; one that was imported comes, one whose card is gone goes."""
+        """List the methods with their state: those of cards that came or went since."""
         box, cards = self._ui.methodComboBox, method_cards()
         blocked = box.blockSignals(True)
         for row in reversed(range(box.count)):

@@ -74,7 +74,7 @@ class OptionsView:
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
 
     def _offerDetectors(self) -> None:
-        """List the methods that know subtypes; one that was imported comes, one whose card is gone goes."""
+        """List the methods that know subtypes: those of cards that came or went since."""
         box, cards = self._ui.detectorComboBox, {card.name: card for card in detectors()}
         blocked = box.blockSignals(True)
         for row in reversed(range(1, box.count)):
