@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY, SegmentLabel
 from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities, tile_steps_for
 from ICHSegmenterLib.methods.blast_ct.network import DeepMedic
+from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
@@ -30,7 +30,6 @@ from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
-from ICHSegmenterLib.runtime.networks import create_model
 
 CONTEXT_MM = 45.0
 """What the network sees around a voxel: half of the coarsest path's 85 voxels, and its phase."""
@@ -80,12 +79,11 @@ class BlastCtPredictor:
             raise ValueError(f"the card {card.name!r} does not say how to make a regular grid")
         models = []
         for path in weights:
-            network = create_model(card.network, **card.network_config)
+            network = load_network(card, path)
             if not isinstance(network, DeepMedic):
                 raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not a DeepMedic")
-            load_checkpoint(network, path)
             models.append(DenseDeepMedic.prepare(network, device=device, dtype=torch_dtype(precision)))
-        return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.predictor_config)
+        return cls(models, card.labels, card.preprocessing, device=device, precision=precision, **card.option_values)
 
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Maps are (IPH, extra-axial, edema, IVH) probabilities inside the brain mask, without what is bone.

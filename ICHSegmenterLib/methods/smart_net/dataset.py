@@ -26,9 +26,9 @@ from ICHSegmenterLib.methods.smart_net.input import (
     as_bytes,
     as_fractions,
     equalized,
+    normalized,
     resized,
     shown_slices,
-    spread,
     windowed,
 )
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask, without_specks
@@ -90,7 +90,7 @@ class SmartNetDataset(Dataset[Sample]):
         if draw.seed:
             image, changed = apply_change(draw_change(self._augmentation, random), image, mask)
             mask = mask if changed is None else changed
-        shown = torch.from_numpy(spread(np.ascontiguousarray(image[:, 0].numpy()), over))
+        shown = torch.from_numpy(normalized(np.ascontiguousarray(image[:, 0].numpy()), over))
         return shown[:, None], mask[:, None].float()
 
 

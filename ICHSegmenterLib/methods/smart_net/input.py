@@ -1,4 +1,4 @@
-"""An exam as SMART-Net sees it: one window, 256 x 256, contrast equalized slice by slice, spread over 0 to 1.
+"""An exam as SMART-Net sees it: one window, 256 x 256, contrast equalized slice by slice, normalized to 0 to 1.
 
 Re-creates the deterministic data path of Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). The authors'
 arrays run to posterior, left, superior; the axial view's rows, columns and slices are the same three axes.
@@ -50,7 +50,7 @@ class SmartNetStack:
         equal = equalized(as_bytes(small), wanted.clip_limit, wanted.tiles)
         count = len(shown)
         indices = tuple(view.acquired_index(k, count) for k in range(*kept.indices(count)))
-        return cls(spread(as_fractions(equal), wanted.spread), indices, view, (shown.shape[1], shown.shape[2]))
+        return cls(normalized(as_fractions(equal), wanted.normalize), indices, view, (shown.shape[1], shown.shape[2]))
 
     def restore(self, maps: NDArray[np.floating[Any]]) -> Slices:
         """Maps of the network's pixels (..., size, size) on the pixels of an acquired slice (..., rows, columns)."""
@@ -108,7 +108,7 @@ def equalized(slices: NDArray[np.uint8], clip_limit: float, tiles: int) -> NDArr
     return np.stack([clahe.apply(np.ascontiguousarray(one)) for one in slices])
 
 
-def spread(slices: Slices, over: Literal["slice", "volume"]) -> Slices:
+def normalized(slices: Slices, over: Literal["slice", "volume"]) -> Slices:
     """Minimum to 0 and maximum to 1, of each slice or of all together; what is constant stays as it is."""
     axes = (1, 2) if over == "slice" else (0, 1, 2)
     least = slices.min(axis=axes, keepdims=True)

@@ -64,7 +64,7 @@ class _ExamPredictor(Generic[Network]):
         if not isinstance(network, cls.network_type):
             raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not {cls.purpose} volumes")
         load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, **card.predictor_config)
+        return cls(network, device=device, precision=precision, **card.option_values)
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
