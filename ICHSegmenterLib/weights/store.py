@@ -72,13 +72,13 @@ def state(card: ModelCard) -> WeightsState:
     """Which weight files of a method are on this computer."""
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
-    wanted = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
+    to_download = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
     imported, bundled = (
         tuple(one.file for one in carded_files(card.name, folder) if one.file not in present)
         for folder in (weights_folder(), bundled_folder())
     )
     is_ready = bool(present or imported or bundled) or not card.needs_weights
-    return WeightsState(card.name, present, missing, wanted, is_ready, imported, bundled)
+    return WeightsState(card.name, present, missing, to_download, is_ready, imported, bundled)
 
 
 def is_ready(card: ModelCard) -> bool:
@@ -148,9 +148,9 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
         return tuple(explicit_file(Path(path)) for path in explicit_paths)
     if not card.needs_weights:
         return ()
-    found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
-    if found:
-        return tuple(intact(file, path) for file, path in found[: card.default_models])
+    present = [(file, path) for file in card.weights if (path := locate(file)) is not None]
+    if present:
+        return tuple(intact(file, path) for file, path in present[: card.default_models])
     for folder in (weights_folder(), bundled_folder()):
         if files := carded_files(card.name, folder)[: card.default_models]:
             return tuple(intact(one.file, one.path) for one in files)

@@ -104,8 +104,8 @@ class BlastCtPredictor:
             grid.shape,
             np.count_nonzero(near_brain),
         )
-        found = self._probabilities(image, near_brain, run)
-        maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
+        probabilities = self._probabilities(image, near_brain, run)
+        maps = from_regular(probabilities[1:], grid, geometry, where=exam.brain_mask)
         run.check()
         bone = bone_like_blood(maps, exam.volume, self._blood)
         for n in self._blood:
@@ -113,17 +113,17 @@ class BlastCtPredictor:
         return [self._slice(k, maps[:, k], exam) for k in range(geometry.shape[0])]
 
     def _probabilities(
-        self, image: NDArray[np.float32], wanted: NDArray[np.bool_], run: RunContext
+        self, image: NDArray[np.float32], mask: NDArray[np.bool_], run: RunContext
     ) -> NDArray[np.float16]:
         """float16 (classes, z, y, x): the mean over the networks, and over both views if it is asked for."""
 
-        def look(image: NDArray[np.float32], wanted: NDArray[np.bool_], run: RunContext) -> NDArray[np.float16]:
-            return predict_probabilities(image, self._models, mask=wanted, tile_steps=self.batch_size, run=run)
+        def look(image: NDArray[np.float32], mask: NDArray[np.bool_], run: RunContext) -> NDArray[np.float16]:
+            return predict_probabilities(image, self._models, mask=mask, tile_steps=self.batch_size, run=run)
 
         if not self.tta:
-            return look(image, wanted, run)
-        mean = look(image, wanted, _of_two(run, 0))
-        mean += _mirrored(look(_mirrored(image), _mirrored(wanted), _of_two(run, 1)))
+            return look(image, mask, run)
+        mean = look(image, mask, _of_two(run, 0))
+        mean += _mirrored(look(_mirrored(image), _mirrored(mask), _of_two(run, 1)))
         mean *= 0.5
         return mean
 

@@ -100,11 +100,11 @@ class RsnaSequencePredictor:
         run.report(0, total, Phase.PREDICTING)
         each = []
         for number, network in enumerate(self._networks):
-            found = []
-            for place, view in enumerate(views, start=number * len(views)):
-                features = self._features(network, view, run, place * len(slices), total)
-                found.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
-            each.append(np.mean(found, axis=0))
+            probabilities = []
+            for pass_number, view in enumerate(views, start=number * len(views)):
+                features = self._features(network, view, run, pass_number * len(slices), total)
+                probabilities.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
+            each.append(np.mean(probabilities, axis=0))
         return combine(each).astype(np.float32)
 
     def _features(

@@ -66,21 +66,21 @@ class SmartNetUpPredictor:
             run.warn("This variant of SMART-Net only classifies slices: nothing is outlined, and 0 mL means nothing.")
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         with_brain = set(exam.brain_slices)
-        shown = [place for place, index in enumerate(stack.indices) if index in with_brain]
+        shown = [row for row, index in enumerate(stack.indices) if index in with_brain]
         predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
         if not shown:
             return predictions
-        found = list(
+        batches = list(
             smart_net_slices.in_batches(
                 stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._probabilities
             )
         )
-        values, maps = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        values, maps = (torch.cat(parts).cpu() for parts in zip(*batches, strict=True))
         maps *= smart_net_slices.brain_of(exam, stack)[shown]
         if "cls" not in self._network.tasks:
             values = slice_probability(maps)
-        for place, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
-            index = stack.indices[place]
+        for row, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
+            index = stack.indices[row]
             outline = stack.restore(probability[None]) if "seg" in self._network.tasks else None
             predictions[index] = SlicePrediction(index, {ANY: value}, outline)
         return predictions

@@ -92,8 +92,8 @@ def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool
     if not isinstance(exam.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{type(exam.preprocessing).__name__} does not say what SMART-Net sees")
     normalize: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
-    wanted = replace(exam.preprocessing, normalize=normalize, drop_empty_ends=drop_empty_ends)
-    return SmartNetStack.of(exam.volume, exam.view, wanted)
+    preprocessing = replace(exam.preprocessing, normalize=normalize, drop_empty_ends=drop_empty_ends)
+    return SmartNetStack.of(exam.volume, exam.view, preprocessing)
 
 
 def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
@@ -127,8 +127,8 @@ def encode(
         deepest = encoder(batch)[-1]
         return pooled_features(deepest), activation_maps(deepest, size)
 
-    found = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
-    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    batches = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
+    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True))
     return EncodedSlices(stack, vectors, maps)
 
 

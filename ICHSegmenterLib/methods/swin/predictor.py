@@ -67,13 +67,15 @@ class SwinMapPredictor:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device)
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
             logits, maps = self._maps(slices, brain)
-            found = probabilities_of(logits)
+            probabilities = probabilities_of(logits)
             if self.tta:
                 logits, turned = self._maps(mirrored(slices), mirrored(brain))
                 other = probabilities_of(logits)
-                found = {label: np.mean((values, other[label]), axis=0) for label, values in found.items()}
+                probabilities = {
+                    label: np.mean((values, other[label]), axis=0) for label, values in probabilities.items()
+                }
                 maps = (maps + mirrored(turned)) / 2
-            return SliceBatch(found, maps[:, None].cpu().numpy())
+            return SliceBatch(probabilities, maps[:, None].cpu().numpy())
 
         return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
 
