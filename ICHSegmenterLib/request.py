@@ -1,4 +1,4 @@
-"""What is asked of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
+"""The request of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
 
 The same request goes through command line, batch, evaluation, panel and the pipe to the worker. The exam itself
 (voxels, geometry, brain mask) is not part of it.

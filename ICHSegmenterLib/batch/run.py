@@ -64,7 +64,7 @@ class Exam:
 
 @dataclass(frozen=True)
 class ExamOutcome:
-    """What became of one exam. status is "done", "failed" or "skipped" (it was done before)."""
+    """Outcome of one exam. status is "done", "failed" or "skipped" (it was done before)."""
 
     exam: Exam
     status: str

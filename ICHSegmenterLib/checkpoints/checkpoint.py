@@ -21,7 +21,7 @@ State = dict[str, torch.Tensor]
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "params")
 """Entries under which training scripts put the weights beside the optimizer's state."""
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
-"""What DataParallel, torch.compile and Lightning write before every key."""
+"""Prefixes that DataParallel, torch.compile and Lightning write before every key."""
 COLORS = 3
 """Input channels of a network trained on photographs."""
 _NAMED = 3

@@ -18,7 +18,7 @@ from ICHSegmenterLib.volume.volume import Volume
 DENSE_HU = 120.0
 """Bone and calcification; clotted blood stays below 100."""
 BONE_HU = 150.0
-"""Of the next slice, where it is skull."""
+"""Least HU of the next slice where it is skull."""
 PARTLY_BONE_HU = 75.0
 """A mean of brain and bone that is denser than most blood."""
 MOSTLY = 0.5
@@ -33,7 +33,7 @@ LIKELY = 1 / 3
 
 
 def bone_like_blood(maps: NDArray[np.floating[Any]], volume: Volume, blood: Sequence[int]) -> NDArray[np.bool_]:
-    """Where maps speak of blood but the scan shows bone.
+    """Voxels that maps call blood and the scan shows as bone.
 
     Args:
         maps: (labels, slices, rows, columns), 0 to 1.

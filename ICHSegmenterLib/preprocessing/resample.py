@@ -20,7 +20,7 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
 AIR_HU = -1024.0
-"""What lies outside the acquired slices."""
+"""HU outside the acquired slices."""
 
 HALF_VOXEL = 0.5
 """A voxel stands for half a step on each side of its center; farther out is outside."""

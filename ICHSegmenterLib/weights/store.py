@@ -28,7 +28,7 @@ from ICHSegmenterLib.weights.sidecar import (
 
 
 class FileCondition(Enum):
-    """What `verify` finds."""
+    """Condition of a file, as `verify` reports it."""
 
     INTACT = "intact"
     CORRUPT = "corrupt"
@@ -38,7 +38,7 @@ class FileCondition(Enum):
 
 @dataclass(frozen=True)
 class WeightsState:
-    """Which files of a method are here; cheap, so judged by presence and size only.
+    """State of a method's weight files; cheap, so judged by presence and size only.
 
     Attributes:
         method: Name of the card.
@@ -69,7 +69,7 @@ class WeightsState:
 
 
 def state(card: ModelCard) -> WeightsState:
-    """Which weight files of a method are on this computer."""
+    """The weight files of a method on this computer."""
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
     to_download = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
@@ -158,7 +158,7 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
 
 
 def locate(file: WeightsFile) -> Path | None:
-    """Where a published file lies, by name; its content is not read."""
+    """Path of a published file, by name; its content is not read."""
     for folder in (weights_folder(), bundled_folder()):
         if (folder / file.name).is_file():
             return folder / file.name

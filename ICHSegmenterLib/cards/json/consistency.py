@@ -10,7 +10,7 @@ CHANNELS = 3
 """Windows that slice and sequence networks take."""
 SUBTYPES = SUBTYPE_LABELS[:-1]
 SWIN_SIZE, SWIN_WINDOW, SWIN_PATCH, SWIN_WIDTH, SWIN_HEADS = 384, 12, 4, 128, (4, 8, 16, 32)
-"""Of the network unless its card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
+"""Defaults unless the card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
 STAGES, SWIN_DIVISOR = 4, 32
 SEQUENCE_SIDE = 224
 DEEPMEDIC_CLASSES = 5

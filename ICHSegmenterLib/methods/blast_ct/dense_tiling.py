@@ -182,11 +182,11 @@ class _Region:
         return cls(torch.from_numpy(padded)[None, None], (start[0], start[1], start[2]))
 
     def for_path(self, scale: int) -> Tensor:
-        """What the path of this scale needs for the whole region."""
+        """The region that the path of this scale needs."""
         return crop_border(self.padded, CONTEXT - scale * PATH_SHRINKAGE // 2)
 
     def for_tile(self, box: Box) -> Tensor:
-        """What the full-resolution path needs for one box of image voxels."""
+        """The voxels that the full-resolution path needs for one box of the image."""
         halo = PATH_SHRINKAGE // 2
         z, y, x = (
             slice(axis.start - first + CONTEXT - halo, axis.stop - first + CONTEXT + halo)

@@ -32,7 +32,7 @@ from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
 CONTEXT_MM = 45.0
-"""What the network sees around a voxel: half of the coarsest path's 85 voxels, and its phase."""
+"""Reach of the network around a voxel: half of the coarsest path's 85 voxels, and its phase."""
 
 EDGE_VOXELS = 2
 """Grid voxels computed around the brain, so that linear interpolation at its edge has all neighbors."""
@@ -178,7 +178,7 @@ def slice_probabilities(
     labels: Sequence[SegmentLabel],
     pixel_mm2: float,
 ) -> Mapping[str, float]:
-    """What a slice says of each blood class, and of blood of any class (edema never counts).
+    """Value of a slice for each blood class, and for blood of any class (edema never counts).
 
     The value is the probability that is reached on `DETECTION_AREA_MM2` of the slice: the highest p such that so much
     area has at least p. For "any" the probabilities of the blood classes are added in each pixel first.

@@ -131,7 +131,7 @@ def _xyz_order(exam: PreparedVolume, used: slice) -> NDArray[np.intp]:
 
 
 def _slices_to_show(exam: PreparedVolume, slices: int) -> tuple[slice, NDArray[np.intp]]:
-    """Which axial slices the network sees, and the group of each: all, or those with brain if they are too many."""
+    """The axial slices that the network sees, and the group of each: all, or those with brain if they are too many."""
     step_mm = exam.volume.geometry.slice_step_mm
     groups = series_cube.slice_groups(slices, step_mm)
     if groups[-1] < SERIES_LENGTH:

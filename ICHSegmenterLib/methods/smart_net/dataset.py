@@ -36,7 +36,7 @@ from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 
 
 class SmartNetDataset(Dataset[Sample]):
-    """What both kinds share: one sample a series."""
+    """Base of both kinds: one sample a series."""
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ class FusedSkipBlock(nn.Module):
 
 
 def enlarging_kernel(weight: Tensor) -> Tensor:
-    """Of a 3x3 convolution after nearest x2 upsampling: the transposed convolution of stride 2 that does both.
+    """The transposed convolution of stride 2 that equals nearest x2 upsampling and a 3x3 convolution.
 
     Each token is spread over 2x2 pixels and each pixel over the 3x3 around it: (out, in, 3, 3) to (in, out, 4, 4).
     """

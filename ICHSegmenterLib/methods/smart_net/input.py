@@ -120,7 +120,7 @@ def normalized(slices: Slices, over: Literal["slice", "volume"]) -> Slices:
 
 
 def _neighbors(size: int, new_size: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Of each new pixel: its lower neighbor, and the share of the next one; in single precision, as torch does."""
+    """The lower neighbor of each new pixel, and the share of the next one; in single precision, as torch does."""
     step = np.float32((size - 1) / (new_size - 1)) if new_size > 1 else np.float32(0)
     position = np.arange(new_size, dtype=np.float32) * step
     low = np.minimum(position.astype(np.intp), size - 1)

@@ -87,7 +87,7 @@ class SmartNetUpPredictor:
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice."""
+        """Features of each slice."""
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 

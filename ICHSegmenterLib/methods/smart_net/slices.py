@@ -35,7 +35,7 @@ MODES = (STACKED, SLICE_WISE)
 
 @dataclass(frozen=True, eq=False)
 class EncodedSlices:
-    """What a SMART-Net encoder makes of an exam.
+    """Features and activation of an exam's slices.
 
     Attributes:
         stack: The slices it saw.
@@ -88,7 +88,7 @@ def fit_for_inference(network: nn.Module, device: str, dtype: torch.dtype, in_fl
 
 
 def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool = False) -> SmartNetStack:
-    """What the network sees of an exam."""
+    """Network input of an exam."""
     if not isinstance(exam.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{type(exam.preprocessing).__name__} does not say what SMART-Net sees")
     normalize: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
@@ -105,7 +105,7 @@ def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
 def in_batches(
     slices: Slices, batch_size: int, device: str, dtype: torch.dtype, run: RunContext, step: Callable[[Tensor], Found]
 ) -> Iterator[Found]:
-    """What `step` says of each batch (B, 1, size, size); progress is told in slices.
+    """The output of `step` for each batch (B, 1, size, size); progress is counted in slices.
 
     Raises:
         CancelledError: Between two batches.

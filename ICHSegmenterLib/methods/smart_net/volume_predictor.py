@@ -68,7 +68,7 @@ class _ExamPredictor(Generic[Network]):
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice."""
+        """Features of each slice."""
         stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 
@@ -107,7 +107,7 @@ class SmartNetClsPredictor(_ExamPredictor[SmartNetDownCls]):
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice, and the vector from which the exam is classified."""
+        """Features of each slice, and the vector from which the exam is classified."""
         encoded = super().encode(exam, run)
         features = torch.from_numpy(encoded.vectors)[None].to(self.device)
         vector = self._network.pooled(features, torch.tensor([features.shape[1]]))[0]

@@ -48,7 +48,7 @@ class BlockAttention:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """What the attention of one block needs besides its input.
+    """Constants of the attention of one block.
 
     Attributes:
         scale: factor of the query-key products.

@@ -33,7 +33,7 @@ UNREADABLE = (
     InvalidDicomError,
     BytesLengthException,
 )
-"""What pydicom raises for files that are truncated or damaged, depending on where."""
+"""Exceptions that pydicom raises for files that are truncated or damaged, depending on where."""
 
 DICOM_SUFFIXES = (".dcm", ".ima")
 """Only these names promise DICOM; most files from hospitals have no suffix at all."""
@@ -111,7 +111,7 @@ class DicomFile:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """What a folder holds: DICOM files in order of their paths, and the number of all files."""
+    """Content of a folder: DICOM files in order of their paths, and the number of all files."""
 
     files: tuple[DicomFile, ...]
     file_count: int

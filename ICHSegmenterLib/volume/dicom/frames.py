@@ -1,4 +1,4 @@
-"""Where DICOM keeps an element: directly in the header, or in functional groups of a multi-frame file.
+"""Look-up of a DICOM element: directly in the header, or in functional groups of a multi-frame file.
 
 DICOM PS3.3, section C.7.6.16: an element stands in a group of one frame, else in the shared groups.
 """

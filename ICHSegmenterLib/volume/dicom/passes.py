@@ -14,12 +14,12 @@ from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, DicomSlice
 MIN_PASS_SLICES = 3
 """Fewer slices are repeats of moved ones, or what one turn of the tube gives."""
 MIN_BETWEEN_SHARE = 1 / 3
-"""Of a pass, so many slices lie between those of another: skull base and vertex only overlap where they meet."""
+"""Share of a pass's slices that lie between those of another: skull base and vertex only overlap where they meet."""
 MAX_PASSES = 4
 """Files whose numbers change direction more often are numbered without order, which says nothing."""
 
 Pass = tuple[str, Sequence[DicomSlice]]
-"""What a pass is called in a message, and its slices."""
+"""Name of a pass in a message, and its slices."""
 
 
 def interleaved_passes(slices: Sequence[DicomSlice]) -> str:
