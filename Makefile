@@ -70,7 +70,8 @@ mutants: $(FULL)
 
 build/mutants/%.txt: Testing/mutants/%.toml ALWAYS
 	rm -rf build/mutants/$* && git clone --quiet . build/mutants/$*
-	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" && \
+	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" OMP_NUM_THREADS=1 && \
+	{ python Testing/mutants/forked.py serve ../$*.sock & } && trap "kill $$!; rm -f ../$*.sock" EXIT && \
 	cosmic-ray baseline $< && cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && \
 	cosmic-ray exec $< session.sqlite && \
 	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && python Testing/mutants/rate.py session.sqlite

@@ -14,9 +14,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ICHSegmenterLib.cards.pairs import check_pair
-from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card, with_options
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
 from ICHSegmenterLib.errors import DeviceError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
+from ICHSegmenterLib.weights import store
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -32,7 +33,7 @@ class AnalysisRequest:
     """One method, or one that outlines and one that detects, with all that changes what they say.
 
     Attributes:
-        method: A name of the table of cards.
+        method: A name of the table of cards, or of the card beside `weights`.
         detector: Name of a second method that detects and names what `method` outlines, empty without one.
         weights: Files of `method` to use instead of the installed ones; several make an ensemble.
         detector_weights: Those of the detector.
@@ -48,6 +49,7 @@ class AnalysisRequest:
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         DeviceError: No processor is called so.
         ValueError: An option or weights of no use, a threshold beyond 0 to 1, or two methods that cannot work together.
     """
@@ -238,13 +240,14 @@ class CompareRequest:
 
 
 def configured(method: str, options: Mapping[str, Any] = NO_CONFIG, weights: Sequence[Path] = ()) -> ModelCard:
-    """The card of a method with these options.
+    """The card that runs, the method's or that beside the weights, with these options.
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         ValueError: It has no such option, or no use for weights.
     """
-    card = with_options(get_card(method), options)
+    card = with_options(store.card_of(method, weights), options)
     if weights and not card.needs_weights:
         raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
     return card

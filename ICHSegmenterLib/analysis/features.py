@@ -70,7 +70,7 @@ def extract_features(
         ICHSegmenterError: Typed.
         ValueError: The method has no such features.
     """
-    if request.method not in FEATURE_METHODS:
+    if not isinstance(request.card.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{request.method} has no features to show; available: {', '.join(FEATURE_METHODS)}")
     context, session = context or RunContext(), session or Session()
     view = AxialView.at_border(volume.geometry)

@@ -40,7 +40,7 @@ def of_method(
         precision=predictor.precision,
         value_name=card.value_name,
         weights=weights,
-        options=dict(card.predictor_config),
+        options=card.option_values,
         threshold=threshold if card.labelmap_rule != "argmax" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         created=_now(),

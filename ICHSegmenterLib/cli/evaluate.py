@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import labeled_layout
@@ -40,7 +40,7 @@ def add_parsers(verbs: Any) -> None:
         metavar="LAYOUT",
         help=layouts_help(),
     )
-    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(MODEL_CARDS))
+    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(method_cards()))
     parser.add_argument(
         "--results", type=Path, nargs="+", default=(), metavar="DIR", help="score what `batch` wrote here instead"
     )
@@ -133,7 +133,7 @@ def _method(name: str, arguments: argparse.Namespace, session: Session, progress
     from ICHSegmenterLib.evaluation.predictions import Method
 
     given = tuple(path for method, path in arguments.weights if method == name)
-    card = get_card(name)
+    card = store.card_of(name, given)
     files = store.find(card, given)
     searches_map = arguments.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
     request = AnalysisRequest(

@@ -59,11 +59,11 @@ def predict_slices(
     run.report(0, len(todo), Phase.PREDICTING)
     for start in range(0, len(todo), batch_size):
         indices = todo[start : start + batch_size]
-        found = predict_batch(indices)
-        maps = exam.restore(found.maps, indices)
-        doubts = None if found.uncertainty is None else exam.restore(found.uncertainty, indices)
-        for place, index in enumerate(indices):
-            values = {label: float(found.probabilities[label][place]) for label in labels}
-            predictions[index] = SlicePrediction(index, values, maps[place], None if doubts is None else doubts[place])
+        batch = predict_batch(indices)
+        maps = exam.restore(batch.maps, indices)
+        doubts = None if batch.uncertainty is None else exam.restore(batch.uncertainty, indices)
+        for row, index in enumerate(indices):
+            values = {label: float(batch.probabilities[label][row]) for label in labels}
+            predictions[index] = SlicePrediction(index, values, maps[row], None if doubts is None else doubts[row])
         run.report(start + len(indices), len(todo), Phase.PREDICTING)
     return predictions

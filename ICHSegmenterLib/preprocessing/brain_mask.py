@@ -173,8 +173,8 @@ def _follow(candidates: Mask, coarse: _Coarse) -> Mask:
     for step, stop in ((1, len(labels)), (-1, -1)):
         for k in range(start + step, stop, step):
             inside = np.bincount(labels[k][kept[k - step]], minlength=count + 1)
-            chosen = np.flatnonzero((inside > MIN_OVERLAP * areas) & (areas > 0))
-            kept[k] = np.isin(labels[k], chosen)
+            followed = np.flatnonzero((inside > MIN_OVERLAP * areas) & (areas > 0))
+            kept[k] = np.isin(labels[k], followed)
             if step < 0 and np.count_nonzero(kept[k]) * block_cm2 < MIN_LOWER_CM2:
                 kept[k] = False
                 break

@@ -67,7 +67,6 @@ def trained_card(recipe: Recipe) -> ModelCard:
         network_config=recipe.network.config,
         preprocessing=recipe.preprocessing_spec(),
         weights=(),
-        default_models=1,
         limits=f"Trained with the recipe {recipe.name} on data in the {recipe.data.layout} layout. Research only.",
     )
 

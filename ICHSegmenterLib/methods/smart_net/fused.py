@@ -33,8 +33,8 @@ class FusedBottleneck(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """The tokens are overwritten where they are the shortcut: between blocks of a layer nobody else reads them."""
         shortcut = tokens if self.downsample is None else self.downsample(tokens)
-        found: Tensor = self.conv3(self.conv2(self.conv1(tokens)), shortcut)
-        return found
+        output: Tensor = self.conv3(self.conv2(self.conv1(tokens)), shortcut)
+        return output
 
 
 class FusedSkipBlock(nn.Module):

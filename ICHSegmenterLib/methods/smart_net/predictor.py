@@ -24,8 +24,7 @@ from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
 FULL = "full"
-VARIANTS = (FULL, "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg")
-"""The authors' networks that say something of blood; single_rec only reconstructs."""
+"""The authors' network with all heads; the option `variant` names the others that say something of blood."""
 
 
 class SmartNetUpPredictor:
@@ -48,16 +47,14 @@ class SmartNetUpPredictor:
     @classmethod
     def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetUpPredictor:
         """The predictor of a model card; its option `variant` names the network that the file was trained for."""
-        options = dict(card.predictor_config)
-        variant = options.pop("variant", FULL)
-        if variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+        options = card.option_values
+        variant, mode = options.get("variant", FULL), str(options.get("mode", smart_net_slices.STACKED))
         smart_net_slices.one_file(card.title, len(weights))
         network = create_model(card.network if variant == FULL else f"{card.network}_{variant}")
         if not isinstance(network, SmartNetUp):
             raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not an upstream SMART-Net")
         load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, **options)
+        return cls(network, device=device, precision=precision, mode=mode)
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
@@ -69,21 +66,21 @@ class SmartNetUpPredictor:
             run.warn("This variant of SMART-Net only classifies slices: nothing is outlined, and 0 mL means nothing.")
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         with_brain = set(exam.brain_slices)
-        shown = [place for place, index in enumerate(stack.indices) if index in with_brain]
+        shown = [row for row, index in enumerate(stack.indices) if index in with_brain]
         predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
         if not shown:
             return predictions
-        found = list(
+        batches = list(
             smart_net_slices.in_batches(
                 stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._probabilities
             )
         )
-        values, maps = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        values, maps = (torch.cat(parts).cpu() for parts in zip(*batches, strict=True))
         maps *= smart_net_slices.brain_of(exam, stack)[shown]
         if "cls" not in self._network.tasks:
             values = slice_probability(maps)
-        for place, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
-            index = stack.indices[place]
+        for row, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
+            index = stack.indices[row]
             outline = stack.restore(probability[None]) if "seg" in self._network.tasks else None
             predictions[index] = SlicePrediction(index, {ANY: value}, outline)
         return predictions

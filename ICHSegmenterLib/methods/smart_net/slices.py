@@ -30,7 +30,7 @@ On a CPU the maps of more slices pass 32 MB, from where the C library asks the s
 """
 STACKED, SLICE_WISE = "stacked", "slice-wise"
 MODES = (STACKED, SLICE_WISE)
-"""The authors' two tests: gray values spread over the whole volume, or over each slice by itself."""
+"""The authors' two tests: gray values normalized over the whole volume, or over each slice by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +91,9 @@ def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool
     """What the network sees of an exam."""
     if not isinstance(exam.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{type(exam.preprocessing).__name__} does not say what SMART-Net sees")
-    spread: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
-    wanted = replace(exam.preprocessing, spread=spread, drop_empty_ends=drop_empty_ends)
-    return SmartNetStack.of(exam.volume, exam.view, wanted)
+    normalize: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
+    preprocessing = replace(exam.preprocessing, normalize=normalize, drop_empty_ends=drop_empty_ends)
+    return SmartNetStack.of(exam.volume, exam.view, preprocessing)
 
 
 def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
@@ -127,8 +127,8 @@ def encode(
         deepest = encoder(batch)[-1]
         return pooled_features(deepest), activation_maps(deepest, size)
 
-    found = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
-    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    batches = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
+    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True))
     return EncodedSlices(stack, vectors, maps)
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
+from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
@@ -22,7 +22,6 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
-from ICHSegmenterLib.runtime.networks import create_model
 
 MapKind = Literal["hgi-sam", "swin-sam", "grad-cam"]
 
@@ -56,9 +55,10 @@ class SwinMapPredictor:
         """
         if len(weights) != 1:
             raise WeightsError(f"{card.title} uses one weight file, but {len(weights)} were given; name one.")
-        network = cast(SwinClassifier, create_model(card.network, **card.network_config))
-        load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, **card.predictor_config)
+        network = cast(SwinClassifier, load_network(card, weights[0]))
+        kind = cast(MapKind, card.wiring["map_kind"])
+        tta = bool(card.option_values.get("tta", False))
+        return cls(network, map_kind=kind, device=device, precision=precision, tta=tta)
 
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Probabilities and one map for each slice with brain."""
@@ -67,13 +67,15 @@ class SwinMapPredictor:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device)
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
             logits, maps = self._maps(slices, brain)
-            found = probabilities_of(logits)
+            probabilities = probabilities_of(logits)
             if self.tta:
                 logits, turned = self._maps(mirrored(slices), mirrored(brain))
                 other = probabilities_of(logits)
-                found = {label: np.mean((values, other[label]), axis=0) for label, values in found.items()}
+                probabilities = {
+                    label: np.mean((values, other[label]), axis=0) for label, values in probabilities.items()
+                }
                 maps = (maps + mirrored(turned)) / 2
-            return SliceBatch(found, maps[:, None].cpu().numpy())
+            return SliceBatch(probabilities, maps[:, None].cpu().numpy())
 
         return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
 

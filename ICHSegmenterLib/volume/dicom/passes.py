@@ -91,9 +91,9 @@ def _sweeps(slices: Sequence[DicomSlice], normal: NDArray[np.float64]) -> list[P
 
 def _interleaved(passes: Sequence[Pass], normal: NDArray[np.float64]) -> tuple[Pass, Pass] | None:
     """The first two passes of which one lies between the slices of the other."""
-    for one, other in combinations(passes, 2):
-        if _lies_between(one[1], other[1], normal) or _lies_between(other[1], one[1], normal):
-            return one, other
+    for first, second in combinations(passes, 2):
+        if _lies_between(first[1], second[1], normal) or _lies_between(second[1], first[1], normal):
+            return first, second
     return None
 
 

@@ -152,7 +152,7 @@ def test_three_networks_are_blended_as_the_authors_do():
 
 def test_options_must_be_known_and_of_their_type():
     card = get_card("rsna-sequence")
-    assert with_options(card, {"masked": True}).predictor_config["masked"]
+    assert with_options(card, {"masked": True}).option_values["masked"]
     with pytest.raises(ValueError, match="no option 'mask'; available: masked"):
         with_options(card, {"mask": True})
     with pytest.raises(ValueError, match="is a bool like False, got 'yes'"):

@@ -91,7 +91,7 @@ def test_an_empty_exam_keeps_its_slices(unequalized):
 def test_spreading_over_slices_uses_the_whole_range_on_each(unequalized):
     volume = head()
     dimmed = Volume(np.where(volume.hu > 60, np.float32(50), volume.hu), volume.geometry)
-    by_slice = stack_of(dimmed, replace(WANTED, spread="slice")).slices
+    by_slice = stack_of(dimmed, replace(WANTED, normalize="slice")).slices
     assert set(by_slice.max(axis=(1, 2))) == {1.0}
 
 
