@@ -1,4 +1,4 @@
-"""How well an outline fits the true one: overlap, surface distance, volume, and which lesions were found.
+"""Scores of an outline against the true one: overlap, surface distance, volume, and which lesions were found.
 
 Overlap is MONAI's. Distances are in millimeters between the positions of surface voxels in the patient, so tilted and
 unequally spaced slices, which no single spacing describes, are measured exactly.
