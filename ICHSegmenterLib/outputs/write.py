@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import shutil
-import tempfile
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.files import replacing_folder
 from ICHSegmenterLib.outputs.seg_nrrd import write_seg_nrrd
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
 from ICHSegmenterLib.report.html import write_report
@@ -31,6 +30,7 @@ OPTIONAL_FILES = frozenset(
         "overview.png",
     )
 )
+OWN_FILES = OPTIONAL_FILES | {DONE_FILE, "slices.csv", "report.html"}
 REGULAR_SPACING_MM = 1.0
 """Of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
 
@@ -52,19 +52,14 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
         OutputError: The folder cannot be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".ichsegmenter-", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"Cannot write to {folder.parent}: {error.strerror}. Choose another folder.") from error
-    try:
-        _write_all(result, volume, scratch, save_maps=save_maps)
-        return _publish(scratch, folder)
+        with replacing_folder(folder, own_files=OWN_FILES, done_file=DONE_FILE) as scratch:
+            _write_all(result, volume, scratch, save_maps=save_maps)
+            names = [path.name for path in scratch.iterdir()]
     except OSError as error:
         raise OutputError(
-            f"Cannot write to {folder}: {error.strerror}. Free some space or choose another output folder."
+            f"Cannot write to {folder}: {error.strerror}. Choose another folder, or free some space."
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return {name: folder / name for name in names}
 
 
 def _write_all(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool) -> None:
@@ -128,14 +123,3 @@ def _write_slices(result: AnalysisResult, path: Path) -> None:
                     f"{one.blood_ml:.4f}",
                 ]
             )
-
-
-def _publish(scratch: Path, folder: Path) -> dict[str, Path]:
-    """Move finished files into place, the done-file last; stale files of an earlier run do not stay beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = sorted((file.name for file in scratch.iterdir()), key=lambda name: name == DONE_FILE)
-    for stale in OPTIONAL_FILES - set(names):
-        (folder / stale).unlink(missing_ok=True)
-    for name in names:
-        (scratch / name).replace(folder / name)
-    return {name: folder / name for name in names}

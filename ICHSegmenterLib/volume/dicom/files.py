@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +137,20 @@ def list_dicom_files(folder: Path, *, nested: bool = True) -> FolderListing:
     with ThreadPoolExecutor(READ_THREADS) as pool:
         headers = list(pool.map(_read_if_dicom, paths))
     return FolderListing(tuple(found for found in headers if found is not None), len(paths))
+
+
+def listing_of(paths: Sequence[Path]) -> FolderListing:
+    """Headers of files that are known to be DICOM.
+
+    Raises:
+        VolumeError: One of them has gone, or is broken.
+    """
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        headers = list(pool.map(_read_if_dicom, paths))
+    gone = [path for path, header in zip(paths, headers, strict=True) if header is None]
+    if gone:
+        raise VolumeError(f"{base_names(gone)}: no DICOM file any more; it was moved or changed. Run again.")
+    return FolderListing(tuple(header for header in headers if header is not None), len(paths))
 
 
 def read_header(path: Path) -> DicomFile | None:

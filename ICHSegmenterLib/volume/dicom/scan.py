@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom.files import FolderListing, list_dicom_files, read_header
+from ICHSegmenterLib.volume.dicom.files import FolderListing, list_dicom_files, listing_of, read_header
 from ICHSegmenterLib.volume.dicom.frames import count_of, text_of
 from ICHSegmenterLib.volume.dicom.pixels import padding_is_tissue, read_hu
 from ICHSegmenterLib.volume.dicom.series import Series, SeriesSummary, choose_series, group_series, preferred
@@ -25,14 +25,24 @@ def list_series(folder: Path | str) -> list[SeriesSummary]:
     return [item.summary for item in group_series(list_dicom_files(Path(folder)).files)]
 
 
-def scans_in(folder: Path) -> list[SeriesSummary]:
+def scans_in(folder: Path) -> list[Series]:
     """The series of this folder alone (not below) that a batch should analyze: what `read_volume` would choose from.
 
     Raises:
         VolumeError: A DICOM file is broken.
     """
     every = group_series(list_dicom_files(folder, nested=False).files)
-    return [item.summary for item in preferred([item for item in every if not item.summary.rejected])]
+    return preferred([item for item in every if not item.summary.rejected])
+
+
+def read_dicom_series(files: Sequence[Path], series_uid: str) -> Volume:
+    """A series whose files are known; no other header is read.
+
+    Raises:
+        VolumeError: A file has gone, or the series is no CT scan or broken.
+    """
+    series, warnings = choose_series(listing_of(files), series_uid=series_uid)
+    return _read(series, warnings)
 
 
 def read_dicom_folder(folder: Path, *, series_uid: str | None = None) -> Volume:
