@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.batch.summary import SUMMARY_FILE
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.weights.lock import turn
@@ -37,7 +38,9 @@ def owned(output: Path) -> Iterator[None]:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"Cannot write to {output}: {error.strerror}. Choose another output folder.") from error
+        raise OutputError(
+            f"{SUMMARY_FILE} cannot be written ({error.strerror}). Choose another output folder."
+        ) from error
     file = output / OWNER_FILE
 
     def refuse() -> None:

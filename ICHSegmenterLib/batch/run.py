@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from ICHSegmenterLib.batch.discovery import find_exams
 from ICHSegmenterLib.batch.done import DoneBefore, done_before, is_current
 from ICHSegmenterLib.batch.exam import Exam, ExamOutcome
+from ICHSegmenterLib.batch.messages import without_file_names
+from ICHSegmenterLib.batch.names import named_exams, write_map
 from ICHSegmenterLib.batch.owner import owned
 from ICHSegmenterLib.batch.settled import InputChangedError, check_unchanged, settled
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE, Summary, numbers_of
@@ -40,17 +43,19 @@ def run_batch(
     request: AnalysisRequest,
     overwrite: bool = False,
     announce: Callable[[int, int, str], None] = lambda done, total, name: None,
+    map_file: Path | None = None,
 ) -> list[ExamOutcome]:
     """Analyze exams one after the other; `results.csv` has a row as soon as an exam is done.
 
     Args:
         exams: From `find_exams`.
-        output: One folder an exam is made in it.
+        output: One folder an exam is made in it, under a name that says nothing of the exam; see `batch.names`.
         analyze: Volume to result by this request; its network stays loaded between exams.
         request: Exams done before by an equal one are skipped, unless their input changed; says whether `map.nii.gz`
             is written.
         overwrite: Do them again instead.
         announce: Called with (done, total, exam name) before each exam.
+        map_file: Where to write which name belongs to which exam; nowhere if None.
 
     Raises:
         CancelledError: Stopped; finished exams stay, and the next call goes on behind them.
@@ -62,6 +67,9 @@ def run_batch(
         done = DoneBefore() if overwrite else done_before(output, request)
         remove_leftovers(output)
         with Summary(output / SUMMARY_FILE, request) as summary:
+            exams = named_exams(exams, output)
+            if map_file is not None:
+                write_map(exams, map_file, output)
             for number, exam in enumerate(exams):
                 announce(number, len(exams), exam.name)
                 outcome = _from_before(exam, done) or _analyze_one(exam, output / exam.name, analyze, request)
@@ -91,16 +99,17 @@ def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, request: AnalysisRe
     except CancelledError:
         raise
     except ICHSegmenterError as error:
-        logger.error("%s: %s", exam.name, error)
-        return ExamOutcome(exam, "failed", error=error.kind, message=str(error))
+        kind, message = error.kind, str(error)
     except OSError as error:  # its text would show the path, which often holds the patient's name
         name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
+        kind = "failed"
         message = f"{name}: {error.strerror or type(error).__name__}. Check the disk and the rights, then run again."
-        logger.error("%s: %s", exam.name, message)
-        return ExamOutcome(exam, "failed", error="failed", message=message)
     except Exception as error:  # one broken exam must not stop a night's batch
-        logger.exception("%s: unexpected failure", exam.name)
-        return ExamOutcome(exam, "failed", error="failed", message=f"Unexpected {type(error).__name__}: {error}")
+        logger.error("%s: unexpected failure\n%s", exam.name, "".join(traceback.format_tb(error.__traceback__)))
+        kind, message = "failed", f"Unexpected {type(error).__name__}: {error}"
+    message = without_file_names(message, exam)
+    logger.error("%s: %s", exam.name, message)
+    return ExamOutcome(exam, "failed", error=kind, message=message)
 
 
 def _result_of(

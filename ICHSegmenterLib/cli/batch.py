@@ -28,6 +28,7 @@ def add_parsers(verbs: Any) -> None:
     add_detector_arguments(parser)
     add_save_maps_argument(parser, "also write map.nii.gz for each exam")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--map", type=Path, metavar="FILE", help="write which name belongs to which exam, for you only")
     parser.set_defaults(run=run)
 
 
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         request=request,
         overwrite=arguments.overwrite,
         announce=announce,
+        map_file=arguments.map,
     )
     failed = [one for one in outcomes if one.status == "failed"]
     for outcome in failed:

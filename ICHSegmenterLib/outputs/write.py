@@ -57,7 +57,8 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
             names = [path.name for path in scratch.iterdir()]
     except OSError as error:
         raise OutputError(
-            f"Cannot write to {folder}: {error.strerror}. Choose another folder, or free some space."
+            f"Cannot write to {folder}: {error.strerror}. Free some space there. Choose another folder "
+            "if that does not help."
         ) from error
     return {name: folder / name for name in names}
 
