@@ -113,7 +113,11 @@ def _exams_of(folder: _Folder) -> Iterator[Exam]:
             names = tuple(file.path.name for file in series.files)
             uid = series.summary.uid
             yield Exam(exam_name(uid, folder.path), folder.path, uid, names, _digest(folder.files))
-    except VolumeError:  # a folder that cannot be read is an exam too, so that its failure is told
+    except (
+        VolumeError,
+        OSError,
+        MemoryError,
+    ):  # a folder that cannot be read is an exam too, so that its failure is told
         yield _unreadable(folder.path)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ICHSegmenterLib.batch.attempts import Attempts
 from ICHSegmenterLib.batch.discovery import find_exams
 from ICHSegmenterLib.batch.done import DoneBefore, done_before, is_current
 from ICHSegmenterLib.batch.exam import Exam, ExamOutcome
@@ -21,15 +23,15 @@ from ICHSegmenterLib.files import remove_leftovers
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.volume.input_files import content_digest
-from ICHSegmenterLib.volume.io import read_volume
+from ICHSegmenterLib.volume.input_files import InputDigest, content_digest
+from ICHSegmenterLib.volume.reader.process import ReaderKilledError, ReaderProcess
 from ICHSegmenterLib.volume.volume import Volume
 
 __all__ = ["SUMMARY_FILE", "Exam", "ExamOutcome", "find_exams", "run_batch"]
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
+MAX_TRIES = 3
 """For an exam whose files change while it is analyzed."""
 
 Analyze = Callable[[Volume], AnalysisResult]
@@ -66,13 +68,15 @@ def run_batch(
     with owned(output):
         done = DoneBefore() if overwrite else done_before(output, request)
         remove_leftovers(output)
-        with Summary(output / SUMMARY_FILE, request) as summary:
+        attempts = Attempts(output, forget=overwrite)
+        with Summary(output / SUMMARY_FILE, request) as summary, ReaderProcess() as reader, closing(attempts):
             exams = named_exams(exams, output)
             if map_file is not None:
                 write_map(exams, map_file, output)
+            batch = _Batch(output, analyze, request, reader, attempts)
             for number, exam in enumerate(exams):
                 announce(number, len(exams), exam.name)
-                outcome = _from_before(exam, done) or _analyze_one(exam, output / exam.name, analyze, request)
+                outcome = _from_before(exam, done) or batch.outcome_of(exam)
                 summary.add(outcome)
                 outcomes.append(replace(outcome, numbers={}))
         announce(len(exams), len(exams), "")
@@ -93,44 +97,64 @@ def _from_before(exam: Exam, done: DoneBefore) -> ExamOutcome | None:
     return ExamOutcome(exam, "skipped", before.numbers)
 
 
-def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, request: AnalysisRequest) -> ExamOutcome:
-    try:
-        return ExamOutcome(exam, "done", numbers_of(_result_of(exam, folder, analyze, request).to_json()))
-    except CancelledError:
-        raise
-    except ICHSegmenterError as error:
-        kind, message = error.kind, str(error)
-    except OSError as error:  # its text would show the path, which often holds the patient's name
-        name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
-        kind = "failed"
-        message = f"{name}: {error.strerror or type(error).__name__}. Check the disk and the rights, then run again."
-    except Exception as error:  # one broken exam must not stop a night's batch
-        logger.error("%s: unexpected failure\n%s", exam.name, "".join(traceback.format_tb(error.__traceback__)))
-        kind, message = "failed", f"Unexpected {type(error).__name__}: {error}"
-    message = without_file_names(message, exam)
-    logger.error("%s: %s", exam.name, message)
-    return ExamOutcome(exam, "failed", error=kind, message=message)
+@dataclass(frozen=True)
+class _Batch:
+    """What all exams of a run share."""
 
+    output: Path
+    analyze: Analyze
+    request: AnalysisRequest
+    reader: ReaderProcess
+    attempts: Attempts
 
-def _result_of(
-    exam: Exam, folder: Path, analyze: Analyze, request: AnalysisRequest, *, attempts: int = MAX_ATTEMPTS
-) -> AnalysisResult:
-    """The result of one exam, written; begun again if its files change meanwhile.
-
-    Raises:
-        InputChangedError: They change every time.
-    """
-    exam, before = settled(exam)
-    volume = read_volume(exam.path, series_uid=exam.series_uid, files=exam.files)
-    content = content_digest(exam.input_files())
-    result = analyze(volume)
-    try:
-        check_unchanged(exam, before)
-    except InputChangedError:
-        if attempts == 1:
+    def outcome_of(self, exam: Exam) -> ExamOutcome:
+        """The outcome of one exam, whatever happens in it, except that the run is stopped."""
+        try:
+            return ExamOutcome(exam, "done", numbers_of(self._result_of(exam).to_json()))
+        except CancelledError:
             raise
-        return _result_of(exam, folder, analyze, request, attempts=attempts - 1)
-    origin = replace(result.provenance, input=replace(before, content=content).to_json())
-    result = replace(result, provenance=origin)
-    write_outputs(result, volume, folder, save_maps=request.keeps_maps)
-    return result
+        except ICHSegmenterError as error:
+            kind, message = error.kind, str(error)
+        except OSError as error:  # its text would show the path, which often holds the patient's name
+            name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
+            kind = "failed"
+            message = (
+                f"{name}: {error.strerror or type(error).__name__}. Check the disk and the rights, then run again."
+            )
+        except Exception as error:  # one broken exam must not stop a night's batch
+            logger.error("%s: unexpected failure\n%s", exam.name, "".join(traceback.format_tb(error.__traceback__)))
+            kind, message = "failed", f"Unexpected {type(error).__name__}: {error}"
+        message = without_file_names(message, exam)
+        logger.error("%s: %s", exam.name, message)
+        return ExamOutcome(exam, "failed", error=kind, message=message)
+
+    def _result_of(self, exam: Exam, tries: int = MAX_TRIES) -> AnalysisResult:
+        """The result of one exam, written; begun again if its files change meanwhile.
+
+        Raises:
+            InputChangedError: They change every time.
+        """
+        exam, before = settled(exam)
+        self.attempts.begin(exam.name, before)
+        try:
+            volume = self._read(exam, before)
+            content = content_digest(exam.input_files())
+            result = self.analyze(volume)
+            check_unchanged(exam, before)
+            origin = replace(result.provenance, input=replace(before, content=content).to_json())
+            result = replace(result, provenance=origin)
+            write_outputs(result, volume, self.output / exam.name, save_maps=self.request.keeps_maps)
+            return result
+        except InputChangedError:
+            if tries == 1:
+                raise
+        finally:
+            self.attempts.end(exam.name)
+        return self._result_of(exam, tries - 1)
+
+    def _read(self, exam: Exam, digest: InputDigest) -> Volume:
+        try:
+            return self.reader.volume(exam.path, series_uid=exam.series_uid, files=exam.files)
+        except ReaderKilledError as error:
+            self.attempts.killed(exam.name, digest, without_file_names(str(error), exam))
+            raise

@@ -120,7 +120,7 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
             image = read_image_file(path)
             return image.values, image.geometry, ()
         nifti = read_nifti(path)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise VolumeError(
             f"{path.name}: the header's orientation or spacing makes no grid. Load the DICOM files."
         ) from error

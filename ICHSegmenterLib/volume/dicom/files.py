@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,28 +11,13 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.volume.dicom.deflated import check_inflated_size
 
 READ_THREADS = min(8, os.cpu_count() or 1)
 """Files are read concurrently: hospital folders lie on network drives, where waiting dominates."""
-
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    struct.error,
-    InvalidDicomError,
-    BytesLengthException,
-)
-"""Exceptions that pydicom raises for files that are truncated or damaged, depending on where."""
 
 DICOM_SUFFIXES = (".dcm", ".ima")
 """Only these names promise DICOM; most files from hospitals have no suffix at all."""
@@ -160,11 +144,12 @@ def read_header(path: Path) -> DicomFile | None:
         VolumeError: The header is truncated or damaged.
     """
     whole = _has_preamble(path)
+    check_inflated_size(path)
     try:
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
             at_end = file.tell() >= os.fstat(file.fileno()).st_size
-    except UNREADABLE as error:
+    except Exception as error:  # a damaged header fails in many ways, RecursionError and zlib.error among them
         if not whole:
             return None
         raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
@@ -188,7 +173,8 @@ def _files_in(folder: Path, *, nested: bool) -> list[Path]:
     files: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files.extend(Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        paths = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        files.extend(path for path in paths if path.is_file())  # a pipe would be waited for without end
     return files
 
 
@@ -220,7 +206,7 @@ def drop_unreadable(header: Dataset) -> None:
     for tag in list(header.keys()):
         try:
             header[tag]
-        except UNREADABLE:
+        except Exception:  # as above
             del header[tag]
 
 
