@@ -1,4 +1,4 @@
-"""Writing a file or a folder all or nothing: a reader never sees half of it, and a failed run leaves the old one."""
+"""Files and folders that are written all or nothing, and whose damaged content is a typed error when read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,52 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
-from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.errors import ICHSegmenterError, OutputError
 
 SCRATCH_PREFIX = ".ichsegmenter-"
 """Begins the name of a folder that is being written, or whose removal was interrupted."""
+
+
+DRAFT_PREFIX = ".writing-"
+"""Begins the name of a file that is being written."""
+
+Options = ParamSpec("Options")
+Content = TypeVar("Content")
+
+
+def typed_reader(
+    error_class: type[ICHSegmenterError],
+) -> Callable[[Callable[Concatenate[Path, Options], Content]], Callable[Concatenate[Path, Options], Content]]:
+    """A reader of a path whose every failure is of one class: a damaged file can fail in any way."""
+
+    def decorate(
+        read: Callable[Concatenate[Path, Options], Content],
+    ) -> Callable[Concatenate[Path, Options], Content]:
+        @wraps(read)
+        def typed(path: Path, /, *arguments: Options.args, **options: Options.kwargs) -> Content:
+            try:
+                return read(path, *arguments, **options)
+            except (ICHSegmenterError, MemoryError):
+                raise
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise error_class(f"{path.name} cannot be read ({reason}). Check the file and its disk.") from error
+            except Exception as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+                raise error_class(
+                    f"{path.name}: its content makes no sense ({reason}); it is damaged, or another kind of file. Make "
+                    "or copy it again."
+                ) from error
+
+        return typed
+
+    return decorate
 
 
 @contextmanager
@@ -31,7 +69,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=suffixes)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT_PREFIX, suffix=suffixes)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o644)
@@ -80,6 +118,8 @@ def replacing_folder(folder: Path, *, own_files: Collection[str], done_file: str
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed runs left in a folder; only for the process that owns it."""
+    for draft in folder.glob(DRAFT_PREFIX + "*"):
+        draft.unlink(missing_ok=True)
     for path in folder.glob(SCRATCH_PREFIX + "*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
