@@ -13,11 +13,12 @@ from ICHSegmenterLib.batch.exam import Exam
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.files import SCRATCH_PREFIX
 from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.volume.dicom.files import Seen
 from ICHSegmenterLib.volume.dicom.scan import scans_in
 from ICHSegmenterLib.volume.exam_name import VOLUME_SUFFIXES, exam_name
 
 Progress = Callable[[int, int], None]
-"""Called with (files seen, exams so far) after each folder."""
+"""Called with (files seen, exams so far) after each file and folder."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def find_exams(inputs: Sequence[Path], progress: Progress = lambda files, exams:
     for path in inputs:
         if not path.exists():
             raise VolumeError(f"{path} does not exist. Check the input path.")
-        for seen, below in _searched(path):
+        for seen, below in _searched(path, lambda seen: progress(files + seen, len(exams))):  # noqa: B023 (the count of that moment)
             files += seen
             for exam in below:
                 exams.setdefault((exam.path.resolve(), exam.series_uid), exam)
@@ -72,7 +73,7 @@ def listing_digest(folder: Path) -> str:
     return _digest(_listed(folder).files)
 
 
-def _searched(path: Path) -> Iterator[tuple[int, list[Exam]]]:
+def _searched(path: Path, progress: Seen) -> Iterator[tuple[int, list[Exam]]]:
     """For each folder the number of its files, and its exams."""
     if not path.is_dir():
         yield 1, [Exam(exam_name("", path), path)]
@@ -82,12 +83,13 @@ def _searched(path: Path) -> Iterator[tuple[int, list[Exam]]]:
         here = waiting.pop()
         try:
             folder = _listed(here)
-        except OSError:  # told as an exam that failed, since an exam may lie there
-            yield 0, [_unreadable(here)]
+        except OSError as error:  # an exam that fails, since exams may lie there
+            reason = error.strerror or type(error).__name__
+            yield 0, [_unreadable(here, f"The folder cannot be read ({reason}). Ask for the right, or check the disk.")]
             continue
         if DONE_FILE in folder.files and "slices.csv" in folder.files:
             continue
-        yield len(folder.files), list(_exams_of(folder))
+        yield len(folder.files), list(_exams_of(folder, progress))
         waiting += [here / name for name in reversed(folder.folders)]
 
 
@@ -103,26 +105,23 @@ def _listed(path: Path) -> _Folder:
     return _Folder(path, tuple(sorted(files)), tuple(sorted(folders)))
 
 
-def _exams_of(folder: _Folder) -> Iterator[Exam]:
+def _exams_of(folder: _Folder, progress: Seen = lambda files: None) -> Iterator[Exam]:
     volumes = [name for name in folder.files if name.lower().endswith(VOLUME_SUFFIXES)]
     yield from (Exam(exam_name("", folder.path / name), folder.path / name) for name in volumes)
     if len(volumes) == len(folder.files):
         return
     try:
-        for series in scans_in(folder.path):
+        for series in scans_in(folder.path, progress):
             names = tuple(file.path.name for file in series.files)
             uid = series.summary.uid
             yield Exam(exam_name(uid, folder.path), folder.path, uid, names, _digest(folder.files))
-    except (
-        VolumeError,
-        OSError,
-        MemoryError,
-    ):  # a folder that cannot be read is an exam too, so that its failure is told
-        yield _unreadable(folder.path)
+    except (VolumeError, OSError, MemoryError) as error:  # an exam too, so that its failure has a row
+        yield _unreadable(folder.path, str(error) or type(error).__name__)
 
 
-def _unreadable(folder: Path) -> Exam:
-    return Exam("unreadable-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:12], folder)
+def _unreadable(folder: Path, problem: str) -> Exam:
+    name = "unreadable-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return Exam(name, folder, problem=problem)
 
 
 def _digest(names: Sequence[str]) -> str:

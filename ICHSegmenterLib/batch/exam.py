@@ -19,6 +19,8 @@ class Exam:
         series_uid: Which series of a DICOM folder.
         files: Names of the files of that series in the folder.
         listing: Digest of the names in the folder when it was searched; another one means that files came or went.
+        problem: Why the folder cannot be read; it is not tried again in this run, since all that lies below it would
+            be read too.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Exam:
     series_uid: str | None = None
     files: tuple[str, ...] = ()
     listing: str = ""
+    problem: str = ""
 
     def input_files(self) -> tuple[Path, ...]:
         """The files that are read for this exam; of a folder that could not be searched, all its files."""

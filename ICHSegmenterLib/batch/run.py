@@ -18,7 +18,7 @@ from ICHSegmenterLib.batch.names import named_exams, write_map
 from ICHSegmenterLib.batch.owner import owned
 from ICHSegmenterLib.batch.settled import InputChangedError, check_unchanged, settled
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE, Summary, numbers_of
-from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, ResultError
+from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, ResultError, VolumeError
 from ICHSegmenterLib.files import remove_leftovers
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
@@ -134,6 +134,8 @@ class _Batch:
         Raises:
             InputChangedError: They change every time.
         """
+        if exam.problem:
+            raise VolumeError(exam.problem)
         exam, before = settled(exam)
         self.attempts.begin(exam.name, before)
         try:

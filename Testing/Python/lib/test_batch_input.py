@@ -5,20 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
 
 from batch_inputs import CLASSICAL, analyze, small_head, summary
-from ICHSegmenterLib.batch import owner, settled
+from ICHSegmenterLib.batch import owner, run, settled
 from ICHSegmenterLib.batch.run import find_exams, run_batch
+from ICHSegmenterLib.cli.batch import Search
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing, replacing_folder
 from ICHSegmenterLib.outputs.write import DONE_FILE
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.volume.dicom import files
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.input_files import digest_of, with_companions
+from ICHSegmenterLib.volume.io import read_volume
+from ICHSegmenterLib.volume.reader.process import ReaderProcess
 
 
 @pytest.fixture(autouse=True)
@@ -250,3 +255,61 @@ def test_a_record_of_another_input_is_seen_without_reading_files(tmp_path):
     digest = digest_of([path], content=True)
     assert replace(digest, times="other").is_input_of(digest.to_json(), [path])
     assert not replace(digest, times="other", bytes=5).is_input_of(digest.to_json(), [tmp_path / "nowhere"])
+
+
+def headers_read(monkeypatch):
+    """Base names of files whose DICOM header is read in this process, as they come."""
+    read = []
+    original = files._read_header
+    monkeypatch.setattr(files, "_read_header", lambda path, start: (read.append(path.name), original(path, start))[1])
+    return read
+
+
+def test_headers_of_a_folder_are_read_once_a_batch(head, tmp_path, monkeypatch):
+    for number in range(4):
+        for path in write_dicom_series(head, tmp_path / "sent", seed=number):
+            (tmp_path / "exams").mkdir(exist_ok=True)
+            path.rename(tmp_path / "exams" / f"{number}-{path.name}")
+    read = headers_read(monkeypatch)
+    monkeypatch.setattr(run, "ReaderProcess", InThisProcess)
+    outcomes = batch(tmp_path / "exams", tmp_path / "out")
+    assert [one.status for one in outcomes] == ["done"] * 4
+    assert len(read) == 2 * 4 * 16  # once to find the exams, once more those of an exam to read it
+
+
+class InThisProcess(ReaderProcess):
+    def volume(self, path, *, series_uid=None, files=()):
+        return read_volume(path, series_uid=series_uid, files=files)
+
+
+def test_the_summary_is_appended_and_results_are_not_kept(series, head, tmp_path, monkeypatch):
+    for number in range(3):
+        write_nifti(head.hu, head.geometry, tmp_path / "exams" / f"{number}.nii.gz")
+    sizes = []
+
+    def looking(volume):
+        sizes.append((tmp_path / "out" / "results.csv").stat().st_ino)
+        return analyze(volume)
+
+    outcomes = batch(tmp_path / "exams", tmp_path / "out", method=looking)
+    assert len(sizes) == 4
+    assert len(set(sizes)) == 1  # one file all the time, which grows
+    assert all(one.numbers == {} for one in outcomes)
+
+
+def test_the_search_says_how_far_it_is(series, tmp_path):
+    said = []
+    find_exams([tmp_path / "sent", tmp_path / "exams"], lambda files, exams: said.append((files, exams)))
+    assert said[0] == (1, 0)
+    assert said[-1] == (24, 2)
+    assert [files for files, _ in said] == sorted(files for files, _ in said)
+
+
+def test_the_command_says_so_every_few_seconds(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    search = Search()
+    for seen in range(1, 13):
+        now[0] += 1.0
+        search(seen, 2)
+    assert capsys.readouterr().err.splitlines() == ["searching: 5 files, 2 exams", "searching: 10 files, 2 exams"]

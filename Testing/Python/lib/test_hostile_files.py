@@ -232,3 +232,12 @@ def test_an_exam_that_ends_the_batch_three_times_is_passed(head, tmp_path):
     (outcome,) = run_batch(find_exams([exams]), output, analyze, request=CLASSICAL, overwrite=True)
     assert outcome.status == "done"
     assert not (output / attempts.ATTEMPTS_FILE).exists()
+
+
+def test_a_damaged_header_fails_its_folder_and_nothing_below_it(head, tmp_path):
+    write_dicom_series(head, tmp_path / "exams" / "below", seed=1)
+    hostile_files.write_deep_sequence(tmp_path / "exams" / "SMITH.dcm")
+    outcomes = run_batch(find_exams([tmp_path / "exams"]), tmp_path / "out", analyze, request=CLASSICAL)
+    assert sorted(one.status for one in outcomes) == ["done", "failed"]
+    failed = next(row for row in summary(tmp_path / "out").values() if row["status"] == "failed")
+    assert failed["message"] == "file 1: the DICOM header cannot be read; copy the file again."
