@@ -15,7 +15,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
-from ICHSegmenterLib.methods.smart_net.network import SmartNetUp
+from ICHSegmenterLib.methods.smart_net.networks.upstream import SmartNetUp
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction

@@ -9,9 +9,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from ICHSegmenterLib.methods.smart_net.batch_norm import fold_batch_norms
-from ICHSegmenterLib.methods.smart_net.fused_convolution import FusedConvolution
-from ICHSegmenterLib.methods.smart_net.network import SkipBlock, SliceEncoder
+from ICHSegmenterLib.methods.smart_net.networks.batch_norm import fold_batch_norms
+from ICHSegmenterLib.methods.smart_net.networks.fused_convolution import FusedConvolution
+from ICHSegmenterLib.methods.smart_net.networks.upstream import SkipBlock, SliceEncoder
 
 
 def fuse(network: nn.Module) -> None:
