@@ -21,7 +21,7 @@ from ICHSegmenterLib.protocol import Message, read_number, read_object, read_tex
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 MAP = "map"
-"""The output that keeps soft maps (and uncertainty) in the result."""
+"""The output that keeps soft maps (and uncertainty) in the result; the others are known to `outputs.table`."""
 
 NO_FILES: Mapping[str, tuple[Path, ...]] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -43,7 +43,7 @@ class AnalysisRequest:
             card's.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: One of `PRECISIONS`.
-        outputs: Names of outputs beyond the result in numbers and its labelmap; `MAP` keeps the soft maps.
+        outputs: Names of the outputs to write, none: the defaults; `MAP` keeps the soft maps in the result.
         detection_only: Say whether, which slices and which type; nothing is outlined.
 
     Raises:

@@ -11,6 +11,8 @@ from PIL import Image
 
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.outputs import overview
+from ICHSegmenterLib.outputs import report as page
 from ICHSegmenterLib.outputs import write as report
 from ICHSegmenterLib.report.overview import fit_width, slices_to_show
 from ICHSegmenterLib.request import AnalysisRequest
@@ -30,7 +32,7 @@ def exam():
 
 def test_everything_promised_is_written(exam, tmp_path):
     volume, result = exam
-    files = report.write_outputs(result, volume, tmp_path / "out", save_maps=True)
+    files = report.write_outputs(result, volume, tmp_path / "out", outputs=["+map"])
     assert set(files) == {
         "segmentation.seg.nrrd",
         "labelmap.nii.gz",
@@ -143,7 +145,7 @@ def test_an_interrupted_write_leaves_the_earlier_results_whole(exam, tmp_path, m
     def full_disk(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "write_report", full_disk)
+    monkeypatch.setattr(page, "write_report", full_disk)
     with pytest.raises(OutputError, match="No space left on device. Free some space"):
         report.write_outputs(result, volume, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -163,7 +165,7 @@ def test_without_matplotlib_everything_but_the_picture_is_written(exam, tmp_path
     def missing(*_):
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
 
-    monkeypatch.setattr(report, "write_overview", missing)
+    monkeypatch.setattr(overview, "write_overview", missing)
     files = report.write_outputs(result, volume, tmp_path / "out")
     assert "overview.png" not in files
     assert {"report.html", "result.json", "labelmap.nii.gz"} <= set(files)
