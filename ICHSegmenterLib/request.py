@@ -96,7 +96,7 @@ class AnalysisRequest:
         return MAP in self.outputs
 
     def of_detector(self) -> AnalysisRequest:
-        """The detector's part of a request with a detector."""
+        """The detector's part of a request with a detector; what it outlines would be thrown away."""
         return replace(
             self,
             method=self.detector,
@@ -104,6 +104,7 @@ class AnalysisRequest:
             options=self.detector_options,
             threshold=None,
             outputs=(),
+            detection_only=True,
             **_NO_DETECTOR,
         )
 

@@ -24,7 +24,7 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult, SlicePrediction
-from ICHSegmenterLib.runtime.context import Predictor, RunContext
+from ICHSegmenterLib.runtime.context import Predictor, RunContext, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -69,7 +69,7 @@ def analyze_by_one(
         context.report(0, 1, Phase.FINDING_BRAIN)
         exam = prepare(volume, card.preprocessing, brain_mask)
     with _timed(seconds, "predict"):
-        loaded = _Loaded(card, files, device, session)
+        loaded = _Loaded(card, files, device, session, request.detection_only)
         predictor, predictions = _predict(predictor, exam, context, loaded)
     with _timed(seconds, "assemble"):
         context.report(1, 1, Phase.MEASURING)
@@ -78,7 +78,7 @@ def analyze_by_one(
         if request.detection_threshold is not None:
             slice_threshold = request.detection_threshold
         segmentation = None
-        if card.labels:
+        if card.labels and not (request.detection_only and isinstance(predictor, SliceDetector)):
             segmentation = labelmap.assemble(
                 predictions,
                 volume,
@@ -100,12 +100,13 @@ def analyze_by_one(
 
 @dataclass(frozen=True)
 class _Loaded:
-    """How a predictor was loaded, to load it again on another device."""
+    """How a predictor was loaded, to load it again on another device; and whether only its slice values count."""
 
     card: ModelCard
     files: Sequence[Path]
     device: Device
     session: Session
+    detection_only: bool
 
 
 def _predict(
@@ -115,6 +116,8 @@ def _predict(
     device = loaded.device
     while True:
         try:
+            if loaded.detection_only and isinstance(predictor, SliceDetector):
+                return predictor, predictor.detect(exam, context)
             return predictor, predictor.predict(exam, context)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
