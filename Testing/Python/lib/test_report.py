@@ -130,6 +130,18 @@ def test_the_overview_shows_gray_slices_and_the_color_of_the_segment(exam, tmp_p
     assert np.count_nonzero((red == green) & (green == blue) & (red > 40)) > 10_000  # brain
 
 
+def test_the_overview_has_legends_of_segments_and_bars(exam, tmp_path):
+    """Above the slices a square of each segment's color, below the bars those of positive and negative slices."""
+    volume, result = exam
+    path = report.write_outputs(result, volume, tmp_path / "out")["overview.png"]
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    height = len(picture)
+    header, footer = picture[: round(0.11 * height)], picture[round(0.96 * height) :]
+    (label,) = result.segmentation.labels
+    for part, color in ((header, label.color), (footer, (0xFF, 0x6B, 0x57)), (footer, (0x5B, 0x70, 0x83))):
+        assert np.count_nonzero((part == color).all(axis=-1)) > 100
+
+
 def test_the_key_slice_is_always_shown(exam):
     _, result = exam
     assert result.detection.key_slice in slices_to_show(result, 8)
