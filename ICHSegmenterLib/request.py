@@ -22,7 +22,7 @@ from ICHSegmenterLib.weights import store
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 MAP = "map"
-"""The output that keeps soft maps (and uncertainty) in the result."""
+"""The output that keeps soft maps (and uncertainty) in the result; the others are known to `outputs.table`."""
 
 NO_FILES: Mapping[str, tuple[Path, ...]] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -44,7 +44,7 @@ class AnalysisRequest:
             card's.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: One of `PRECISIONS`.
-        outputs: Names of outputs beyond the result in numbers and its labelmap; `MAP` keeps the soft maps.
+        outputs: Names of the outputs to write, none: the defaults; `MAP` keeps the soft maps in the result.
         detection_only: Say whether, which slices and which type; nothing is outlined.
 
     Raises:
@@ -98,7 +98,7 @@ class AnalysisRequest:
         return MAP in self.outputs
 
     def of_detector(self) -> AnalysisRequest:
-        """The detector's part of a request with a detector."""
+        """The detector's part of a request with a detector; what it outlines would be thrown away."""
         return replace(
             self,
             method=self.detector,
@@ -106,6 +106,7 @@ class AnalysisRequest:
             options=self.detector_options,
             threshold=None,
             outputs=(),
+            detection_only=True,
             **_NO_DETECTOR,
         )
 

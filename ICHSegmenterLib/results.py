@@ -139,6 +139,14 @@ class SegmentationResult:
         values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
         return np.isin(self.labelmap, values)
 
+    @property
+    def blood_map(self) -> NDArray[np.float32] | None:
+        """float32 (slices, rows, columns) in [0, 1]: the highest soft map of blood (edema is none), None without."""
+        if self.soft_maps is None:
+            return None
+        numbers = [number for number, label in enumerate(self.labels) if label.is_blood]
+        return np.asarray(self.soft_maps[numbers].max(axis=0, initial=0.0), dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class SegmentMeasurement:

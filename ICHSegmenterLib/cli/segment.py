@@ -12,10 +12,11 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
-    add_save_maps_argument,
+    add_output_arguments,
     request_of,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.outputs.table import check_outputs
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
@@ -32,11 +33,11 @@ def add_parsers(verbs: Any) -> None:
     for parser in (segment, detect):
         parser.add_argument("input", type=Path, help="DICOM folder or file, NIfTI, NRRD or MHA")
         add_method_arguments(parser)
+        add_output_arguments(parser)
         parser.add_argument("--output", type=Path, help=f"folder (default: {DEFAULT_OUTPUT}/EXAM-METHOD)")
         parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
         parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
         parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
-    add_save_maps_argument(segment, "also write map.nii.gz (and uncertainty.nii.gz), 0 to 1 on the input grid")
     add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
     detect.set_defaults(run=run_detect)
@@ -54,6 +55,7 @@ def run_detect(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
     volume = read_volume(arguments.input, series_uid=arguments.series)
+    check_outputs(request.outputs, volume, arguments.input)
     mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
@@ -62,7 +64,7 @@ def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
         progress.close()
     words = (exam_name(volume.source.series_uid, arguments.input), request.method, request.detector)
     folder = arguments.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
-    files = write_outputs(result, volume, folder, save_maps=request.keeps_maps)
+    files = write_outputs(result, volume, folder, outputs=request.outputs, source=arguments.input)
     if arguments.json:
         print(json.dumps(result.to_json(), indent=1))
     else:
@@ -74,7 +76,7 @@ def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
 def summary(result: AnalysisResult) -> str:
     """What a person reads after a run."""
     lines = [result.verdict]
-    lines += [f"  {one.name}: {one.volume_ml:.1f} mL, mean {one.mean_hu:.0f} HU" for one in result.measurements]
+    lines += [f"  {each.name}: {each.volume_ml:.1f} mL, mean {each.mean_hu:.0f} HU" for each in result.measurements]
     lines += [f"  Note: {sentence}" for sentence in result.provenance.warnings]
     used = result.provenance
     timing = ", ".join(f"{phase} {value:.1f} s" for phase, value in used.seconds.items())
