@@ -7,7 +7,8 @@
 # make lint           ruff, mypy (library, strict), import-linter
 # make constraints    the exact versions that the others install, from pyproject.toml; UPGRADE=1 takes the newest
 # make docs           the documentation as a site, in site/
-# Each makes .venv when it is absent and installs what it needs; a second call starts at once.
+# make gpu            what only a computer with a CUDA device shows, as a table; uses the packages of PYTHON, installs nothing
+# The others make .venv when it is absent and install what they need; a second call starts at once.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,6 +20,7 @@ PROCESSES ?= auto --maxprocesses 8
 PYTEST_ARGS ?=
 MUTANTS ?= geometry samplers losses attention_maps
 UPGRADE ?=
+GPU_ARGS ?=
 
 PY := $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
@@ -38,7 +40,7 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test test-long test-all test-shuffled test-newest mutants lint docs format metadata constraints drawing-packages clean help
+.PHONY: ALWAYS demo test test-long test-all test-shuffled test-newest gpu mutants lint docs format metadata constraints drawing-packages clean help
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -63,20 +65,27 @@ test-newest:
 
 # In clones of the last commit, so that the tree is never changed; MUTANTS=samplers for one of Testing/mutants.
 mutants: $(FULL)
-	$(PY) -m pip install --quiet --editable '.[mutants]'
+	$(INSTALL_HERE) '.[mutants]'
 	$(MAKE) $(MUTANTS:%=build/mutants/%.txt)
 
-build/mutants/%.txt: Testing/mutants/%.toml
+build/mutants/%.txt: Testing/mutants/%.toml ALWAYS
 	rm -rf build/mutants/$* && git clone --quiet . build/mutants/$*
-	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" && \
-	cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && cosmic-ray exec $< session.sqlite && \
-	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && cr-rate --fail-over 10 session.sqlite
+	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" OMP_NUM_THREADS=1 && \
+	{ python Testing/mutants/forked.py serve ../$*.sock & } && trap "kill $$!; rm -f ../$*.sock" EXIT && \
+	cosmic-ray baseline $< && cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && \
+	cosmic-ray exec $< session.sqlite && \
+	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && python Testing/mutants/rate.py session.sqlite
+
+ALWAYS:
 
 lint: $(FULL)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
+
+gpu:
+	$(PYTHON) -m Testing.Gpu $(GPU_ARGS)
 
 format: $(FULL)
 	$(PY) -m ruff check --fix-only --quiet .

@@ -19,6 +19,7 @@ __all__ = [
     "METHODS",
     "AnalysisRequest",
     "CancelledError",
+    "CardError",
     "CompareRequest",
     "DependencyError",
     "DeviceError",
@@ -30,6 +31,7 @@ __all__ = [
     "OutOfMemoryError",
     "OutputError",
     "RecipeError",
+    "ResultError",
     "TrainingDataError",
     "VolumeError",
     "WeightsCorruptError",
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from ICHSegmenterLib.cards.table import MODEL_CARDS as METHODS
     from ICHSegmenterLib.errors import (
         CancelledError,
+        CardError,
         DependencyError,
         DeviceError,
         DownloadError,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         OutputError,
         RecipeError,
+        ResultError,
         TrainingDataError,
         VolumeError,
         WeightsCorruptError,

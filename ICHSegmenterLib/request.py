@@ -1,4 +1,4 @@
-"""What is asked of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
+"""The request of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
 
 The same request goes through command line, batch, evaluation, panel and the pipe to the worker. The exam itself
 (voxels, geometry, brain mask) is not part of it.
@@ -14,11 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ICHSegmenterLib.cards.pairs import check_pair
-from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card, with_options
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
 from ICHSegmenterLib.errors import DeviceError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
+from ICHSegmenterLib.weights import store
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 MAP = "map"
 """The output that keeps soft maps (and uncertainty) in the result; the others are known to `outputs.table`."""
@@ -32,7 +33,7 @@ class AnalysisRequest:
     """One method, or one that outlines and one that detects, with all that changes what they say.
 
     Attributes:
-        method: A name of the table of cards.
+        method: A name of the table of cards, or of the card beside `weights`.
         detector: Name of a second method that detects and names what `method` outlines, empty without one.
         weights: Files of `method` to use instead of the installed ones; several make an ensemble.
         detector_weights: Those of the detector.
@@ -48,6 +49,7 @@ class AnalysisRequest:
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         DeviceError: No processor is called so.
         ValueError: An option or weights of no use, a threshold beyond 0 to 1, or two methods that cannot work together.
     """
@@ -239,13 +241,14 @@ class CompareRequest:
 
 
 def configured(method: str, options: Mapping[str, Any] = NO_CONFIG, weights: Sequence[Path] = ()) -> ModelCard:
-    """The card of a method with these options.
+    """The card that runs, the method's or that beside the weights, with these options.
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         ValueError: It has no such option, or no use for weights.
     """
-    card = with_options(get_card(method), options)
+    card = with_options(store.card_of(method, weights), options)
     if weights and not card.needs_weights:
         raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
     return card
@@ -255,7 +258,7 @@ def check_device_request(requested: str, precision: str) -> None:
     """Refuse what no computer has, also for a method that runs on the CPU alone.
 
     Raises:
-        DeviceError: There is no processor of such a name.
+        DeviceError: There is no processor of such a name, or it does not compute in this precision.
         ValueError: Unknown precision.
     """
     if precision not in PRECISIONS:
@@ -265,6 +268,20 @@ def check_device_request(requested: str, precision: str) -> None:
             f"The device {requested!r} cannot be used: no processor is called so. "
             "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
             "(the N-th graphics card, from 0) or 'mps'."
+        )
+    check_precision_on(requested, precision)
+
+
+def check_precision_on(device: str, precision: str) -> None:
+    """Refuse float16 on the CPU, which multiplies it through float32: slower than float32, and only up to 65504.
+
+    Raises:
+        DeviceError: The processor does not compute in this precision.
+    """
+    if device == "cpu" and precision == "float16":
+        raise DeviceError(
+            "The precision 'float16' is for graphics cards, and the device is the CPU, which gains nothing from it. "
+            "Choose the precision 'auto', 'bfloat16' or 'float32'."
         )
 
 

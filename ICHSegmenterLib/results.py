@@ -1,4 +1,4 @@
-"""What an analysis returns: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
+"""The result of an analysis: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULT_FORMAT_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class SlicePrediction:
-    """What a predictor says of one acquired slice.
+    """Prediction of one acquired slice.
 
     Attributes:
         index: Position in the acquired array, from 0.
@@ -109,7 +109,7 @@ def key_slice_of(slices: Sequence[SliceDetection]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """Where the blood is, on the acquired grid.
+    """Labelmap of blood on the acquired grid.
 
     Attributes:
         labelmap: uint8 (slices, rows, columns); 0 background, n the n-th label.

@@ -30,6 +30,9 @@ from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
+SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+"""In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,18 +62,13 @@ def analyze_by_one(
 
     with _timed(seconds, "load"):
         context.report(0, 1, Phase.LOADING)
-        files = store.find(card, request.weights)
-        device = session.device(card, request.device, request.precision)
-        if device.warning:
-            context.warn(device.warning)
-        predictor = session.predictor(card, files, device)
-        digests = named_digests(files)  # now: the files may be gone when it is done
+        loaded = _load(card, request, context, session)
+        digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         context.report(0, 1, Phase.FINDING_BRAIN)
         exam = prepare(volume, card.preprocessing, brain_mask)
     with _timed(seconds, "predict"):
-        loaded = _Loaded(card, files, device, session, request.detection_only)
-        predictor, predictions = _predict(predictor, exam, context, loaded)
+        predictor, predictions = _predict(loaded, exam, context)
     with _timed(seconds, "assemble"):
         context.report(1, 1, Phase.MEASURING)
         map_threshold = card.threshold if request.threshold is None else request.threshold
@@ -100,37 +98,65 @@ def analyze_by_one(
 
 @dataclass(frozen=True)
 class _Loaded:
-    """How a predictor was loaded, to load it again on another device; and whether only its slice values count."""
+    """A method on a device, kept warm by the session."""
 
     card: ModelCard
     files: Sequence[Path]
-    device: Device
     session: Session
+    device: Device
+    predictor: Predictor
     detection_only: bool
 
+    def predict(self, exam: PreparedVolume, context: RunContext) -> list[SlicePrediction]:
+        """Values of slices, with maps unless only a detection is requested and the predictor has a way without."""
+        if self.detection_only and isinstance(self.predictor, SliceDetector):
+            return self.predictor.detect(exam, context)
+        return self.predictor.predict(exam, context)
 
-def _predict(
-    predictor: Predictor, exam: PreparedVolume, context: RunContext, loaded: _Loaded
-) -> tuple[Predictor, list[SlicePrediction]]:
-    """Predict; when memory runs out halve the batch, then go to the CPU, and say so."""
-    device = loaded.device
+    def on(self, device: str, precision: str) -> _Loaded:
+        """The same method on another device or in another precision; this one's memory is freed."""
+        self.session.drop(self.predictor)
+        other = self.session.device(self.card, device, precision)
+        return replace(self, device=other, predictor=self.session.predictor(self.card, self.files, other))
+
+
+def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, session: Session) -> _Loaded:
+    """The method on the requested device; on the CPU, if not even the network fits into the graphics memory."""
+    files = store.find(card, request.weights)
+    device = session.device(card, request.device, request.precision)
+    if device.warning:
+        context.warn(device.warning)
+    try:
+        return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
+    except RuntimeError as error:
+        if device.name == "cpu" or not is_out_of_memory(error):
+            raise
+    logger.warning("out of memory on %s while loading", device.name)
+    context.warn("The graphics memory is too small for the network; continued on the CPU.")
+    device = session.device(card, "cpu", "auto")
+    return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
+
+
+def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, list[SlicePrediction]]:
+    """Predict; when memory runs out halve the batch, then go to the CPU; when float16 overflows go to float32."""
     while True:
+        predictor = loaded.predictor
         try:
-            if loaded.detection_only and isinstance(predictor, SliceDetector):
-                return predictor, predictor.detect(exam, context)
-            return predictor, predictor.predict(exam, context)
+            predictions = loaded.predict(exam, context)
+            if predictor.precision != "float16" or _are_finite(predictions):
+                return predictor, predictions
+            context.warn("The network's numbers left the range of float16; continued in float32.")
+            loaded = loaded.on(loaded.device.name, "float32")
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             logger.warning("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
             if predictor.batch_size > 1:
                 predictor.batch_size //= 2
                 context.warn(f"Memory ran out; continued with batches of {predictor.batch_size}.")
-            elif device.name != "cpu":
+            elif loaded.device.name != "cpu":
                 context.warn("The graphics memory ran out even for one slice; continued on the CPU.")
-                loaded.session.drop(predictor)
-                device = loaded.session.device(loaded.card, "cpu", "auto")
-                predictor = loaded.session.predictor(loaded.card, loaded.files, device)
+                loaded = loaded.on("cpu", "auto")
             else:
                 raise OutOfMemoryError(
                     "This computer ran out of memory even for one slice at a time. Close other programs or volumes "
@@ -138,12 +164,19 @@ def _predict(
                 ) from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def _are_finite(predictions: Sequence[SlicePrediction]) -> bool:
+    """False if any value or map holds infinity or NaN, which no threshold would call hemorrhage."""
+    values = [list(prediction.probabilities.values()) for prediction in predictions]
+    maps = (prediction.maps for prediction in predictions if prediction.maps is not None)
+    return bool(np.isfinite(values).all()) and all(bool(np.isfinite(map_).all()) for map_ in maps)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
     """True for Python's and torch's ways of saying that memory ran out."""
     if isinstance(error, MemoryError | OutOfGpuMemoryError):
         return True
     text = str(error).lower()
-    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
+    return type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.dicom.scan import scans_in
-from ICHSegmenterLib.volume.io import FORMATS, read_volume
+from ICHSegmenterLib.volume.exam_name import VOLUME_SUFFIXES, exam_name
+from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -43,9 +44,6 @@ SUMMARY_COLUMNS = (
     "error",
     "message",
 )
-
-VOLUME_SUFFIXES = tuple(sorted(FORMATS, key=len, reverse=True))
-"""Longest first, so that .nii.gz is cut off whole."""
 
 Analyze = Callable[[Volume], AnalysisResult]
 
@@ -68,7 +66,7 @@ class Exam:
 
 @dataclass(frozen=True)
 class ExamOutcome:
-    """What became of one exam. status is "done", "failed" or "skipped" (it was done before)."""
+    """Outcome of one exam. status is "done", "failed" or "skipped" (it was done before)."""
 
     exam: Exam
     status: str
@@ -138,17 +136,6 @@ def run_batch(
         _write_summary(outcomes, output, request)
     announce(len(exams), len(exams), "")
     return outcomes
-
-
-def exam_name(series_uid: str, path: Path) -> str:
-    """A name without patient data for results: the series' digest for DICOM, the file's own name otherwise."""
-    if series_uid:
-        return "series-" + hashlib.sha256(series_uid.encode()).hexdigest()[:12]
-    name = path.name
-    for suffix in VOLUME_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return path.stem
 
 
 def _with_path_digest(exam: Exam) -> Exam:

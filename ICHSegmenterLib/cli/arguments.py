@@ -9,14 +9,14 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.pairs import detectors
-from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     """What every program that runs a method understands."""
-    names = ", ".join(MODEL_CARDS)
+    names = ", ".join(method_cards())
     parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
     parser.add_argument(
         "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
@@ -86,7 +86,7 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
     """
     given = vars(arguments)
     return AnalysisRequest(
-        method=choose_method(arguments.method),
+        method=choose_method(arguments.method, arguments.weights),
         detector=given.get("detector", ""),
         weights=tuple(arguments.weights),
         detector_weights=tuple(given.get("detector_weights", ())),

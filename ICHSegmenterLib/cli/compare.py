@@ -9,7 +9,7 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
-from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.arguments import add_output_arguments, option
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
@@ -31,7 +31,7 @@ def add_parsers(verbs: Any) -> None:
         nargs="+",
         default=[ALL],
         metavar="METHOD",
-        help=f"{', '.join(MODEL_CARDS)}, or {ALL}: every method whose weights are here (default)",
+        help=f"{', '.join(method_cards())}, or {ALL}: every method whose weights are here (default)",
     )
     parser.add_argument(
         "--weights",

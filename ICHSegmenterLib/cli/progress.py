@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cards.table import title_of
 from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
 
@@ -63,4 +63,4 @@ class TerminalProgress:
 def stage_text(stage: Stage) -> str:
     """What is being done, for people; with the title of the method if several take part."""
     text = PHASE_TEXTS[stage.phase]
-    return f"{get_card(stage.method).title}: {text}" if stage.method else text
+    return f"{title_of(stage.method)}: {text}" if stage.method else text

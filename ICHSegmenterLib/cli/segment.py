@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.batch.run import exam_name
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
@@ -21,6 +20,7 @@ from ICHSegmenterLib.outputs.table import check_outputs
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+from ICHSegmenterLib.volume.exam_name import exam_name
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
 DEFAULT_OUTPUT = Path("ichsegmenter-results")

@@ -1,4 +1,4 @@
-"""What a method said of a case, kept on disk as `batch` keeps it, so that an interrupted evaluation goes on."""
+"""Predictions of a method for a case, kept on disk as `batch` does, so that an interrupted evaluation goes on."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class Method:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is scored of a result.
+    """The part of a result that is scored.
 
     Attributes:
         slice_values: (slices,) of "any", as the detection orders them.
         subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH, None of methods that do not tell them apart.
-        exam_value: Of "any" for the exam.
-        threshold: Of the detection.
+        exam_value: Value of "any" for the exam.
+        threshold: Threshold of the detection.
         value_name: "probability" or "score".
         mask: bool (slices, rows, columns) of blood as acquired, None for detection-only methods.
         soft: float32 of the same shape in [0, 1], None if it was not kept.
-        seconds: Of the analysis.
+        seconds: Duration of the analysis.
     """
 
     slice_values: NDArray[np.float64]
@@ -77,7 +77,7 @@ class Prediction:
 
         Args:
             method: That said this.
-            threshold: Of the map, instead of the method's own; without a map, or if None, the mask as it is.
+            threshold: Threshold of the map, instead of the method's own; without a map, or if None, the mask as it is.
         """
         if threshold is None or self.soft is None:
             return self.mask

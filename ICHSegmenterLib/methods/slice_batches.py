@@ -21,7 +21,7 @@ GPU_BATCH_SIZE = 16
 
 @dataclass(frozen=True, eq=False)
 class SliceBatch:
-    """What a network says of some slices.
+    """Output of a network for some slices.
 
     Attributes:
         probabilities: label to (slices,) in [0, 1]; holds "any".

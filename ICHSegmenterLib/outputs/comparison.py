@@ -45,7 +45,7 @@ def write_comparison(
     """Write the results of all methods and their agreement.
 
     Args:
-        comparison: Of `compare`.
+        comparison: From `analysis.compare.compare`.
         volume: The exam.
         folder: Made if absent; holds a folder for each method (see `write_outputs`), `vote.nii.gz` (1 where more than
             half of the methods see blood), `agreement.nii.gz` (the fraction of methods, 0 to 1), `agreement.csv`,

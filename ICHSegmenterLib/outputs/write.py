@@ -26,7 +26,7 @@ def write_outputs(
     """Write the files of a result.
 
     Args:
-        result: Of `analyze`.
+        result: From `analysis.analyze.analyze`.
         volume: The exam it was made from.
         folder: Made if absent. Files of an earlier run are replaced at the very end.
         outputs: Names of the table of outputs, `+name` to add to the defaults, `-name` to take away; none: the

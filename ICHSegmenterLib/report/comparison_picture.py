@@ -83,8 +83,7 @@ def write_picture(comparison: Comparison, volume: Volume, path: Path) -> None:
 
 def slices_to_show(comparison: Comparison, view: AxialView, count: int) -> list[int]:
     """Slices in ascending position, numbered as by the detections: those where methods see most blood, then others."""
-    axial = comparison.agreement if view.keeps_slices else view.apply(comparison.agreement)
-    seen = axial.sum(axis=(1, 2))
+    seen = view.at_detection.apply(comparison.agreement).sum(axis=(1, 2))
     ranked = [int(index) for index in np.argsort(-seen, kind="stable") if seen[index] > 0]
     lowest_first = np.argsort(_positions(comparison, view), kind="stable")
     inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(seen) - 1)
@@ -95,8 +94,7 @@ def slices_to_show(comparison: Comparison, view: AxialView, count: int) -> list[
 
 def _positions(comparison: Comparison, view: AxialView) -> NDArray[np.float64]:
     """(slices,) height of each shown slice above the feet, by which results number them."""
-    geometry = comparison.geometry if view.keeps_slices else view.geometry(comparison.geometry)
-    return np.asarray(geometry.slice_origins[:, 2])
+    return np.asarray(view.at_detection.geometry(comparison.geometry).slice_origins[:, 2])
 
 
 def _headline(comparison: Comparison) -> str:

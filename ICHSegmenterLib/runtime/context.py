@@ -85,7 +85,7 @@ class Predictor(Protocol):
     def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> Predictor:
         """Build the network of a card, fill it from checked weight files (none for classical methods), move it.
 
-        device is "cpu", "cuda", "cuda:N" or "mps"; precision "float32" or "bfloat16": both already resolved.
+        device is "cpu", "cuda", "cuda:N" or "mps"; precision "float32", "bfloat16" or "float16": resolved.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Which processor and which precision: chosen once, probed before use, with the reason when not as requested."""
+"""Processor and precision: chosen once, probed before use, with the reason when not as requested."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.errors import DependencyError, DeviceError
-from ICHSegmenterLib.request import check_device_request
+from ICHSegmenterLib.request import check_device_request, check_precision_on
 
 if TYPE_CHECKING:
     import torch
 
 MIN_CUDA_CAPABILITY_FOR_BFLOAT16 = (8, 0)
 """Ampere: older cards emulate bfloat16 slowly."""
+MIN_CUDA_CAPABILITY_FOR_FLOAT16 = (7, 0)
+"""Volta and Turing: the first cards with matrix units for float16. Older ones compute it no faster than float32."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Device:
 
     Attributes:
         name: "cpu", "cuda", "cuda:N" or "mps".
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "float16".
         warning: Why it is not the one asked for, empty if it is.
     """
 
@@ -31,7 +33,7 @@ class Device:
 
 
 CLASSICAL = Device("cpu", "float32")
-"""What methods without a network run on."""
+"""Device of methods without a network."""
 
 
 def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
@@ -39,11 +41,13 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
 
     Args:
         requested: "auto" (CUDA, then Apple's MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" (bfloat16 where the processor computes in it), "float32" or "bfloat16".
+        precision: "auto" (bfloat16 where the processor computes in it, float16 on the CUDA cards that were built
+            before that, else float32), "float32", "bfloat16" or "float16", which the CPU refuses.
 
     Raises:
         DependencyError: PyTorch is missing or broken.
-        DeviceError: The processor named explicitly has no such name, does not exist or cannot compute.
+        DeviceError: The processor named explicitly has no such name, does not exist or cannot compute, or float16 is
+            asked for and only the CPU is left.
         ValueError: Unknown precision.
     """
     check_device_request(requested, precision)
@@ -59,6 +63,7 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
         if not problem:
             return Device(name, _precision_on(torch, name, precision), warning)
         warning = f"The graphics processor was not used: {problem}"
+    check_precision_on("cpu", precision)
     return Device("cpu", _precision_on(torch, "cpu", precision), warning)
 
 
@@ -95,7 +100,8 @@ def available_devices() -> list[dict[str, str]]:
 def torch_dtype(precision: str) -> torch.dtype:
     """The torch dtype of a resolved precision."""
     backend = import_torch()
-    dtype: torch.dtype = {"float32": backend.float32, "bfloat16": backend.bfloat16}[precision]
+    dtypes = {"float32": backend.float32, "bfloat16": backend.bfloat16, "float16": backend.float16}
+    dtype: torch.dtype = dtypes[precision]
     return dtype
 
 
@@ -123,8 +129,10 @@ def _precision_on(torch: Any, name: str, requested: str) -> str:
     if name == "cpu":
         return "bfloat16" if _cpu_computes_bfloat16(torch) else "float32"
     if name.startswith("cuda"):
-        capable = torch.cuda.get_device_capability(name) >= MIN_CUDA_CAPABILITY_FOR_BFLOAT16
-        return "bfloat16" if capable else "float32"
+        capability = torch.cuda.get_device_capability(name)
+        if capability >= MIN_CUDA_CAPABILITY_FOR_BFLOAT16:
+            return "bfloat16"
+        return "float16" if capability >= MIN_CUDA_CAPABILITY_FOR_FLOAT16 else "float32"
     return "float32"
 
 

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, HGI_SAM_STAGES, AttentionMapper
 from ICHSegmenterLib.models import create_model
 
-SIZE, WINDOW = 384, 12
+SIZE = 384
 THRESHOLD = 0.05
 ATTENTION_GAIN = 3.0
 """timm's own initial weights look at everything equally; these look at something, as trained ones do."""
@@ -114,19 +114,21 @@ def reference_map(network: torch.nn.Module, x: torch.Tensor, brain: torch.Tensor
     logits[0, HEMORRHAGE_CLASS].backward()
     for hook in hooks:
         hook.remove()
-    product = torch.ones(SIZE, SIZE)
+    size = x.shape[2:]
+    product = torch.ones(size, device=x.device)
     for stage in HGI_SAM_STAGES:
         tokens = []
+        window = network.swin.layers[stage].blocks[0].window_size[0]
         for place, _ in enumerate(network.swin.layers[stage].blocks):
             attention, gradient = after.pop(0).detach(), before.pop(0).grad
             weighted = attention * torch.linalg.matrix_norm(gradient, keepdim=True)
             received = weighted.mean(dim=1).mean(dim=1)  # heads, then queries
             side = int(len(received) ** 0.5)
-            grid = received.view(side, side, WINDOW, WINDOW).transpose(1, 2).reshape(side * WINDOW, side * WINDOW)
-            tokens.append(torch.roll(grid, (WINDOW // 2, WINDOW // 2), dims=(0, 1)) if place % 2 else grid)
+            grid = received.view(side, side, window, window).transpose(1, 2).reshape(side * window, side * window)
+            tokens.append(torch.roll(grid, (window // 2, window // 2), dims=(0, 1)) if place % 2 else grid)
         pairs = [tokens[n] * tokens[n + 1] for n in range(0, len(tokens), 2)]
         stage_map = min_max(torch.stack(pairs).mean(dim=0))
-        product *= F.interpolate(stage_map[None, None], size=(SIZE, SIZE), mode="bilinear")[0, 0]
+        product *= F.interpolate(stage_map[None, None], size=size, mode="bilinear")[0, 0]
     return logits, min_max(product * brain[0])[None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -36,10 +36,17 @@ def _section(card: Any) -> Iterator[str]:
         yield f"| threshold of the map | {card.threshold:g} |"
     yield f"| network | {_network(card)} |"
     yield f"| input | {_fields(card.preprocessing)} |"
+    yield from (
+        f"| option `{each.name}` | {each.help}: {each.values}, default {each.default} |" for each in _options(card)
+    )
     yield f"| weights | {_weights(card)} |"
     yield f"| license | {card.license} |"
     yield f"| paper | {card.paper}{f', [{card.doi}](https://doi.org/{card.doi})' if card.doi else ''} |\n"
     yield f"**Limits.** {card.limits}"
+
+
+def _options(card: Any) -> Sequence[Any]:
+    return getattr(card, "options", ())
 
 
 def _network(card: Any) -> str:

@@ -16,7 +16,7 @@ from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
 from ICHSegmenterLib.methods.smart_net.input import SmartNetStack
-from ICHSegmenterLib.methods.smart_net.network import SmartNetUp
+from ICHSegmenterLib.methods.smart_net.networks.upstream import SmartNetUp
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
@@ -25,8 +25,7 @@ from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
 
 FULL = "full"
-VARIANTS = (FULL, "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg")
-"""The authors' networks that say something of blood; single_rec only reconstructs."""
+"""The authors' network with all heads; the option `variant` names the others that say something of blood."""
 
 
 class SmartNetUpPredictor:
@@ -49,16 +48,14 @@ class SmartNetUpPredictor:
     @classmethod
     def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> SmartNetUpPredictor:
         """The predictor of a model card; its option `variant` names the network that the file was trained for."""
-        options = dict(card.predictor_config)
-        variant = options.pop("variant", FULL)
-        if variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+        options = card.option_values
+        variant, mode = options.get("variant", FULL), str(options.get("mode", smart_net_slices.STACKED))
         smart_net_slices.one_file(card.title, len(weights))
         network = create_model(card.network if variant == FULL else f"{card.network}_{variant}")
         if not isinstance(network, SmartNetUp):
             raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not an upstream SMART-Net")
         load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, **options)
+        return cls(network, device=device, precision=precision, mode=mode)
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
@@ -103,7 +100,7 @@ class SmartNetUpPredictor:
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice."""
+        """Features of each slice."""
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 

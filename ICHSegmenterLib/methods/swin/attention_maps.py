@@ -24,13 +24,17 @@ HEMORRHAGE_CLASS = 1
 HGI_SAM_STAGES = (0, 1, 2)
 SWIN_SAM_STAGES = (0, 1, 2, 3)
 GRAD_CAM_EPSILON = 1e-7
+FLOAT16_GRADIENT_SCALE, FLOAT16_SCALE_STEP = 2.0**14, 2.0**4
+"""The score is multiplied by it before the backward pass in float16, where gradients below 6e-8 would vanish, and by
+less after an overflow. Powers of two, so nothing is rounded; maps do not depend on the size of a gradient."""
 
 
 class AttentionMapper:
     """A classifier made ready for maps: position bias and masks of its attention are computed once.
 
     Args:
-        network: in evaluation mode, on its device and in its dtype (float32 or bfloat16), parameter gradients off.
+        network: in evaluation mode, on its device and in its dtype (float32, bfloat16 or float16), parameter
+            gradients off.
     """
 
     def __init__(self, network: SwinClassifier) -> None:
@@ -38,6 +42,7 @@ class AttentionMapper:
             raise ValueError("maps need no parameter gradients; call network.requires_grad_(False) first")
         self.network = network
         self._recorder = AttentionRecorder(network.swin)
+        self._gradient_scale = FLOAT16_GRADIENT_SCALE if network.head.weight.dtype == torch.float16 else 1.0
 
     def logits(self, slices: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, classes) alone, of slices (B, 3, H, W) in [0, 1]."""
@@ -51,10 +56,12 @@ class AttentionMapper:
             slices: (B, 3, H, W) in [0, 1].
             brain: (B, H, W), nonzero in the brain.
         """
-        with torch.enable_grad(), self._recorder.recording(HGI_SAM_STAGES, gradients=True) as blocks:
-            scores = self._scores(slices)
-            scores[:, HEMORRHAGE_CLASS].sum().backward()
-        return scores.detach(), _attention_maps(blocks, brain)
+        while True:
+            with torch.enable_grad(), self._recorder.recording(HGI_SAM_STAGES, gradients=True) as blocks:
+                scores = self._scores(slices)
+                (scores[:, HEMORRHAGE_CLASS].sum() * self._gradient_scale).backward()
+            if self._is_scale_right([block.gradient_norm for block in blocks]):
+                return scores.detach(), _attention_maps(blocks, brain)
 
     def swin_sam(self, slices: torch.Tensor, brain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Attention of all four stages, mean of the heads; no gradient. Arguments as in `hgi_sam`."""
@@ -72,12 +79,24 @@ class AttentionMapper:
 
         hook = self.network.swin.layers[-1].blocks[-1].norm1.register_forward_hook(start_graph)
         try:
-            with torch.enable_grad(), self._recorder.recording(()):
-                scores = self._scores(slices)
-                (gradient,) = torch.autograd.grad(scores.amax(dim=1).sum(), activations)
+            while True:
+                activations.clear()
+                with torch.enable_grad(), self._recorder.recording(()):
+                    scores = self._scores(slices)
+                    scale = self._gradient_scale
+                    (gradient,) = torch.autograd.grad(scores.amax(dim=1).sum() * scale, activations)
+                if self._is_scale_right([gradient]):
+                    break
         finally:
             hook.remove()
-        return scores.detach(), _grad_cam_maps(activations[0].detach(), gradient, brain)
+        return scores.detach(), _grad_cam_maps(activations[0].detach(), gradient.float() / scale, brain)
+
+    def _is_scale_right(self, gradients: Sequence[torch.Tensor | None]) -> bool:
+        """False, and a smaller scale for another try, if a gradient left the range of float16."""
+        if self._gradient_scale == 1.0 or all(bool(one.isfinite().all()) for one in gradients if one is not None):
+            return True
+        self._gradient_scale = max(1.0, self._gradient_scale / FLOAT16_SCALE_STEP)
+        return False
 
     def _scores(self, slices: torch.Tensor) -> torch.Tensor:
         weight = self.network.head.weight
@@ -122,7 +141,7 @@ def _grad_cam_maps(activation: torch.Tensor, gradient: torch.Tensor, brain: torc
 
 
 def _scaled(maps: torch.Tensor) -> torch.Tensor:
-    """Each slice of (B, H, W) from its minimum and maximum to 0 and 1; zero where they are equal."""
+    """Each slice of (B, H, W) from its minimum and maximum to 0 and 1; zero where they are equal, NaN stays NaN."""
     lowest = maps.amin(dim=(1, 2), keepdim=True)
     extent = maps.amax(dim=(1, 2), keepdim=True) - lowest
-    return torch.where(extent > 0, (maps - lowest) / extent, torch.zeros_like(maps))
+    return torch.where(extent == 0, torch.zeros_like(maps), (maps - lowest) / extent)

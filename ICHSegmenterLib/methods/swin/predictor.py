@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
+from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
@@ -22,7 +22,6 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
-from ICHSegmenterLib.runtime.networks import create_model
 
 MapKind = Literal["hgi-sam", "swin-sam", "grad-cam"]
 
@@ -57,9 +56,10 @@ class SwinMapPredictor:
         """
         if len(weights) != 1:
             raise WeightsError(f"{card.title} uses one weight file, but {len(weights)} were given; name one.")
-        network = cast(SwinClassifier, create_model(card.network, **card.network_config))
-        load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, **card.predictor_config)
+        network = cast(SwinClassifier, load_network(card, weights[0]))
+        kind = cast(MapKind, card.wiring["map_kind"])
+        tta = bool(card.option_values.get("tta", False))
+        return cls(network, map_kind=kind, device=device, precision=precision, tta=tta)
 
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Probabilities and one map for each slice with brain."""

@@ -18,7 +18,10 @@ CPU_TILE_BYTES = 2**20
 """Size of the attention matrices in work at a time, so that two of them fit a core's cache."""
 GPU_TILE_BYTES = 2**28
 MIN_SUM, MAX_SUM = 1e-30, 1e30
-"""Row sums of exp between these lost nothing to the range of float32 and bfloat16 (both 1e-38 to 1e38)."""
+"""Row sums of exp between these lost nothing to the range of float32 and bfloat16 (both 1e-38 to 1e38).
+
+float16 ends at 65504, which exp reaches at a logit of 11, so there the softmax is always the safe one.
+"""
 
 
 @dataclass
@@ -45,7 +48,7 @@ class BlockAttention:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """What the attention of one block needs besides its input.
+    """Constants of the attention of one block.
 
     Attributes:
         scale: factor of the query-key products.
@@ -80,11 +83,11 @@ class AttentionRecorder:
             gradients: start the graph at the first recorded block, for a backward pass inside the `with`.
         """
         recorded: list[BlockAttention] = []
-        for module, kernel, (stage, place) in zip(self._modules, self._kernels, self._places, strict=True):
+        for module, kernel, (stage, depth) in zip(self._modules, self._kernels, self._places, strict=True):
             block = None
             if stage in stages:
                 rows, columns = module.window_size
-                shift = (rows // 2, columns // 2) if place % 2 else (0, 0)
+                shift = (rows // 2, columns // 2) if depth % 2 else (0, 0)
                 block = BlockAttention(stage, module.input_resolution, module.window_size, shift)
                 recorded.append(block)
             is_root = gradients and len(recorded) == 1 and block is not None
@@ -140,9 +143,10 @@ class _WindowAttention(torch.autograd.Function):
             .reshape(3, windows * kernel.heads, tokens, -1)
         )
         keep = bool(ctx.needs_input_grad[0])
-        mixed, sums, received, kept = _attend(q, k, v, kernel, record=block is not None, keep=keep, shift=False)
-        if not bool((sums.amin() > MIN_SUM) & (sums.amax() < MAX_SUM)):
-            mixed, sums, received, kept = _attend(q, k, v, kernel, record=block is not None, keep=keep, shift=True)
+        is_narrow = q.dtype == torch.float16
+        mixed, sums, received, kept = _attend(q, k, v, kernel, record=block is not None, keep=keep, is_safe=is_narrow)
+        if not is_narrow and not bool((sums.amin() > MIN_SUM) & (sums.amax() < MAX_SUM)):
+            mixed, sums, received, kept = _attend(q, k, v, kernel, record=block is not None, keep=keep, is_safe=True)
         if block is not None:
             block.received = received.view(windows, kernel.heads, tokens)
         ctx.save_for_backward(q, k, v, mixed, sums, *kept)
@@ -183,7 +187,7 @@ class _WindowAttention(torch.autograd.Function):
 
 
 def _attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, kernel: _Kernel, *, record: bool, keep: bool, shift: bool
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, kernel: _Kernel, *, record: bool, keep: bool, is_safe: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
     """Attention of all windows and heads, tile by tile.
 
@@ -191,12 +195,14 @@ def _attend(
         q, k, v: (W * heads, N, D).
         record: also sum up the attention that the keys receive.
         keep: also keep the weights, for the backward pass.
-        shift: subtract each row's maximum before exp. It costs a tenth of a forward pass and trained networks never
-            need it, so the caller tries without and looks at the sums.
+        is_safe: subtract each row's maximum before exp and divide the weights by their row sums at once. It costs a
+            tenth of a forward pass and trained networks never need it but in float16, so the caller tries without and
+            looks at the sums.
 
     Returns:
         Mixed values (W * heads, N, D), row sums float32 (W * heads, N, 1) of the weights, received attention float32
-        (W * heads, 1, N), and the tiles of weights exp(...), not divided by their row sums.
+        (W * heads, 1, N), and the tiles of weights exp(...), not divided by their row sums unless `is_safe`, when the
+        sums are 1.
     """
     mixed = torch.empty_like(q)
     sums = torch.empty((*q.shape[:2], 1), dtype=torch.float32, device=q.device)
@@ -208,9 +214,12 @@ def _attend(
         first = start % len(kernel.bias)
         bias = kernel.bias[first : first + step]
         weights = torch.baddbmm(bias, q[part], k[part].transpose(1, 2), alpha=kernel.scale)
-        if shift:
+        if is_safe:
             weights.sub_(weights.amax(-1, keepdim=True))
         torch.sum(weights.exp_(), -1, keepdim=True, dtype=torch.float32, out=sums[part])
+        if is_safe:
+            weights.div_(sums[part])
+            sums[part] = 1
         torch.div(torch.bmm(weights, v[part]), sums[part], out=mixed[part])
         if record:
             shares = (1 / (q.shape[1] * sums[part])).transpose(1, 2).to(weights.dtype)

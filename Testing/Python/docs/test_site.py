@@ -15,13 +15,12 @@ import pytest
 
 from ICHSegmenterLib import METHODS
 from ICHSegmenterLib.errors import ERROR_KINDS
-from ICHSegmenterLib.worker import PROTOCOL_VERSION
-from ICHSegmenterLib.worker.jobs import Jobs
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION, MessageType, Phase
 from Testing import metadata
 
 ROOT = metadata.ROOT
 DEVELOP = ROOT / "docs" / "develop"
-ANSWERED_BY_THE_SERVER = ("cancel", "ping", "shutdown")
+ANSWERS = ("hello", "progress", "result", "done", "pong", "error")
 
 
 def script(name: str) -> ModuleType:
@@ -142,6 +141,8 @@ def test_the_page_of_the_protocol_names_every_request_and_every_kind_of_error() 
     page = (DEVELOP / "worker-protocol.md").read_text(encoding="utf-8")
     requests, errors = page.split("## Requests")[1].split("## Answers")[0], page.split("## Kinds of errors")[1]
     named = re.findall(r"^\| `(\w+)` \|", requests, re.MULTILINE)
-    assert sorted(named) == sorted([*Jobs().handlers(), *ANSWERED_BY_THE_SERVER])
+    assert sorted([*named, *ANSWERS]) == sorted(kind.value for kind in MessageType)
+    assert [kind for kind in ANSWERS if f"`{kind}`" not in page and f'"type": "{kind}"' not in page] == []
+    assert [phase.value for phase in Phase if f"`{phase.value}`" not in page] == []
     assert [kind for kind in ERROR_KINDS if f"`{kind}`" not in errors] == []
     assert f'"protocol": {PROTOCOL_VERSION},' in page

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from timm.layers import use_fused_attn
 
-from ICHSegmenterLib.methods.swin import window_attention
+from ICHSegmenterLib.methods.swin import attention_maps, window_attention
 from ICHSegmenterLib.methods.swin.attention_maps import AttentionMapper
 from ICHSegmenterLib.models import create_model
 
@@ -167,6 +169,53 @@ def test_bfloat16_outline_agrees_with_float32(slices, brain):
     _, coarse = AttentionMapper(small_classifier().bfloat16()).hgi_sam(slices, brain)
     ours, truth = coarse >= 0.05, maps >= 0.05
     assert 2 * (ours & truth).sum() / (ours.sum() + truth.sum()) >= 0.98
+
+
+def test_float16_outline_agrees_with_float32_though_its_gradients_are_below_what_float16_can_hold(slices, brain):
+    network = small_classifier()
+    with torch.no_grad():
+        network.head.weight.mul_(1e-3)  # the score hardly depends on the attention: d score / d logit below 1e-6
+    _, maps = AttentionMapper(copy.deepcopy(network)).hgi_sam(slices, brain)
+    _, coarse = AttentionMapper(copy.deepcopy(network).half()).hgi_sam(slices, brain)
+    ours, truth = coarse >= 0.05, maps >= 0.05
+    assert 2 * (ours & truth).sum() / (ours.sum() + truth.sum()) >= 0.98
+
+
+@pytest.mark.parametrize("kind", ["hgi_sam", "grad_cam"])
+def test_gradients_that_overflow_float16_are_taken_again_on_a_smaller_scale(slices, brain, kind):
+    network = small_classifier()
+    with torch.no_grad():
+        network.head.weight.mul_(100.0)
+    exact = getattr(AttentionMapper(copy.deepcopy(network)), kind)(slices, brain)[1]
+    mapper = AttentionMapper(copy.deepcopy(network).half())
+    maps = getattr(mapper, kind)(slices, brain)[1]
+    assert mapper._gradient_scale < attention_maps.FLOAT16_GRADIENT_SCALE
+    assert maps.isfinite().all()
+    assert float((maps - exact).norm() / exact.norm()) < 0.1
+
+
+def test_exp_of_large_logits_does_not_overflow_float16():
+    network = small_classifier()
+    block = network.swin.layers[0].blocks[0]
+    with torch.no_grad():
+        block.attn.qkv.weight.mul_(6.0)
+        tokens = torch.randn(1024, 9, 32, generator=torch.Generator().manual_seed(0))
+        q, k, _ = block.attn.qkv(tokens).chunk(3, dim=-1)
+        assert 15 < block.attn.scale * (q @ k.transpose(1, 2)).max() < 6e4  # exp overflows float16 at 11
+        with window_attention.AttentionRecorder(network.swin).recording(()):
+            expected = block.attn(tokens)
+        half = network.half()
+        with window_attention.AttentionRecorder(half.swin).recording(()):
+            found = block.attn(tokens.half()).float()
+    assert found.isfinite().all()
+    assert float((found - expected).norm() / expected.norm()) < 0.05
+
+
+def test_a_map_of_numbers_that_overflowed_is_not_an_empty_map(slices, brain):
+    network = small_classifier()
+    with torch.no_grad():
+        network.swin.patch_embed.proj.weight.fill_(float("nan"))
+    assert AttentionMapper(network).swin_sam(slices, brain)[1].isnan().any()
 
 
 def test_parameter_gradients_must_be_off_because_they_cost_as_much_as_the_map():

@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from ICHSegmenterLib.agreement import AGREEMENT_FORMAT_VERSION, Agreement
 from ICHSegmenterLib.analysis import compare as comparing
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import agreement_of, compare, dice
+from ICHSegmenterLib.analysis.compare import agreement_of, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.progress import stage_text
-from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNotFoundError, VolumeError
+from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNotFoundError, ResultError, VolumeError
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -26,6 +27,7 @@ from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_mask, read_volume
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -193,6 +195,24 @@ def test_the_table_and_the_json_say_the_same(both, phantom, tmp_path):
     assert float(rows["unet"]["dice unet"]) == 1.0
     assert float(rows["hu-threshold"]["blood_ml"]) == plain["methods"]["hu-threshold"]["blood_ml"]
     assert plain["vote"]["of"] == ["hu-threshold", "unet"]
+
+
+def test_the_agreement_sent_as_json_is_the_same_agreement(both):
+    plain = json.loads(json.dumps(both.to_json()))
+    received = Agreement.from_json(plain)
+    assert received.to_json() == both.to_json()
+    assert received.dice("unet", "hu-threshold") == pytest.approx(both.dice("hu-threshold", "unet"), abs=1e-6)
+    assert [(one.method, one.kind) for one in received.failures] == [("hgi-sam", "weights_missing")]
+    del plain["format"]  # as written before there were formats
+    assert Agreement.from_json(plain) == received
+
+
+def test_an_agreement_that_is_cut_off_or_of_a_later_format_says_what_to_do(both):
+    plain = both.to_json()
+    with pytest.raises(ResultError, match="Update ICHSegmenter, or compare"):
+        Agreement.from_json({**plain, "format": AGREEMENT_FORMAT_VERSION + 1})
+    with pytest.raises(ResultError, match="incomplete .KeyError: 'vote'.*Compare the methods again"):
+        Agreement.from_json({key: value for key, value in plain.items() if key != "vote"})
 
 
 def test_slices_with_most_blood_are_shown_lowest_first(three, phantom):

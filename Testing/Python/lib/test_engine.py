@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.analysis import single_method
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
-from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.runtime.device import Device
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -76,7 +78,9 @@ def test_soft_maps_come_on_the_acquired_grid_only_when_asked_for(bleeding, resul
 
 @pytest.mark.parametrize("flips", [{"is_descending": True}, {"flips_rows": True}, {"flips_columns": True}])
 def test_flipped_acquisitions_give_the_same_blood_at_the_same_place(bleeding, flips):
-    geometry = head_geometry((24, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=6.0, tilt_deg=10, **flips)
+    geometry = head_geometry(
+        (24, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=6.0, tilt_deg=10, order=StorageOrder(**flips)
+    )
     phantom = make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
     result = engine.analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     assert dice(result.segmentation.blood_mask, phantom.labelmap > 0) > 0.8
@@ -174,6 +178,87 @@ def test_running_out_of_memory_halves_the_batch_and_says_so(monkeypatch, bleedin
     result = analyze_with(monkeypatch, bleeding, predictor)
     assert predictor.batch_size == 2
     assert any("batches of 2" in sentence for sentence in result.provenance.warnings)
+
+
+@pytest.mark.parametrize(
+    "message", ["CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling", "CUDNN_STATUS_ALLOC_FAILED"]
+)
+def test_a_workspace_that_cannot_be_allocated_is_lack_of_memory(message):
+    assert single_method.is_out_of_memory(RuntimeError(message))
+
+
+class WarmNetworks(Session):
+    """A session with a fake graphics card; its predictors are made by what the test says."""
+
+    def __init__(self, make) -> None:
+        super().__init__()
+        self.make, self.asked, self.dropped = make, [], []
+
+    def device(self, card, requested, precision):
+        if requested == "cpu":
+            return Device("cpu", "float32")
+        return Device("cuda:0", "float16" if precision == "auto" else precision)
+
+    def predictor(self, card, weights, device):
+        self.asked.append((device.name, device.precision))
+        return self.make(device)
+
+    def drop(self, predictor):
+        self.dropped.append(predictor)
+
+
+def test_a_network_that_does_not_fit_into_the_graphics_memory_runs_on_the_cpu(bleeding):
+    def make(device):
+        if device.name != "cpu":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return HungryPredictor(fits=8)
+
+    session = WarmNetworks(make)
+    result = engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), session=session)
+    assert session.asked == [("cuda:0", "float16"), ("cpu", "float32")]
+    assert any("too small for the network" in sentence for sentence in result.provenance.warnings)
+
+
+def test_a_slice_that_does_not_fit_into_the_graphics_memory_runs_on_the_cpu(bleeding):
+    session = WarmNetworks(lambda device: HungryPredictor(8 if device.name == "cpu" else 0, device.name))
+    result = engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), session=session)
+    assert session.asked == [("cuda:0", "float16"), ("cpu", "float32")]
+    assert result.provenance.device == "cpu"
+    assert any("continued with batches of 1." in sentence for sentence in result.provenance.warnings)
+    assert any("continued on the CPU" in sentence for sentence in result.provenance.warnings)
+
+
+class NarrowPredictor:
+    """Says infinity or NaN in float16."""
+
+    batch_size = 1
+
+    def __init__(self, device, value, outline) -> None:
+        self.device, self.precision, self.value, self.outline = device.name, device.precision, value, outline
+
+    def predict(self, exam, run):
+        slices, *size = exam.volume.geometry.shape
+        overflows = self.precision == "float16"
+        value, outline = (self.value, self.outline) if overflows else (0.25, 0.0)
+        return [SlicePrediction(k, {"any": value}, np.full((1, *size), outline)) for k in range(slices)]
+
+
+@pytest.mark.parametrize(("value", "outline"), [(float("nan"), 0.0), (0.0, float("nan")), (float("inf"), 0.0)])
+def test_numbers_beyond_float16_are_computed_again_in_float32_and_never_called_negative(bleeding, value, outline):
+    session = WarmNetworks(lambda device: NarrowPredictor(device, value, outline))
+    result = engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), session=session)
+    assert session.asked == [("cuda:0", "float16"), ("cuda:0", "float32")]
+    assert [predictor.precision for predictor in session.dropped] == ["float16"]
+    assert result.provenance.precision == "float32"
+    assert result.detection.exam_probabilities["any"] == 0.25
+    assert any("range of float16" in sentence for sentence in result.provenance.warnings)
+
+
+def test_numbers_within_float16_are_kept(bleeding):
+    session = WarmNetworks(lambda device: NarrowPredictor(device, 0.75, 0.0))
+    result = engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), session=session)
+    assert result.provenance.precision == "float16"
+    assert result.detection.exam_probabilities["any"] == 0.75
 
 
 def test_too_little_memory_for_one_slice_is_a_teaching_error(monkeypatch, bleeding):

@@ -91,7 +91,7 @@ def test_mypy_knows_the_public_names_and_no_other(tmp_path: Path) -> None:
         "from ICHSegmenterLib import METHODS, VolumeError, analyze\n"
         "from ICHSegmenterLib import outline\n"
         "reveal_type(METHODS)\n"
-        "analyze(1)\n"
+        "analyze(1, 2)\n"
     )
     config = PACKAGE.parents[1] / "pyproject.toml"
     text, _, code = api.run(["--config-file", str(config), "--follow-imports=silent", str(program)])

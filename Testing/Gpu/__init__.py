@@ -1,0 +1,1 @@
+"""Everything that only a computer with a CUDA device can show, in one command: `make gpu`."""
