@@ -136,16 +136,15 @@ class SegmentationResult:
     @property
     def blood_mask(self) -> NDArray[np.bool_]:
         """bool (slices, rows, columns) of all segments that are blood (edema is not)."""
-        values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
-        return np.isin(self.labelmap, values)
+        return np.isin(self.labelmap, [value for value, label in enumerate(self.labels, start=1) if label.is_blood])
 
     @property
     def blood_map(self) -> NDArray[np.float32] | None:
         """float32 (slices, rows, columns) in [0, 1]: the highest soft map of blood (edema is none), None without."""
         if self.soft_maps is None:
             return None
-        numbers = [number for number, label in enumerate(self.labels) if label.is_blood]
-        return np.asarray(self.soft_maps[numbers].max(axis=0, initial=0.0), dtype=np.float32)
+        is_blood = [label.is_blood for label in self.labels]
+        return np.asarray(self.soft_maps[is_blood].max(axis=0, initial=0.0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,8 @@ class AnalysisResult:
                 f"{RESULT_FORMAT_VERSION}. Update ICHSegmenter, or analyze the exam again."
             )
         try:
-            detection, measurements, provenance = _detection(data), _measurements(data), _provenance(data)
+            detection, provenance = _detection(data), _provenance(data)
+            measurements = tuple(SegmentMeasurement(**item) for item in data["measurements"])
             keys = [label["key"] for label in data["labels"]]
         except (KeyError, TypeError, AttributeError) as error:
             raise ResultError(
@@ -343,10 +343,6 @@ def _detection(data: Mapping[str, Any]) -> DetectionResult:
         for item in data["slices"]
     )
     return DetectionResult(slices, data["probabilities"], data["detection_threshold"], data["key_slice"])
-
-
-def _measurements(data: Mapping[str, Any]) -> tuple[SegmentMeasurement, ...]:
-    return tuple(SegmentMeasurement(**item) for item in data["measurements"])
 
 
 def _provenance(data: Mapping[str, Any]) -> Provenance:

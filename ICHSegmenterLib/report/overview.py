@@ -83,7 +83,7 @@ def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
     """Acquired indices, lowest slice first: the positive slices with most blood, then evenly spread others."""
     slices = result.detection.slices
     ranked = sorted(
-        (one for one in slices if one.is_positive), key=lambda one: (-one.blood_ml, -one.probabilities[ANY])
+        (one for one in slices if one.is_positive), key=lambda each: (-each.blood_ml, -each.probabilities[ANY])
     )
     indices = [result.detection.key_slice, *(one.index for one in ranked)]
     inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(slices) - 1)
