@@ -31,20 +31,20 @@ if late := [
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterSlicer import input_check as fitness
-from ICHSegmenterSlicer.analysis import Analysis, Outcome
-from ICHSegmenterSlicer.client.client import State
+from ICHSegmenterSlicer.client.worker_client import State
+from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.running_job import Analysis, Outcome
 from ICHSegmenterSlicer.scene import edits, sample, terminology
+from ICHSegmenterSlicer.scene import volume_check as fitness
 from ICHSegmenterSlicer.scene.maps import MapView
-from ICHSegmenterSlicer.settings import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.views import slice_views as views
-from ICHSegmenterSlicer.views.comparison import ComparisonView
+from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.options import OptionsView
-from ICHSegmenterSlicer.views.results import ResultsView
+from ICHSegmenterSlicer.views.result_box import ResultsView
 from ICHSegmenterSlicer.views.status import StatusView
 
 MIN_COMPARED = 2

@@ -37,11 +37,11 @@ from ICHSegmenterLib.protocol import VOXEL_FILE, MessageType, Stage, exam_messag
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
-from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.client.client import State, WorkerClient
+from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.connection import Message
-from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
-from ICHSegmenterSlicer.phases import stageText
+from ICHSegmenterSlicer.client.stage_text import stageText
+from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
+from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
 

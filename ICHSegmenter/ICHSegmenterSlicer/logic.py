@@ -9,13 +9,13 @@ import qt
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
-from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress
-from ICHSegmenterSlicer.client.client import WorkerClient
-from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.running_job import Analysis, Outcome, Progress
 from ICHSegmenterSlicer.scene.segments import Imported
-from ICHSegmenterSlicer.settings import AnalysisJob, ComparisonJob, Job
 
 
 class ICHSegmenterLogic(ScriptedLoadableModuleLogic):

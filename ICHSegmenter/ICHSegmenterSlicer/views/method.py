@@ -15,10 +15,10 @@ from ICHSegmenterLib.errors import DependencyError, Failure
 from ICHSegmenterLib.protocol import MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
-from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.client.client import WorkerClient
+from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.connection import Message
-from ICHSegmenterSlicer.phases import stageText
+from ICHSegmenterSlicer.client.stage_text import stageText
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE = 1_000_000

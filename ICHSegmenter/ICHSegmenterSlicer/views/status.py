@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure
-from ICHSegmenterSlicer.analysis import Progress
+from ICHSegmenterSlicer.running_job import Progress
 
 FULL = 1000
 

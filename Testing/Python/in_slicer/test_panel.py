@@ -58,7 +58,7 @@ def click(shell, panel, phantom):
 
 def running(shell, panel):
     """Click, and wait until the worker computes."""
-    from ICHSegmenterSlicer.client.client import State
+    from ICHSegmenterSlicer.client.worker_client import State
 
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.logic.client.state is State.RUNNING, RUN_S, "the start of the run")

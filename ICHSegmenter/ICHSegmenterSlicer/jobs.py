@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 from ICHSegmenterLib.protocol import MessageType
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
-from ICHSegmenterSlicer import comparison
 from ICHSegmenterSlicer.client.connection import Message
-from ICHSegmenterSlicer.scene import maps, segments
+from ICHSegmenterSlicer.scene import compared_results, maps, segments
 from ICHSegmenterSlicer.scene.volumes import Steps
 
 
@@ -65,4 +64,4 @@ class ComparisonJob:
         return {"type": MessageType.COMPARE, "request": self.request.to_json()}
 
     def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
-        return (yield from comparison.importComparison(folder, message, volumeNode))
+        return (yield from compared_results.importComparison(folder, message, volumeNode))

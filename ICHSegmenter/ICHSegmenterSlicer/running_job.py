@@ -16,13 +16,13 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError
 from ICHSegmenterLib.protocol import Phase, Stage
-from ICHSegmenterSlicer.client.client import State, WorkerClient
 from ICHSegmenterSlicer.client.connection import Message
+from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.phases import stageText
+from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
+from ICHSegmenterSlicer.jobs import Job
 from ICHSegmenterSlicer.scene import segments
 from ICHSegmenterSlicer.scene import volumes as mrml
-from ICHSegmenterSlicer.settings import Job
 
 MIN_SLICES_FOR_ESTIMATE = 3
 

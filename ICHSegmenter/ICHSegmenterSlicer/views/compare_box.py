@@ -10,9 +10,9 @@ import qt
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterSlicer import comparison
+from ICHSegmenterSlicer.scene import compared_results
 from ICHSegmenterSlicer.views.method import isReady
-from ICHSegmenterSlicer.views.results import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
+from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)
@@ -82,16 +82,16 @@ class ComparisonView:
         for widget in (table, self._ui.agreementLabel):
             widget.setVisible(voted is not None)
         if voted is not None:
-            self._rows = [*comparison.resultNodes(voted), voted]
+            self._rows = [*compared_results.resultNodes(voted), voted]
             self._fill(json.loads(voted.GetText())["agreement"])
-            comparison.fill(voted, shown)
+            compared_results.fill(voted, shown)
         table.setCurrentCell(self._rows.index(shown) if shown in self._rows else -1, METHOD)
         table.blockSignals(blocked)
 
     def _fill(self, agreement: dict[str, Any]) -> None:
         table = self._ui.agreementTable
         methods, outlining = agreement["methods"], agreement["vote"]["of"]
-        names = [*(comparison.methodOf(node) for node in self._rows[:-1])]
+        names = [*(compared_results.methodOf(node) for node in self._rows[:-1])]
         numbers = {name: n for n, name in enumerate(methods, start=1)}
         headings = (_("Method"), _("mL"), *(_("Dice {n}").format(n=numbers[name]) for name in outlining))
         prepareTable(table, headings, METHOD)
@@ -99,7 +99,7 @@ class ComparisonView:
         dice = {(one["first"], one["second"]): one["dice"] for one in agreement["dice"]}
         for row, name in enumerate(names):
             title = cell(f"{numbers[name]}  {methods[name]['title']}")
-            title.setIcon(qt.QIcon(swatch(comparison.colorOf(numbers[name] - 1))))
+            title.setIcon(qt.QIcon(swatch(compared_results.colorOf(numbers[name] - 1))))
             title.setToolTip(methods[name]["verdict"])
             blood = methods[name].get("blood_ml")
             values = ["–" if blood is None else f"{blood:.1f}"]
@@ -122,5 +122,5 @@ class ComparisonView:
 
     def _onCurrentRow(self, row: int) -> None:
         if 0 <= row < len(self._rows):
-            comparison.fill(self._voted, self._rows[row])
+            compared_results.fill(self._voted, self._rows[row])
             self._shown(self._rows[row])
