@@ -38,6 +38,7 @@ from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer.client import dependencies
+from ICHSegmenterSlicer.client.answer import Answer
 from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
@@ -50,7 +51,7 @@ class WorkerAnalyzer:
     """Analyzes volumes in the worker and waits for it; the worker stays warm between them.
 
     Args:
-        request: What is analyzed how.
+        request: Method, detector and all that changes their answer.
     """
 
     def __init__(self, request: AnalysisRequest) -> None:
@@ -62,15 +63,13 @@ class WorkerAnalyzer:
         """The result of one exam.
 
         Raises:
-            ICHSegmenterError: Of the kind that the worker told.
+            ICHSegmenterError: As the worker raised it.
         """
         folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         try:
             np.save(folder / VOXEL_FILE, volume.hu)
             message = self._ask(self._message(volume, folder))
-            keys = ("labelmap", "maps", "uncertainty")
-            arrays = [np.load(folder / name) if (name := message.get(key)) else None for key in keys]
-            return AnalysisResult.from_json(message["result"], volume.geometry, *arrays)
+            return Answer.fromMessage(message, folder, volume.geometry, inMemory=True).result
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,26 +1,35 @@
-"""What to run, and how the worker's answer comes into the scene."""
+"""The kinds of runs: the worker's request of each, and the import of its answer into the scene."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+import slicer
 
 from ICHSegmenterLib.protocol import MessageType
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
+from ICHSegmenterSlicer.client.answer import Answer, ComparisonAnswer
 from ICHSegmenterSlicer.client.connection import Message
+from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import compared_results, maps, segments
-from ICHSegmenterSlicer.scene.volumes import Steps
+from ICHSegmenterSlicer.scene.volumes import ExportedExam
 
 
 class Job(Protocol):
-    """One kind of run."""
+    """A kind of run."""
 
     def message(self) -> Message:
         """The worker's request, without the exam."""
 
-    def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
-        """Bring the worker's answer into the scene; what the steps return is the outcome."""
+    def importSteps(
+        self,
+        exam: ExportedExam,
+        message: Message,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    ) -> Steps[segments.Imported]:
+        """Bring the worker's answer into the scene."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,8 @@ class AnalysisJob:
     """One method, or one that outlines and one that detects.
 
     Attributes:
-        request: What is analyzed how.
-        replaceUnedited: Remove unedited segments of earlier runs from the chosen node first.
+        request: Method, detector and all that changes their answer.
+        replaceUnedited: Remove unedited segments of earlier runs from the output node first.
     """
 
     request: AnalysisRequest
@@ -38,13 +47,20 @@ class AnalysisJob:
     def message(self) -> Message:
         return {"type": MessageType.ANALYZE, "request": self.request.to_json()}
 
-    def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
+    def importSteps(
+        self,
+        exam: ExportedExam,
+        message: Message,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    ) -> Steps[segments.Imported]:
         """Maps first: if anything fails after them they can be taken back, a replaced segment cannot."""
-        nodes = yield from maps.importMaps(folder, message, volumeNode)
+        answer = Answer.fromMessage(message, exam.folder, exam.geometry)
+        nodes = yield from maps.importMaps(answer, volumeNode)
         try:
             replaced = yield from maps.findReplaced(nodes)
             imported = yield from segments.importResult(
-                folder, message, volumeNode, segmentationNode, replace=self.replaceUnedited
+                answer, volumeNode, segmentationNode, replace=self.replaceUnedited
             )
         except BaseException:
             maps.remove(nodes)
@@ -63,5 +79,12 @@ class ComparisonJob:
     def message(self) -> Message:
         return {"type": MessageType.COMPARE, "request": self.request.to_json()}
 
-    def importSteps(self, folder: Path, message: Message, volumeNode: Any, segmentationNode: Any | None) -> Steps:
-        return (yield from compared_results.importComparison(folder, message, volumeNode))
+    def importSteps(
+        self,
+        exam: ExportedExam,
+        message: Message,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    ) -> Steps[segments.Imported]:
+        answer = ComparisonAnswer.fromMessage(message, exam.folder, exam.geometry)
+        return (yield from compared_results.importComparison(answer, volumeNode))

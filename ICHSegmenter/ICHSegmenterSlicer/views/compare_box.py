@@ -1,38 +1,41 @@
-"""The box "Compare methods" of the panel: which methods, and the table of what they agree on."""
+"""The box "Compare methods" of the panel: the methods to compare, and the table of their agreement."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.scene import compared_results
-from ICHSegmenterSlicer.views.method import isReady
+from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)
+NO_VALUE = "–"
 
 
 class ComparisonView:
-    """Chooses methods, shows their agreement.
+    """The box.
 
     Args:
         ui: The panel's widgets by name.
-        changed: Called when other methods were chosen.
-        shown: Called with the result node of the row that was chosen.
+        changed: Called when other methods were checked.
+        shown: Called with the result node of the row that was clicked.
     """
 
-    def __init__(self, ui: Any, changed: Callable[[], None], shown: Callable[[Any], None]) -> None:
+    def __init__(self, ui: Any, changed: Callable[[], None], shown: Callable[[slicer.vtkMRMLTextNode], None]) -> None:
         self._ui = ui
         self._changed = changed
         self._shown = shown
-        self._voted: Any | None = None
-        self._rows: list[Any] = []
+        self._voted: slicer.vtkMRMLTextNode | None = None
+        self._rows: list[slicer.vtkMRMLTextNode] = []
         ui.compareComboBox.connect("checkedIndexesChanged()", changed)
         ui.agreementTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
         self.offer()
@@ -40,7 +43,7 @@ class ComparisonView:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The chosen methods, in the order of the table of methods."""
+        """The checked methods, in the order of the table of methods."""
         box = self._ui.compareComboBox
         rows = [n for n in range(box.count) if box.checkState(box.model().index(n, 0)) == qt.Qt.Checked]
         return tuple(box.itemData(n) for n in rows)
@@ -57,7 +60,7 @@ class ComparisonView:
     def offer(self) -> None:
         """List the methods that can run now; those that were checked stay so."""
         box = self._ui.compareComboBox
-        ready = [card for card in method_cards().values() if isReady(card)]
+        ready = [card for card in method_cards().values() if store.is_ready(card)]
         if [card.name for card in ready] == [box.itemData(n) for n in range(box.count)]:
             return
         checked = self.methods
@@ -68,57 +71,66 @@ class ComparisonView:
         box.blockSignals(blocked)
         self.choose(checked)
 
-    def show(self, voted: Any | None, shown: Any | None) -> None:
+    def show(self, voted: slicer.vtkMRMLTextNode | None, shown: slicer.vtkMRMLTextNode | None) -> None:
         """Fill the table.
 
         Args:
             voted: Result node of the vote, None to show nothing.
-            shown: The result that the panel shows; its row is marked if it is one of these.
+            shown: The result that the panel shows; its row is marked if it is among these.
+
+        Raises:
+            ResultError: A result cannot be read.
         """
+        agreement = None if voted is None else StoredResult.fromNode(voted).agreement
+        rows = [] if agreement is None else compared_results.resultNodes(voted)
+        names = [StoredResult.fromNode(node).analysis.provenance.method for node in rows]
         table = self._ui.agreementTable
         blocked = table.blockSignals(True)
         self._voted = voted
         self._rows = []
         for widget in (table, self._ui.agreementLabel):
-            widget.setVisible(voted is not None)
-        if voted is not None:
-            self._rows = [*compared_results.resultNodes(voted), voted]
-            self._fill(json.loads(voted.GetText())["agreement"])
+            widget.setVisible(agreement is not None)
+        if agreement is not None:
+            self._rows = [*rows, voted]
+            self._fill(agreement, names)
             compared_results.fill(voted, shown)
         table.setCurrentCell(self._rows.index(shown) if shown in self._rows else -1, METHOD)
         table.blockSignals(blocked)
 
-    def _fill(self, agreement: dict[str, Any]) -> None:
+    def _fill(self, agreement: Agreement, names: Sequence[str]) -> None:
         table = self._ui.agreementTable
-        methods, outlining = agreement["methods"], agreement["vote"]["of"]
-        names = [*(compared_results.methodOf(node) for node in self._rows[:-1])]
-        numbers = {name: n for n, name in enumerate(methods, start=1)}
-        headings = (_("Method"), _("mL"), *(_("Dice {n}").format(n=numbers[name]) for name in outlining))
+        numbers = {name: n for n, name in enumerate(agreement.methods, start=1)}
+        headings = (_("Method"), _("mL"), *(_("Dice {n}").format(n=numbers[name]) for name in agreement.outlining))
         prepareTable(table, headings, METHOD)
         table.setRowCount(len(self._rows))
-        dice = {(one["first"], one["second"]): one["dice"] for one in agreement["dice"]}
         for row, name in enumerate(names):
-            title = cell(f"{numbers[name]}  {methods[name]['title']}")
-            title.setIcon(qt.QIcon(swatch(compared_results.colorOf(numbers[name] - 1))))
-            title.setToolTip(methods[name]["verdict"])
-            blood = methods[name].get("blood_ml")
-            values = ["–" if blood is None else f"{blood:.1f}"]
-            for other in outlining:
-                value = dice.get((name, other), dice.get((other, name)))
-                values.append("–" if value is None else f"{value:.2f}")
-            for column, one in enumerate((title, *(cell(text, right=True) for text in values))):
-                table.setItem(row, column, one)
-        vote = cell(_("Majority vote"))
-        vote.setIcon(qt.QIcon(swatch(VOTE_COLOR)))
-        last = len(self._rows) - 1
-        table.setItem(last, METHOD, vote)
-        table.setItem(last, VOLUME, cell(f"{agreement['vote']['blood_ml']:.1f}", right=True))
-        for column in range(FIRST_DICE, len(headings)):
-            table.setItem(last, column, cell(""))
+            self._fillMethod(row, name, numbers[name], agreement)
+        self._fillVote(len(self._rows) - 1, len(headings), agreement.vote_ml)
         table.setFixedHeight(HEADER_HEIGHT + len(self._rows) * ROW_HEIGHT + 4)
-        failed = [f"⚠ {one['method']}: {one['message']}" for one in agreement["failures"]]
+        failed = [f"⚠ {failure.method}: {failure.message}" for failure in agreement.failures]
         text = _("Dice: overlap of two outlines, 0 none to 1 the same. Click a row to see that result.")
         self._ui.agreementLabel.setText("<br>".join((f"<small>{text}</small>", *failed)))
+
+    def _fillMethod(self, row: int, name: str, number: int, agreement: Agreement) -> None:
+        summary = agreement.methods[name]
+        title = cell(f"{number}  {summary.title}")
+        title.setIcon(qt.QIcon(swatch(compared_results.colorOf(number - 1))))
+        title.setToolTip(summary.verdict)
+        values = [NO_VALUE if summary.blood_ml is None else f"{summary.blood_ml:.1f}"]
+        for other in agreement.outlining:
+            isPair = name in agreement.outlining and name != other
+            values.append(f"{agreement.dice(name, other):.2f}" if isPair else NO_VALUE)
+        for column, item in enumerate((title, *(cell(text, right=True) for text in values))):
+            self._ui.agreementTable.setItem(row, column, item)
+
+    def _fillVote(self, row: int, columns: int, voteMl: float) -> None:
+        table = self._ui.agreementTable
+        title = cell(_("Majority vote"))
+        title.setIcon(qt.QIcon(swatch(VOTE_COLOR)))
+        table.setItem(row, METHOD, title)
+        table.setItem(row, VOLUME, cell(f"{voteMl:.1f}", right=True))
+        for column in range(FIRST_DICE, columns):
+            table.setItem(row, column, cell(""))
 
     def _onCurrentRow(self, row: int) -> None:
         if 0 <= row < len(self._rows):

@@ -360,7 +360,7 @@ def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):
     import slicer
 
     run(shell, panel)
-    node = panel._segmentationNode()
+    node = panel.shown.segmentationNode
     segmentId = node.GetSegmentation().GetNthSegmentID(0)
     edited = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, phantom.volumeNode)
     edited[12, 5:9, 5:9] = 1
@@ -421,7 +421,7 @@ def test_choices_and_agreement_survive_saving_and_loading_the_scene(shell, panel
     shell.process()
     assert [table.item(row, 1).text() for row in range(3)] == before
     assert panel.comparison.methods == COMPARED
-    assert panel.options.chosenDetector == "rsna-sequence"
+    assert panel.options.selectedDetector == "rsna-sequence"
 
 
 def test_the_logic_compares_without_the_panel(shell, panel, phantom):

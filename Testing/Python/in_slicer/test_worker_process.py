@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION
 
 WAIT_S = 30
-HELLO = 'print(json.dumps({"type": "hello", "protocol": 1, "version": "0", "pid": os.getpid()}), flush=True)\n'
+HELLO = (
+    f'print(json.dumps({{"type": "hello", "protocol": {PROTOCOL_VERSION}, "version": "0", "pid": os.getpid()}}), '
+    "flush=True)\n"
+)
 
 pytestmark = [
     pytest.mark.slicer,
