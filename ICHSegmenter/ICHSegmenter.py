@@ -68,7 +68,7 @@ class ICHSegmenter(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "Terminologies"]
         parent.contributors = ["ICHSegmenter contributors"]
         parent.helpText = _(
-            "Finds intracranial hemorrhage on a non-contrast head CT, tells on which slices, and outlines it as "
+            "Finds intracranial hemorrhage on a non-contrast head CT, names its slices, and outlines it as "
             "segments that you can edit. Choose the CT, click Detect & Segment. Nothing leaves this computer. "
             "Research software, not a medical device."
         )

@@ -33,13 +33,12 @@ from ICHSegmenterLib.cli.arguments import (
     request_of,
 )
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
-from ICHSegmenterLib.protocol import VOXEL_FILE, MessageType, Stage, exam_message
+from ICHSegmenterLib.protocol import VOXEL_FILE, Message, MessageType, Stage, exam_message
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.answer import Answer
-from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
@@ -107,7 +106,7 @@ class WorkerAnalyzer:
 
 
 def errorOf(failure: Failure) -> ICHSegmenterError:
-    """The exception that the worker meant."""
+    """The exception of a failure that the worker reported."""
     classes = [ICHSegmenterError]
     for error_class in classes:
         classes += error_class.__subclasses__()
@@ -157,7 +156,7 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     finally:
         analyzer.close()
-    counts = {status: sum(one.status == status for one in outcomes) for status in ("done", "skipped", "failed")}
+    counts = {status: sum(outcome.status == status for outcome in outcomes) for status in ("done", "skipped", "failed")}
     for outcome in outcomes:
         if outcome.status == "failed":
             print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)

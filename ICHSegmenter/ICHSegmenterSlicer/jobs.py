@@ -7,10 +7,9 @@ from typing import Protocol
 
 import slicer
 
-from ICHSegmenterLib.protocol import MessageType
+from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterSlicer.client.answer import Answer, ComparisonAnswer
-from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import compared_results, maps, segments
 from ICHSegmenterSlicer.scene.volumes import ExportedExam

@@ -14,8 +14,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError
-from ICHSegmenterLib.protocol import Phase, Stage
-from ICHSegmenterSlicer.client.connection import Message
+from ICHSegmenterLib.protocol import Message, Phase, Stage
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
@@ -32,7 +31,7 @@ _leftFolders: list[Path] = []
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. fraction is 0 to 1, None while unknown; secondsLeft None while unknown."""
+    """Progress of a run. fraction is 0 to 1, None while unknown; secondsLeft None while unknown."""
 
     fraction: float | None
     text: str
@@ -41,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: with `imported`, or with `failure`."""
+    """The end of a run: with `imported`, or with `failure`."""
 
     imported: Imported | None
     failure: Failure | None

@@ -39,12 +39,12 @@ class Answer:
 
         Args:
             message: The worker's "result" line, or a part of that of a comparison.
-            folder: Of the job; arrays lie there.
+            folder: Folder of the job; arrays lie there.
             geometry: The acquired grid of the exam.
             inMemory: Read the arrays now, because the folder will go.
 
         Raises:
-            ResultError: It is incomplete, or of a format that this version does not know.
+            ResultError: It is incomplete, or of a format that this version does not read.
         """
         arrays = [_array(message, name, folder, inMemory) for name in ARRAYS]
         # Detections are of axial slices; masks lie on the acquired grid.

@@ -65,7 +65,7 @@ def isEdited(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -
 
 
 def updateTags(segmentationNode: slicer.vtkMRMLSegmentationNode) -> EditedVoxels:
-    """Write AUTOMATIC or SEMIAUTOMATIC on each of our segments, as DICOM SEG wants it; an undone edit counts as none.
+    """Write AUTOMATIC or SEMIAUTOMATIC on each of our segments, as DICOM SEG defines it; an undone edit counts as none.
 
     Returns:
         The edited segments.

@@ -110,7 +110,7 @@ def replace(pairs: Sequence[ReplacedMap]) -> None:
 
 
 def attach(resultNode: slicer.vtkMRMLTextNode, nodes: MapNodes) -> None:
-    """Let a result know its maps, also after saving the scene."""
+    """Reference the maps from their result, also after saving the scene."""
     for field, node in nodes.items():
         resultNode.SetNodeReferenceID(field, node.GetID())
 

@@ -1,4 +1,4 @@
-"""The worker's answer to segments with names, colors and codes, on the grid of the volume."""
+"""Segments of a worker's answer: names, colors and codes, on the grid of the volume."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def importResult(
     """Make segments of a worker's answer, one a step.
 
     Args:
-        answer: Of one method, or of a vote.
+        answer: That of a method, or of a vote.
         volumeNode: The analyzed volume; segments get its grid, transform and position in the subject hierarchy.
         segmentationNode: Add to this node instead of making a new one; what is in it stays.
         replace: Remove segments of earlier runs from it first, except those that were edited since.
-        agreement: Of the vote: kept with its result.
+        agreement: Kept with the result, if this is a vote.
 
     Closing the generator half-way takes back what was made.
     """

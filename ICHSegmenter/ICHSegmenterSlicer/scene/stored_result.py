@@ -42,7 +42,7 @@ class SliceRow:
     Attributes:
         index: Position in the array, from 0.
         number: As people count: 1 is nearest to the feet.
-        value: Of "any", 0 to 1.
+        value: Value of "any", 0 to 1.
         isPositive: It reaches the detection threshold.
         type: Key of the largest segment there, else of the likeliest subtype if it is certain, else empty.
         bloodMl: Blood segmented there.
@@ -63,11 +63,11 @@ class StoredResult:
     Attributes:
         analysis: The result without its arrays; its segments are nodes of the scene.
         verdict: One sentence for the reader.
-        isPositive: Of the exam.
+        isPositive: True if the exam is.
         labels: All that the method can outline, in the order of values.
         focuses: Slice index to its largest bleed.
         segmentIds: Label key to the identifier of its segment.
-        agreement: Of a vote: how far the methods agree; else None.
+        agreement: How far the methods agree, if this is their vote; else None.
     """
 
     analysis: AnalysisResult
@@ -83,7 +83,7 @@ class StoredResult:
         """The result that `withImport` completed.
 
         Raises:
-            ResultError: It is incomplete, or of a format that this version does not know.
+            ResultError: It is incomplete, or of a format that this version does not read.
         """
         try:
             analysis = AnalysisResult.from_json(plain, _geometry(plain))
@@ -108,7 +108,7 @@ class StoredResult:
         """The result that a text node holds.
 
         Raises:
-            ResultError: It is incomplete, or of a format that this version does not know.
+            ResultError: It is incomplete, or of a format that this version does not read.
         """
         try:
             plain = json.loads(resultNode.GetText() or "")
@@ -133,7 +133,7 @@ class StoredResult:
         return tuple(sorted(rows, key=lambda row: row.number))
 
     def pointRas(self, index: int) -> np.ndarray:
-        """RAS mm (3,) to look at on a slice: the middle of its bleed, else of the slice."""
+        """RAS mm (3,): the middle of the bleed of a slice, else of the slice."""
         _, rows, columns = self.analysis.geometry.shape
         focus = self.focuses.get(index)
         column, row = (focus.column, focus.row) if focus else ((columns - 1) / 2, (rows - 1) / 2)
@@ -153,7 +153,7 @@ def withImport(
     segmentIds: Mapping[str, str],
     agreement: Agreement | None = None,
 ) -> dict[str, Any]:
-    """Content of `result.json`, completed by what an import knows; `StoredResult.fromJson` reads it."""
+    """Content of `result.json`, completed by what an import adds; `StoredResult.fromJson` reads it."""
     slices = []
     for entry in plain["slices"]:
         focus = focuses.get(entry["index"])

@@ -1,4 +1,4 @@
-"""A volume node to voxels on disk with their exact geometry, as the worker wants them."""
+"""The voxels of a volume node on disk, with their exact geometry, as the worker reads them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ExportedExam:
     """A volume that the worker can read.
 
     Attributes:
-        folder: Of the job; the voxels lie there as `VOXEL_FILE`.
+        folder: Folder of the job; the voxels lie there as `VOXEL_FILE`.
         geometry: The acquired grid, in LPS.
-        source: Where the volume comes from.
+        source: Series and kernel, as far as Slicer has them.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ def geometryOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     """The grid of the voxels in the world, in LPS, with every parent transform applied slice by slice.
 
     Slicer hangs a tilted or unevenly spaced CT under a grid transform; evaluated at each slice it gives back what
-    DICOM says.
+    the DICOM files hold.
 
     Raises:
         VolumeError: A transform bends or turns slices against each other.
@@ -128,7 +128,7 @@ def chunks(array: np.ndarray) -> Iterator[slice]:
 
 
 def _sourceOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeSource:
-    """Series UID and kernel, if Slicer's DICOM database knows them; never a patient's name or number."""
+    """Series UID and kernel, if Slicer's DICOM database has them; never a patient's name or number."""
     uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     series = kernel = ""

@@ -12,11 +12,10 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, Failure
-from ICHSegmenterLib.protocol import MessageType, Stage
+from ICHSegmenterLib.protocol import Message, MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.client import dependencies
-from ICHSegmenterSlicer.client.connection import Message
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 

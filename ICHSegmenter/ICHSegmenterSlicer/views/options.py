@@ -71,11 +71,11 @@ class OptionsView:
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)
-        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.option_values for one in cards) and not busy)
+        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in usable.option_values for usable in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
 
     def _offerDetectors(self) -> None:
-        """List the methods that know subtypes: those of cards that came or went since."""
+        """List the methods that name subtypes; adds and removes those of cards that came or went."""
         box, cards = self._ui.detectorComboBox, {card.name: card for card in detectors()}
         blocked = box.blockSignals(True)
         for row in reversed(range(1, box.count)):
