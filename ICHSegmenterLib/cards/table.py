@@ -16,7 +16,7 @@ from ICHSegmenterLib.cards.published_files import (
     UNET_FOLDS,
     WeightsFile,
 )
-from ICHSegmenterLib.errors import ModelNotFoundError
+from ICHSegmenterLib.errors import ModelNotFoundError, did_you_mean
 from ICHSegmenterLib.labels import (
     EAH,
     EDH,
@@ -416,7 +416,8 @@ def get_card(name: str) -> ModelCard:
         ModelNotFoundError: No such method.
     """
     if name not in MODEL_CARDS:
-        raise ModelNotFoundError(f"Unknown method {name!r}; available: {', '.join(sorted(MODEL_CARDS))}.")
+        known = ", ".join(sorted(MODEL_CARDS))
+        raise ModelNotFoundError(f"Unknown method {name!r}; available: {known}." + did_you_mean(name, MODEL_CARDS))
     return MODEL_CARDS[name]
 
 
@@ -429,7 +430,8 @@ def with_options(card: ModelCard, options: Mapping[str, Any]) -> ModelCard:
     for name, value in options.items():
         if name not in card.predictor_config:
             known = ", ".join(card.predictor_config) or "none"
-            raise ValueError(f"{card.name} has no option {name!r}; available: {known}")
+            closest = did_you_mean(name, card.predictor_config)
+            raise ValueError(f"{card.name} has no option {name!r}; available: {known}." + closest)
         default = card.predictor_config[name]
         if type(value) is not type(default):
             raise ValueError(

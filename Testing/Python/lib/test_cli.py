@@ -69,7 +69,7 @@ def test_batch_exits_with_one_if_an_exam_failed(series, tmp_path, capsys):
 
 def test_a_batch_on_a_processor_of_no_known_name_fails_before_its_first_exam(series, tmp_path, capsys):
     arguments = ["batch", series, "--method", "hu-threshold", "--output", str(tmp_path / "out"), "--device", "gpu"]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     (told,) = capsys.readouterr().err.strip().splitlines()
     assert told.startswith("error: The device 'gpu' cannot be used")
     assert not (tmp_path / "out").exists()
@@ -97,7 +97,7 @@ def test_an_input_that_does_not_exist_fails_with_its_name(tmp_path, capsys):
 
 
 def test_an_unknown_method_names_the_known_ones(series, capsys):
-    assert main(["segment", series, "--method", "best"]) == 1
+    assert main(["segment", series, "--method", "best"]) == 2
     assert "available:" in capsys.readouterr().err
 
 

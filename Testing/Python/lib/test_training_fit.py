@@ -388,7 +388,7 @@ def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.Cap
     arguments = ["--data", str(tmp_path / "cache"), "--output", str(tmp_path / "run"), "--accelerator", "cpu"]
     assert main(["train", "unet", *arguments, "--devices", "1", "--set", *changes]) == 0
     assert "unet.safetensors" in capsys.readouterr().out
-    assert main(["train", "unet", *arguments, "--set", "data.fild=1"]) == 1
+    assert main(["train", "unet", *arguments, "--set", "data.fild=1"]) == 2
     assert "unknown key 'fild'; known are layout, split_by, folds, fold" in capsys.readouterr().err
 
 
