@@ -10,7 +10,7 @@ from typing import Any
 from ICHSegmenterLib.analysis.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cards.table import MODEL_CARDS
-from ICHSegmenterLib.cli.arguments import add_save_maps_argument, option
+from ICHSegmenterLib.cli.arguments import add_save_maps_argument, option, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.request import PRECISIONS, CompareRequest
@@ -61,6 +61,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any method failed."""
+    require_existing(arguments, "input", "brain_mask", "weights")
     request = _request_of(arguments)
     volume = read_volume(arguments.input, series_uid=arguments.series)
     mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
@@ -66,6 +67,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The verb: exit code 1 if a case could not be scored."""
+    require_existing(chosen, "data", "results", "folds", "patients", "weights")
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise DependencyError(
@@ -82,14 +84,18 @@ def run(chosen: argparse.Namespace) -> int:
     methods = [_method(name, chosen, session, progress) for name in chosen.methods] + _methods_on_disk(chosen.results)
     cases = find_cases(chosen.data, chosen.layout, chosen.output / HEADERS_FOLDER, chosen.patients)
 
-    def announce(done: int, total: int, name: str) -> None:
+    try:
+        found = evaluate(
+            cases,
+            methods,
+            chosen.output,
+            folds=folds,
+            resamples=chosen.resamples,
+            seed=chosen.seed,
+            announce=progress.announce,
+        )
+    finally:
         progress.close()
-        if name:
-            print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
-
-    found = evaluate(
-        cases, methods, chosen.output, folds=folds, resamples=chosen.resamples, seed=chosen.seed, announce=announce
-    )
     for line in summary_lines(found.summary):
         print(line)
     for failure in found.failures:

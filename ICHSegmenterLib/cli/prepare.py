@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.train import needs_extra
 
@@ -33,6 +34,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The verb."""
+    require_existing(chosen, "data")
     try:
         from ICHSegmenterLib.datasets.prepare import BAD_FILES, prepare  # needs the train extra
     except ModuleNotFoundError as error:

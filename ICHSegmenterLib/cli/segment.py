@@ -15,6 +15,7 @@ from ICHSegmenterLib.cli.arguments import (
     add_method_arguments,
     add_save_maps_argument,
     request_of,
+    require_existing,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.write import write_outputs
@@ -44,12 +45,17 @@ def add_parsers(verbs: Any) -> None:
 
 def run_segment(arguments: argparse.Namespace) -> int:
     """The verb `segment`."""
-    return _run(arguments, request_of(arguments))
+    return _run(arguments, _request_of(arguments))
 
 
 def run_detect(arguments: argparse.Namespace) -> int:
     """The verb `detect`."""
-    return _run(arguments, replace(request_of(arguments), detection_only=True))
+    return _run(arguments, replace(_request_of(arguments), detection_only=True))
+
+
+def _request_of(arguments: argparse.Namespace) -> AnalysisRequest:
+    require_existing(arguments, "input", "brain_mask", "weights", "detector_weights")
+    return request_of(arguments)
 
 
 def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.protocol import Phase
@@ -53,6 +54,7 @@ def run_synthesize(chosen: argparse.Namespace) -> int:
     """The verb."""
     from ICHSegmenterLib.synthesis.layouts import LAYOUTS
 
+    require_existing(chosen, "insert_into", "beside")
     if chosen.beside is not None and chosen.contact_sheet is None:
         raise ValueError("--beside needs --contact-sheet")
     sheet: list[Any] = []

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.errors import DependencyError
 
 
@@ -47,6 +48,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """The verb."""
+    require_existing(chosen, "data", "pseudo_labels")
     try:
         from ICHSegmenterLib.learning.recipe import load_recipe
         from ICHSegmenterLib.training.fit import TrainerOptions, fit  # needs the train extra

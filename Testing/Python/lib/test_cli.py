@@ -91,8 +91,8 @@ def test_wrong_use_exits_with_two(arguments):
     assert main(arguments) == 2
 
 
-def test_an_input_that_does_not_exist_fails_with_its_name(tmp_path, capsys):
-    assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 1
+def test_an_input_that_does_not_exist_is_wrong_use_with_its_name(tmp_path, capsys):
+    assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 2
     assert "nothing.nii.gz" in capsys.readouterr().err
 
 

@@ -86,3 +86,34 @@ def test_a_method_without_options_says_so():
 
 def test_a_word_that_resembles_nothing_is_not_guessed():
     assert did_you_mean("xyzzy", ("blast-ct", "unet")) == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["segment", "ABSENT"],
+        ["detect", "SCAN", "--weights", "ABSENT"],
+        ["segment", "SCAN", "--brain-mask", "ABSENT"],
+        ["batch", "SCAN", "ABSENT", "--output", "OUT"],
+        ["compare", "SCAN", "--weights", "unet=ABSENT", "--output", "OUT"],
+        ["features", "ABSENT", "--output", "OUT"],
+        ["evaluate", "--data", "ABSENT", "--output", "OUT"],
+        ["synthesize", "--insert-into", "ABSENT", "--output", "OUT"],
+        ["rsna", "ensemble", "SCAN", "SCAN", "ABSENT", "--output", "OUT"],
+        ["models", "import", "SCAN", "ABSENT"],
+        ["models", "convert", "ABSENT", "--method", "unet"],
+    ],
+)
+def test_a_file_that_is_not_there_is_wrong_use_and_a_similar_one_is_named(words, scan, tmp_path, capsys):
+    known = {"SCAN": scan, "ABSENT": str(tmp_path / "haed.nii.gz"), "OUT": str(tmp_path / "out")}
+    given = [known.get(word, word.replace("ABSENT", known["ABSENT"])) for word in words]
+    assert main(given) == 2
+    assert capsys.readouterr().err.endswith(
+        "haed.nii.gz: there is no such file or folder. Did you mean 'head.nii.gz'?\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_a_folder_that_is_not_there_names_the_folder(tmp_path, capsys):
+    assert main(["segment", str(tmp_path / "exams" / "head.nii.gz")]) == 2
+    assert f"no folder {tmp_path / 'exams'}" in capsys.readouterr().err
