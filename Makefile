@@ -40,7 +40,7 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: demo test test-long test-all test-shuffled test-newest gpu mutants lint docs format metadata constraints drawing-packages clean help
+.PHONY: ALWAYS demo test test-long test-all test-shuffled test-newest gpu mutants lint docs format metadata constraints drawing-packages clean help
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -65,14 +65,18 @@ test-newest:
 
 # In clones of the last commit, so that the tree is never changed; MUTANTS=samplers for one of Testing/mutants.
 mutants: $(FULL)
-	$(PY) -m pip install --quiet --editable '.[mutants]'
+	$(INSTALL_HERE) '.[mutants]'
 	$(MAKE) $(MUTANTS:%=build/mutants/%.txt)
 
-build/mutants/%.txt: Testing/mutants/%.toml
+build/mutants/%.txt: Testing/mutants/%.toml ALWAYS
 	rm -rf build/mutants/$* && git clone --quiet . build/mutants/$*
-	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" && \
-	cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && cosmic-ray exec $< session.sqlite && \
-	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && cr-rate --fail-over 10 session.sqlite
+	cd build/mutants/$* && export PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH="$$PWD" OMP_NUM_THREADS=1 && \
+	{ python Testing/mutants/forked.py serve ../$*.sock & } && trap "kill $$!; rm -f ../$*.sock" EXIT && \
+	cosmic-ray baseline $< && cosmic-ray init $< session.sqlite && cr-filter-operators session.sqlite $< && \
+	cosmic-ray exec $< session.sqlite && \
+	cr-report --show-diff --surviving-only session.sqlite > ../$*.txt && python Testing/mutants/rate.py session.sqlite
+
+ALWAYS:
 
 lint: $(FULL)
 	$(PY) -m ruff check .

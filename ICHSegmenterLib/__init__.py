@@ -19,6 +19,7 @@ __all__ = [
     "METHODS",
     "AnalysisRequest",
     "CancelledError",
+    "CardError",
     "CompareRequest",
     "DependencyError",
     "DeviceError",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ICHSegmenterLib.cards.table import MODEL_CARDS as METHODS
     from ICHSegmenterLib.errors import (
         CancelledError,
+        CardError,
         DependencyError,
         DeviceError,
         DownloadError,

@@ -43,6 +43,10 @@ class WeightsError(ICHSegmenterError):
     kind = "weights_unusable"
 
 
+class CardError(WeightsError):
+    """A model card has an unknown key, a missing one, or a value that is wrong or impossible."""
+
+
 class WeightsMissingError(WeightsError):
     """The method needs a weight file that is not on this computer."""
 

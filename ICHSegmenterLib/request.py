@@ -1,4 +1,4 @@
-"""What is asked of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
+"""The request of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
 
 The same request goes through command line, batch, evaluation, panel and the pipe to the worker. The exam itself
 (voxels, geometry, brain mask) is not part of it.
@@ -14,14 +14,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ICHSegmenterLib.cards.pairs import check_pair
-from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, get_card, with_options
+from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
 from ICHSegmenterLib.errors import DeviceRequestError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
+from ICHSegmenterLib.weights import store
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 MAP = "map"
-"""The output that keeps soft maps (and uncertainty) in the result."""
+"""The output that keeps soft maps (and uncertainty) in the result; the others are known to `outputs.table`."""
 
 NO_FILES: Mapping[str, tuple[Path, ...]] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -32,7 +33,7 @@ class AnalysisRequest:
     """One method, or one that outlines and one that detects, with all that changes what they say.
 
     Attributes:
-        method: A name of the table of cards.
+        method: A name of the table of cards, or of the card beside `weights`.
         detector: Name of a second method that detects and names what `method` outlines, empty without one.
         weights: Files of `method` to use instead of the installed ones; several make an ensemble.
         detector_weights: Those of the detector.
@@ -43,11 +44,12 @@ class AnalysisRequest:
             card's.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: One of `PRECISIONS`.
-        outputs: Names of outputs beyond the result in numbers and its labelmap; `MAP` keeps the soft maps.
+        outputs: Names of the outputs to write, none: the defaults; `MAP` keeps the soft maps in the result.
         detection_only: Say whether, which slices and which type; nothing is outlined.
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         DeviceRequestError: No processor is called so.
         ValueError: An option or weights of no use, a threshold beyond 0 to 1, or two methods that cannot work together.
     """
@@ -96,7 +98,7 @@ class AnalysisRequest:
         return MAP in self.outputs
 
     def of_detector(self) -> AnalysisRequest:
-        """The detector's part of a request with a detector."""
+        """The detector's part of a request with a detector; what it outlines would be thrown away."""
         return replace(
             self,
             method=self.detector,
@@ -104,6 +106,7 @@ class AnalysisRequest:
             options=self.detector_options,
             threshold=None,
             outputs=(),
+            detection_only=True,
             **_NO_DETECTOR,
         )
 
@@ -238,13 +241,14 @@ class CompareRequest:
 
 
 def configured(method: str, options: Mapping[str, Any] = NO_CONFIG, weights: Sequence[Path] = ()) -> ModelCard:
-    """The card of a method with these options.
+    """The card that runs, the method's or that beside the weights, with these options.
 
     Raises:
         ModelNotFoundError: No such method.
+        WeightsError: A card beside the weights cannot be used.
         ValueError: It has no such option, or no use for weights.
     """
-    card = with_options(get_card(method), options)
+    card = with_options(store.card_of(method, weights), options)
     if weights and not card.needs_weights:
         raise ValueError(f"{card.name} has no network and takes no weights; leave --weights out")
     return card

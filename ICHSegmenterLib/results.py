@@ -1,4 +1,4 @@
-"""What an analysis returns: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
+"""The result of an analysis: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULT_FORMAT_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class SlicePrediction:
-    """What a predictor says of one acquired slice.
+    """Prediction of one acquired slice.
 
     Attributes:
         index: Position in the acquired array, from 0.
@@ -109,7 +109,7 @@ def key_slice_of(slices: Sequence[SliceDetection]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """Where the blood is, on the acquired grid.
+    """Labelmap of blood on the acquired grid.
 
     Attributes:
         labelmap: uint8 (slices, rows, columns); 0 background, n the n-th label.
@@ -138,6 +138,14 @@ class SegmentationResult:
         """bool (slices, rows, columns) of all segments that are blood (edema is not)."""
         values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
         return np.isin(self.labelmap, values)
+
+    @property
+    def blood_map(self) -> NDArray[np.float32] | None:
+        """float32 (slices, rows, columns) in [0, 1]: the highest soft map of blood (edema is none), None without."""
+        if self.soft_maps is None:
+            return None
+        numbers = [number for number, label in enumerate(self.labels) if label.is_blood]
+        return np.asarray(self.soft_maps[numbers].max(axis=0, initial=0.0), dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "Python")]
 
-import parameter_rule  # noqa: E402
 import shared_folder  # noqa: E402
 from thinned import Thinned, digest  # noqa: E402
 
@@ -37,7 +36,7 @@ MAP_THRESHOLD = 0.05
 POOL = 16
 """Pixels of a side of the consistency loss' max-pooling."""
 LOWEST_LOGIT = -20.0
-DEEPMEDIC_SIZE, DEEPMEDIC_SEED, DEEPMEDIC_TOLERANCE = 110, 7, 1e-3
+DEEPMEDIC_TOLERANCE = 1e-3
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -172,6 +171,7 @@ def deepmedic(shared: Path) -> Arrays:
     """
     import torch
 
+    import rule_deepmedic
     from ICHSegmenterLib.models import create_model, load_checkpoint
 
     network = create_model("deepmedic")
@@ -182,9 +182,9 @@ def deepmedic(shared: Path) -> Arrays:
             difference = np.abs(network(tile)[0].numpy() - golden[f"logits_model_{number}"]).max()
             if difference > DEEPMEDIC_TOLERANCE:
                 raise ValueError(f"deepmedic differs by {difference:.1e} from the authors' logits of model {number}")
-        tile = torch.from_numpy(parameter_rule.image(DEEPMEDIC_SEED, (1, 1, *(DEEPMEDIC_SIZE,) * 3)) * 2 - 1)
-        logits = parameter_rule.fill(network)(tile)[0].numpy()
-    return Thinned.of(logits).entries("logits")
+    logits = rule_deepmedic.logits_of_tile(rule_deepmedic.rule_network())
+    probabilities = torch.softmax(torch.from_numpy(logits), dim=0).numpy()
+    return Thinned.of(logits).entries("logits") | Thinned.of(probabilities).entries("probabilities")
 
 
 def compact_names(names: Mapping[str, Mapping[str, Any]]) -> bytes:

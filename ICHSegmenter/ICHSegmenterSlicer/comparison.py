@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.errors import ICHSegmenterError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer.scene import edits, segments
@@ -30,7 +31,8 @@ def importComparison(folder: Path, message: dict[str, Any], volumeNode: slicer.v
         ICHSegmenterError: No method gave a result; says why.
     """
     if not message["results"]:
-        reasons = [f"{one['method']}: {one['message']}" for one in message["agreement"]["failures"]]
+        failures = Agreement.from_json(message["agreement"]).failures
+        reasons = [f"{failure.method}: {failure.message}" for failure in failures]
         raise ICHSegmenterError("No method gave a result. " + " ".join(reasons))
     made: list[segments.Imported] = []
     try:
@@ -55,6 +57,11 @@ def resultNodes(voted: slicer.vtkMRMLTextNode) -> list[slicer.vtkMRMLTextNode]:
     """The results of the methods that were compared; deleted ones are left out."""
     nodes = [voted.GetNthNodeReference(COMPARED_ROLE, n) for n in range(voted.GetNumberOfNodeReferences(COMPARED_ROLE))]
     return [node for node in nodes if node is not None]
+
+
+def agreementOf(voted: slicer.vtkMRMLTextNode) -> Agreement:
+    """How far the methods agree, from the result node of their vote."""
+    return Agreement.from_json(json.loads(voted.GetText())["agreement"])
 
 
 def methodOf(resultNode: slicer.vtkMRMLTextNode) -> str:
@@ -84,7 +91,7 @@ def _putInFolder(volumeNode: Any, segmentationNodes: list[Any]) -> None:
 
 def _color(voted: slicer.vtkMRMLTextNode) -> None:
     """A color of display for each method; the segments keep their own. What is no blood is not compared: hidden."""
-    methods = list(json.loads(voted.GetText())["agreement"]["methods"])
+    methods = list(agreementOf(voted).methods)
     for node in resultNodes(voted):
         segmentationNode = node.GetNodeReference("segmentation")
         if segmentationNode is None:

@@ -8,15 +8,12 @@ from importlib import metadata
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.cards.requirement import TORCH, TORCHVISION
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import DependencyError
 
-MIN_TORCH = "2.4"
-NETWORK_REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "swin_classifier": ("timm>=1.0.9",),
-    "swin_unetr": ("monai>=1.4",),
-}
-"""What a network needs besides torch."""
+PYTORCH_PACKAGES = (TORCH, TORCHVISION)
+"""What the PyTorch extension installs together."""
 BATCH_REQUIREMENTS = (
     "matplotlib>=3.7",
     "nibabel>=5.2",
@@ -35,10 +32,7 @@ def torchVersion() -> str:
 
 def missing(card: ModelCard) -> list[str]:
     """Requirements of a method that are not installed; a classical method needs none."""
-    if not card.network:
-        return []
-    wanted = (f"torch>={MIN_TORCH}", *NETWORK_REQUIREMENTS.get(card.network, ()))
-    return [one for one in wanted if not _version(one.split(">=")[0])]
+    return [requirement.package for requirement in card.missing_packages]
 
 
 def missingForBatch() -> list[str]:
@@ -52,9 +46,10 @@ def install(requirements: Sequence[str], *, ask: bool = True) -> None:
     Raises:
         DependencyError: Declined, or it failed; says what to do.
     """
-    if any(one.startswith("torch>") for one in requirements):
+    ofPyTorch = [requirement.package for requirement in PYTORCH_PACKAGES]
+    if any(one in ofPyTorch for one in requirements):
         _installTorch(ask=ask)
-    others = [one for one in requirements if not one.startswith("torch>")]
+    others = [one for one in requirements if one not in ofPyTorch]
     if others:
         _installOthers(others, ask=ask)
 
@@ -71,7 +66,9 @@ def _installTorch(*, ask: bool) -> None:
                 "PyTorch, restart Slicer. HU threshold works without it."
             )
         ) from error
-    torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=ask, torchVersionRequirement=f">={MIN_TORCH}")
+    torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
+        askConfirmation=ask, torchVersionRequirement=TORCH.package.removeprefix("torch")
+    )
     if torch is None:
         raise DependencyError(_("PyTorch was not installed. HU threshold works without it."))
 

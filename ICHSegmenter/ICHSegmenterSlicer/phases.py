@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cards.table import title_of
 from ICHSegmenterLib.protocol import Phase, Stage
 
 
@@ -21,4 +21,4 @@ def stageText(done: int, total: int, stage: Stage) -> str:
         Phase.SYNTHESIZING: _("Synthesizing"),
     }
     text = texts[stage.phase].format(done=done, total=total)
-    return f"{get_card(stage.method).title}: {text}" if stage.method else text
+    return f"{title_of(stage.method)}: {text}" if stage.method else text

@@ -11,41 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.agreement import MAJORITY, Agreement, MethodSummary, PairAgreement
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.border import as_acquired
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.errors import CancelledError, Failure, ICHSegmenterError
-from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import CompareRequest
-from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 
 logger = logging.getLogger(__name__)
 
-AGREEMENT_FORMAT_VERSION = 1
-MAJORITY = 0.5
-"""A voxel is blood by vote if more than this fraction of the outlining methods say so."""
-
-
-@dataclass(frozen=True)
-class PairAgreement:
-    """How far two methods outline the same blood: Dice, 0 to 1; 1 also where neither finds any."""
-
-    first: str
-    second: str
-    dice: float
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What several methods say of one exam.
+    """The answers of several methods to one exam.
 
     Attributes:
         geometry: The acquired grid.
@@ -76,25 +64,19 @@ class Comparison:
         """Volume of the vote."""
         return float(self.vote.sum(axis=(1, 2)) @ self.geometry.voxel_volumes_mm3) / 1000.0
 
+    @property
+    def summary(self) -> Agreement:
+        """The comparison in numbers, without voxels."""
+        methods = {name: MethodSummary.from_result(result) for name, result in self.results.items()}
+        return Agreement(methods, self.failures, self.pairs, self.outlining, self.vote_ml)
+
     def dice(self, first: str, second: str) -> float:
         """Dice of two outlining methods, in either order; 1 with itself."""
-        if first == second:
-            return 1.0
-        values = [pair.dice for pair in self.pairs if {pair.first, pair.second} == {first, second}]
-        if not values:
-            raise ValueError(f"{first} and {second} were not compared; compared: {', '.join(self.outlining)}")
-        return values[0]
+        return self.summary.dice(first, second)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `agreement.json`; no voxels."""
-        return {
-            "format": AGREEMENT_FORMAT_VERSION,
-            "notice": RESEARCH_NOTICE,
-            "methods": {name: _summary(result) for name, result in self.results.items()},
-            "failures": [{"method": one.method, "error": one.kind, "message": one.message} for one in self.failures],
-            "dice": [{"first": one.first, "second": one.second, "dice": round(one.dice, 6)} for one in self.pairs],
-            "vote": {"of": list(self.outlining), "more_than": MAJORITY, "blood_ml": round(self.vote_ml, 4)},
-        }
+        return self.summary.to_json()
 
 
 def compare(
@@ -154,25 +136,3 @@ def agreement_of(
         votes += mask
     pairs = tuple(PairAgreement(one, other, dice(masks[one], masks[other])) for one, other in combinations(masks, 2))
     return Comparison(geometry, dict(results), tuple(failures), pairs, votes / np.float32(max(1, len(masks))))
-
-
-def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """2 |A and B| / (|A| + |B|) of two masks; 1 if both are empty."""
-    total = np.count_nonzero(first) + np.count_nonzero(second)
-    return 2.0 * np.count_nonzero(first & second) / total if total else 1.0
-
-
-def _summary(result: AnalysisResult) -> dict[str, Any]:
-    plain = {
-        "title": result.provenance.title,
-        "verdict": result.verdict,
-        "positive": result.detection.is_positive,
-        "value_name": result.provenance.value_name,
-        "any": round(float(result.detection.exam_probabilities[ANY]), 6),
-        "positive_slices": len(result.detection.positive_slices),
-        "seconds": round(sum(result.provenance.seconds.values()), 3),
-    }
-    if result.segmentation is not None:
-        plain["blood_ml"] = round(result.blood_ml, 4)
-        plain["segments_ml"] = {one.key: round(one.volume_ml, 4) for one in result.measurements}
-    return plain

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.cards.table import ModelCard, get_card
+from ICHSegmenterLib.cards.json.version_1 import upgraded_options
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
 SHOWN_DIGITS = 8
-"""Of a SHA-256, where people read it."""
+"""Digits of a SHA-256 where people read it."""
 
 
 def differences(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str]:
@@ -33,8 +34,8 @@ def differences(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str
     before, now = _pair(used["method"], used.get("detector", "")), _pair(request.method, request.detector)
     if before != now:
         return [f"{before} instead of {now}"]
-    card = get_card(request.method)
-    deciding = get_card(request.detector) if request.detector else card
+    card = store.card_of(request.method, request.weights)
+    deciding = store.card_of(request.detector, request.detector_weights) if request.detector else card
     changes = _options(card, request.options, used.get("options", {}))
     if request.detector:
         changes += _options(deciding, request.detector_options, used.get("detector_options", {}))
@@ -52,9 +53,9 @@ def differences(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str
 def _other_weights(request: AnalysisRequest, used: Mapping[str, str]) -> list[str]:
     files: list[Path] = []
     try:
-        files += store.find(get_card(request.method), request.weights)
+        files += store.find(store.card_of(request.method, request.weights), request.weights)
         if request.detector:
-            files += store.find(get_card(request.detector), request.detector_weights)
+            files += store.find(store.card_of(request.detector, request.detector_weights), request.detector_weights)
     except WeightsError:  # what is done stays usable without them
         return []
     current = named_digests(files)
@@ -68,7 +69,7 @@ def _pair(method: str, detector: str) -> str:
 
 def _options(card: ModelCard, requested: Mapping[str, Any], used: Mapping[str, Any]) -> list[str]:
     """The options that differ; what is not recorded, as by an earlier version, had its default."""
-    defaults = card.predictor_config
+    defaults, used = card.option_values, upgraded_options(used, card.wiring)
     return [
         f"option {name}={json.dumps(was)} of {card.name} instead of {json.dumps(now)}"
         for name in {**defaults, **used}

@@ -37,7 +37,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ExamFeatures:
-    """What an encoder makes of an exam.
+    """Features of an exam.
 
     Attributes:
         slice_indices: Of the axial slices that the network saw, in the acquired array; from inferior to superior.
@@ -70,7 +70,7 @@ def extract_features(
         ICHSegmenterError: Typed.
         ValueError: The method has no such features.
     """
-    if request.method not in FEATURE_METHODS:
+    if not isinstance(request.card.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{request.method} has no features to show; available: {', '.join(FEATURE_METHODS)}")
     context, session = context or RunContext(), session or Session()
     view = AxialView.at_border(volume.geometry)

@@ -32,7 +32,7 @@ def assemble(
         volume: The exam.
         card: Its labels and rule.
         threshold: A voxel belongs to the label with the highest map if that map is at or above it (rule "threshold"),
-            or if all maps together are (rule "together").
+            or if all maps together are (rule "sum").
         detection_threshold: Slices below it stay empty if the card says `positive_slices_only`.
         keep_maps: Also return the maps, and the uncertainty where predictions have it.
     """
@@ -89,7 +89,7 @@ def measure(segmentation: SegmentationResult, volume: Volume) -> tuple[SegmentMe
 def _label_slice(maps: NDArray[np.floating[Any]], rule: LabelmapRule, threshold: float | None) -> NDArray[np.uint8]:
     """(labels, rows, columns) to uint8 (rows, columns): the largest label where there is one at all."""
     best = maps.argmax(axis=0)
-    if rule == "together":
+    if rule == "sum":
         is_labeled = maps.sum(axis=0, dtype=np.float32) >= threshold
     else:
         height = np.take_along_axis(maps, best[None], axis=0)[0]

@@ -1,4 +1,4 @@
-"""Where a result comes from: the record of one method, of two that work together, and of the vote of several."""
+"""The origin of a result: the record of one method, of two that work together, and of the vote of several."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def of_method(
         precision=predictor.precision,
         value_name=card.value_name,
         weights=weights,
-        options=dict(card.predictor_config),
+        options=card.option_values,
         threshold=threshold if card.labelmap_rule != "argmax" else None,
         seconds={phase: round(value, 3) for phase, value in seconds.items()},
         created=_now(),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.json.writer import card_facts
+from ICHSegmenterLib.methods.table import load_predictor
 from ICHSegmenterLib.request import check_device_request
 from ICHSegmenterLib.runtime.context import Predictor
 from ICHSegmenterLib.runtime.device import CLASSICAL, Device, choose_device
@@ -16,11 +17,11 @@ from ICHSegmenterLib.runtime.device import CLASSICAL, Device, choose_device
 MAX_WARM_PREDICTORS = 2
 """A Swin classifier holds 350 MB; more than two methods in turn are rare."""
 
-Key = tuple[str, tuple[tuple[str, int], ...], tuple[tuple[str, str], ...], str, str]
+Key = tuple[str, tuple[tuple[str, int], ...], str, str]
 
 
 class Session:
-    """Predictors by method, weights, device and precision; the least recently used one is dropped first."""
+    """Predictors by card, weights, device and precision; the least recently used one is dropped first."""
 
     def __init__(self) -> None:
         self._predictors: OrderedDict[Key, Predictor] = OrderedDict()
@@ -45,13 +46,11 @@ class Session:
             WeightsCorruptError: A file does not fit the network.
         """
         files = tuple((str(path), path.stat().st_mtime_ns) for path in weights)
-        options = tuple(sorted((name, repr(value)) for name, value in card.predictor_config.items()))
-        key = (card.name, files, options, device.name, device.precision)
+        key = (json.dumps(card_facts(card)), files, device.name, device.precision)
         if key not in self._predictors:
-            predictor_class = resolve(card.predictor)
             while len(self._predictors) >= MAX_WARM_PREDICTORS:
                 self._predictors.popitem(last=False)
-            self._predictors[key] = predictor_class.load(card, weights, device=device.name, precision=device.precision)
+            self._predictors[key] = load_predictor(card, weights, device=device.name, precision=device.precision)
         self._predictors.move_to_end(key)
         return self._predictors[key]
 
@@ -62,20 +61,3 @@ class Session:
     def free(self) -> None:
         """Forget all predictors."""
         self._predictors.clear()
-
-
-def resolve(path: str) -> type[Predictor]:
-    """The class behind "module:Class".
-
-    Raises:
-        DependencyError: A package that it needs is not installed.
-    """
-    module, _, name = path.partition(":")
-    try:
-        predictor_class: type[Predictor] = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise DependencyError(
-            f"This method needs the Python package {error.name!r}, which is not installed; "
-            "install the torch extra of ICHSegmenter (pip install 'ichsegmenter[torch]')."
-        ) from error
-    return predictor_class

@@ -1,8 +1,8 @@
-"""Which methods can work together: one detects and knows subtypes, the other outlines and leaves the subtype open."""
+"""Pairs of methods that work together: one detects and knows subtypes, one outlines and leaves the subtype open."""
 
 from __future__ import annotations
 
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard
+from ICHSegmenterLib.cards.table import ModelCard, method_cards
 from ICHSegmenterLib.labels import SUBTYPES_OF
 
 
@@ -13,12 +13,12 @@ def can_be_named(card: ModelCard) -> bool:
 
 def detectors() -> tuple[ModelCard, ...]:
     """The methods that can name the segments of another one."""
-    return tuple(card for card in MODEL_CARDS.values() if card.knows_subtypes)
+    return tuple(card for card in method_cards().values() if card.knows_subtypes)
 
 
 def segmenters() -> tuple[ModelCard, ...]:
     """The methods whose segments leave a subtype open."""
-    return tuple(card for card in MODEL_CARDS.values() if can_be_named(card))
+    return tuple(card for card in method_cards().values() if can_be_named(card))
 
 
 def check_pair(segmenter: ModelCard, detector: ModelCard) -> None:

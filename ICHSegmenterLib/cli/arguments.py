@@ -10,8 +10,9 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.pairs import detectors
-from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.errors import did_you_mean
+from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
 
 MAX_NEIGHBORS = 1000
@@ -20,7 +21,7 @@ MAX_NEIGHBORS = 1000
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     """What every program that runs a method understands."""
-    names = ", ".join(MODEL_CARDS)
+    names = ", ".join(method_cards())
     parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
     parser.add_argument(
         "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
@@ -59,9 +60,25 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_save_maps_argument(parser: argparse.ArgumentParser, text: str) -> None:
-    """`--save-maps`, a short word for the output `MAP`."""
-    parser.add_argument("--save-maps", dest="outputs", action="store_const", const=(MAP,), default=(), help=text)
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which files are written.
+
+    `-name` begins like an option, so each stands among the options, unseen; else it would need the form
+    `--outputs=-name`.
+    """
+    parser.add_argument(
+        "--outputs",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help=f"files to write: {', '.join(OUTPUTS)}; +NAME adds to the defaults, -NAME takes away",
+    )
+    for name in OUTPUTS:
+        parser.add_argument(f"-{name}", dest="outputs", action="append_const", const=f"-{name}", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--save-maps", dest="outputs", action="append_const", const=f"+{MAP}", help=f"the same as --outputs +{MAP}"
+    )
 
 
 def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
@@ -70,11 +87,11 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
     Raises:
         ModelNotFoundError: No such method.
         DeviceError: No processor is called so.
-        ValueError: An option or weights of no use, or two methods that cannot work together.
+        ValueError: An option or weights of no use, an unknown output, or two methods that cannot work together.
     """
     given = vars(arguments)
     return AnalysisRequest(
-        method=choose_method(arguments.method),
+        method=choose_method(arguments.method, arguments.weights),
         detector=given.get("detector", ""),
         weights=tuple(arguments.weights),
         detector_weights=tuple(given.get("detector_weights", ())),
@@ -84,7 +101,7 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
         detection_threshold=given.get("detection_threshold"),
         device=arguments.device,
         precision=arguments.precision,
-        outputs=tuple(given.get("outputs", ())),
+        outputs=select(given.get("outputs", ())),
     )
 
 

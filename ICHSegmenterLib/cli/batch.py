@@ -13,7 +13,7 @@ from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
-    add_save_maps_argument,
+    add_output_arguments,
     request_of,
     require_existing,
 )
@@ -27,7 +27,7 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     add_method_arguments(parser)
     add_detector_arguments(parser)
-    add_save_maps_argument(parser, "also write map.nii.gz for each exam")
+    add_output_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.set_defaults(run=run)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
-from ICHSegmenterLib.cards.table import MODEL_CARDS
-from ICHSegmenterLib.cli.arguments import add_save_maps_argument, option, require_existing
+from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.cli.arguments import add_output_arguments, option, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
+from ICHSegmenterLib.outputs.table import check_outputs, select
 from ICHSegmenterLib.request import PRECISIONS, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -30,7 +31,7 @@ def add_parsers(verbs: Any) -> None:
         nargs="+",
         default=[ALL],
         metavar="METHOD",
-        help=f"{', '.join(MODEL_CARDS)}, or {ALL}: every method whose weights are here (default)",
+        help=f"{', '.join(method_cards())}, or {ALL}: every method whose weights are here (default)",
     )
     parser.add_argument(
         "--weights",
@@ -55,7 +56,7 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
-    add_save_maps_argument(parser, "also write the maps of each method")
+    add_output_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -64,13 +65,14 @@ def run(arguments: argparse.Namespace) -> int:
     require_existing(arguments, "input", "brain_mask", "weights")
     request = _request_of(arguments)
     volume = read_volume(arguments.input, series_uid=arguments.series)
+    check_outputs(request.outputs, volume, arguments.input)
     mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
         comparison = compare(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
-    files = write_comparison(comparison, volume, arguments.output, save_maps=request.keeps_maps)
+    files = write_comparison(comparison, volume, arguments.output, outputs=request.outputs, source=arguments.input)
     for failure in comparison.failures:
         print(f"failed: {failure.method}: {failure.message}", file=sys.stderr)
     print(summary(comparison))
@@ -94,7 +96,7 @@ def _request_of(arguments: argparse.Namespace) -> CompareRequest:
         options=options,
         device=arguments.device,
         precision=arguments.precision,
-        outputs=arguments.outputs,
+        outputs=select(arguments.outputs),
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard
+from ICHSegmenterLib.cards.requirement import Requirement, missing_text
+from ICHSegmenterLib.cards.table import ModelCard, method_cards
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.runtime.device import available_devices, choose_device
 from ICHSegmenterLib.weights import store
@@ -26,12 +27,9 @@ PACKAGES = {
     "slicerio": "segmentation.seg.nrrd",
     "pylibjpeg": "compressed DICOM",
     "matplotlib": "overview.png",
-    "torch": "networks",
-    "timm": "Swin methods",
-    "monai": "swin-unetr",
-    "opencv-python-headless": "SMART-Net",
     "lightning": "training",
 }
+"""What the library itself uses; what methods need stands on their cards."""
 
 
 def add_parsers(verbs: Any) -> None:
@@ -46,9 +44,11 @@ def run(_: argparse.Namespace) -> int:
     print(f"ICHSegmenter {__version__}, {machine}")
     for name, purpose in PACKAGES.items():
         print(f"  {name:12} {_version_of(name):14} {purpose}")
+    for requirement, methods in _requirements().items():
+        print(f"  {requirement.distribution:12} {_version_of(requirement.distribution):14} {', '.join(methods)}")
     _print_devices()
-    for card in MODEL_CARDS.values():
-        print(f"  {card.name:16} {_weights_of(card)}")
+    for card in method_cards().values():
+        print(f"  {card.name:16} {_state_of(card)}")
     print(f"Weights: {weights_folder()}")
     print(f"Method without --method: {choose_method()}")
     return 0
@@ -64,10 +64,22 @@ def _print_devices() -> None:
         print(f"  {error}", file=sys.stderr)
 
 
-def _weights_of(card: ModelCard) -> str:
+def _state_of(card: ModelCard) -> str:
     now = store.state(card)
-    ready = "ready (bundled)" if now.is_bundled else "ready"
-    return ready if now.is_ready else "weights missing"
+    if not now.is_ready:
+        return "weights missing"
+    if card.missing_packages:
+        return missing_text(card.title, card.missing_packages)
+    return "ready (bundled)" if now.is_bundled else "ready"
+
+
+def _requirements() -> dict[Requirement, list[str]]:
+    """Each package that a method needs, and the methods that do."""
+    needed: dict[Requirement, list[str]] = {}
+    for card in method_cards().values():
+        for requirement in card.requirements:
+            needed.setdefault(requirement, []).append(card.name)
+    return needed
 
 
 def _version_of(package: str) -> str:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.datasets.layouts import labeled_layout
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -24,7 +26,6 @@ from ICHSegmenterLib.weights.digests import named_digests
 if TYPE_CHECKING:
     from ICHSegmenterLib.evaluation.predictions import Method
 
-LAYOUTS = ("nifti", "physionet", "rsna")
 NEEDED = ("sklearn", "monai", "matplotlib")
 RESULTS_FOLDER, HEADERS_FOLDER = "results", "headers"
 
@@ -35,11 +36,12 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set as distributed")
     parser.add_argument(
         "--layout",
-        choices=LAYOUTS,
+        type=layout_argument(labeled_layout),
         default="nifti",
-        help="nifti: images/ and masks/ with the same names; physionet: CT-ICH; rsna: RSNA 2019 stage 2",
+        metavar="LAYOUT",
+        help=layouts_help(),
     )
-    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(MODEL_CARDS))
+    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(method_cards()))
     parser.add_argument(
         "--results", type=Path, nargs="+", default=(), metavar="DIR", help="score what `batch` wrote here instead"
     )
@@ -65,9 +67,9 @@ def add_parsers(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if a case could not be scored."""
-    require_existing(chosen, "data", "results", "folds", "patients", "weights")
+    require_existing(arguments, "data", "results", "folds", "patients", "weights")
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise DependencyError(
@@ -78,73 +80,75 @@ def run(chosen: argparse.Namespace) -> int:
     from ICHSegmenterLib.evaluation.evaluate import PAGE_FILE, evaluate
     from ICHSegmenterLib.evaluation.thresholds import read_folds
 
-    folds = None if chosen.folds is None else read_folds(chosen.folds)
+    folds = None if arguments.folds is None else read_folds(arguments.folds)
     progress = TerminalProgress()
     session = Session()
-    methods = [_method(name, chosen, session, progress) for name in chosen.methods] + _methods_on_disk(chosen.results)
-    cases = find_cases(chosen.data, chosen.layout, chosen.output / HEADERS_FOLDER, chosen.patients)
+    methods = [_method(name, arguments, session, progress) for name in arguments.methods] + _methods_on_disk(
+        arguments.results
+    )
+    cases = find_cases(arguments.data, arguments.layout, arguments.output / HEADERS_FOLDER, arguments.patients)
 
     try:
-        found = evaluate(
+        evaluation = evaluate(
             cases,
             methods,
-            chosen.output,
+            arguments.output,
             folds=folds,
-            resamples=chosen.resamples,
-            seed=chosen.seed,
+            resamples=arguments.resamples,
+            seed=arguments.seed,
             announce=progress.announce,
         )
     finally:
         progress.close()
-    for line in summary_lines(found.summary):
+    for line in summary_lines(evaluation.summary):
         print(line)
-    for failure in found.failures:
+    for failure in evaluation.failures:
         print(f"failed: {failure.method}, {failure.case}: {failure.message}", file=sys.stderr)
-    print(f"Report: {chosen.output / PAGE_FILE}")
-    return 1 if found.failures else 0
+    print(f"Report: {arguments.output / PAGE_FILE}")
+    return 1 if evaluation.failures else 0
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """One line a method."""
     lines = []
-    for name, one in summary["methods"].items():
-        parts = [f"{name}: {one['cases']} cases"]
-        if one["detection"] is not None:
-            parts += [f"{level} AUC {_figure(one['detection'][level]['auc'])}" for level in ("exam", "slice")]
-        if one["segmentation"] is not None:
-            parts.append(f"Dice {_figure(one['segmentation']['dice_mean'])}")
+    for name, figures in summary["methods"].items():
+        parts = [f"{name}: {figures['cases']} cases"]
+        if figures["detection"] is not None:
+            parts += [f"{level} AUC {_figure(figures['detection'][level]['auc'])}" for level in ("exam", "slice")]
+        if figures["segmentation"] is not None:
+            parts.append(f"Dice {_figure(figures['segmentation']['dice_mean'])}")
         lines.append(", ".join(parts))
     return lines
 
 
-def _figure(one: dict[str, Any]) -> str:
-    if one["value"] is None:
-        return one.get("note", "undefined")
-    interval = "" if one["low"] is None else f" ({one['low']:.3f} to {one['high']:.3f})"
-    return f"{one['value']:.3f}{interval}"
+def _figure(estimate: dict[str, Any]) -> str:
+    if estimate["value"] is None:
+        return estimate.get("note", "undefined")
+    interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f} to {estimate['high']:.3f})"
+    return f"{estimate['value']:.3f}{interval}"
 
 
-def _method(name: str, chosen: argparse.Namespace, session: Session, progress: TerminalProgress) -> Method:
+def _method(name: str, arguments: argparse.Namespace, session: Session, progress: TerminalProgress) -> Method:
     """A method to run; its weights must be here before the first case."""
     from ICHSegmenterLib.evaluation.predictions import Method
 
-    given = tuple(path for method, path in chosen.weights if method == name)
-    card = get_card(name)
+    given = tuple(path for method, path in arguments.weights if method == name)
+    card = store.card_of(name, given)
     files = store.find(card, given)
-    searches_map = chosen.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
+    searches_map = arguments.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
     request = AnalysisRequest(
         name,
         weights=given,
-        device=chosen.device,
-        precision=chosen.precision,
+        device=arguments.device,
+        precision=arguments.precision,
         outputs=(MAP,) if searches_map else (),
     )
 
     def analyze_and_show(volume: Volume) -> AnalysisResult:
         return analyze(volume, request, progress.run(), session)
 
-    folder = chosen.output / RESULTS_FOLDER / name
-    if chosen.overwrite:
+    folder = arguments.output / RESULTS_FOLDER / name
+    if arguments.overwrite:
         for done in folder.glob("*/result.json"):
             done.unlink()
     digests = named_digests(files)

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card
+from ICHSegmenterLib.cards.requirement import missing_text
+from ICHSegmenterLib.cards.table import get_card, method_cards
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.runtime.device import import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
+from ICHSegmenterLib.weights.checks import COMMAND
 from ICHSegmenterLib.weights.download import Transfer, download_model
 
 
@@ -25,13 +27,13 @@ def add_parsers(verbs: Any) -> None:
     get = actions.add_parser("download", help="fetch the published weights of a method")
     get.add_argument("method", nargs="+")
     get.set_defaults(run=run_download)
-    bring = actions.add_parser("import", help="take weight files that you have, known by SHA-256 or by their card")
+    bring = actions.add_parser("import", help="take weight files that you have, known by digest or card, and cards")
     bring.add_argument("file", nargs="+", type=Path)
     bring.set_defaults(run=run_import)
     turn = actions.add_parser("convert", help="authors' file to safetensors, with a card that says where it comes from")
     turn.add_argument("file", type=Path, help=".pth, .pt, .ckpt, .npz or .pdparams")
     turn.add_argument(
-        "--method", required=True, help=", ".join(card.name for card in MODEL_CARDS.values() if card.network)
+        "--method", required=True, help=", ".join(card.name for card in method_cards().values() if card.network)
     )
     turn.add_argument("--output", type=Path, metavar="FILE", help="ends in .safetensors (default: FILE's name, here)")
     turn.add_argument("--license", default="", metavar="TEXT", help="of the file (default: what is known of it)")
@@ -44,14 +46,18 @@ def add_parsers(verbs: Any) -> None:
 
 def run_list(_: argparse.Namespace) -> int:
     """The action `list`."""
-    for card in MODEL_CARDS.values():
+    for card in method_cards().values():
         state, total = store.state(card), len(card.weights)
-        missing = f"{in_megabytes(state.download_bytes)} to download" if total else "a file is needed"
+        missing = f"{in_megabytes(state.download_bytes)} to download" if state.wanted else "a file is needed"
         ready = "ready" if state.is_ready else missing
+        if state.is_ready and card.missing_packages:
+            ready = "package missing"
         count = f"{len(state.present)} of {total} files" if total else "no weights needed"
         if (state.imported and not state.present) or (card.needs_weights and not total):
             count = "bundled" if state.is_bundled else f"{len(state.imported)} imported"
         print(f"{card.name:16} {ready:22} {count:18} {card.license:11} {card.summary}")
+        if card.missing_packages:
+            print(f"{'':16} {missing_text(card.title, card.missing_packages)}")
     print(f"Folder: {weights_folder()}")
     return 0
 
@@ -98,7 +104,7 @@ def run_convert(chosen: argparse.Namespace) -> int:
     from ICHSegmenterLib.methods.convert import convert  # needs torch, which the other actions do without
 
     path = convert(chosen.file, get_card(chosen.method), chosen.output, license_text=chosen.license)
-    print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{store.COMMAND} import {path}`")
+    print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{COMMAND} import {path}`")
     return 0
 
 

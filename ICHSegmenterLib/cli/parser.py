@@ -34,7 +34,7 @@ class CommandParser(argparse.ArgumentParser):
             raise SystemExit(0)
         parsed, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self.error(f"unknown: {' '.join(unknown)}." + did_you_mean(unknown[0], self._option_string_actions))
+            self.error(f"unknown: {' '.join(unknown)}." + did_you_mean(unknown[0], self._long_options()))
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -55,6 +55,9 @@ class CommandParser(argparse.ArgumentParser):
             self.error(str(error))
         print(f"{self.format_help()}\n{options_help(card)}")
 
+    def _long_options(self) -> list[str]:
+        return [word for word in self._option_string_actions if word.startswith("--")]
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """A value outside `choices` is answered with the choices, and with the closest."""
         if action.choices is None or value in action.choices:
@@ -66,11 +69,14 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def options_help(card: ModelCard) -> str:
-    """The options of a method for `--option NAME=VALUE`, one a line, with their defaults."""
-    if not card.predictor_config:
+    """The options of a method for `--option NAME=VALUE`: default, values and meaning of each."""
+    if not card.options:
         return f"{card.name} has no options."
-    lines = [f"  {name}={as_typed(value)}" for name, value in card.predictor_config.items()]
-    return "\n".join([f"options of {card.name}, by --option NAME=VALUE (here with their defaults):", *lines])
+    title = f"options of {card.name}, by --option NAME=VALUE (here with their defaults):"
+    lines = [
+        f"  {option.name}={as_typed(option.default)}\n      {option.help} ({option.values})" for option in card.options
+    ]
+    return "\n".join([title, *lines])
 
 
 def as_typed(value: object) -> str:

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.train import needs_extra
-
-LAYOUTS = ("rsna", "rsna-unlabeled", "physionet", "nifti")
+from ICHSegmenterLib.datasets.layouts import get_layout
 
 
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("prepare", help="turn a data set into a compact cache for training; resumable")
-    parser.add_argument(
-        "layout",
-        choices=LAYOUTS,
-        help="RSNA 2019 stage 2 (its test images are unlabeled), PhysioNet CT-ICH, or NIfTI with masks",
-    )
+    parser.add_argument("layout", type=layout_argument(get_layout), metavar="LAYOUT", help=layouts_help())
     parser.add_argument("--data", type=Path, required=True, help="the data set as distributed")
     parser.add_argument("--output", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--workers", type=int, default=4, help="processes (default 4)")
@@ -32,24 +28,17 @@ def add_parsers(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The verb."""
-    require_existing(chosen, "data")
+    require_existing(arguments, "data")
     try:
-        from ICHSegmenterLib.datasets.prepare import BAD_FILES, prepare  # needs the train extra
+        from ICHSegmenterLib.datasets.prepare import BAD_FILES, PrepareOptions, prepare_dataset  # needs the train extra
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
     progress = TerminalProgress()
     try:
-        done = prepare(
-            chosen.data,
-            chosen.output,
-            chosen.layout,
-            workers=chosen.workers,
-            part=chosen.part,
-            allow_missing=chosen.allow_missing,
-            progress=progress.update,
-        )
+        options = PrepareOptions(arguments.workers, arguments.part, arguments.allow_missing)
+        done = prepare_dataset(arguments.data, arguments.output, arguments.layout, options, progress=progress.update)
     finally:
         progress.close()
     print(
@@ -59,11 +48,11 @@ def run(chosen: argparse.Namespace) -> int:
     for note in done.notes:
         print(f"note: {note}", file=sys.stderr)
     if done.bad_files:
-        print(f"note: {len(done.bad_files)} files were left out, see {chosen.output / BAD_FILES}", file=sys.stderr)
+        print(f"note: {len(done.bad_files)} files were left out, see {arguments.output / BAD_FILES}", file=sys.stderr)
     if not done.is_complete:
         print("Other parts are missing; the run that finishes last writes the index.")
     else:
-        print(f"{done.total} slices: {chosen.output}")
+        print(f"{done.total} slices: {arguments.output}")
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cards.table import title_of
 from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
 
@@ -122,7 +122,7 @@ class TerminalProgress:
 def stage_text(stage: Stage) -> str:
     """The phase for people; with the title of the method if several take part."""
     text = PHASE_TEXTS[stage.phase]
-    return f"{get_card(stage.method).title}: {text}" if stage.method else text
+    return f"{title_of(stage.method)}: {text}" if stage.method else text
 
 
 def clock_text(seconds: float) -> str:

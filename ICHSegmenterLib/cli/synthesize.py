@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.datasets.layouts import writable_layout
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.volume.io import read_volume
 
-LAYOUT_NAMES, STYLE_NAMES = ("rsna", "physionet", "nifti"), ("standard", "thin", "shifted")
+STYLE_NAMES = ("standard", "thin", "shifted")
 SHEET_EXAMS = 8
 """So many exams are drawn on a contact sheet."""
 
@@ -29,7 +31,9 @@ def add_parsers(verbs: Any) -> None:
     parser = verbs.add_parser("synthesize", help="make head CT with hemorrhage of known truth")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder, made if absent")
     parser.add_argument("--exams", type=_count, default=10, metavar="N", help="each is another patient (default: 10)")
-    parser.add_argument("--layout", choices=LAYOUT_NAMES, default="nifti")
+    parser.add_argument(
+        "--layout", type=layout_argument(writable_layout), default="nifti", metavar="LAYOUT", help=layouts_help()
+    )
     parser.add_argument("--seed", type=int, default=0, help="equal seeds make equal exams")
     parser.add_argument("--style", choices=STYLE_NAMES, default="standard", help="of anatomy and acquisition")
     parser.add_argument("--matrix", type=_count, default=256, help="rows and columns (default: 256)")
@@ -50,27 +54,27 @@ def add_parsers(verbs: Any) -> None:
     parser.set_defaults(run=run_synthesize)
 
 
-def run_synthesize(chosen: argparse.Namespace) -> int:
+def run_synthesize(arguments: argparse.Namespace) -> int:
     """The verb."""
-    from ICHSegmenterLib.synthesis.layouts import LAYOUTS
-
-    require_existing(chosen, "insert_into", "beside")
-    if chosen.beside is not None and chosen.contact_sheet is None:
+    require_existing(arguments, "insert_into", "beside")
+    if arguments.beside is not None and arguments.contact_sheet is None:
         raise ValueError("--beside needs --contact-sheet")
     sheet: list[Any] = []
-    if chosen.beside is not None:
-        sheet.append(("real", read_volume(chosen.beside), None))
+    if arguments.beside is not None:
+        sheet.append(("real", read_volume(arguments.beside), None))
     progress = TerminalProgress()
     try:
-        count = LAYOUTS[chosen.layout](_shown(_exams(chosen), chosen, sheet, progress), chosen.output)
+        count = writable_layout(arguments.layout).write(
+            _shown(_exams(arguments), arguments, sheet, progress), arguments.output
+        )
     finally:
         progress.close()
-    print(f"{count} exams in {chosen.output} ({chosen.layout})")
-    if chosen.contact_sheet is not None:
+    print(f"{count} exams in {arguments.output} ({arguments.layout})")
+    if arguments.contact_sheet is not None:
         from ICHSegmenterLib.report.contact_sheet import write_contact_sheet
 
-        write_contact_sheet(sheet, chosen.contact_sheet)
-        print(f"Contact sheet: {chosen.contact_sheet}")
+        write_contact_sheet(sheet, arguments.contact_sheet)
+        print(f"Contact sheet: {arguments.contact_sheet}")
     return 0
 
 
@@ -87,28 +91,28 @@ class _Order:
     scan: Path | None
 
 
-def _exams(chosen: argparse.Namespace) -> Iterator[Any]:
+def _exams(arguments: argparse.Namespace) -> Iterator[Any]:
     """One exam after the other, the same however many processes make them; few are in memory."""
-    seeds = np.random.SeedSequence(chosen.seed).generate_state(chosen.exams)
-    scans = chosen.insert_into or (None,)
+    seeds = np.random.SeedSequence(arguments.seed).generate_state(arguments.exams)
+    scans = arguments.insert_into or (None,)
     orders = [
         _Order(
             int(seed),
-            chosen.positive,
-            chosen.style,
-            chosen.matrix,
-            chosen.subtype,
-            chosen.volume,
+            arguments.positive,
+            arguments.style,
+            arguments.matrix,
+            arguments.subtype,
+            arguments.volume,
             scans[number % len(scans)],
         )
         for number, seed in enumerate(seeds)
     ]
-    if chosen.workers <= 1:
+    if arguments.workers <= 1:
         yield from map(_make, orders)
         return
-    with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
-        for start in range(0, len(orders), 2 * chosen.workers):
-            yield from pool.map(_make, orders[start : start + 2 * chosen.workers])
+    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+        for start in range(0, len(orders), 2 * arguments.workers):
+            yield from pool.map(_make, orders[start : start + 2 * arguments.workers])
 
 
 def _make(order: _Order) -> Any:
@@ -131,15 +135,15 @@ def _make(order: _Order) -> Any:
 
 
 def _shown(
-    exams: Iterator[Any], chosen: argparse.Namespace, sheet: list[Any], progress: TerminalProgress
+    exams: Iterator[Any], arguments: argparse.Namespace, sheet: list[Any], progress: TerminalProgress
 ) -> Iterator[Any]:
     """Hands exams on, reports progress, and keeps the first ones for the contact sheet."""
     run = progress.run()
-    for number, exam in enumerate(islice(exams, chosen.exams)):
-        if chosen.contact_sheet is not None and number < SHEET_EXAMS:
+    for number, exam in enumerate(islice(exams, arguments.exams)):
+        if arguments.contact_sheet is not None and number < SHEET_EXAMS:
             title = ", ".join(f"{key} {ml:.1f} mL" for key, ml in exam.blood_ml.items() if ml) or "no blood"
             sheet.append((title, exam.volume, exam.labelmap))
-        run.report(number + 1, chosen.exams, Phase.SYNTHESIZING)
+        run.report(number + 1, arguments.exams, Phase.SYNTHESIZING)
         yield exam
 
 

@@ -46,39 +46,39 @@ def add_parsers(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The verb."""
-    require_existing(chosen, "data", "pseudo_labels")
+    require_existing(arguments, "data", "pseudo_labels")
     try:
-        from ICHSegmenterLib.learning.recipe import load_recipe
-        from ICHSegmenterLib.training.fit import TrainerOptions, fit  # needs the train extra
-        from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
+        from ICHSegmenterLib.learning.recipe_file import load_recipe
+        from ICHSegmenterLib.training.fit import fit  # needs the train extra
+        from ICHSegmenterLib.training.pseudo_labels import Confidence, UnlabeledSeries, fit_twice
+        from ICHSegmenterLib.training.trainer import TrainerOptions
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
-    recipe = load_recipe(chosen.recipe, [change for several in chosen.changes for change in several])
-    machine = TrainerOptions(
-        chosen.accelerator, chosen.devices, chosen.nodes, chosen.strategy, not chosen.quiet and sys.stderr.isatty()
+    recipe = load_recipe(arguments.recipe, [change for several in arguments.changes for change in several])
+    options = TrainerOptions(
+        arguments.accelerator,
+        arguments.devices,
+        arguments.nodes,
+        arguments.strategy,
+        not arguments.quiet and sys.stderr.isatty(),
     )
-    if chosen.pseudo_labels is None:
-        trained = fit(recipe, chosen.data, chosen.output, resume=chosen.resume, machine=machine)
+    if arguments.pseudo_labels is None:
+        trained = fit(recipe, arguments.data, arguments.output, resume=arguments.resume, machine=options)
     else:
+        unlabeled = UnlabeledSeries(arguments.pseudo_labels, Confidence(arguments.confidence))
         trained = fit_twice(
-            recipe,
-            chosen.data,
-            chosen.pseudo_labels,
-            chosen.output,
-            confidence=Confidence(chosen.confidence),
-            resume=chosen.resume,
-            machine=machine,
+            recipe, arguments.data, unlabeled, arguments.output, resume=arguments.resume, machine=options
         )
-    found = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
-    print(f"{recipe.keeps.capitalize()} epoch: {found}" if found else "No validation was done")
+    measures = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
+    print(f"{recipe.keeps.capitalize()} epoch: {measures}" if measures else "No validation was done")
     print(f"Weights: {trained.weights} ({trained.seconds:.0f} s); use them with --weights")
     return 0
 
 
 def needs_extra(error: ModuleNotFoundError) -> DependencyError:
-    """What to install for training."""
+    """The error that says which package training lacks and how to install it."""
     return DependencyError(
         f"Training needs the Python package {error.name!r}, which is not installed: "
         "pip install 'ichsegmenter[torch,train]'"

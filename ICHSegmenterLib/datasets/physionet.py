@@ -6,16 +6,20 @@ Data: Hssayeni et al., Data 2020;5:14, doi 10.3390/data5010014 (registration nee
 from __future__ import annotations
 
 import csv
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.datasets.case import Case, split_labels
 from ICHSegmenterLib.datasets.nifti_folder import read_label_mask
-from ICHSegmenterLib.datasets.slices import SliceItem
 from ICHSegmenterLib.datasets.sources import (
     BadFile,
+    ReadOptions,
+    SeriesContent,
     SeriesPlan,
     Source,
     axial_items,
@@ -23,38 +27,65 @@ from ICHSegmenterLib.datasets.sources import (
     existing_folder,
 )
 from ICHSegmenterLib.errors import TrainingDataError, VolumeError
+from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.volume.exam_name import exam_name
+from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_volume
 
+if TYPE_CHECKING:
+    from ICHSegmenterLib.synthesis.exam import SyntheticExam
+
+HAS_SUBTYPE_MASKS = False
+SCANS, MASKS, BRAIN_MASKS = "ct_scans", "masks", "brainmask"
 CSV = "hemorrhage_diagnosis_raw_ct.csv"
-SUBTYPE_COLUMNS = ("Epidural", "Intraparenchymal", "Intraventricular", "Subarachnoid", "Subdural")
+COLUMNS = {
+    "Intraventricular": "IVH",
+    "Intraparenchymal": "IPH",
+    "Subarachnoid": "SAH",
+    "Epidural": "EDH",
+    "Subdural": "SDH",
+}
+"""Columns of the diagnosis table in its order, and the subtypes that they stand for."""
+SUBTYPE_COLUMNS = tuple(sorted(COLUMNS, key=lambda column: SUBTYPE_LABELS.index(COLUMNS[column])))
 """In the order of `SUBTYPE_LABELS`."""
 NUMBER_COLUMNS = ("PatientNumber", "SliceNumber")
-NONE_COLUMN = "No_Hemorrhage"
+NONE_COLUMN, FRACTURE_COLUMN = "No_Hemorrhage", "Fracture_Yes_No"
+MASK_VALUE = 255
 
 Diagnoses = dict[int, dict[int, tuple[int, ...]]]
 
 
-def source(folder: Path, *, allow_missing: bool) -> Source:
+@dataclass(frozen=True)
+class PhysionetPlan(SeriesPlan):
+    """One scan, its mask, and the six labels of each of its slices, which are numbered from 1."""
+
+    scan: Path
+    mask: Path
+    labels: dict[int, tuple[int, ...]]
+
+
+def source(folder: Path, options: ReadOptions) -> Source[PhysionetPlan]:
     """The exams of the data set.
 
     Raises:
         TrainingDataError: The CSV, the scans or the masks are absent, or labels have no scans.
     """
     diagnoses = read_diagnoses(existing_file(folder, CSV, what="the diagnosis of each slice"))
-    scans, masks = existing_folder(folder, "ct_scans"), existing_folder(folder, "masks")
+    scans, masks = existing_folder(folder, SCANS), existing_folder(folder, MASKS)
     plans, missing = [], []
-    for patient, slices in sorted(diagnoses.items()):
-        scan, mask = (_find(place, patient) for place in (scans, masks))
+    for patient, labels in sorted(diagnoses.items()):
+        scan, mask = _file_of(scans, patient), _file_of(masks, patient)
         if scan is None or mask is None:
             missing.append(f"{(scans if scan is None else masks).name}/{patient:03d}.nii")
         else:
-            plans.append(SeriesPlan(f"{patient:03d}", f"{patient:03d}", len(slices), (scan, mask, slices)))
-    if missing and (not allow_missing or not plans):
+            plans.append(PhysionetPlan(f"{patient:03d}", f"{patient:03d}", len(labels), scan, mask, labels))
+    if missing and (not options.allow_missing or not plans):
         raise TrainingDataError(
             f"{CSV} names {len(diagnoses)} patients, but {len(missing)} files are missing ({', '.join(missing[:3])}). "
             "Finish the download, or give --allow-missing to prepare what is there."
         )
-    return Source(plans, partial(read_series), tuple(f"no file {name}" for name in missing))
+    return Source(plans, read_series, tuple(f"no file {name}" for name in missing))
 
 
 def read_diagnoses(path: Path) -> Diagnoses:
@@ -63,7 +94,7 @@ def read_diagnoses(path: Path) -> Diagnoses:
     Raises:
         TrainingDataError: Columns are missing, or a line is not whole numbers.
     """
-    found: Diagnoses = {}
+    diagnoses: Diagnoses = {}
     with path.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.DictReader(stream)
         names = {name.strip(): name for name in lines.fieldnames or ()}
@@ -74,29 +105,59 @@ def read_diagnoses(path: Path) -> Diagnoses:
             )
         for number, line in enumerate(lines, start=2):
             try:
-                patient, place = (int(line[names[name]]) for name in NUMBER_COLUMNS)
+                patient, slice_number = (int(line[names[name]]) for name in NUMBER_COLUMNS)
                 subtypes = tuple(int(line[names[name]]) for name in SUBTYPE_COLUMNS)
                 is_any = 1 - int(line[names[NONE_COLUMN]])
             except (TypeError, ValueError) as error:
                 raise TrainingDataError(f"{path.name}, line {number}: not all whole numbers ({error}).") from error
-            found.setdefault(patient, {})[place] = (*subtypes, is_any)
-    return found
+            diagnoses.setdefault(patient, {})[slice_number] = (*subtypes, is_any)
+    return diagnoses
 
 
-def read_series(plan: SeriesPlan) -> tuple[list[SliceItem], list[BadFile]]:
+def read_series(plan: PhysionetPlan) -> SeriesContent:
     """The slices of one exam in axial display; a file that cannot be read leaves the exam out.
 
     Raises:
         TrainingDataError: The mask lies on another grid, or the CSV has another number of slices than the scan.
     """
-    scan, mask_file, slices = plan.files
     try:
-        volume = read_volume(scan)
-        mask = (read_label_mask(mask_file, volume) > 0).astype(np.uint8)
+        volume = read_volume(plan.scan)
+        mask = (read_label_mask(plan.mask, volume) > 0).astype(np.uint8)
     except VolumeError as error:
-        return [], [BadFile(scan.name, str(error))]
-    labels = _labels(slices, mask, scan.name)
-    return axial_items(plan, volume.hu, volume.geometry, mask, labels), []
+        return SeriesContent(bad_files=[BadFile(plan.scan.name, str(error))])
+    labels = _labels(plan.labels, mask, plan.scan.name)
+    return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
+
+
+def cases(folder: Path, cache: Path) -> list[Case]:
+    """The exams of the data set with their masks and the labels of their slices."""
+    return [_case(plan) for plan in source(folder, ReadOptions(cache)).plans]
+
+
+def write(exams: Iterable[SyntheticExam], folder: Path) -> int:
+    """Write `ct_scans/NNN.nii`, masks (0, 255), brain masks and the diagnosis table; returns the number of exams."""
+    for name in (SCANS, MASKS, BRAIN_MASKS):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[int, ...]] = []
+    count = 0
+    for count, exam in enumerate(exams, start=1):
+        geometry, name = exam.volume.geometry, f"{count:03d}.nii"
+        write_nifti(exam.volume.hu.astype(np.int16), geometry, folder / SCANS / name)
+        write_nifti(((exam.labelmap > 0) * MASK_VALUE).astype(np.uint8), geometry, folder / MASKS / name)
+        write_nifti(exam.brain_mask, geometry, folder / BRAIN_MASKS / name)
+        for slice_number, labels in enumerate(exam.slice_labels, start=1):
+            subtypes = [int(labels[SUBTYPE_LABELS.index(key)]) for key in COLUMNS.values()]
+            rows.append((count, slice_number, *subtypes, 1 - int(labels[-1]), 0))
+    with replacing(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow((*NUMBER_COLUMNS, *COLUMNS, NONE_COLUMN, FRACTURE_COLUMN))
+        writer.writerows(rows)
+    return count
+
+
+def _case(plan: PhysionetPlan) -> Case:
+    any_blood, subtypes = split_labels([plan.labels[number] for number in sorted(plan.labels)])
+    return Case(exam_name("", plan.scan), plan.patient, (plan.scan,), plan.mask, any_blood, subtypes)
 
 
 def _labels(slices: dict[int, tuple[int, ...]], mask: NDArray[np.uint8], name: str) -> NDArray[np.int64]:
@@ -111,6 +172,6 @@ def _labels(slices: dict[int, tuple[int, ...]], mask: NDArray[np.uint8], name: s
     return labels
 
 
-def _find(folder: Path, patient: int) -> Path | None:
+def _file_of(folder: Path, patient: int) -> Path | None:
     names = (f"{patient:03d}.nii", f"{patient:03d}.nii.gz", f"{patient}.nii", f"{patient}.nii.gz")
     return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -9,33 +9,49 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.datasets.layouts import get_layout
 from ICHSegmenterLib.datasets.shards import write_shard
 from ICHSegmenterLib.datasets.slices import SliceItem, SliceTable, read_table, write_rows, write_table
-from ICHSegmenterLib.datasets.sources import BadFile, SeriesPlan, Source
+from ICHSegmenterLib.datasets.sources import BadFile, Plan, ReadOptions, SeriesContent
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.files import replacing
 
-Layout = Literal["rsna", "rsna-unlabeled", "physionet", "nifti"]
 INDEX, BAD_FILES, PLAN = "index.csv", "corrupt.csv", "plan.json"
 SLICES_A_SHARD = 2000
-"""About 400 MB: large enough for a network disk, small enough to lose."""
+"""About 400 MB a shard: large enough for a network disk, small enough to lose."""
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
+class PrepareOptions:
+    """Settings of a run.
+
+    Attributes:
+        workers: Processes; 0 works in this one.
+        part: (n, of): this run does every n-th of so many parts, for several machines with one disk.
+        allow_missing: Labels without files are noted, not an error.
+        slices_a_shard: A series is never cut.
+    """
+
+    workers: int = 0
+    part: tuple[int, int] = (1, 1)
+    allow_missing: bool = False
+    slices_a_shard: int = SLICES_A_SHARD
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """What a run did.
+    """The outcome of a run.
 
     Attributes:
         slices, seconds: Written in this run.
@@ -56,19 +72,16 @@ class Prepared:
 
     @property
     def slices_a_second(self) -> float:
-        """Of this run."""
+        """Speed of this run."""
         return self.slices / self.seconds if self.seconds > 0 else 0.0
 
 
-def prepare(
+def prepare_dataset(
     folder: Path,
     cache: Path,
-    layout: Layout,
+    layout: str,
+    options: PrepareOptions | None = None,
     *,
-    workers: int = 0,
-    part: tuple[int, int] = (1, 1),
-    allow_missing: bool = False,
-    slices_a_shard: int = SLICES_A_SHARD,
     progress: Progress | None = None,
 ) -> Prepared:
     """Write the shards that are missing, and the index when all are there.
@@ -76,35 +89,35 @@ def prepare(
     Args:
         folder: The data set as distributed.
         cache: Where shards and index go.
-        layout: How it is laid out.
-        workers: Processes; 0 works in this one.
-        part: (n, of): this run does every n-th of so many parts, for several machines with one disk.
-        allow_missing: Labels without files are noted, not an error.
-        slices_a_shard: A series is never cut.
+        layout: A name of `LAYOUTS`.
+        options: How to go about it.
         progress: Called with (shards done, shards, message).
 
     Raises:
         TrainingDataError: The data set is not what its layout promises.
+        ValueError: There is no such layout.
     """
     start = time.perf_counter()
-    with _pool(workers) as pool:
-        source = _source(folder, cache, layout, allow_missing=allow_missing, pool=pool)
-        groups = _groups(source.plans, slices_a_shard)
+    options = options or PrepareOptions()
+    with _pool(options.workers) as pool:
+        source = get_layout(layout).source(folder, ReadOptions(cache, options.allow_missing, pool))
+        groups = _groups(source.plans, options.slices_a_shard)
         _check_plan(cache, folder, layout, groups)
-        mine = [number for number in range(len(groups)) if number % part[1] == part[0] - 1]
-        todo = [number for number in mine if not _index_of(cache, number).is_file()]
+        number, count = options.part
+        own = [shard for shard in range(len(groups)) if shard % count == number - 1]
+        todo = [shard for shard in own if not _index_of(cache, shard).is_file()]
         run = map if pool is None else pool.map
-        written = run(partial(_write, source.read, cache), todo, [groups[number] for number in todo])
+        written = run(partial(_write, source.read, cache), todo, [groups[shard] for shard in todo])
         slices = 0
-        for done, count in enumerate(written, start=1):
-            slices += count
+        for done, shard_slices in enumerate(written, start=1):
+            slices += shard_slices
             if progress is not None:
                 progress(done, len(todo), "Preparing")
     seconds = time.perf_counter() - start
-    complete = all(_index_of(cache, number).is_file() for number in range(len(groups)))
+    complete = all(_index_of(cache, shard).is_file() for shard in range(len(groups)))
     bad = _bad_files(cache, len(groups))
     total = _merge(cache, len(groups), bad) if complete else 0
-    return Prepared(slices, seconds, len(mine) - len(todo), total, bad, source.notes, complete)
+    return Prepared(slices, seconds, len(own) - len(todo), total, bad, source.notes, complete)
 
 
 def load_prepared(cache: Path) -> SliceTable:
@@ -132,19 +145,11 @@ def _pool(workers: int) -> Iterator[Executor | None]:
         yield pool
 
 
-def _source(folder: Path, cache: Path, layout: Layout, *, allow_missing: bool, pool: Executor | None) -> Source:
-    if layout in ("rsna", "rsna-unlabeled"):
-        return rsna.source(folder, cache, allow_missing=allow_missing, is_labeled=layout == "rsna", pool=pool)
-    if layout == "physionet":
-        return physionet.source(folder, allow_missing=allow_missing)
-    return nifti_folder.source(folder, allow_missing=allow_missing)
-
-
-def _groups(plans: object, slices_a_shard: int) -> list[list[SeriesPlan]]:
+def _groups(plans: Sequence[Plan], slices_a_shard: int) -> list[list[Plan]]:
     """Series together until a shard is full."""
-    groups: list[list[SeriesPlan]] = []
+    groups: list[list[Plan]] = []
     held = slices_a_shard
-    for plan in plans:  # type: ignore[attr-defined]
+    for plan in plans:
         if held >= slices_a_shard:
             groups.append([])
             held = 0
@@ -153,7 +158,7 @@ def _groups(plans: object, slices_a_shard: int) -> list[list[SeriesPlan]]:
     return groups
 
 
-def _check_plan(cache: Path, folder: Path, layout: Layout, groups: list[list[SeriesPlan]]) -> None:
+def _check_plan(cache: Path, folder: Path, layout: str, groups: list[list[Any]]) -> None:
     """The shards in the cache must be of the same data set, cut in the same way."""
     plan = {"layout": layout, "shards": [[group[0].series, len(group)] for group in groups]}
     path = cache / PLAN
@@ -166,20 +171,15 @@ def _check_plan(cache: Path, folder: Path, layout: Layout, groups: list[list[Ser
         draft.write_text(json.dumps(plan), encoding="utf-8")
 
 
-def _write(
-    read: Callable[[SeriesPlan], tuple[list[SliceItem], list[BadFile]]],
-    cache: Path,
-    number: int,
-    plans: list[SeriesPlan],
-) -> int:
+def _write(read: Callable[[Plan], SeriesContent], cache: Path, number: int, plans: list[Plan]) -> int:
     """One shard, then its list of bad files, then its index, which says that it is finished."""
     bad: list[BadFile] = []
 
     def items() -> Iterator[SliceItem]:
         for plan in plans:
-            found, failed = read(plan)
-            bad.extend(failed)
-            yield from found
+            content = read(plan)
+            bad.extend(content.bad_files)
+            yield from content.items
 
     rows = write_shard(items(), cache / f"shard-{number:06d}.tar")
     _write_bad(_bad_of(cache, number), bad)
@@ -195,19 +195,19 @@ def _merge(cache: Path, shards: int, bad: tuple[BadFile, ...]) -> int:
 
 
 def _bad_files(cache: Path, shards: int) -> tuple[BadFile, ...]:
-    found = []
+    bad = []
     for path in (_bad_of(cache, number) for number in range(shards)):
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as stream:
-                found += [BadFile(*line) for line in list(csv.reader(stream))[1:]]
-    return tuple(found)
+                bad += [BadFile(*line) for line in list(csv.reader(stream))[1:]]
+    return tuple(bad)
 
 
 def _write_bad(path: Path, bad: list[BadFile] | tuple[BadFile, ...]) -> None:
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("file", "reason"))
-        writer.writerows((one.name, one.reason) for one in bad)
+        writer.writerows((file.name, file.reason) for file in bad)
 
 
 def _index_of(cache: Path, number: int) -> Path:

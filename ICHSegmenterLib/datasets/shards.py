@@ -25,7 +25,7 @@ STORED_OFFSET_HU = -1024
 """Stored value 0."""
 STORED_MAXIMUM = 4095
 FAST_COMPRESSION = 1
-"""Of PNG: higher levels save 3 % and take twice as long."""
+"""Level of PNG: higher ones save 3 % and take twice as long."""
 _BLOCK = 512
 
 

@@ -30,7 +30,7 @@ class SliceItem:
         number: 0 for the lowest slice of the series.
         hu: int16 (rows, columns), Hounsfield units.
         mask: uint8 (rows, columns), 0 background, else 1 for blood or 1 to 5 for the subtypes; None if not outlined.
-        labels: Of `SUBTYPE_LABELS`: 1, 0 or `UNKNOWN`; the last one is "any".
+        labels: 1, 0 or `UNKNOWN` for each of `SUBTYPE_LABELS`; the last one is "any".
         spacing_mm: (between rows, between columns).
         header_window: (level, width) of the DICOM header; (0, 0) if it has none.
     """
@@ -48,7 +48,7 @@ class SliceItem:
 
 @dataclass(frozen=True)
 class SliceRow:
-    """Where a slice lies in the shards, and what is known of it; one line of `index.csv`."""
+    """The position of a slice in the shards, and its labels; one line of `index.csv`."""
 
     key: str
     patient: str
@@ -111,10 +111,6 @@ class SliceTable:
         """Indices of the slices of these patients, series or slices, in table order."""
         return np.flatnonzero(np.isin(self.units(split_by), sorted(set(names))))
 
-    def of_patients(self, patients: Iterable[str]) -> NDArray[np.intp]:
-        """Indices of the slices of these patients, in table order."""
-        return self.of_units("patient", patients)
-
     def series_of(self, indices: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """The slices of each series among these, lowest first; series in the order of their names."""
         order = np.lexsort((self.columns["number"][indices], self.columns["series"][indices]))
@@ -124,9 +120,9 @@ class SliceTable:
         return [part for part in np.split(ordered, starts) if len(part)]
 
 
-def joined(one: SliceTable, other: SliceTable) -> SliceTable:
+def joined(first: SliceTable, second: SliceTable) -> SliceTable:
     """The slices of two tables, those of the second after the first's."""
-    return SliceTable({name: np.concatenate((one.columns[name], other.columns[name])) for name in COLUMNS})
+    return SliceTable({name: np.concatenate((first.columns[name], second.columns[name])) for name in COLUMNS})
 
 
 def write_table(table: SliceTable, path: Path) -> None:

@@ -1,11 +1,12 @@
-"""What every layout offers: a plan of its series, and one series read at a time, with the files that failed."""
+"""The parts of a layout's reader: plans of its series, and the content of one series at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
-SUBTYPES = 5
+SUBTYPE_COUNT = 5
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,56 @@ class BadFile:
 
 @dataclass(frozen=True)
 class SeriesPlan:
-    """One series to read.
+    """One series to read; layouts add the files that their reader needs. It travels to other processes.
 
     Attributes:
         patient, series: Names.
         slices: How many are expected.
-        files: Whatever the layout's reader needs; plain data, for it travels to other processes.
     """
 
     patient: str
     series: str
     slices: int
-    files: Any
 
 
 @dataclass(frozen=True)
-class Source:
-    """A layout's plan with its reader."""
+class SeriesContent:
+    """The slices read of one series, and the files that failed."""
 
-    plans: Sequence[SeriesPlan]
-    read: Callable[[SeriesPlan], tuple[list[SliceItem], list[BadFile]]]
+    items: list[SliceItem] = field(default_factory=list)
+    bad_files: list[BadFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Settings of a reader.
+
+    Attributes:
+        cache: Where a layout may keep what takes long to read.
+        allow_missing: Labels without files are noted, not an error: for a partial copy.
+        pool: Processes that read headers; this one if None.
+    """
+
+    cache: Path
+    allow_missing: bool = False
+    pool: Executor | None = None
+
+
+Plan = TypeVar("Plan", bound=SeriesPlan)
+
+
+@dataclass(frozen=True)
+class Source(Generic[Plan]):
+    """The plans of all series of a data set with their reader.
+
+    Attributes:
+        plans: In the order of their names.
+        read: Reads one series, here or in another process.
+        notes: What else was noticed.
+    """
+
+    plans: Sequence[Plan]
+    read: Callable[[Plan], SeriesContent]
     notes: tuple[str, ...] = ()
 
 
@@ -90,7 +121,7 @@ def axial_items(
     Args:
         plan: Names of patient and series.
         hu: float32 (slices, rows, columns) as acquired.
-        geometry: Of the array.
+        geometry: The grid of the array.
         mask: uint8 of the same shape, or None.
         labels: (slices, 6) as acquired; taken from the mask if None.
 
@@ -110,7 +141,7 @@ def axial_items(
     for number, pixels in enumerate(turned):
         outline = None if turned_mask is None else np.ascontiguousarray(turned_mask[number])
         acquired = view.acquired_index(number, len(turned))
-        told = labels_of_mask(outline) if labels is None else tuple(int(one) for one in labels[acquired])
+        slice_labels = labels_of_mask(outline) if labels is None else tuple(labels[acquired].tolist())
         items.append(
             SliceItem(
                 f"{name}-{number:03d}",
@@ -119,7 +150,7 @@ def axial_items(
                 number,
                 np.rint(pixels).astype(np.int16),
                 outline,
-                told,
+                slice_labels,
                 (float(rows_mm), float(columns_mm)),
             )
         )
@@ -129,11 +160,11 @@ def axial_items(
 def labels_of_mask(mask: NDArray[np.uint8] | None, *, has_subtypes: bool = True) -> tuple[int, ...]:
     """Six labels of an outlined slice; without a mask nothing is known."""
     if mask is None:
-        return (UNKNOWN,) * (SUBTYPES + 1)
+        return (UNKNOWN,) * (SUBTYPE_COUNT + 1)
     any_blood = int(mask.any())
     if not has_subtypes:
-        return (*((UNKNOWN,) * SUBTYPES if any_blood else (0,) * SUBTYPES), any_blood)
-    return (*(int((mask == value).any()) for value in range(1, SUBTYPES + 1)), any_blood)
+        return (*((UNKNOWN,) * SUBTYPE_COUNT if any_blood else (0,) * SUBTYPE_COUNT), any_blood)
+    return (*(int((mask == value).any()) for value in range(1, SUBTYPE_COUNT + 1)), any_blood)
 
 
 def _content(folder: Path) -> str:

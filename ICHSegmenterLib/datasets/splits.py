@@ -1,4 +1,4 @@
-"""Who is learned from, validated and tested on: by patient, saved, and checked for leaks.
+"""Splits into training, validation and test part: by patient, saved, and checked for leaks.
 
 Authors split by series or by slice; that is possible too, with a warning, to repeat what they did.
 """
@@ -45,11 +45,11 @@ class Split:
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        for one, other in combinations(parts, 2):
-            both = sorted(set(parts[one]) & set(parts[other]))
+        for first, second in combinations(parts, 2):
+            both = sorted(set(parts[first]) & set(parts[second]))
             if both:
                 raise TrainingDataError(
-                    f"Leak: {len(both)} {_PLURALS[self.split_by]} are in both {one} and {other} "
+                    f"Leak: {len(both)} {_PLURALS[self.split_by]} are in both {first} and {second} "
                     f"({', '.join(both[:3])}). Every {self.split_by} may be in one part only."
                 )
         if not self.train or not self.validation:
@@ -74,17 +74,17 @@ def split_patients(
         bleeds: Patient (or series, or slice) to whether any slice bleeds.
         folds: Parts of about equal size, of which number `fold` is the test part; 0 for no test part.
         fold: The folds of one seed are disjoint and cover all patients.
-        validation_share: Of the patients outside the test part, at least one.
+        validation_share: Share of the patients outside the test part, at least one.
         seed: Equal seeds give equal splits on every machine.
         split_by: What the names are of.
     """
     test: list[str] = []
     rest: list[list[str]] = []
     for is_positive in (True, False):
-        patients = np.array(sorted(name for name, one in bleeds.items() if one == is_positive))
+        patients = np.array(sorted(name for name, is_bleeding in bleeds.items() if is_bleeding == is_positive))
         shuffled = np.random.default_rng((seed, int(is_positive))).permutation(patients)
-        place = (np.arange(len(shuffled)) + (0 if is_positive else 1)) % max(folds, 1)
-        held_out = place == fold if folds else np.zeros(len(shuffled), dtype=bool)
+        fold_of = (np.arange(len(shuffled)) + (0 if is_positive else 1)) % max(folds, 1)
+        held_out = fold_of == fold if folds else np.zeros(len(shuffled), dtype=bool)
         test += shuffled[held_out].tolist()
         rest.append(shuffled[~held_out].tolist())
     validation = [name for names in rest for name in names[: round(len(names) * validation_share)]]
@@ -133,8 +133,8 @@ def check_split(
         )
     names, first = np.unique(np.asarray(series), return_index=True)
     owner = np.asarray(patients)[first]
-    place = np.searchsorted(names, np.asarray(series))
-    foreign = np.flatnonzero(owner[place] != np.asarray(patients))
+    row = np.searchsorted(names, np.asarray(series))
+    foreign = np.flatnonzero(owner[row] != np.asarray(patients))
     if len(foreign):
         raise TrainingDataError(f"Leak: series {np.asarray(series)[foreign[0]]} belongs to several patients.")
     names_of = np.asarray(patients if units is None else units)
@@ -157,7 +157,7 @@ def check_split(
 
 
 def _shared_patients(split: Split, units: NDArray[np.str_], patients: NDArray[np.str_]) -> int:
-    """How many patients are in more than one part."""
+    """Number of patients in more than one part, and of all patients."""
     parts = [np.unique(patients[np.isin(units, part)]) for part in (split.train, split.validation, split.test)]
     _, counts = np.unique(np.concatenate(parts), return_counts=True)
     return int((counts > 1).sum())

@@ -1,1 +1,1 @@
-"""How good an answer is, against known truth."""
+"""Answers scored against known truth."""

@@ -1,4 +1,4 @@
-"""How sure a figure is: 95 % intervals from resampled patients, never from single slices or exams of one patient."""
+"""Intervals (95 %) of figures from resampled patients, never from single slices or exams of one patient."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Estimate:
 
     Attributes:
         value: None if undefined.
-        low, high: Of the interval, None if there is none.
+        low, high: Ends of the interval, None if there is none.
         note: Why something is missing.
     """
 

@@ -1,4 +1,4 @@
-"""Exams with known truth: where they lie, and one of them in memory."""
+"""An exam with known truth in memory."""
 
 from __future__ import annotations
 
@@ -14,38 +14,12 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.dicom.files import DICOM_SUFFIXES
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 from ICHSegmenterLib.volume.volume import Volume
-
-
-@dataclass(frozen=True)
-class Case:
-    """One exam and its truth on disk.
-
-    Attributes:
-        name: Of its results; unique.
-        patient: Whose exam it is; intervals and folds go by it.
-        images: One file, or the DICOM files of one series.
-        mask: On the grid of the exam; its blood is every value above zero. None if only slices are labeled.
-        slice_labels: One for each image file, or for each slice of the one file in its order; None: from the mask.
-        slice_subtypes: For each of these labels, whether EDH, IPH, IVH, SAH and SDH are there; None if not known.
-    """
-
-    name: str
-    patient: str
-    images: tuple[Path, ...]
-    mask: Path | None = None
-    slice_labels: tuple[bool, ...] | None = None
-    slice_subtypes: tuple[tuple[bool, ...], ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.mask is None and self.slice_labels is None:
-            raise EvaluationError(
-                f"{self.name}: there is no truth, neither a mask nor labels of its slices. Add one, or leave it out."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +86,12 @@ def _ordered(
     """Labels as bool (slices, ...) in array order."""
     if labels is None:
         return None
-    found = np.asarray(labels, dtype=bool)[slice(None) if order is None else list(order)]
-    if len(found) != slices:
+    ordered = np.asarray(labels, dtype=bool)[slice(None) if order is None else list(order)]
+    if len(ordered) != slices:
         raise EvaluationError(
-            f"{name}: there are {len(found)} labels for {slices} slices. Are both of the same release?"
+            f"{name}: there are {len(ordered)} labels for {slices} slices. Are both of the same release?"
         )
-    return found
+    return ordered
 
 
 def _is_slice(file: Path) -> bool:
@@ -138,10 +112,10 @@ def _folder_of(files: Sequence[Path]) -> Iterator[Path]:
 
 
 def _array_order(case: Case, volume: Volume) -> list[int]:
-    """For each slice the place of its file among the case's, by SOPInstanceUID."""
+    """For each slice the number of its file among the case's, by SOPInstanceUID."""
     uids = [
         str(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
         for file in case.images
     ]
-    place_of = {uid: place for place, uid in enumerate(uids)}
-    return [place_of[uid] for uid in volume.source.instance_uids]
+    number_of = {uid: number for number, uid in enumerate(uids)}
+    return [number_of[uid] for uid in volume.source.instance_uids]

@@ -1,4 +1,4 @@
-"""How well values tell bleeding items (slices or exams) from others: ROC, rates at a threshold, calibration."""
+"""Figures of detection on items (slices or exams): ROC, rates at a threshold, calibration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS_BOTH = "undefined: it takes cases with and without hemorrhage"
 
 @dataclass(frozen=True, eq=False)
 class ScoredItems:
-    """Items that a method has judged, and their truth.
+    """Items with the values of a method, and their truth.
 
     Attributes:
         truth: bool (items,).
@@ -38,9 +38,9 @@ class ScoredItems:
 
     @cached_property
     def levels(self) -> tuple[int, NDArray[np.intp]]:
-        """How many different values there are, and (items,) the rank of each item's among them."""
-        different, place = np.unique(self.values, return_inverse=True)
-        return len(different), place
+        """Number of different values, and (items,) the rank of each item's among them."""
+        different, rank = np.unique(self.values, return_inverse=True)
+        return len(different), rank
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Calibration:
     """Whether values can be read as probabilities.
 
     Attributes:
-        mean_values, observed: Of each bin that has items: mean value, share of bleeding items.
+        mean_values, observed: Mean value and share of bleeding items of each bin that has items.
         counts: Items in these bins.
         expected_error: ECE, mean distance of both, by count; 0 is perfect.
         brier: Mean squared error; 0 is perfect.
@@ -71,9 +71,9 @@ def auc(items: ScoredItems, weights: Weights | None = None) -> float:
     if weights is None:
         kinds = items.truth
         return float(roc_auc_score(kinds, items.values)) if kinds.any() and not kinds.all() else float("nan")
-    levels, place = items.levels
-    bleeding = np.bincount(place[items.truth], weights=weights[items.truth], minlength=levels)
-    others = np.bincount(place[~items.truth], weights=weights[~items.truth], minlength=levels)
+    levels, rank = items.levels
+    bleeding = np.bincount(rank[items.truth], weights=weights[items.truth], minlength=levels)
+    others = np.bincount(rank[~items.truth], weights=weights[~items.truth], minlength=levels)
     pairs = float(bleeding.sum() * others.sum())
     won = np.sum(bleeding * (np.cumsum(others) - others / 2))  # equal values count half
     return float(won) / pairs if pairs else float("nan")
@@ -136,11 +136,11 @@ def calibration(items: ScoredItems, bins: int = CALIBRATION_BINS) -> Calibration
     """Reliability over bins of equal width."""
     if not len(items.truth):
         raise ValueError("calibration needs at least one item")
-    place = np.minimum((items.values * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((items.values * bins).astype(int), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
     filled = counts > 0
-    means = np.bincount(place, weights=items.values, minlength=bins)[filled] / counts[filled]
-    observed = np.bincount(place, weights=items.truth, minlength=bins)[filled] / counts[filled]
+    means = np.bincount(bin_of, weights=items.values, minlength=bins)[filled] / counts[filled]
+    observed = np.bincount(bin_of, weights=items.truth, minlength=bins)[filled] / counts[filled]
     return Calibration(
         tuple(means.tolist()),
         tuple(observed.tolist()),

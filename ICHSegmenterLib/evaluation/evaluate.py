@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, Failure, ICHSegmenterError
-from ICHSegmenterLib.evaluation.dataset import Case, KnownExam, check_cases, read_exam
-from ICHSegmenterLib.evaluation.pictures import draw_pictures
+from ICHSegmenterLib.evaluation.dataset import KnownExam, check_cases, read_exam
+from ICHSegmenterLib.evaluation.figures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
 from ICHSegmenterLib.evaluation.records import (
     CaseRecord,
@@ -20,7 +21,7 @@ from ICHSegmenterLib.evaluation.records import (
     scored_slices,
     write_tables,
 )
-from ICHSegmenterLib.evaluation.segmentation_metrics import compare
+from ICHSegmenterLib.evaluation.segmentation_metrics import score_outline
 from ICHSegmenterLib.evaluation.summary import summarize
 from ICHSegmenterLib.evaluation.thresholds import (
     Folds,
@@ -47,7 +48,7 @@ def _silent(done: int, total: int, name: str) -> None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """The outcome of an evaluation.
 
     Attributes:
         records: Method to one record a case that could be scored.
@@ -77,7 +78,7 @@ def evaluate(
         methods: One or more; results that are there already are not computed again.
         output: Made if absent.
         folds: Patient to fold: thresholds are searched on the other folds. None: the methods' own thresholds.
-        resamples, seed: Of the bootstrap.
+        resamples, seed: Settings of the bootstrap.
         announce: Called before each case.
 
     Raises:
@@ -96,26 +97,26 @@ def evaluate(
     failures: list[Failure] = []
     for number, method in enumerate(methods):
         records[method.name] = []
-        for place, case in enumerate(cases):
-            announce(number * len(cases) + place, len(methods) * len(cases), f"{method.name}: {case.name}")
-            found = _score_or_fail(method, case, with_sweep=folds is not None)
-            if isinstance(found, CaseRecord):
-                records[method.name].append(found)
+        for case_number, case in enumerate(cases):
+            announce(number * len(cases) + case_number, len(methods) * len(cases), f"{method.name}: {case.name}")
+            outcome = _score_or_fail(method, case, with_sweep=folds is not None)
+            if isinstance(outcome, CaseRecord):
+                records[method.name].append(outcome)
             else:
-                failures.append(found)
+                failures.append(outcome)
     announce(len(methods) * len(cases), len(methods) * len(cases), "")
     if not any(records.values()):
         first = failures[0]
         raise EvaluationError(f"None of the {len(cases)} cases could be scored. {first.case}: {first.message}")
-    chosen = None
+    searched_by_method = None
     if folds is not None:
-        chosen = {}
+        searched_by_method = {}
         for method in methods:
             searched = search_thresholds(records[method.name], folds)
             records[method.name] = _with_held_out(records[method.name], searched, folds, method, cases)
-            chosen[method.name] = [asdict(one) for one in searched]
-    summary = summarize(records, failures, folds=chosen, resamples=resamples, seed=seed)
-    write_tables([one for of_method in records.values() for one in of_method], failures, output)
+            searched_by_method[method.name] = [asdict(thresholds) for thresholds in searched]
+    summary = summarize(records, failures, folds=searched_by_method, resamples=resamples, seed=seed)
+    write_tables([record for of_method in records.values() for record in of_method], failures, output)
     with replacing(output / SUMMARY_FILE) as draft:
         draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     pictures = draw_pictures(records, summary, methods, cases, output)
@@ -129,21 +130,22 @@ def search_thresholds(records: Sequence[CaseRecord], folds: Folds) -> list[Thres
     Raises:
         EvaluationError: The other folds hold only exams with, or only without, hemorrhage.
     """
-    found = []
-    for fold in sorted({folds[one.patient] for one in records}):
-        others = [one for one in records if folds[one.patient] != fold]
-        if {one.patient for one in others} & {one.patient for one in records if folds[one.patient] == fold}:
+    thresholds = []
+    for fold in sorted({folds[record.patient] for record in records}):
+        others = [record for record in records if folds[record.patient] != fold]
+        held_out = {record.patient for record in records if folds[record.patient] == fold}
+        if held_out & {record.patient for record in others}:
             raise EvaluationError(f"Leak: patients of fold {fold} are also in another one.")
         exams, slices = scored_exams(others), scored_slices(others)
-        found.append(
+        thresholds.append(
             Thresholds(
                 fold,
                 best_cut(exams.truth, exams.values),
                 best_cut(slices.truth, slices.values),
-                best_map_threshold([one.sweep for one in others if one.sweep]),
+                best_map_threshold([record.sweep for record in others if record.sweep]),
             )
         )
-    return found
+    return thresholds
 
 
 def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep: bool = False) -> CaseRecord:
@@ -167,7 +169,7 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
         )
     cuts = cuts or CutOffs(prediction.threshold, prediction.threshold)
     mask = prediction.outline(method, cuts.map)
-    scores = None if mask is None or exam.mask is None else compare(mask, exam.mask, exam.volume.geometry)
+    scores = None if mask is None or exam.mask is None else score_outline(mask, exam.mask, exam.volume.geometry)
     sweep = _sweep(prediction, exam, method) if with_sweep else ()
     return CaseRecord(
         case.name,
@@ -217,14 +219,15 @@ def _with_held_out(
     cases: Sequence[Case],
 ) -> list[CaseRecord]:
     """Every record at the thresholds of its fold; outlines are scored again where the map's threshold applies."""
-    of_fold = {one.fold: one for one in searched}
+    of_fold = {thresholds.fold: thresholds for thresholds in searched}
     by_name = {case.name: case for case in cases}
-    found = []
-    for one in records:
-        chosen = of_fold[folds[one.patient]]
-        cuts = CutOffs(chosen.exam, chosen.slice, chosen.map if one.segmentation is not None else None, chosen.fold)
+    held_out = []
+    for record in records:
+        thresholds = of_fold[folds[record.patient]]
+        map_cut = thresholds.map if record.segmentation is not None else None
+        cuts = CutOffs(thresholds.exam, thresholds.slice, map_cut, thresholds.fold)
         if cuts.map is None:
-            found.append(replace(one, cuts=cuts))
+            held_out.append(replace(record, cuts=cuts))
         else:
-            found.append(replace(score(method, by_name[one.case], cuts), sweep=one.sweep))
-    return found
+            held_out.append(replace(score(method, by_name[record.case], cuts), sweep=record.sweep))
+    return held_out

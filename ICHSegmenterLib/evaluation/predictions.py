@@ -1,4 +1,4 @@
-"""What a method said of a case, kept on disk as `batch` keeps it, so that an interrupted evaluation goes on."""
+"""Predictions of a method for a case, kept on disk as `batch` does, so that an interrupted evaluation goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
-from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.nifti import read_nifti
@@ -50,17 +50,17 @@ class Method:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is scored of a result.
+    """The part of a result that is scored.
 
     Attributes:
         slice_values: (slices,) of "any", as the detection orders them.
         subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH, None of methods that do not tell them apart.
-        exam_value: Of "any" for the exam.
-        threshold: Of the detection.
+        exam_value: Value of "any" for the exam.
+        threshold: Threshold of the detection.
         value_name: "probability" or "score".
         mask: bool (slices, rows, columns) of blood as acquired, None for detection-only methods.
         soft: float32 of the same shape in [0, 1], None if it was not kept.
-        seconds: Of the analysis.
+        seconds: Duration of the analysis.
     """
 
     slice_values: NDArray[np.float64]
@@ -77,7 +77,7 @@ class Prediction:
 
         Args:
             method: That said this.
-            threshold: Of the map, instead of the method's own; without a map, or if None, the mask as it is.
+            threshold: Threshold of the map, instead of the method's own; without a map, or if None, the mask as it is.
         """
         if threshold is None or self.soft is None:
             return self.mask
@@ -131,13 +131,12 @@ def _is_current(plain: dict[str, Any], method: Method, folder: Path) -> bool:
 
 
 def _write(result: AnalysisResult, folder: Path, *, keeps_map: bool) -> None:
-    found = result.segmentation
+    segmentation = result.segmentation
     (folder / DONE_FILE).unlink(missing_ok=True)
-    if found is not None:
-        write_nifti(found.labelmap, found.geometry, folder / LABELMAP_FILE)
-        if keeps_map and found.soft_maps is not None:
-            blood = [number for number, label in enumerate(found.labels) if label.is_blood]
-            write_nifti(found.soft_maps[blood].max(axis=0), found.geometry, folder / MAP_FILE)
+    if segmentation is not None:
+        write_nifti(segmentation.labelmap, segmentation.geometry, folder / LABELMAP_FILE)
+        if keeps_map and (blood := segmentation.blood_map) is not None:
+            write_nifti(blood, segmentation.geometry, folder / MAP_FILE)
     with replacing(folder / DONE_FILE) as draft:
         draft.write_text(json.dumps(result.to_json()), encoding="utf-8")
 

@@ -57,18 +57,18 @@ class CutOffs:
 
 @dataclass(frozen=True, eq=False)
 class CaseRecord:
-    """What one method said of one case, scored.
+    """The scored prediction of one method for one case.
 
     Attributes:
         case, patient, method: Names.
         slice_truth: bool (slices,); slice_values: of "any", in the same order.
         subtype_truth, subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH; None unless both are known.
-        exam_value: Of "any".
+        exam_value: Value of "any".
         value_name: "probability" or "score".
         cuts: The thresholds that applied.
         segmentation: None without a true mask, or of a detection-only method.
         sweep: Dice at each of `MAP_GRID`, empty unless searched.
-        seconds: Of the analysis.
+        seconds: Duration of the analysis.
     """
 
     case: str
@@ -125,17 +125,17 @@ def scored_slices(records: Sequence[CaseRecord]) -> ScoredItems:
 
 def scored_subtypes(records: Sequence[CaseRecord]) -> dict[str, ScoredItems]:
     """Slices as items for each subtype, of the exams for which truth and method tell subtypes apart."""
-    told = [
-        (one, one.subtype_truth, one.subtype_values)
-        for one in records
-        if one.subtype_truth is not None and one.subtype_values is not None
+    known = [
+        (record, record.subtype_truth, record.subtype_values)
+        for record in records
+        if record.subtype_truth is not None and record.subtype_values is not None
     ]
-    if not told:
+    if not known:
         return {}
-    truth = np.concatenate([of_case for _, of_case, _ in told])
-    values = np.concatenate([of_case for _, _, of_case in told])
-    cuts = np.concatenate([np.full(len(of_case), one.cuts.slice) for one, of_case, _ in told])
-    patients = tuple(one.patient for one, of_case, _ in told for _ in of_case)
+    truth = np.concatenate([of_case for _, of_case, _ in known])
+    values = np.concatenate([of_case for _, _, of_case in known])
+    cuts = np.concatenate([np.full(len(of_case), record.cuts.slice) for record, of_case, _ in known])
+    patients = tuple(record.patient for record, of_case, _ in known for _ in of_case)
     return {
         key: ScoredItems(truth[:, place], values[:, place], values[:, place] >= cuts, patients)
         for place, key in enumerate(SUBTYPE_KEYS)
@@ -144,64 +144,64 @@ def scored_subtypes(records: Sequence[CaseRecord]) -> dict[str, ScoredItems]:
 
 def write_tables(records: Sequence[CaseRecord], failures: Sequence[Failure], output: Path) -> None:
     """Write `cases.csv`, `slices.csv`, `lesions.csv` and `failures.csv`."""
-    _write(output / "cases.csv", CASE_COLUMNS, (_case_row(one) for one in records))
+    _write(output / "cases.csv", CASE_COLUMNS, (_case_row(record) for record in records))
     slices = (
-        (one.method, one.case, index, int(truth), f"{value:.6f}", int(value >= one.cuts.slice))
-        for one in records
-        for index, (truth, value) in enumerate(zip(one.slice_truth, one.slice_values, strict=True))
+        (record.method, record.case, index, int(truth), f"{value:.6f}", int(value >= record.cuts.slice))
+        for record in records
+        for index, (truth, value) in enumerate(zip(record.slice_truth, record.slice_values, strict=True))
     )
     _write(output / "slices.csv", ("method", "case", "slice_index", "truth", "value", "positive"), slices)
     lesions = (
         (
-            one.method,
-            one.case,
+            record.method,
+            record.case,
             f"{lesion.volume_ml:.4f}",
             f"{lesion.outlined_share:.4f}",
             f"{lesion.dice:.4f}",
             int(lesion.is_found),
         )
-        for one in records
-        if one.segmentation is not None
-        for lesion in one.segmentation.lesions
+        for record in records
+        if record.segmentation is not None
+        for lesion in record.segmentation.lesions
     )
     _write(output / "lesions.csv", ("method", "case", "volume_ml", "outlined_share", "dice", "found"), lesions)
-    told = ((one.method, one.case, one.kind, one.message) for one in failures)
-    _write(output / "failures.csv", ("method", "case", "error", "message"), told)
+    failure_rows = ((record.method, record.case, record.kind, record.message) for record in failures)
+    _write(output / "failures.csv", ("method", "case", "error", "message"), failure_rows)
 
 
-def _case_row(one: CaseRecord) -> list[Any]:
-    found = one.segmentation
+def _case_row(record: CaseRecord) -> list[Any]:
+    scores = record.segmentation
     row: list[Any] = [
-        one.method,
-        one.case,
-        one.patient,
-        one.cuts.fold,
-        len(one.slice_truth),
-        int(one.bleeds),
-        f"{one.exam_value:.6f}",
-        f"{one.cuts.exam:.6f}",
-        int(one.is_positive),
-        int(one.slice_truth.sum()),
-        f"{one.cuts.slice:.6f}",
-        int(one.positive_slices.sum()),
-        _number(one.cuts.map),
+        record.method,
+        record.case,
+        record.patient,
+        record.cuts.fold,
+        len(record.slice_truth),
+        int(record.bleeds),
+        f"{record.exam_value:.6f}",
+        f"{record.cuts.exam:.6f}",
+        int(record.is_positive),
+        int(record.slice_truth.sum()),
+        f"{record.cuts.slice:.6f}",
+        int(record.positive_slices.sum()),
+        _number(record.cuts.map),
     ]
-    if found is None:
+    if scores is None:
         row += [""] * 10
     else:
         row += [
-            _number(found.dice),
-            _number(found.iou),
-            _number(found.hd95_mm),
-            _number(found.truth_ml),
-            _number(found.predicted_ml),
-            _number(found.volume_error_ml),
-            len(found.lesions),
-            sum(lesion.is_found for lesion in found.lesions),
-            found.false_lesions,
-            _number(found.false_ml),
+            _number(scores.dice),
+            _number(scores.iou),
+            _number(scores.hd95_mm),
+            _number(scores.truth_ml),
+            _number(scores.predicted_ml),
+            _number(scores.volume_error_ml),
+            len(scores.lesions),
+            sum(lesion.is_found for lesion in scores.lesions),
+            scores.false_lesions,
+            _number(scores.false_ml),
         ]
-    return [*row, f"{one.seconds:.3f}"]
+    return [*row, f"{record.seconds:.3f}"]
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""How SMART-Net's authors count outlines: exams without blood have no Dice, they have false positive voxels.
+"""Metrics of SMART-Net's authors: exams without blood have no Dice, they have false positive voxels.
 
 Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). A case is a slice or a volume at the network's pixels; a
 probability of exactly a half is negative. Equal to MONAI's means on their golden cases.
@@ -11,16 +11,15 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.volume import overlap
+
 POSITIVE_ABOVE = 0.5
 Mask = NDArray[np.bool_]
 
 
 def dice(predicted: Mask, truth: Mask) -> float:
     """2 |A and B| / (|A| + |B|) of two masks of one shape; NaN where the truth is empty."""
-    _check_shapes(predicted, truth)
-    if not truth.any():
-        return float("nan")
-    return 2 * np.count_nonzero(predicted & truth) / (np.count_nonzero(predicted) + np.count_nonzero(truth))
+    return overlap.dice(predicted, truth) if truth.any() else float("nan")
 
 
 def mean_dice(cases: Iterable[float]) -> float:
@@ -31,10 +30,6 @@ def mean_dice(cases: Iterable[float]) -> float:
 
 def false_positive_voxels(predicted: Mask, truth: Mask) -> int:
     """Voxels outlined in a case without blood; 0 for a case with blood, whose Dice tells of it."""
-    _check_shapes(predicted, truth)
-    return 0 if truth.any() else int(np.count_nonzero(predicted))
-
-
-def _check_shapes(predicted: Mask, truth: Mask) -> None:
     if predicted.shape != truth.shape:
         raise ValueError(f"prediction and truth have shapes {predicted.shape} and {truth.shape}")
+    return 0 if truth.any() else int(np.count_nonzero(predicted))

@@ -85,20 +85,20 @@ def scored(records: Sequence[CaseRecord]) -> list[tuple[CaseRecord, Segmentation
 
 
 def _method(records: Sequence[CaseRecord], resamples: int, seed: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"cases": len(records), "value_name": records[0].value_name if records else ""}
+    figures: dict[str, Any] = {"cases": len(records), "value_name": records[0].value_name if records else ""}
     if not records:
-        return {**found, "detection": None, "segmentation": None}
-    found["seconds_median"] = float(np.median([one.seconds for one in records]))
-    found["detection"] = {}
+        return {**figures, "detection": None, "segmentation": None}
+    figures["seconds_median"] = float(np.median([one.seconds for one in records]))
+    figures["detection"] = {}
     for level, items in (("exam", scored_exams(records)), ("slice", scored_slices(records))):
-        figures = detection_metrics.scores(items, resamples=resamples, seed=seed)
-        found["detection"][level] = {
+        estimates = detection_metrics.scores(items, resamples=resamples, seed=seed)
+        figures["detection"][level] = {
             "items": len(items.truth),
             "bleeding": int(items.truth.sum()),
-            **{name: figure.to_json() for name, figure in figures.items()},
+            **{name: figure.to_json() for name, figure in estimates.items()},
             "calibration": asdict(detection_metrics.calibration(items)),
         }
-    found["detection"]["subtypes"] = {
+    figures["detection"]["subtypes"] = {
         key: {
             "slices": len(items.truth),
             "bleeding": int(items.truth.sum()),
@@ -109,8 +109,8 @@ def _method(records: Sequence[CaseRecord], resamples: int, seed: int) -> dict[st
         for key, items in scored_subtypes(records).items()
     }
     with_masks = scored(records)
-    found["segmentation"] = _segmentation(with_masks, resamples, seed) if with_masks else None
-    return found
+    figures["segmentation"] = _segmentation(with_masks, resamples, seed) if with_masks else None
+    return figures
 
 
 def _segmentation(cases: Scored, resamples: int, seed: int) -> dict[str, Any]:
@@ -145,16 +145,16 @@ def _segmentation(cases: Scored, resamples: int, seed: int) -> dict[str, Any]:
         ),
         "false_lesions_mean": (partial(_mean, np.array([float(it.false_lesions) for _, it in cases])), ""),
     }
-    found: dict[str, Any] = {"cases": len(cases), "bleeding": int(bleeds.sum())}
+    summary: dict[str, Any] = {"cases": len(cases), "bleeding": int(bleeds.sum())}
     for name, (statistic, why) in figures.items():
-        found[name] = draws.estimate(statistic, undefined=why).to_json()
-    found["bland_altman"] = asdict(bland_altman(predicted_ml.tolist(), true_ml.tolist()))
-    found["lesion_dice_median_from_1_ml"] = _recall(cases, SMALL_ML, float("inf"), resamples, seed)["dice_median"]
-    found["lesion_recall"] = [
+        summary[name] = draws.estimate(statistic, undefined=why).to_json()
+    summary["bland_altman"] = asdict(bland_altman(predicted_ml.tolist(), true_ml.tolist()))
+    summary["lesion_dice_median_from_1_ml"] = _recall(cases, SMALL_ML, float("inf"), resamples, seed)["dice_median"]
+    summary["lesion_recall"] = [
         _recall(cases, low, high, resamples, seed)
         for low, high in zip((0.0, *LESION_BINS_ML[:-1]), (LESION_BINS_ML[-1], *LESION_BINS_ML[1:]), strict=True)
     ]
-    return found
+    return summary
 
 
 def _recall(cases: Scored, low: float, high: float, resamples: int, seed: int) -> dict[str, Any]:
@@ -175,32 +175,32 @@ def _recall(cases: Scored, low: float, high: float, resamples: int, seed: int) -
 
 def _comparisons(records: Records, resamples: int, seed: int) -> list[dict[str, Any]]:
     """Every pair of methods, on the cases that both scored."""
-    found = []
+    comparisons = []
     for first, second in combinations(records, 2):
         of_second = {one.case: one for one in records[second]}
         pairs = [(one, of_second[one.case]) for one in records[first] if one.case in of_second]
         if not pairs:
             continue
         for figure, difference in _differences(pairs, resamples, seed).items():
-            found.append(
+            comparisons.append(
                 {"first": first, "second": second, "figure": figure, "cases": len(pairs), **difference.to_json()}
             )
-    return found
+    return comparisons
 
 
 def _differences(pairs: Sequence[tuple[CaseRecord, CaseRecord]], resamples: int, seed: int) -> dict[str, Difference]:
-    one, other = [a for a, _ in pairs], [b for _, b in pairs]
-    found = {}
+    records, other_records = [a for a, _ in pairs], [b for _, b in pairs]
+    differences = {}
     levels: dict[str, Callable[[Sequence[CaseRecord]], detection_metrics.ScoredItems]] = {
         "exam_auc": scored_exams,
         "slice_auc": scored_slices,
     }
-    for figure, judge in levels.items():
-        first, second = judge(one), judge(other)
+    for figure, items_of in levels.items():
+        first, second = items_of(records), items_of(other_records)
         if len(first.truth) != len(second.truth):
             continue
         draws = PatientBootstrap(first.patients, resamples, seed)
-        found[figure] = draws.difference(
+        differences[figure] = draws.difference(
             partial(detection_metrics.auc, first),
             partial(detection_metrics.auc, second),
             undefined=detection_metrics.NEEDS_BOTH,
@@ -208,12 +208,12 @@ def _differences(pairs: Sequence[tuple[CaseRecord, CaseRecord]], resamples: int,
     both = [(a, b) for a, b in pairs if a.segmentation is not None and b.segmentation is not None]
     if both:
         draws = PatientBootstrap(tuple(a.patient for a, _ in both), resamples, seed)
-        found["dice_mean"] = draws.difference(
+        differences["dice_mean"] = draws.difference(
             partial(_mean, _dice(scored([a for a, _ in both]))),
             partial(_mean, _dice(scored([b for _, b in both]))),
             undefined="undefined: no exam with true blood",
         )
-    return found
+    return differences
 
 
 def _dice(cases: Scored) -> NDArray[np.float64]:

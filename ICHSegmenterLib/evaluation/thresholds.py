@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import EvaluationError
-from ICHSegmenterLib.evaluation.dataset import Case
 
 MAP_GRID = tuple(round(0.01 * step, 2) for step in range(1, 20)) + tuple(round(0.05 * step, 2) for step in range(4, 20))
 """Thresholds tried on maps: fine where attention maps are cut, coarse above."""
@@ -24,12 +24,12 @@ Folds = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What applies to one held-out fold.
+    """The thresholds of one held-out fold.
 
     Attributes:
         fold: Its name.
-        exam, slice: Of the values; highest sensitivity + specificity on the other folds.
-        map: Of the maps; highest mean Dice on the other folds. None if the method has no such threshold.
+        exam, slice: Thresholds of the values; highest sensitivity + specificity on the other folds.
+        map: Threshold of the maps; highest mean Dice on the other folds. None if the method has no such one.
     """
 
     fold: str
@@ -114,7 +114,7 @@ def best_map_threshold(sweeps: Sequence[Sequence[float]]) -> float | None:
     """The threshold of `MAP_GRID` with the highest mean Dice; the middle one of several that are equal.
 
     Args:
-        sweeps: Of each bleeding case: Dice at each threshold of `MAP_GRID`; none if there are no maps.
+        sweeps: Dice of each bleeding case at each threshold of `MAP_GRID`; none if there are no maps.
     """
     if not sweeps:
         return None
@@ -135,8 +135,8 @@ def map_sweep(soft: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[floa
 def _from_csv(text: str, path: Path) -> list[tuple[str, str]]:
     lines = csv.DictReader(text.splitlines())
     if not {"patient", "fold"} <= set(lines.fieldnames or ()):
-        found = ",".join(lines.fieldnames or ()) or "nothing"
-        raise EvaluationError(f"{path.name}: it needs the columns patient,fold; found {found}.")
+        columns = ",".join(lines.fieldnames or ()) or "nothing"
+        raise EvaluationError(f"{path.name}: it needs the columns patient,fold; found {columns}.")
     return [(str(line["patient"]), str(line["fold"])) for line in lines]
 
 

@@ -18,7 +18,7 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 BLURS = ("gaussian", "motion", "median")
 """All of 3 x 3 pixels, as likely as each other."""
 BLUR_SD_PIXELS = 0.8
-"""What OpenCV takes for 3 pixels: 0.3 ((3 - 1) / 2 - 1) + 0.8."""
+"""OpenCV's value for 3 pixels: 0.3 ((3 - 1) / 2 - 1) + 0.8."""
 _LINES = {
     0: ((1, 0), (1, 1), (1, 2)), 45: ((2, 0), (1, 1), (0, 2)),
     90: ((0, 1), (1, 1), (2, 1)), 135: ((0, 0), (1, 1), (2, 2)),
@@ -39,10 +39,10 @@ class Change:
         matrix: Place in the output to place in the input, in units of half a side.
         noise_sd: Standard deviation of added noise; 0 for none.
         noise_seed: For the noise itself.
-        gain, offset: Of the gray levels.
+        gain, offset: Linear change of the gray levels.
         blur: One of `BLURS`, empty for none.
         motion_degrees: Direction of a motion blur.
-        border, resampling: Of the affine change, as in the recipe.
+        border, resampling: Settings of the affine change, as in the recipe.
     """
 
     flips: tuple[bool, bool]

@@ -33,7 +33,7 @@ class BeamHardening:
     Attributes:
         near_hu, far_hu: Added where half of the near or far surroundings are bone.
         near_mm, far_mm: Standard deviation of these surroundings.
-        direction_deg: Of the brighter side; unevenness: 0 for all around, 1 for none at the other side.
+        direction_deg: Direction of the brighter side; unevenness: 0 for all around, 1 for none at the other side.
     """
 
     near_hu: float

@@ -1,4 +1,4 @@
-"""Which slices an epoch shows, in which order. Everything follows from (seed, epoch, place): nothing needs saving."""
+"""Samplers: the order of an epoch follows from (seed, epoch, position) alone, so that nothing needs saving."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SampleIndex:
     """One sample to load.
 
     Attributes:
-        index: Of the slice or series.
+        index: Number of the slice or series.
         seed: For its augmentation; () for none.
         counts: False for the copies that only fill the last validation batch.
     """
@@ -47,13 +47,13 @@ def epoch_order(sampler: SamplerName, is_positive: NDArray[np.bool_], *, seed: i
     chance = np.where(is_positive, 0.5 / positives, 0.5 / (count - positives))
     if sampler == "balanced-with-replacement":
         return np.asarray(random.choice(count, count, p=chance / chance.sum()), dtype=np.intp)
-    wanted = min(2 * positives, count)
-    return np.asarray(random.choice(count, wanted, replace=False, p=chance / chance.sum()), dtype=np.intp)
+    drawn = min(2 * positives, count)
+    return np.asarray(random.choice(count, drawn, replace=False, p=chance / chance.sum()), dtype=np.intp)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Which of several processes this is: rank 0 to world_size - 1."""
+    """The part of one of several processes: rank 0 to world_size - 1."""
 
     rank: int = 0
     world_size: int = 1

@@ -59,19 +59,19 @@ class SliceDataset(Dataset[Sample]):
         row = int(self._rows[draw.index])
         column = {name: values[row] for name, values in self._table.columns.items()}
         hu = self._reader.hu(str(column["shard"]), int(column["offset"]), int(column["size"]))
-        wanted = self._preprocessing
+        preprocessing = self._preprocessing
         spacing = (float(column["row_mm"]), float(column["column_mm"]))
-        grid = InPlaneGrid((hu.shape[0], hu.shape[1]), wanted.resize, wanted.crop, spacing)
+        grid = InPlaneGrid((hu.shape[0], hu.shape[1]), preprocessing.resize, preprocessing.crop, spacing)
         hardening = (
             draw_beam_hardening(self._augmentation, np.random.default_rng((*draw.seed, _BEAM_HARDENING)))
             if draw.seed
             else None
         )
         hu = hu if hardening is None else add_beam_hardening(hu, hardening, spacing)
-        windows = wanted.windows
+        windows = preprocessing.windows
         if self._header_window and column["window_width"] > 0:
             windows = (Window(int(column["window_level"]), int(column["window_width"])), *windows[1:])
-        image = torch.from_numpy(grid.forward(apply_windows(hu[None], windows, wanted.normalization)))
+        image = torch.from_numpy(grid.forward(apply_windows(hu[None], windows, preprocessing.normalization)))
         mask = self._mask(column, grid) if self._with_masks else None
         if draw.seed:
             change = draw_change(self._augmentation, np.random.default_rng(draw.seed))

@@ -10,7 +10,7 @@ import math
 
 WARMUP_EPOCHS = 10
 PLATEAU_SHARE = 0.1
-"""Of the epochs; the linear fall starts after it, whether or not the warm-up has ended."""
+"""Share of the epochs; the linear fall starts after it, whether or not the warm-up has ended."""
 CYCLE_EPOCHS = 100
 PEAK_RATE = 1e-3
 PEAK_DECAY = 0.6
@@ -41,9 +41,9 @@ def cosine_restart_rate(epoch: int, *, floor: float, lags: bool = True) -> float
         floor: Lowest learning rate.
         lags: One epoch late, as theirs.
     """
-    cycle, place = divmod(max(epoch - 1, 0) if lags else epoch, CYCLE_EPOCHS)
+    cycle, epoch_in_cycle = divmod(max(epoch - 1, 0) if lags else epoch, CYCLE_EPOCHS)
     height = PEAK_RATE * PEAK_DECAY**cycle - floor
-    if place < WARMUP_EPOCHS:
-        return floor + height * place / WARMUP_EPOCHS
-    fallen = (place - WARMUP_EPOCHS) / (CYCLE_EPOCHS - WARMUP_EPOCHS)
+    if epoch_in_cycle < WARMUP_EPOCHS:
+        return floor + height * epoch_in_cycle / WARMUP_EPOCHS
+    fallen = (epoch_in_cycle - WARMUP_EPOCHS) / (CYCLE_EPOCHS - WARMUP_EPOCHS)
     return floor + height * (1 + math.cos(math.pi * fallen)) / 2

@@ -1,4 +1,4 @@
-"""What all tasks share: seeds, freezing, optimizer, and a validation that is exact on any number of processes."""
+"""The base of all tasks: seeds, freezing, optimizer, and a validation that is exact on any number of processes."""
 
 from __future__ import annotations
 
@@ -86,15 +86,15 @@ class TrainingTask(pl.LightningModule):
         self.train()
 
     def on_train_epoch_start(self) -> None:
-        """Another order and other changes in each epoch; the trainer tells the epoch to its own samplers only."""
+        """Another order and other changes in each epoch; the trainer sets the epoch of its own samplers only."""
         sampler = getattr(self.trainer.train_dataloader, "batch_sampler", None)
         if isinstance(sampler, TrainingBatches):
             sampler.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout depends on the place in the training only, so a resumed training draws the same."""
-        place = (self.recipe.seed, _STEP_SEED, self.phase_number, self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+        entropy = (self.recipe.seed, _STEP_SEED, self.phase_number, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One batch."""
@@ -126,11 +126,11 @@ class TrainingTask(pl.LightningModule):
         self._scored.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Where training goes on: (epoch, batches done in it)."""
+        """The position from which training goes on: (epoch, batches done in it)."""
         checkpoint["position"] = list(self.position)
 
     def configure_optimizers(self) -> Any:
-        """Of the parameters that learn in this phase."""
+        """Optimizer and schedule of the parameters that learn in this phase."""
         learning = [one for one in self.parameters() if one.requires_grad]
         settings = self.recipe.optimizer
         optimizer = make_optimizer(settings, learning, self.phase.learning_rate)
@@ -185,7 +185,7 @@ def _learns(name: str, phase: PhaseRecipe) -> bool:
 
 
 def moments_of(checkpoint: Mapping[str, Any], network: nn.Module, phase: PhaseRecipe) -> dict[str, dict[str, Any]]:
-    """What the optimizer of an earlier phase remembers of each parameter that learned in it, by name."""
+    """Moments of an earlier phase's optimizer for each parameter that learned in it, by name."""
     learned = [name for name, _ in network.named_parameters() if _learns(name, phase)]
     state = checkpoint["optimizer_states"][0]["state"]
     return {name: state[number] for number, name in enumerate(learned) if number in state}
@@ -206,7 +206,7 @@ def make_optimizer(settings: OptimizerRecipe, parameters: list[nn.Parameter], ra
 
 
 def schedule_factor(settings: OptimizerRecipe, step: int) -> float:
-    """What the learning rate is multiplied by at a step, from 0: linear rise, then half a cosine down to 0."""
+    """Factor of the learning rate at a step, from 0: linear rise, then half a cosine down to 0."""
     if settings.schedule == "constant":
         return 1.0
     if step < settings.warmup_steps:

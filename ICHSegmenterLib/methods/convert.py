@@ -7,12 +7,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.cards.own import CARD_SUFFIX
 from ICHSegmenterLib.cards.table import ModelCard, card_facts, weights_by_sha256
 from ICHSegmenterLib.errors import DependencyError, WeightsError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.methods.from_card import load_network_and_config
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file
-from ICHSegmenterLib.weights.sidecar import CARD_SUFFIX, WEIGHTS_SUFFIX
+from ICHSegmenterLib.weights.sidecar import WEIGHTS_SUFFIX
 
 UNKNOWN_LICENSE = "not known: that of the source file"
 
@@ -22,7 +23,7 @@ def convert(source: Path, card: ModelCard, output: Path | None = None, *, licens
 
     Args:
         source: .pth, .pt, .ckpt, .npz, .pdparams or .safetensors.
-        card: The method that the file belongs to.
+        card: Of the method that the file belongs to.
         output: Ends in .safetensors; by default the source's name with that ending, in the working folder.
         license_text: Of the source; by default what is known of a published file.
 

@@ -32,7 +32,7 @@ def load_network_and_config(card: ModelCard, path: Path) -> tuple[nn.Module, Map
     """
     errors = []
     for config in _configs(card):
-        network = create_model(card.network, **config)
+        network = _built(card, config)
         try:
             load_checkpoint(network, path)
         except (WeightsCorruptError, WeightsMissingError):
@@ -44,8 +44,20 @@ def load_network_and_config(card: ModelCard, path: Path) -> tuple[nn.Module, Map
     raise errors[0]
 
 
+def _built(card: ModelCard, config: Mapping[str, Any]) -> nn.Module:
+    """The network of a card, whose configuration may be anyone's."""
+    try:
+        return create_model(card.network, **config)
+    except (ValueError, TypeError, AssertionError, ArithmeticError, IndexError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise WeightsError(
+            f"{card.name}: no {card.network} can be built from the network_config of its card ({reason}). Correct the "
+            "card, or use one that belongs to the file."
+        ) from error
+
+
 def _configs(card: ModelCard) -> list[Mapping[str, Any]]:
-    """What a file of this method may be of, the card's own first."""
+    """Configurations that a file of this method may have, the card's own first."""
     if card.network != "unet":
         return [card.network_config]
     others = [variant for variant in VARIANTS if variant != card.network_config.get("variant", VARIANTS[0])]

@@ -82,17 +82,6 @@ class InPlaneGrid:
         )
         return np.asarray(masks[..., rows[:, None], columns])
 
-    def inverse_mask(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Nearest pixel center back on the acquired slice, False outside the crop."""
-        self._check(masks.shape, (self.crop, self.crop))
-        inside, index = [], []
-        for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True):
-            position = _nearest_index(resized, size) - start
-            inside.append((position >= 0) & (position < self.crop))
-            index.append(np.clip(position, 0, self.crop - 1))
-        acquired = masks[..., index[0][:, None], index[1]]
-        return np.asarray(acquired & inside[0][:, None] & inside[1])
-
     @cached_property
     def _forward_taps(self) -> tuple[_Taps, _Taps]:
         rows, columns = (

@@ -46,8 +46,12 @@ class AxialView:
     @classmethod
     def at_border(cls, geometry: VolumeGeometry) -> AxialView:
         """The turn that an exam takes once before its analysis: none if its acquired slices are axial already."""
-        view = cls.of(geometry)
-        return AS_ACQUIRED if view.keeps_slices else view
+        return cls.of(geometry).at_detection
+
+    @property
+    def at_detection(self) -> AxialView:
+        """The turn from the acquired grid to the slices that detections speak of: acquired ones if they are axial."""
+        return AS_ACQUIRED if self.keeps_slices else self
 
     @property
     def is_identity(self) -> bool:

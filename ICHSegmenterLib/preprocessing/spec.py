@@ -1,4 +1,4 @@
-"""What a network wants to see, as data. A model card holds one of these, so weights never meet the wrong window."""
+"""Preprocessing as data. A model card holds one of these, so weights never meet the wrong window."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class SeriesPreprocessing:
 
 @dataclass(frozen=True)
 class SmartNetPreprocessing:
-    """Input of SMART-Net: one window, squashed to a square, contrast equalized slice by slice, spread over 0 to 1.
+    """Input of SMART-Net: one window, squashed to a square, contrast equalized slice by slice, normalized to 0 to 1.
 
     Attributes:
         window: HU shown.
         size: Side of the square in pixels; the aspect is not kept.
         clip_limit, tiles: Of the contrast-limited adaptive histogram equalization (CLAHE), tiles along each side.
-        spread: The minimum and maximum that become 0 and 1 are those of each "slice" or of the whole "volume".
+        normalize: The minimum and maximum that become 0 and 1 are those of each "slice" or of the whole "volume".
         drop_empty_ends: Leave out the slices below and above all that the window shows.
     """
 
@@ -78,7 +78,7 @@ class SmartNetPreprocessing:
     size: int = 256
     clip_limit: float = 2.0
     tiles: int = 8
-    spread: Literal["slice", "volume"] = "volume"
+    normalize: Literal["slice", "volume"] = "volume"
     drop_empty_ends: bool = False
 
 

@@ -16,7 +16,7 @@ Bins = tuple[Sequence[float], Sequence[float], Sequence[int]]
 """(mean value, share of bleeding items, items) of each bin."""
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
-"""Okabe and Ito's, told apart also by color-blind readers."""
+"""Okabe and Ito's colors, distinct also for color-blind readers."""
 TRUTH_COLOR, OUTLINE_COLOR = "#35c46a", "#ff4b3e"
 GRID, MUTED = "#dfe3e6", "#5f6b73"
 DOTS_PER_INCH = 110
@@ -59,7 +59,7 @@ def draw_roc(levels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]], pa
     """One axes a level ("exam", "slice") with a curve a method: label to (false, true positive rates)."""
     figure, every = _axes(len(levels))
     for axes, (level, curves) in zip(every, levels.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color=GRID, linewidth=1)
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="chance")
         for number, (name, (false_rates, true_rates)) in enumerate(curves.items()):
             axes.plot(false_rates, true_rates, color=_color(number), linewidth=1.8, label=name)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", title=f"{level}s" if curves else f"no {level}")
@@ -72,13 +72,13 @@ def draw_calibration(levels: Mapping[str, Mapping[str, Bins]], path: Path) -> Pa
     """One axes a level: share of bleeding items over mean value; larger dots hold more items."""
     figure, every = _axes(len(levels))
     for axes, (level, methods) in zip(every, levels.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color=GRID, linewidth=1)
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="perfect")
         for number, (name, (values, observed, counts)) in enumerate(methods.items()):
             sizes = 18 + 160 * np.asarray(counts) / max(1, sum(counts))
             axes.plot(values, observed, color=_color(number), linewidth=1.2, label=name)
             axes.scatter(values, observed, s=sizes, color=_color(number), alpha=0.7)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", title=f"{level}s")
-        axes.set(xlabel="mean value", ylabel="share that bleeds")
+        axes.set(xlabel="mean value (larger dots: more items)", ylabel="share that bleeds")
         _legend(axes, loc="upper left")
     return _save(figure, path)
 
@@ -86,17 +86,17 @@ def draw_calibration(levels: Mapping[str, Mapping[str, Bins]], path: Path) -> Pa
 def draw_bland_altman(methods: Mapping[str, Agreement], path: Path) -> Path:
     """One axes a method: difference of the volumes over their mean, bias and limits of agreement."""
     figure, every = _axes(len(methods))
-    for number, (axes, (name, one)) in enumerate(zip(every, methods.items(), strict=True)):
-        truth, predicted = np.asarray(one.truth_ml), np.asarray(one.predicted_ml)
+    for number, (axes, (name, agreement)) in enumerate(zip(every, methods.items(), strict=True)):
+        truth, predicted = np.asarray(agreement.truth_ml), np.asarray(agreement.predicted_ml)
         axes.axhline(0, color=GRID, linewidth=1)
-        axes.scatter((truth + predicted) / 2, predicted - truth, s=22, color=_color(number), alpha=0.75)
-        axes.axhline(one.bias_ml, color=MUTED, linewidth=1.2)
-        text = f"{name}: bias {one.bias_ml:+.1f} mL"
-        if one.low_ml is not None and one.high_ml is not None:
-            for limit in (one.low_ml, one.high_ml):
-                axes.axhline(limit, color=MUTED, linewidth=1.0, linestyle="--")
-            text += f", limits {one.low_ml:+.1f} to {one.high_ml:+.1f}"
-        axes.set(title=text, xlabel="mean of both volumes (mL)", ylabel="outlined - true (mL)")
+        axes.scatter((truth + predicted) / 2, predicted - truth, s=22, color=_color(number), alpha=0.75, label="case")
+        axes.axhline(agreement.bias_ml, color=MUTED, linewidth=1.2, label=f"bias {agreement.bias_ml:+.1f} mL")
+        if agreement.low_ml is not None and agreement.high_ml is not None:
+            text = f"limits {agreement.low_ml:+.1f} to {agreement.high_ml:+.1f} mL"
+            axes.axhline(agreement.low_ml, color=MUTED, linewidth=1.0, linestyle="--", label=text)
+            axes.axhline(agreement.high_ml, color=MUTED, linewidth=1.0, linestyle="--")
+        axes.set(title=name, xlabel="mean of both volumes (mL)", ylabel="outlined - true (mL)")
+        _legend(axes, loc="best")
     return _save(figure, path)
 
 
@@ -117,16 +117,23 @@ def draw_dice_by_volume(methods: Mapping[str, Sequence[tuple[float, float]]], pa
 
 def draw_worst(panels: Sequence[Panel], path: Path) -> Path:
     """Slices in the brain window with both outlines, anterior up and the patient's right at the left."""
+    from matplotlib.lines import Line2D
+
     figure, every = _axes(len(panels), width=0.8)
     low, high = BRAIN_WINDOW.edges
-    for axes, one in zip(every, panels, strict=True):
-        axes.imshow(one.hu, cmap="gray", vmin=low, vmax=high, aspect=one.aspect)
-        for mask, color in ((one.truth, TRUTH_COLOR), (one.outlined, OUTLINE_COLOR)):
+    for axes, panel in zip(every, panels, strict=True):
+        axes.imshow(panel.hu, cmap="gray", vmin=low, vmax=high, aspect=panel.aspect)
+        for mask, color in ((panel.truth, TRUTH_COLOR), (panel.outlined, OUTLINE_COLOR)):
             if mask.any():
                 axes.contour(mask.astype(float), levels=[0.5], colors=[color], linewidths=1.3)
-        axes.set_title(one.title, fontsize=8)
+        axes.set_title(panel.title, fontsize=8)
         axes.set(facecolor="black", xticks=[], yticks=[])
         axes.grid(visible=False)
+    lines = [
+        Line2D([], [], color=color, label=label)
+        for label, color in (("truth", TRUTH_COLOR), ("outline", OUTLINE_COLOR))
+    ]
+    figure.legend(handles=lines, loc="outside lower left", ncols=2, frameon=False, fontsize=8)
     return _save(figure, path)
 
 
@@ -153,7 +160,7 @@ def _axes(count: int, *, width: float = 1.0) -> tuple[Any, list[Any]]:
 
 def _legend(axes: Any, *, loc: str) -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=loc, fontsize=8, frameon=False)
+        axes.legend(loc=loc, fontsize=8, facecolor="white", edgecolor=GRID, framealpha=0.9)
 
 
 def _color(number: int) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 
@@ -45,7 +45,8 @@ $slices</table>
 def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) -> None:
     """Write the page; picture is embedded so that the file can be moved alone."""
     used = result.provenance
-    cards = [get_card(name) for name in (used.method, used.detector) if name]
+    known = method_cards()
+    cards = [known[name] for name in (used.method, used.detector) if name in known]
     page = PAGE.substitute(
         title=escape(used.title),
         verdict=escape(result.verdict),

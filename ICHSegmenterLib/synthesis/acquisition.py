@@ -25,7 +25,7 @@ REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an exam is acquired.
+    """Settings of an acquisition.
 
     Attributes:
         matrix: Rows and columns.
@@ -33,7 +33,7 @@ class Protocol:
         steps_mm: Table feed from each slice to the next, upwards.
         tilt_deg: Gantry tilt.
         pose_deg: Turn of the head about x, y and z.
-        center_mm: Of the picture, in head coordinates.
+        center_mm: Center of the picture, in head coordinates.
         noise_hu: SD inside the brain.
         blur_mm: Width of the reconstruction kernel.
         sharpening: 0 (soft kernel) to 1.
@@ -79,7 +79,7 @@ class Protocol:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What the scanner saw.
+    """An acquired head.
 
     Attributes:
         hu: float32 (slices, rows, columns), whole numbers.
@@ -109,7 +109,7 @@ def scan(
     geometry = protocol.geometry
     seen = _head_frame(geometry, protocol, random)
     hu = sample(head.hu, head.grid, seen, outside=AIR_HU)
-    found = tuple(sample(one, fraction_grid, seen) for one in fractions)
+    scanned = tuple(sample(one, fraction_grid, seen) for one in fractions)
     cavity = sample(head.cavity.astype(np.float32), head.grid, seen) >= 0.5
     pixel = geometry.pixel_spacing_mm[0]
     if protocol.has_head_rest:
@@ -117,7 +117,7 @@ def scan(
     _harden(hu, cavity, protocol, pixel)
     hu = _reconstruct(hu, protocol, pixel, random)
     hu = hu * np.float32(protocol.gain) + np.float32(protocol.offset_hu)
-    return Scan(np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.float32), geometry, found, cavity)
+    return Scan(np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.float32), geometry, scanned, cavity)
 
 
 def sample(
@@ -132,7 +132,7 @@ def sample(
 
     Args:
         field: float32 (Z, Y, X).
-        grid: Of the field, regular.
+        grid: Regular grid of the field.
         geometry: Where to sample.
         outside: Value beyond the grid.
         subsample_mm: Distance of the planes that are averaged.
@@ -188,10 +188,10 @@ def _rotation(degrees: Sequence[float]) -> Points:
     matrix = np.eye(3)
     for axis, angle in enumerate(np.radians(degrees)):
         a, b = [n for n in range(3) if n != axis]
-        one = np.eye(3)
-        one[a, a] = one[b, b] = np.cos(angle)
-        one[a, b], one[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = one @ matrix
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
     return matrix
 
 
@@ -210,18 +210,18 @@ def _paint_head_rest(hu: Field, geometry: VolumeGeometry) -> None:
 
 def _harden(hu: Field, cavity: NDArray[np.bool_], protocol: Protocol, pixel: float) -> None:
     """Cupping, brighter brain under the skull, dark streaks between thick bones; in place."""
-    for k, one in enumerate(hu):
-        bone = np.clip((one - DENSE_BONE_HU) / 900, 0, 1.2)
+    for k, image in enumerate(hu):
+        bone = np.clip((image - DENSE_BONE_HU) / 900, 0, 1.2)
         if not cavity[k].any():
             continue
         bright = ndimage.gaussian_filter(bone, 5.0 / pixel, truncate=2.5)
         middle = ndimage.gaussian_filter(cavity[k][::4, ::4].astype(np.float32), 22 / (4 * pixel), truncate=2)
-        middle = np.kron(middle, np.ones((4, 4), dtype=np.float32))[: one.shape[0], : one.shape[1]]
+        middle = np.kron(middle, np.ones((4, 4), dtype=np.float32))[: image.shape[0], : image.shape[1]]
         left = np.cumsum(bone, axis=1) * pixel
         right = left[:, -1:] - left
         path = np.sqrt(np.clip(left - PETROUS_PATH_MM, 0, 40) * np.clip(right - PETROUS_PATH_MM, 0, 40))
         streak = ndimage.gaussian_filter1d(path, 1.5 / pixel, axis=0) / 30
-        one += cavity[k] * (
+        image += cavity[k] * (
             np.float32(protocol.cupping_hu) * (2.2 * bright - middle)
             - np.float32(protocol.streak_hu) * np.minimum(streak, 1.5)
         )
@@ -231,23 +231,23 @@ def _reconstruct(hu: Field, protocol: Protocol, pixel: float, random: Random) ->
     """Kernel and correlated noise, stronger where rays cross more bone."""
     result = np.empty_like(hu)
     blur, fine = protocol.blur_mm / pixel, max(0.35, 0.5 * protocol.blur_mm / pixel)
-    for k, one in enumerate(hu):
-        image = ndimage.gaussian_filter(one, blur, truncate=3) if blur > 0.3 else one
+    for k, slice_hu in enumerate(hu):
+        image = ndimage.gaussian_filter(slice_hu, blur, truncate=3) if blur > 0.3 else slice_hu
         if protocol.sharpening:
             soft = np.clip(image, *SHARPENED_HU)  # else the skull would draw a black rim into the brain
             smooth = ndimage.gaussian_filter(soft, 1.6 * blur + 0.4, truncate=3)
             image = image + np.float32(protocol.sharpening) * (soft - smooth)
-        noise = ndimage.gaussian_filter(random.standard_normal(one.shape, dtype=np.float32), fine, truncate=3)
+        noise = ndimage.gaussian_filter(random.standard_normal(slice_hu.shape, dtype=np.float32), fine, truncate=3)
         coarse = ndimage.gaussian_filter(noise, 3.0, truncate=2)
         noise -= (0.5 + 0.4 * protocol.sharpening) * coarse
         noise *= np.float32(protocol.noise_hu / max(float(noise.std()), 1e-6))
-        result[k] = image + noise * _noise_level(one)
+        result[k] = image + noise * _noise_level(slice_hu)
     return result
 
 
-def _noise_level(one: Field) -> Field:
+def _noise_level(image: Field) -> Field:
     """Relative SD: about 1 inside a head, more between thick bones, less in air."""
-    load = np.clip((one[::8, ::8] + 1000) / 1000, 0, 3).astype(np.float32)
+    load = np.clip((image[::8, ::8] + 1000) / 1000, 0, 3).astype(np.float32)
     smooth = ndimage.gaussian_filter(load, 3.0)
     level = np.kron(np.clip(smooth, 0.35, 2.0), np.ones((8, 8), dtype=np.float32))
-    return np.asarray(level[: one.shape[0], : one.shape[1]], dtype=np.float32)
+    return np.asarray(level[: image.shape[0], : image.shape[1]], dtype=np.float32)

@@ -53,10 +53,10 @@ class Head:
 
 def make_head(random: Random, parameters: HeadParameters | None = None) -> Head:
     """Build a head; equal generators give equal heads."""
-    chosen = parameters or HeadParameters.draw(random)
-    shape = cavity_shape(chosen, random)
-    hu = outside_dura(chosen, shape, random)
-    brain = inside_dura(chosen, shape, random)
+    anatomy = parameters or HeadParameters.draw(random)
+    shape = cavity_shape(anatomy, random)
+    hu = outside_dura(anatomy, shape, random)
+    brain = inside_dura(anatomy, shape, random)
     hu[shape.cavity] = brain.hu
     csf, ventricles = np.zeros_like(hu), np.zeros_like(hu)
     csf[shape.cavity], ventricles[shape.cavity] = brain.csf, brain.ventricles

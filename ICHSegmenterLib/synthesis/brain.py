@@ -30,7 +30,7 @@ CORTEX_MM = 3.2
 GYRUS_PITCH_MM = 6.5
 """Half the distance over which the noise that draws the sulci changes."""
 FOLD_RADIUS_MM = 70.0
-"""Of the sphere on which the sulci are drawn."""
+"""Radius of the sphere on which the sulci are drawn."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ def write_dicom_series(
         volume: HU, rounded to whole numbers from -1024 to 3071.
         folder: Made if absent.
         seed: Equal seeds give equal UIDs.
-        modality: Of the header; the files claim to be CT images whatever it is.
+        modality: Modality in the header; the files claim to be CT images whatever it is.
         description: SeriesDescription.
         kernel: ConvolutionKernel.
         series_number: Another number is another series of the same study.
@@ -57,7 +57,7 @@ def write_dicom_series(
 
 
 def _common_header(geometry: VolumeGeometry, *, seed: int, series_number: int) -> Dataset:
-    """What all slices share."""
+    """The header that all slices share."""
     _, rows, columns = geometry.shape
     between_rows, between_columns = geometry.pixel_spacing_mm
     header = Dataset()

@@ -40,9 +40,9 @@ class Style:
 
     Attributes:
         slice_mm: Slice thickness.
-        field_of_view_mm, noise_hu, blur_mm, sharpening, tilt_deg: Of the protocol.
+        field_of_view_mm, noise_hu, blur_mm, sharpening, tilt_deg: Ranges of the protocol.
         head_size: Factor of the head's half-axes.
-        skull_mm, atrophy: Of the head.
+        skull_mm, atrophy: Ranges of the head.
         density_hu: Added to gray and white matter and to blood.
     """
 
@@ -119,24 +119,24 @@ def make_exam(
     """Make an exam; equal arguments give equal exams.
 
     Args:
-        seed: Of everything random.
+        seed: Seed of everything random.
         style: Name in `STYLES` or own ranges.
         plans: The lesions; None draws them, an empty sequence makes a head without hemorrhage.
-        protocol: Of the acquisition; None draws one.
-        parameters: Of the head; None draws them.
+        protocol: Settings of the acquisition; None draws them.
+        parameters: Shape of the head; None draws it.
         matrix: Rows and columns if the protocol is drawn.
         positive_share: Part of the exams with hemorrhage if lesions are drawn.
     """
     ranges = _style(style)
     random = np.random.default_rng(seed)
-    chosen = parameters or _parameters(ranges, random)
-    wanted = draw_plans(random, positive_share=positive_share) if plans is None else tuple(plans)
+    anatomy = parameters or _parameters(ranges, random)
+    lesions = draw_plans(random, positive_share=positive_share) if plans is None else tuple(plans)
     if plans is None:
         shift = random.uniform(*ranges.density_hu)
-        wanted = tuple(replace(plan, hu=plan.hu + shift) for plan in wanted)
+        lesions = tuple(replace(plan, hu=plan.hu + shift) for plan in lesions)
     acquisition = protocol or draw_protocol(ranges, random, matrix=matrix)
-    head = make_head(random, chosen)
-    painted, bleeding = bleed_into(head, wanted, random)
+    head = make_head(random, anatomy)
+    painted, bleeding = bleed_into(head, lesions, random)
     seen = scan(painted, bleeding.fractions, bleeding.grid, acquisition, random)
     volume = Volume(seen.hu, seen.geometry, VolumeSource("synthetic"))
     labelmap, total = label(seen.fractions, bleeding.plans, volume)

@@ -25,7 +25,7 @@ def smooth_noise(random: Random, shape: Sequence[int], pitch: float) -> Field:
 
     Args:
         random: Source of the coefficients.
-        shape: Of the result, of any dimension.
+        shape: Shape of the result, of any dimension.
         pitch: Distance of the coefficients in samples.
     """
     weights = [_spline_weights(n, pitch) for n in shape]
@@ -63,7 +63,7 @@ def ellipsoid_distance(points: Coordinates, center: Sequence[float], radii: Sequ
 
 
 def cover(distance: Real, softness: float = 1.0) -> Field:
-    """How much of a voxel lies inside a surface, 0 to 1, from the signed distance to it (negative inside)."""
+    """Share of a voxel inside a surface, 0 to 1, from the signed distance to it (negative inside)."""
     share = np.multiply(distance, -1 / softness, dtype=np.float32)
     share += np.float32(0.5)
     return np.asarray(np.clip(share, 0, 1, out=share))

@@ -11,7 +11,7 @@ from ICHSegmenterLib.synthesis.fields import Coordinates, Field, Mask, Random, s
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 EXTENT_MM = ((-98.0, 98.0), (-114.0, 114.0), (-92.0, 98.0))
-"""What the grid covers along x, y and z; the origin lies near the middle of the cavity."""
+"""Extent of the grid along x, y and z; the origin lies near the middle of the cavity."""
 TEMPLATE_RADII = (68.0, 86.0, 74.0)
 """Half-axes of the cavity for which the positions inside the brain are written; other heads are scaled."""
 LOWER_RADIUS = 66.0
@@ -89,7 +89,7 @@ def head_axes() -> Coordinates:
 
 @dataclass(frozen=True, eq=False)
 class CavityShape:
-    """Where the inner table and the skull base are.
+    """The inner table and the skull base.
 
     Attributes:
         vault_mm: float32 (Z, Y, X), depth under the vault: positive inside, negative outside.

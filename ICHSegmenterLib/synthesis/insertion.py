@@ -33,11 +33,11 @@ TISSUE_HU = (20.0, 90.0)
 CORTEX_HU = 35.0
 """Gray matter and some white below it, where the beam is not hardened."""
 RIM_MM = 2.0
-"""So near to bone a voxel is partly bone, and says nothing of how bright tissue is there."""
+"""Distance to bone within which a voxel is partly bone, so that brightness of tissue is not measured there."""
 SURROUNDINGS_MM = 5.0
 MOST_BRIGHTENING_HU = 30.0
 LARGEST_NOISE_HU = 15.0
-"""What differs more from its surroundings is structure, not noise."""
+"""Difference from the surroundings above which there is structure, not noise."""
 
 
 def insert_lesions(

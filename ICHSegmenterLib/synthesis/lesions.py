@@ -42,9 +42,9 @@ DENSITY_HU: dict[str, tuple[float, float]] = {
 """Mean and SD between lesions of undiluted blood: the measured means, and what partial volume takes from them."""
 DENSITY_RANGE_HU = (40.0, 78.0)
 LEAST_HU = 36.0
-"""Of the oldest part of a mixed lesion: as dense as brain."""
+"""Density of the oldest part of a mixed lesion: that of brain."""
 MASS_EFFECT = {"EDH": 1.0, "IPH": 0.8, "SDH": 1.0}
-"""How much of a lesion's volume moves the brain; blood in fluid spaces replaces fluid."""
+"""Share of a lesion's volume that moves the brain; blood in fluid spaces replaces fluid."""
 EDEMA_DECAY_PER_MM = 0.125
 ORDER = ("EDH", "SDH", "IPH", "IVH", "SAH")
 """Lesions that push come before those that fill spaces."""
@@ -52,7 +52,7 @@ ORDER = ("EDH", "SDH", "IPH", "IVH", "SAH")
 
 @dataclass(frozen=True)
 class LesionPlan:
-    """What is asked for.
+    """A lesion to be made.
 
     Attributes:
         subtype: One of `SUBTYPES`.
@@ -89,7 +89,7 @@ class Bleeding:
     """All lesions of one exam on the part of the head's grid that holds the cavity.
 
     Attributes:
-        grid: Of all fields, 1 mm.
+        grid: Grid of all fields, 1 mm.
         plans: In the order of `fractions`.
         fractions: float32 (Z, Y, X) each, how much of a voxel is blood of this lesion; together at most 1.
         densities: float32 (Z, Y, X) each, HU of the blood.
@@ -106,7 +106,7 @@ class Bleeding:
 
     @property
     def total(self) -> Field:
-        """How much of each voxel is blood."""
+        """Share of each voxel that is blood."""
         return np.minimum(sum(self.fractions, np.zeros_like(self.edema_hu)), 1)
 
 
@@ -163,8 +163,8 @@ def _painted(head: Head, bleeding: Bleeding) -> Field:
 
 def _place(head: Head, plan: LesionPlan, occupied: Field, random: Random) -> tuple[Field, Field]:
     """Fraction of blood and signed distance (mm, negative inside) of one lesion: the lowest scores fill first."""
-    wanted = plan.volume_ml * 1000
-    score, capacity = SCORES[plan.subtype](Site(head, occupied), wanted, random)
+    volume_mm3 = plan.volume_ml * 1000
+    score, capacity = SCORES[plan.subtype](Site(head, occupied), volume_mm3, random)
     room = capacity * (1 - occupied)
     at = np.nonzero(room > 0.05)
     fraction, distance = np.zeros_like(occupied), np.full_like(occupied, 99)
@@ -172,7 +172,7 @@ def _place(head: Head, plan: LesionPlan, occupied: Field, random: Random) -> tup
         return fraction, distance
     order = np.argsort(score[at])
     filled = np.cumsum(room[at][order], dtype=np.float64)
-    last = min(int(np.searchsorted(filled, wanted)), len(order) - 1)
+    last = min(int(np.searchsorted(filled, volume_mm3)), len(order) - 1)
     distance[at] = score[at] - score[at][order[last]]
     fraction[at] = cover(distance[at], 1.0) * room[at]
     return fraction, distance

@@ -64,7 +64,7 @@ def displacement_of(sources: Sequence[Field], grid: VolumeGeometry, depth_mm: Fi
 
     Args:
         sources: float32 (Z, Y, X) each, share of a voxel that came in addition.
-        grid: Of the sources, 1 mm.
+        grid: Grid of the sources, 1 mm.
         depth_mm: float32 (Z, Y, X), distance to the dura.
     """
     depth = _coarse(depth_mm)

@@ -62,7 +62,7 @@ class Bleed:
         return cls("IPH", center, (radius, radius, radius), hu)
 
     def contains(self, points: Coordinates, cavity: Mask) -> Mask:
-        """Where blood is, among points of which `cavity` tells which lie inside the skull."""
+        """The points in blood, among points that lie inside the skull where `cavity` is True."""
         if self.subtype == "SDH":
             direction = np.asarray(self.center) / np.linalg.norm(self.center)
             moved = tuple((p + self.radii[0] * d).astype(np.float32) for p, d in zip(points, direction, strict=True))
@@ -72,11 +72,11 @@ class Bleed:
 
 @dataclass(frozen=True)
 class HeadModel:
-    """What the phantom shows besides a normal head.
+    """The contents of the phantom besides a normal head.
 
     Attributes:
         bleeds: Known hemorrhages.
-        defect_radius_mm: Of a missing piece of skull (craniectomy) at the patient's left; 0 for an intact skull.
+        defect_radius_mm: Radius of a missing piece of skull (craniectomy) at the patient's left; 0 for an intact skull.
         has_calcifications: Pineal gland and choroid plexus.
         has_couch: The table behind the head.
         noise_hu: Standard deviation of white noise.
@@ -122,6 +122,21 @@ class Phantom:
         return np.asarray(np.average(points, axis=0, weights=weight))
 
 
+@dataclass(frozen=True)
+class StorageOrder:
+    """The order in which slices, rows and columns are stored.
+
+    Attributes:
+        is_descending: Slices from superior to inferior.
+        flips_rows: Rows from posterior to anterior.
+        flips_columns: Columns from the patient's left to the right.
+    """
+
+    is_descending: bool = False
+    flips_rows: bool = False
+    flips_columns: bool = False
+
+
 def head_geometry(
     shape: tuple[int, int, int] = (28, 256, 256),
     *,
@@ -130,9 +145,7 @@ def head_geometry(
     tilt_deg: float = 0.0,
     turn_deg: float = 0.0,
     center: tuple[float, float, float] = (0.0, 0.0, 8.0),
-    is_descending: bool = False,
-    flips_rows: bool = False,
-    flips_columns: bool = False,
+    order: StorageOrder | None = None,
 ) -> VolumeGeometry:
     """An axial grid over the head.
 
@@ -143,18 +156,17 @@ def head_geometry(
         tilt_deg: Gantry tilt about the x axis: slices shear against the table feed.
         turn_deg: Head turned about the z axis.
         center: Patient position of the middle of the grid, LPS mm.
-        is_descending: Slices from superior to inferior.
-        flips_rows: Rows from posterior to anterior.
-        flips_columns: Columns from the patient's left to the right.
+        order: Order of storage; slices upwards, rows to posterior and columns to the patient's left if None.
     """
+    order = order or StorageOrder()
     slices, rows, columns = shape
     tilt, turn = np.radians(tilt_deg), np.radians(turn_deg)
     about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
-    column_step = about_z @ np.array([1.0, 0.0, 0.0]) * pixel_mm[1] * (-1 if flips_columns else 1)
-    row_step = about_z @ np.array([0.0, np.cos(tilt), -np.sin(tilt)]) * pixel_mm[0] * (-1 if flips_rows else 1)
+    column_step = about_z @ np.array([1.0, 0.0, 0.0]) * pixel_mm[1] * (-1 if order.flips_columns else 1)
+    row_step = about_z @ np.array([0.0, np.cos(tilt), -np.sin(tilt)]) * pixel_mm[0] * (-1 if order.flips_rows else 1)
     feeds = np.broadcast_to(np.asarray(slice_step_mm, dtype=float), (slices - 1,))
     heights = np.concatenate(([0.0], np.cumsum(feeds)))
-    heights = (heights - heights.mean())[:: -1 if is_descending else 1]
+    heights = (heights - heights.mean())[:: -1 if order.is_descending else 1]
     first = np.asarray(center) - (columns - 1) / 2 * column_step - (rows - 1) / 2 * row_step
     return VolumeGeometry(shape, column_step, row_step, first + heights[:, None] * np.array([0.0, 0.0, 1.0]))
 

@@ -1,4 +1,4 @@
-"""What happens around the steps: the history of epochs, the checkpoint to resume from, a limit of steps."""
+"""Callbacks of a training: the history of epochs, the checkpoint to resume from, a limit of steps."""
 
 from __future__ import annotations
 

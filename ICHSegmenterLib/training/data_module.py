@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from ICHSegmenterLib.datasets.layouts import labeled_layout
 from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceTable
 from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
@@ -74,10 +76,11 @@ class TrainingData(pl.LightningDataModule):
             usable = rows[self._table.columns["mask_size"][rows] > 0]
             what = "a mask"
             if self._recipe.network.config.get("num_classes") == SUBTYPE_CLASSES:
-                if self._recipe.data.layout == "physionet":
+                layout = self._recipe.data.layout
+                if not labeled_layout(layout).HAS_SUBTYPE_MASKS:
                     raise RecipeError(
-                        "PhysioNet's masks do not tell subtypes, so a network with six classes cannot learn from them; "
-                        "set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
+                        f"The masks of the layout {layout} do not tell subtypes, so a network with six classes cannot "
+                        "learn from them; set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
                     )
                 usable = usable[(self._table.labels[usable] != UNKNOWN).all(axis=1)]
                 what = "a mask with subtypes"
@@ -103,30 +106,30 @@ class TrainingData(pl.LightningDataModule):
         return self._recipe.task in tasks or self._recipe.loss.cell_weight > 0
 
     def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset | SmartNetDataset:
-        recipe, wanted = self._recipe, self._recipe.preprocessing_spec()
+        recipe, preprocessing = self._recipe, self._recipe.preprocessing_spec()
         if recipe.task == "series":
-            if not isinstance(wanted, SeriesPreprocessing):
+            if not isinstance(preprocessing, SeriesPreprocessing):
                 raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
-            return SeriesDataset(self._cache, self._table, rows, wanted, recipe.augmentation)
+            return SeriesDataset(self._cache, self._table, rows, preprocessing, recipe.augmentation)
         if recipe.task in ("smart-net-slices", "smart-net-volumes"):
-            if not isinstance(wanted, SmartNetPreprocessing):
+            if not isinstance(preprocessing, SmartNetPreprocessing):
                 raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no SMART-Net method.")
             kind = SmartNetSlices if recipe.task == "smart-net-slices" else SmartNetVolumes
-            return kind(self._cache, self._table, rows, wanted, recipe.augmentation)
-        if not isinstance(wanted, SlicePreprocessing):
+            return kind(self._cache, self._table, rows, preprocessing, recipe.augmentation)
+        if not isinstance(preprocessing, SlicePreprocessing):
             raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
         return SliceDataset(
             self._cache,
             self._table,
             rows,
-            wanted,
+            preprocessing,
             recipe.augmentation,
             with_masks=self._needs_masks(),
             header_window=recipe.data.header_window,
         )
 
     def _loader(self, dataset: Any, batches: TrainingBatches | EvaluationBatches) -> DataLoader[Any]:
-        workers = self._recipe.data.workers
+        workers = min(self._recipe.data.workers, _usable_cores())
         return DataLoader(
             dataset,
             batch_sampler=batches,
@@ -137,3 +140,9 @@ class TrainingData(pl.LightningDataModule):
 
     def _shard(self) -> Shard:
         return Shard() if self.trainer is None else Shard(self.trainer.global_rank, self.trainer.world_size)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on: more loading processes than these only wait for each other."""
+    affinity = getattr(os, "sched_getaffinity", None)  # of Linux
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What a finished training shows: curves.png and examples.png."""
+"""Pictures of a finished training: curves.png and examples.png."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ICHSegmenterLib.report.training_curves import Example, write_curves, write_
 CURVES, EXAMPLES = "curves.png", "examples.png"
 EXAMPLE_COUNT = 8
 BLOOD_SHARE = 0.75
-"""Of the examples, where there are so many bleeding slices."""
+"""Share of the examples that bleed, where there are so many bleeding slices."""
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], output: Path, title: str) -> None:
@@ -36,12 +36,12 @@ def draw_examples(
     network: nn.Module, recipe: Recipe, cache: Path, table: SliceTable, split: Split, output: Path
 ) -> None:
     """Write examples.png: validation slices with truth and prediction; nothing for series."""
-    wanted = recipe.preprocessing_spec()
-    if not isinstance(wanted, SlicePreprocessing):
+    preprocessing = recipe.preprocessing_spec()
+    if not isinstance(preprocessing, SlicePreprocessing):
         return
     has_masks = recipe.task == "segmentation"
     rows = _chosen(table, split, needs_mask=has_masks, seed=recipe.seed)
-    dataset = SliceDataset(cache, table, rows, wanted, recipe.augmentation, with_masks=has_masks)
+    dataset = SliceDataset(cache, table, rows, preprocessing, recipe.augmentation, with_masks=has_masks)
     network.eval()
     examples = []
     for index, row in enumerate(rows):

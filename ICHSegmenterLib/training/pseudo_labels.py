@@ -30,7 +30,8 @@ from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
-from ICHSegmenterLib.training.fit import TrainerOptions, TrainingResult, fit
+from ICHSegmenterLib.training.fit import TrainingResult, fit
+from ICHSegmenterLib.training.trainer import TrainerOptions
 
 PSEUDO_LABELS, SUMMARY = "pseudo_labels.csv", "pseudo_labels_summary.csv"
 DEFAULT_CONFIDENCE = 0.95
@@ -49,19 +50,26 @@ class Confidence:
 
     def labels(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """int64 of the same shape: 1, 0 or `UNKNOWN`."""
-        found = np.full(probabilities.shape, UNKNOWN, dtype=np.int64)
-        found[probabilities >= self.level] = 1
-        found[probabilities <= 1 - self.level] = 0
-        return found
+        labels = np.full(probabilities.shape, UNKNOWN, dtype=np.int64)
+        labels[probabilities >= self.level] = 1
+        labels[probabilities <= 1 - self.level] = 0
+        return labels
+
+
+@dataclass(frozen=True)
+class UnlabeledSeries:
+    """A second set to learn from: its prepared cache, and which predictions become labels."""
+
+    cache: Path
+    confidence: Confidence = Confidence()
 
 
 def fit_twice(
     recipe: Recipe,
     data: Path,
-    unlabeled: Path,
+    unlabeled: UnlabeledSeries,
     output: Path,
     *,
-    confidence: Confidence | None = None,
     resume: bool = False,
     machine: TrainerOptions | None = None,
     callbacks: Sequence[pl.Callback] = (),
@@ -69,11 +77,10 @@ def fit_twice(
     """Train, label a second set, and train again from the beginning with both.
 
     Args:
-        recipe: Of the task "series".
+        recipe: A recipe of the task "series".
         data: As for `fit`.
-        unlabeled: Prepared cache of the second set.
+        unlabeled: The second set.
         output: Holds `round-1`, the pseudo-labels and `round-2`.
-        confidence: What to keep.
         resume: Go on where it stopped, in either round.
         machine: What to run on.
         callbacks: Watch both rounds.
@@ -88,7 +95,7 @@ def fit_twice(
     trained = fit(recipe, data, first, resume=resume and first.exists(), machine=machine, callbacks=callbacks)
     path = output / PSEUDO_LABELS
     if rank_zero_only.rank == 0 and not path.is_file():
-        write_pseudo_labels(recipe, trained.weights, unlabeled, path, confidence or Confidence())
+        write_pseudo_labels(recipe, trained.weights, unlabeled, path)
     while not path.is_file():
         time.sleep(POLL_SECONDS)
     return fit(
@@ -104,39 +111,40 @@ def fit_twice(
 
 @torch.inference_mode()
 def write_pseudo_labels(
-    recipe: Recipe, weights: Path, cache: Path, path: Path, confidence: Confidence
+    recipe: Recipe, weights: Path, unlabeled: UnlabeledSeries, path: Path
 ) -> dict[str, tuple[int, int, int]]:
-    """Label the series of a cache; series without any confident label are left out.
+    """Label the series of a second set; series without any confident label are left out.
 
     Returns:
         Label to how many slices are 1, 0 and unknown; also written beside the labels.
     """
+    cache = unlabeled.cache
     table = load_prepared(cache)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = create_model(recipe.network.name, **recipe.network.config)
     load_checkpoint(network, weights)
     network.to(device)
-    wanted = recipe.preprocessing_spec()
-    if not isinstance(wanted, SeriesPreprocessing):
+    preprocessing = recipe.preprocessing_spec()
+    if not isinstance(preprocessing, SeriesPreprocessing):
         raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
     rows = np.arange(len(table))
-    dataset = SeriesDataset(cache, table, rows, wanted, recipe.augmentation)
+    dataset = SeriesDataset(cache, table, rows, preprocessing, recipe.augmentation)
     labels = np.full((len(table), len(SUBTYPE_LABELS)), UNKNOWN, dtype=np.int64)
-    for number, places in enumerate(dataset.shown_rows()):
+    for number, rows_shown in enumerate(dataset.shown_rows()):
         slices = dataset[SampleIndex(number)]["image"].to(device)
         padded = F.pad(slices, (0, 0, 0, 0, 0, 0, 0, SERIES_LENGTH - len(slices)))
         probabilities = network(padded)[0][: len(slices)].float().sigmoid().cpu().numpy()
-        labels[places] = confidence.labels(probabilities)
+        labels[rows_shown] = unlabeled.confidence.labels(probabilities)
     write_table(_labeled(table, labels, cache.resolve()), path)
-    is_real = {
+    counts = {
         name: (int((column == 1).sum()), int((column == 0).sum()), int((column == UNKNOWN).sum()))
         for name, column in zip(SUBTYPE_LABELS, labels.T, strict=True)
     }
     with replacing(path.with_name(SUMMARY)) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("label", "positive", "negative", "unknown"))
-        writer.writerows((name, *numbers) for name, numbers in is_real.items())
-    return is_real
+        writer.writerows((name, *numbers) for name, numbers in counts.items())
+    return counts
 
 
 def _labeled(table: SliceTable, labels: NDArray[np.int64], cache: Path) -> SliceTable:

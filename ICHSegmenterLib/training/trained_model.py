@@ -1,4 +1,4 @@
-"""What a training leaves behind: weights as safetensors, a model card as JSON, and what it was made with."""
+"""The files of a trained model: weights as safetensors, and a model card with versions as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
         network: Filled with the best weights.
         recipe: Resolved.
         folder: Output folder of the training.
-        results: Of the best epoch.
+        results: Metrics of the best epoch.
     """
     from safetensors.torch import save_file  # only for writing
 
@@ -67,25 +67,24 @@ def trained_card(recipe: Recipe) -> ModelCard:
         network_config=recipe.network.config,
         preprocessing=recipe.preprocessing_spec(),
         weights=(),
-        default_models=1,
         limits=f"Trained with the recipe {recipe.name} on data in the {recipe.data.layout} layout. Research only.",
     )
 
 
 def code_version() -> dict[str, str]:
     """Versions of this library, of its source if it is a clone, and of what it stands on."""
-    found = {"ichsegmenter": __version__, "python": platform.python_version()}
+    versions = {"ichsegmenter": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
     try:
         command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-        found["commit"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        versions["commit"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        found["commit"] = "unknown: not a git clone"
-    return found
+        versions["commit"] = "unknown: not a git clone"
+    return versions
 
 
 def start_from(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> tuple[int, int]:
@@ -106,8 +105,8 @@ def start_from(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> tup
     convert = getattr(network, "convert_keys", None)
     state = dict(convert(state)) if convert is not None else state
     own = network.state_dict()
-    wanted = [key for key in own if not parts or key.startswith(tuple(parts))]
-    fitting = {key: state[key] for key in wanted if key in state and state[key].shape == own[key].shape}
+    names = [key for key in own if not parts or key.startswith(tuple(parts))]
+    fitting = {key: state[key] for key in names if key in state and state[key].shape == own[key].shape}
     if not fitting:
         raise WeightsError(
             f"{path.name}: none of its {len(state)} tensors fits the {len(own)} of {type(network).__name__}."

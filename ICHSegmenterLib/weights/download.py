@@ -25,9 +25,11 @@ from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
+from ICHSegmenterLib.weights.checks import COMMAND
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
+from ICHSegmenterLib.weights.importing import PART_SUFFIX
 from ICHSegmenterLib.weights.lock import turn
-from ICHSegmenterLib.weights.store import COMMAND, PART_SUFFIX, locate, state
+from ICHSegmenterLib.weights.store import locate, state
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ def download(file: WeightsFile, transfer: Transfer | None = None) -> Path:
 
 
 def _present(file: WeightsFile) -> Path | None:
-    """Where the file lies whole and right."""
+    """Path of the file where it lies whole and intact."""
     path = locate(file)
     return path if path and path.stat().st_size == file.size and file_sha256(path) == file.sha256 else None
 

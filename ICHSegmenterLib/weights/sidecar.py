@@ -1,92 +1,110 @@
-"""Weight files that carry their own card: NAME.safetensors with NAME.json beside it, converted or trained here."""
+"""Weight files with a card of their own: NAME.json beside NAME.safetensors, which says what runs."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.json.writer import what_runs
+from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files, log_once
 from ICHSegmenterLib.cards.published_files import WeightsFile
-from ICHSegmenterLib.cards.table import MODEL_CARDS, card_facts
-from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError
+from ICHSegmenterLib.cards.table import MODEL_CARDS, read_card
+from ICHSegmenterLib.errors import CardError, WeightsCorruptError
 from ICHSegmenterLib.weights.cache import in_megabytes
-from ICHSegmenterLib.weights.digests import hash_file
+from ICHSegmenterLib.weights.digests import file_sha256
 
-WEIGHTS_SUFFIX, CARD_SUFFIX = ".safetensors", ".json"
+WEIGHTS_SUFFIX = ".safetensors"
+"""Ending of the files that this program writes; any weight file may have a card."""
+WEIGHTS_SUFFIXES = (WEIGHTS_SUFFIX, ".pt", ".pth", ".ckpt", ".npz", ".pdparams")
 
 
 @dataclass(frozen=True)
-class CarriedFile:
-    """A weight file and the method that its card names."""
+class CardedFile:
+    """A weight file and its card.
 
-    method: str
+    Attributes:
+        file: Its name is that on this disk, whatever the card calls it.
+        is_described: The card holds digest and size of the file.
+    """
+
+    path: Path
+    card: ModelCard
     file: WeightsFile
+    is_described: bool = True
+
+    @property
+    def card_path(self) -> Path:
+        """Path of the JSON."""
+        return self.path.with_suffix(CARD_SUFFIX)
 
 
-def carried_file(path: Path) -> CarriedFile | None:
-    """What the card beside a weight file says, read only; None without a card."""
-    card = _read(path.with_suffix(CARD_SUFFIX)) if path.suffix == WEIGHTS_SUFFIX else None
+def carded_file(path: Path) -> CardedFile | None:
+    """A weight file with the card beside it, of which only the card is read; None without a card.
+
+    Raises:
+        CardError: The card cannot be used, or the JSON beside a safetensors file is no card.
+    """
+    card_path = path.with_suffix(CARD_SUFFIX)
+    if path.suffix == CARD_SUFFIX or not card_path.is_file():
+        return None
+    card = read_card(card_path)
     if card is None:
-        return None
-    note = f"Made from {card['source']['file']}" if isinstance(card.get("source"), dict) else "Trained"
-    file = WeightsFile(path.name, (), card["sha256"], card["size"], str(card.get("license", "")), note)
-    return CarriedFile(card["name"], file)
+        if path.suffix != WEIGHTS_SUFFIX:
+            return None
+        raise CardError(
+            f"{card_path.name} lies beside {path.name} but is no model card: it lacks format_version. Complete it, or "
+            "move it away to use the file with the method's own card."
+        )
+    if not card.needs_weights:
+        raise CardError(f"{card_path.name}: the method {card.name} has no network and takes no weights.")
+    return _joined(path, card)
 
 
-def check_carried(path: Path) -> CarriedFile | None:
-    """What the card beside a weight file says, after checking that it belongs to the file and to a method of ours.
+def checked(carded: CardedFile) -> CardedFile:
+    """The same after checking that the file is the one that its card describes, if it describes one.
 
     Raises:
-        WeightsCorruptError: The file is not the one that the card describes.
-        WeightsError: The card names an unknown method, or one that shows its network something else.
+        WeightsCorruptError: It is another one.
     """
-    found = carried_file(path)
-    if found is None:
-        return None
-    if path.stat().st_size != found.file.size or hash_file(path) != found.file.sha256:
+    path, file = carded.path, carded.file
+    if carded.is_described and (path.stat().st_size != file.size or file_sha256(path) != file.sha256):
         raise WeightsCorruptError(
-            f"{path.name} is not the file that {path.with_suffix(CARD_SUFFIX).name} describes "
-            f"({in_megabytes(path.stat().st_size)} of {in_megabytes(found.file.size)}). Copy or convert it again."
+            f"{path.name} is not the file that {carded.card_path.name} describes "
+            f"({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). Copy or convert it again."
         )
-    check_input(path)
-    return found
+    return carded
 
 
-def check_input(path: Path) -> None:
-    """Check that the card beside a weight file names a method of ours that shows its network what it was trained on.
+def carded_files(method: str, folder: Path) -> list[CardedFile]:
+    """The files of a folder whose cards name this method, by name; those that show a network the same as the first.
 
-    Raises:
-        WeightsError: It does not.
+    The files' content is not read; faulty cards, and cards that differ from the first, are logged and passed over.
     """
-    card = _read(path.with_suffix(CARD_SUFFIX)) or {}
-    name = card.get("name", "")
-    method = MODEL_CARDS.get(name)
-    if method is None:
-        raise WeightsError(
-            f"{path.name}: its card names the method {name!r}, which this version does not have; available: "
-            f"{', '.join(MODEL_CARDS)}."
-        )
-    shown, wanted = card.get("preprocessing"), json.loads(json.dumps(card_facts(method)["preprocessing"]))
-    if shown is not None and shown != wanted:
-        raise WeightsError(
-            f"{path.name}: was trained on other input than {name} shows (its card says {shown}, the method "
-            f"{wanted}). Train it with the method's own preprocessing."
-        )
+    files = [carded for carded in all_carded_files(folder) if carded.card.name == method]
+    fitting = [carded for carded in files if what_runs(carded.card) == what_runs(files[0].card)]
+    for carded in files:
+        if carded not in fitting:
+            log_once(
+                f"{carded.path.name} is left alone: its card shows the network something else than that of "
+                f"{files[0].path.name}. Choose it with --weights, or remove one of them."
+            )
+    return fitting
 
 
-def carried_files(method: str, folder: Path) -> list[WeightsFile]:
-    """The files of a folder whose cards name this method, by name; their content is not read."""
-    found = [carried_file(path) for path in sorted(folder.glob(f"*{WEIGHTS_SUFFIX}"))]
-    return [one.file for one in found if one is not None and one.method == method]
+def all_carded_files(folder: Path) -> Iterator[CardedFile]:
+    """Every weight file of a folder that has a card which can be used, by name."""
+    for file in card_files(folder, MODEL_CARDS):
+        path = next(filter(Path.is_file, map(file.path.with_suffix, WEIGHTS_SUFFIXES)), None)
+        if path is not None and file.card.needs_weights:
+            yield _joined(path, file.card)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A card with at least method, size and digest; None if there is none."""
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    types = {"name": str, "sha256": str, "size": int}
-    is_card = isinstance(card, dict) and all(isinstance(card.get(key), kind) for key, kind in types.items())
-    return card if is_card else None
+def _joined(path: Path, card: ModelCard) -> CardedFile:
+    """A file and the card beside it."""
+    if card.weights:
+        named = next((file for file in card.weights if file.name == path.name), card.weights[0])
+        return CardedFile(path, card, WeightsFile(path.name, (), named.sha256, named.size, named.license, named.note))
+    size = path.stat().st_size
+    return CardedFile(path, card, WeightsFile(path.name, (), file_sha256(path), size, card.license), is_described=False)

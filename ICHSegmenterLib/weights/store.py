@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import glob
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.json.writer import what_runs
+from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files
 from ICHSegmenterLib.cards.published_files import WeightsFile
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, weights_by_sha256
-from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
-from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes, weights_folder, writable_weights_folder
-from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
+from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, weights_by_sha256
+from ICHSegmenterLib.errors import OutputError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder
+from ICHSegmenterLib.weights.checks import COMMAND, content_of, explicit_file, intact, missing_text
+from ICHSegmenterLib.weights.digests import hash_file, remember
+from ICHSegmenterLib.weights.importing import PART_SUFFIX, import_file, published_names, weights_of_card
 from ICHSegmenterLib.weights.sidecar import (
-    CARD_SUFFIX,
     WEIGHTS_SUFFIX,
-    carried_file,
-    carried_files,
-    check_carried,
-    check_input,
+    all_carded_files,
+    carded_file,
+    carded_files,
+    checked,
 )
-
-PART_SUFFIX = ".part"
-"""Ends the name of a file that is not complete yet."""
-
-COMMAND = "ichsegmenter models"
-_GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 class FileCondition(Enum):
-    """What `verify` finds."""
+    """Condition of a file, as `verify` reports it."""
 
     INTACT = "intact"
     CORRUPT = "corrupt"
@@ -43,7 +38,7 @@ class FileCondition(Enum):
 
 @dataclass(frozen=True)
 class WeightsState:
-    """Which files of a method are here; cheap, so judged by presence and size only.
+    """State of a method's weight files; cheap, so judged by presence and size only.
 
     Attributes:
         method: Name of the card.
@@ -74,13 +69,68 @@ class WeightsState:
 
 
 def state(card: ModelCard) -> WeightsState:
-    """Which weight files of a method are on this computer."""
+    """The weight files of a method on this computer."""
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
-    wanted = tuple(file for file in card.weights[: card.default_models] if file in missing)
-    imported, bundled = (tuple(carried_files(card.name, folder)) for folder in (weights_folder(), bundled_folder()))
+    to_download = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
+    imported, bundled = (
+        tuple(one.file for one in carded_files(card.name, folder) if one.file not in present)
+        for folder in (weights_folder(), bundled_folder())
+    )
     is_ready = bool(present or imported or bundled) or not card.needs_weights
-    return WeightsState(card.name, present, missing, wanted, is_ready, imported, bundled)
+    return WeightsState(card.name, present, missing, to_download, is_ready, imported, bundled)
+
+
+def is_ready(card: ModelCard) -> bool:
+    """True if weights and Python packages of a method are here."""
+    return state(card).is_ready and not card.missing_packages
+
+
+def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
+    """The card that runs: the one beside the weight files that would be used, else the method's own.
+
+    Args:
+        method: A method, or a name that only the card beside the weights knows.
+        weights: As for `find`.
+
+    Raises:
+        ModelNotFoundError: No such method.
+        CardError: A card beside the weights cannot be used.
+        WeightsCorruptError: A file is not the one that its card describes.
+        ValueError: A file belongs to another method by its card, or two files show their networks something else.
+    """
+    paths = [path for path in (Path(path).expanduser() for path in weights) if path.is_file()]
+    carded = [checked(carded) for path in paths if (carded := carded_file(path)) is not None]
+    if not carded:
+        card = get_card(method)
+        return card if weights else _installed_card(card)
+    for file in carded:
+        if file.card.name != method:
+            raise ValueError(
+                f"{file.path.name} belongs to the method {file.card.name!r} by its card {file.card_path.name}, not to "
+                f"{method!r}; choose --method {file.card.name}"
+            )
+    cards = [one.card for one in carded]
+    if len(carded) < len(paths):  # the others have none
+        cards.append(get_card(method))
+    for card in cards[1:]:
+        first, other = what_runs(cards[0]), what_runs(card)
+        if first != other:
+            keys = ", ".join(key for key, value in first.items() if value != other[key])
+            raise ValueError(
+                f"the cards of {', '.join(path.name for path in paths)} differ in {keys}, so these files make no "
+                "ensemble; name only files that belong together"
+            )
+    return cards[0]
+
+
+def _installed_card(card: ModelCard) -> ModelCard:
+    """The card of the files that `find` takes."""
+    if card.name in MODEL_CARDS and card.needs_weights and not any(map(locate, card.weights)):
+        for folder in (weights_folder(), bundled_folder()):
+            if carded := carded_files(card.name, folder):
+                return carded[0].card
+    return card
 
 
 def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Path, ...]:
@@ -88,28 +138,27 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
 
     Explicit files win and may be any file. Otherwise the first `default_models` files of the card that are here,
     fewer (at least one) if not all of them are; without any, the imported files whose own cards name the method;
-    without these, the bundled ones.
+    without these, the bundled ones. `card_of` gives the card that they run with.
 
     Raises:
         WeightsMissingError: An explicit file does not exist, or none of the card is here.
         WeightsCorruptError: A file is not what its name or its card says.
-        WeightsError: A file was trained on other input than the method shows.
     """
     if explicit_paths:
-        return tuple(_explicit_file(Path(path)) for path in explicit_paths)
+        return tuple(explicit_file(Path(path)) for path in explicit_paths)
     if not card.needs_weights:
         return ()
-    found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
-    if found:
-        return tuple(_intact(file, path) for file, path in found[: card.default_models])
+    present = [(file, path) for file in card.weights if (path := locate(file)) is not None]
+    if present:
+        return tuple(intact(file, path) for file, path in present[: card.default_models])
     for folder in (weights_folder(), bundled_folder()):
-        if files := carried_files(card.name, folder)[: card.default_models]:
-            return tuple(_intact_and_fitting(file, folder / file.name) for file in files)
+        if files := carded_files(card.name, folder)[: card.default_models]:
+            return tuple(intact(one.file, one.path) for one in files)
     raise WeightsMissingError(missing_text(card))
 
 
 def locate(file: WeightsFile) -> Path | None:
-    """Where a published file lies, by name; its content is not read."""
+    """Path of a published file, by name; its content is not read."""
     for folder in (weights_folder(), bundled_folder()):
         if (folder / file.name).is_file():
             return folder / file.name
@@ -127,20 +176,23 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
         WeightsError: A file is none of these (the others are imported all the same).
         OutputError: The weights folder cannot be written.
     """
+    published = weights_by_sha256()
     imported: list[WeightsFile] = []
     unknown: list[str] = []
-    for path in (Path(path).expanduser() for path in paths):
+    for path in (weights_of_card(Path(path).expanduser()) for path in paths):
         if path.is_dir():
-            inside = [file for child in sorted(path.iterdir()) if child.is_file() and (file := _import_file(child))]
+            inside = [
+                file for child in sorted(path.iterdir()) if child.is_file() and (file := import_file(child, published))
+            ]
             imported += inside
             if not inside:
                 unknown.append(f"{path} (a folder without any known file)")
         elif not path.is_file():
             raise WeightsMissingError(f"{path} does not exist. Choose the downloaded weight file itself.")
-        elif file := _import_file(path):
+        elif file := import_file(path, published):
             imported.append(file)
         else:
-            unknown.append(f"{path.name} ({_content(path)})")
+            unknown.append(f"{path.name} ({content_of(path)})")
     if unknown:
         raise WeightsError(
             f"{'; '.join(unknown)}: none of the published weight files. Was the download broken off, or is it another "
@@ -184,9 +236,16 @@ def remove(names: Iterable[str]) -> list[Path]:
     removed: list[Path] = []
     for name in names:
         files = [Path(name).name]
-        if name in MODEL_CARDS:
-            files = [file.name for file in (*MODEL_CARDS[name].weights, *carried_files(name, weights_folder()))]
-        present = [path for file in files for path in _with_parts(weights_folder() / file) if path.is_file()]
+        if name in method_cards():
+            files = [file.name for file in method_cards()[name].weights]
+            if name not in MODEL_CARDS:  # a foreign card may name what belongs to others
+                files = [file for file in files if file not in published_names()]
+                files += [
+                    file.path.name for file in card_files(weights_folder(), MODEL_CARDS) if file.card.name == name
+                ]
+            files += [one.file.name for one in carded_files(name, weights_folder())]
+        parts = dict.fromkeys(path for file in files for path in _with_parts(weights_folder() / file))
+        present = [path for path in parts if path.is_file()]
         if not present:
             raise WeightsMissingError(
                 f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`."
@@ -201,108 +260,15 @@ def remove(names: Iterable[str]) -> list[Path]:
     return removed
 
 
-def missing_text(card: ModelCard) -> str:
-    """What is missing, how large it is, its licence, and how to get it."""
-    files = card.weights[: card.default_models]
-    if not files:
-        return (
-            f"{card.name} has no published weights to download. Choose the authors' or your own file with --weights "
-            f"FILE, or run `{COMMAND} convert FILE --method {card.name}` once and import what it writes."
-        )
-    text = f"{card.name} needs {_names(files)}, which is not on this computer ({_sizes(files)}, {files[0].license}). "
-    if files[0].urls:
-        text += f"Press Download in the panel or run `{COMMAND} download {card.name}`. "
-    text += f"If you have it: Import from file… in the panel or `{COMMAND} import FILE`, under any file name."
-    return text + (f" Note: {files[0].note}" if files[0].note else "")
-
-
 def _with_parts(path: Path) -> list[Path]:
     """A weight file, its card, and what unfinished downloads and imports left of it."""
-    card = [path.with_suffix(CARD_SUFFIX)] if path.suffix == WEIGHTS_SUFFIX else []
+    card = [path.with_suffix(CARD_SUFFIX)]
     return [path, *card, *path.parent.glob(f"{glob.escape(path.name)}*{PART_SUFFIX}")]
-
-
-def _names(files: Sequence[WeightsFile]) -> str:
-    return files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name} (at least one)"
-
-
-def _sizes(files: Sequence[WeightsFile]) -> str:
-    return in_megabytes(sum(file.size for file in files))
-
-
-def _explicit_file(path: Path) -> Path:
-    """A file that the user named: it must exist and not be an obvious non-file."""
-    path = path.expanduser()
-    if not path.is_file():
-        raise WeightsMissingError(f"{path} does not exist. Choose the weight file itself, for example model.pt.")
-    if path.stat().st_size == 0 or _is_lfs_pointer(path):
-        raise WeightsCorruptError(f"{path}: {_content(path)}, not weights. Get the real file and choose it again.")
-    return path
-
-
-def _intact(file: WeightsFile, path: Path) -> Path:
-    if path.stat().st_size == file.size and file_sha256(path) == file.sha256:
-        return path
-    remedy = f"Run `{COMMAND} remove {file.name}`, then download or import it again."
-    if path.parent == bundled_folder():
-        remedy = "It ships with the program: install ICHSegmenter again, or import your own file for the method."
-    raise WeightsCorruptError(
-        f"{path} was altered or is incomplete ({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). "
-        + remedy
-    )
-
-
-def _intact_and_fitting(file: WeightsFile, path: Path) -> Path:
-    """A file with a card of its own, checked."""
-    check_input(path)
-    return _intact(file, path)
 
 
 def _is_bundled(name: str) -> bool:
     """A method or a file of the bundled models."""
-    return bool(carried_files(name, bundled_folder())) or (bundled_folder() / Path(name).name).is_file()
-
-
-def _import_file(path: Path) -> WeightsFile | None:
-    """The published or carried file that this is a copy of, now in the weights folder; None if it is none."""
-    sizes = {file.size for file in weights_by_sha256().values()}
-    file = weights_by_sha256().get(file_sha256(path)) if path.stat().st_size in sizes else None
-    if file is not None:
-        return _copy(path, file)
-    carried = check_carried(path)
-    if carried is None:
-        return None
-    file = replace(carried.file, name=_free_name(carried.file))
-    card = (weights_folder() / file.name).with_suffix(CARD_SUFFIX)
-    copied = _copy(path, file)
-    with replacing(card) as draft:
-        shutil.copyfile(path.with_suffix(CARD_SUFFIX), draft)
-    return copied
-
-
-def _free_name(file: WeightsFile) -> str:
-    """Its own name, or with its digest where another imported file has that name."""
-    other = carried_file(weights_folder() / file.name)
-    if other is None or other.file.sha256 == file.sha256:
-        return file.name
-    return f"{Path(file.name).stem}-{file.sha256[:8]}{WEIGHTS_SUFFIX}"
-
-
-def _copy(path: Path, file: WeightsFile) -> WeightsFile:
-    """Copy into the weights folder, whole or not at all."""
-    target = weights_folder() / file.name
-    if target.is_file() and hash_file(target) == file.sha256:
-        return file
-    draft = writable_weights_folder(file.size) / f"{file.name}.{os.getpid()}{PART_SUFFIX}"
-    try:
-        shutil.copyfile(path, draft)
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise OutputError(f"{path.name} could not be copied to {target} ({error.strerror or error}).") from error
-    remember(target, hash_file(target))
-    _intact(file, target)
-    return file
+    return bool(carded_files(name, bundled_folder())) or (bundled_folder() / Path(name).name).is_file()
 
 
 def _condition(path: Path, file: WeightsFile | None) -> FileCondition:
@@ -310,22 +276,8 @@ def _condition(path: Path, file: WeightsFile | None) -> FileCondition:
         return FileCondition.UNFINISHED
     digest = hash_file(path)
     remember(path, digest)
-    carried = carried_file(path)
-    file = carried.file if file is None and carried is not None else file
+    if file is None:
+        file = next((one.file for one in all_carded_files(path.parent) if one.path == path), None)
     if file is None:
         return FileCondition.UNKNOWN
     return FileCondition.INTACT if digest == file.sha256 else FileCondition.CORRUPT
-
-
-def _content(path: Path) -> str:
-    """What a file that is no known weights seems to be."""
-    if path.stat().st_size == 0:
-        return "an empty file"
-    if _is_lfs_pointer(path):
-        return "a Git LFS pointer, a text file that only names the weights"
-    return f"{in_megabytes(path.stat().st_size)}, SHA-256 {file_sha256(path)[:12]}…"
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER

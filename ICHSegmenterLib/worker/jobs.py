@@ -1,4 +1,4 @@
-"""What the worker can do: one method a request type, all sharing the networks that are warm."""
+"""Jobs of the worker: one method a request type, all sharing the networks that are warm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.vote import vote_result
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
@@ -74,7 +74,7 @@ class Jobs:
         request = CompareRequest.from_json(read_object(message, "request"))
         with contextlib.suppress(DependencyError):  # the classical methods run without torch
             for method in request.methods:
-                self._limit_threads(get_card(method))
+                self._limit_threads(request.of_method(method).card)
         volume = exam.volume()
         compared = comparison.compare(
             volume,
@@ -106,7 +106,7 @@ class Jobs:
             version, problem, devices = import_torch().__version__, "", available_devices()
         except DependencyError as error:
             version, problem, devices = None, str(error), []
-        methods = [_describe_method(card) for card in MODEL_CARDS.values()]
+        methods = [_describe_method(card) for card in method_cards().values()]
         return {
             "type": MessageType.DONE,
             "methods": methods,
@@ -147,7 +147,7 @@ class Jobs:
         return {"type": MessageType.DONE}
 
     def _write_activation(self, volume: Volume, request: AnalysisRequest, context: RunContext, job: Path) -> str:
-        """Where the encoder of the warm network is active, 0 to 1; returns the file's name."""
+        """Write the activation of the warm encoder, 0 to 1; returns the file's name."""
         drawing = RunContext(
             lambda done, total, _stage: context.report(done, total, Phase.ACTIVATION), context.cancelled
         )
@@ -219,7 +219,8 @@ def _describe_method(card: ModelCard) -> dict[str, Any]:
         "limits": card.limits,
         "labels": [label.key for label in card.labels],
         "needs_weights": card.needs_weights,
-        "is_ready": now.is_ready,
+        "is_ready": now.is_ready and not card.missing_packages,
+        "missing_packages": [one.package for one in card.missing_packages],
         "present": [file.name for file in now.present],
         "missing": [file.name for file in now.missing],
         "download_bytes": now.download_bytes,

@@ -14,9 +14,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from ICHSegmenterLib.analysis.single_method import is_out_of_memory
-from ICHSegmenterLib.learning.recipe import Recipe, load_recipe, recipe_names
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe, recipe_names
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
-from ICHSegmenterLib.training.fit import TASKS, TrainerOptions, _ignore_what_is_meant, _precision, _silence
+from ICHSegmenterLib.training.fit import TASKS
+from ICHSegmenterLib.training.trainer import TrainerOptions, precision_of, quiet_lightning
 from Testing.Gpu.rows import Row, attempt
 from Testing.Gpu.trial_setup import Setup
 
@@ -60,9 +62,8 @@ def steps_of(recipe: Recipe, setup: Setup) -> tuple[Mapping[str, str], str]:
     """Loss, time and memory, and what is wrong with the weights afterwards."""
     task = TASKS[recipe.task](recipe, len(recipe.phases) - 1)
     before = {key: value.clone() for key, value in task.network.named_parameters() if value.requires_grad}
-    clock, precision = Clock(setup), _precision(recipe, TrainerOptions("gpu" if setup.is_cuda else "cpu"))
-    with _silence(), warnings.catch_warnings():
-        _ignore_what_is_meant()
+    clock, precision = Clock(setup), precision_of(recipe, TrainerOptions("gpu" if setup.is_cuda else "cpu"))
+    with quiet_lightning():
         warnings.filterwarnings("ignore", message=".*limit_val_batches.*")
         trainer = _trainer(recipe, setup, precision, clock)
         loader = DataLoader([noise_batch(recipe)] * STEPS, batch_size=None, collate_fn=lambda batch: batch)

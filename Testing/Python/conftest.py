@@ -49,8 +49,8 @@ def bundled_folder(
     if request.node.get_closest_marker("shipped"):
         return REPOSITORY / "Resources" / "Models"
     folder = tmp_path_factory.mktemp("bundled")
-    for module in ("store", "digests"):
-        monkeypatch.setattr(f"ICHSegmenterLib.weights.{module}.bundled_folder", lambda: folder)
+    for module in ("weights.store", "weights.checks", "weights.digests", "cards.own"):
+        monkeypatch.setattr(f"ICHSegmenterLib.{module}.bundled_folder", lambda: folder)
     return folder
 
 

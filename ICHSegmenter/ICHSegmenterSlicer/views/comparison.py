@@ -9,7 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.cards.table import MODEL_CARDS
+from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterSlicer import comparison
 from ICHSegmenterSlicer.views.method import isReady
 from ICHSegmenterSlicer.views.results import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
@@ -57,7 +57,7 @@ class ComparisonView:
     def offer(self) -> None:
         """List the methods that can run now; those that were checked stay so."""
         box = self._ui.compareComboBox
-        ready = [card for card in MODEL_CARDS.values() if isReady(card)]
+        ready = [card for card in method_cards().values() if isReady(card)]
         if [card.name for card in ready] == [box.itemData(n) for n in range(box.count)]:
             return
         checked = self.methods

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, get_card
+from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, Failure
 from ICHSegmenterLib.protocol import MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
@@ -41,7 +41,7 @@ def rememberedSeconds(method: str) -> dict[str, float]:
 
 def isReady(card: ModelCard) -> bool:
     """True if weights and packages of a method are here."""
-    return store.state(card).is_ready and not dependencies.missing(card)
+    return store.is_ready(card)
 
 
 def stateText(card: ModelCard) -> str:
@@ -75,8 +75,7 @@ class MethodView:
         self._tell = tell
         self._requestId: str | None = None
         self._described = False
-        for card in MODEL_CARDS.values():
-            ui.methodComboBox.addItem(card.title, card.name)
+        self._offer()
         ui.deviceComboBox.addItem(_("Automatic"), "auto")
         ui.deviceComboBox.addItem(_("CPU"), "cpu")
         ui.methodComboBox.connect("currentIndexChanged(int)", self._onChosen)
@@ -109,7 +108,7 @@ class MethodView:
 
     def choose(self, method: str, device: str) -> None:
         """Show a method and a processor, as a loaded scene wants them."""
-        self._select(self._ui.methodComboBox, method if method in MODEL_CARDS else choose_method())
+        self._select(self._ui.methodComboBox, method if method in method_cards() else choose_method())
         if self._ui.deviceComboBox.findData(device) < 0:
             self._ui.deviceComboBox.addItem(device.upper(), device)
         self._select(self._ui.deviceComboBox, device)
@@ -127,10 +126,9 @@ class MethodView:
 
     def update(self) -> None:
         """Tell what the method does and what it lacks."""
+        self._offer()
         ui, card, state = self._ui, self.card, store.state(self.card)
         missing = dependencies.missing(card)
-        for row, one in enumerate(MODEL_CARDS.values()):
-            ui.methodComboBox.setItemText(row, f"{one.title} ({stateText(one)})")
         ui.methodInfoLabel.setText(_infoText(card))
         ui.limitsLabel.setText(f"{card.limits} {card.paper}.")
         lacks = []
@@ -144,9 +142,22 @@ class MethodView:
         for button in (ui.downloadButton, ui.importButton):
             button.setVisible(not state.is_ready or self.isTransferring)
         ui.importButton.setEnabled(not self.isTransferring)
-        ui.downloadButton.setEnabled(bool(card.weights) or self.isTransferring)
+        ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
+
+    def _offer(self) -> None:
+        """List the methods with their state: those of cards that came or went since."""
+        box, cards = self._ui.methodComboBox, method_cards()
+        blocked = box.blockSignals(True)
+        for row in reversed(range(box.count)):
+            if box.itemData(row) not in cards:
+                box.removeItem(row)
+        for card in cards.values():
+            if box.findData(card.name) < 0:
+                box.addItem(card.title, card.name)
+            box.setItemText(box.findData(card.name), f"{card.title} ({stateText(card)})")
+        box.blockSignals(blocked)
 
     def _select(self, comboBox: qt.QComboBox, data: str) -> None:
         blocked = comboBox.blockSignals(True)
@@ -165,7 +176,10 @@ class MethodView:
 
     def _onImport(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(
-            slicer.util.mainWindow(), _("Import weight files"), "", _("Weights (*.pt *.pth *.safetensors);;All (*)")
+            slicer.util.mainWindow(),
+            _("Import weight files"),
+            "",
+            _("Weights and cards (*.pt *.pth *.safetensors *.json);;All (*)"),
         )
         if paths:
             self.importFiles(list(paths))

@@ -27,8 +27,7 @@ class OptionsView:
         self._ui = ui
         self._changed = changed
         ui.detectorComboBox.addItem(_("Same method"), "")
-        for card in detectors():
-            ui.detectorComboBox.addItem(card.title, card.name)
+        self._offerDetectors()
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
 
     @property
@@ -49,7 +48,7 @@ class OptionsView:
 
     def requestOptions(self, card: ModelCard) -> dict[str, Any]:
         """Options of a method as they are chosen, those that it knows."""
-        wanted = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.predictor_config
+        wanted = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.option_values
         return {MIRROR_OPTION: True} if wanted else {}
 
     def whyNot(self, card: ModelCard) -> str:
@@ -64,14 +63,27 @@ class OptionsView:
     def update(self, card: ModelCard, *, busy: bool) -> None:
         """Offer what this method knows."""
         ui = self._ui
+        self._offerDetectors()
         ui.detectorComboBox.setEnabled(can_be_named(card) and not busy)
         for row in range(1, ui.detectorComboBox.count):
             other = get_card(ui.detectorComboBox.itemData(row))
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)
-        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.predictor_config for one in cards) and not busy)
+        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.option_values for one in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
+
+    def _offerDetectors(self) -> None:
+        """List the methods that know subtypes: those of cards that came or went since."""
+        box, cards = self._ui.detectorComboBox, {card.name: card for card in detectors()}
+        blocked = box.blockSignals(True)
+        for row in reversed(range(1, box.count)):
+            if box.itemData(row) not in cards:
+                box.removeItem(row)
+        for card in cards.values():
+            if box.findData(card.name) < 0:
+                box.addItem(card.title, card.name)
+        box.blockSignals(blocked)
 
 
 def hasMap(card: ModelCard) -> bool:

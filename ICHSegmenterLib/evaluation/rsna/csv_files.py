@@ -90,7 +90,7 @@ def write_submission(predictions: Path, slice_ids: Sequence[str], path: Path) ->
 
     Args:
         predictions: Prediction CSV.
-        slice_ids: Of the meta file, see `read_slice_ids`.
+        slice_ids: Slices of the meta file, see `read_slice_ids`.
         path: To write.
 
     Raises:

@@ -46,7 +46,7 @@ def weighted_log_loss(
         logits: (N, 6) in RSNA's order.
         labels: (N, 6): 0, 1, or 255 where a slice does not count.
         rows: (N,) meta rows: only the first of repeated slices counts.
-        weights: Of the six classes.
+        weights: Weights of the six classes.
 
     Raises:
         ValueError: Shapes do not fit, or no slice counts.

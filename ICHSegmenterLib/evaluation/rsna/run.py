@@ -38,7 +38,7 @@ def predict_folder(
     """Predict every slice of a folder; a series that fails does not stop the others.
 
     Args:
-        folder: Of .dcm files, of any number of series.
+        folder: Folder of .dcm files, of any number of series.
         predictions: Prediction CSV to write: one line for each slice, none for padding.
         meta: Meta CSV to write, in the authors' order of slices.
         analyze: By a method that knows the subtypes.
@@ -55,7 +55,7 @@ def predict_folder(
     slices = rsna_slices(folder)
     row_of = {one.slice_id: row for row, one in enumerate(slices)}
     series = [(uid, list(members)) for uid, members in groupby(slices, key=lambda one: one.series_uid)]
-    found: dict[int, list[float]] = {}
+    predicted: dict[int, list[float]] = {}
     failures: dict[str, str] = {}
     for number, (uid, members) in enumerate(series):
         announce(number, len(series), uid)
@@ -67,9 +67,9 @@ def predict_folder(
             logger.error("%s: %s", uid, error)
             failures[uid] = str(error)
             continue
-        found.update((row_of[slice_id], six) for slice_id, six in values.items())
-    rows = sorted(found)
-    write_predictions(predictions, rows, np.array([found[row] for row in rows]).reshape(-1, len(SUBTYPE_LABELS)))
+        predicted.update((row_of[slice_id], six) for slice_id, six in values.items())
+    rows = sorted(predicted)
+    write_predictions(predictions, rows, np.array([predicted[row] for row in rows]).reshape(-1, len(SUBTYPE_LABELS)))
     _write_meta(slices, meta)
     return failures
 
@@ -100,12 +100,12 @@ def _predict_series(
 def _folder_of(members: Sequence[RsnaSlice]) -> Iterator[Path]:
     """A folder with nothing but these files: the competition keeps hundreds of thousands in one."""
     with tempfile.TemporaryDirectory(prefix="ichsegmenter-") as name:
-        for one in members:
-            place = Path(name) / one.path.name
+        for member in members:
+            link = Path(name) / member.path.name
             try:
-                place.symlink_to(one.path.resolve())
+                link.symlink_to(member.path.resolve())
             except OSError:  # Windows lets only administrators link
-                shutil.copyfile(one.path, place)
+                shutil.copyfile(member.path, link)
         yield Path(name)
 
 

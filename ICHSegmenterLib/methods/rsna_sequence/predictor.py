@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import VolumeError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
 from ICHSegmenterLib.methods.rsna_sequence.ensemble import combine
-from ICHSegmenterLib.methods.rsna_sequence.network import (
-    SERIES_LENGTH,
-    SliceSequenceTransformer,
-    build_slice_sequence_transformer,
-)
+from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH, SliceSequenceTransformer
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
@@ -69,12 +66,8 @@ class RsnaSequencePredictor:
         """The predictor of a model card, one network a file."""
         if not weights:
             raise WeightsMissingError(f"{card.title} needs a weight file; choose one with --weights FILE.")
-        networks = []
-        for path in weights:
-            network = build_slice_sequence_transformer(**card.network_config)
-            load_checkpoint(network, path)
-            networks.append(network)
-        return cls(networks, device=device, precision=precision, **card.predictor_config)
+        networks = [cast(SliceSequenceTransformer, load_network(card, path)) for path in weights]
+        return cls(networks, device=device, precision=precision, **card.option_values)
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
@@ -107,11 +100,11 @@ class RsnaSequencePredictor:
         run.report(0, total, Phase.PREDICTING)
         each = []
         for number, network in enumerate(self._networks):
-            found = []
-            for place, view in enumerate(views, start=number * len(views)):
-                features = self._features(network, view, run, place * len(slices), total)
-                found.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
-            each.append(np.mean(found, axis=0))
+            probabilities = []
+            for pass_number, view in enumerate(views, start=number * len(views)):
+                features = self._features(network, view, run, pass_number * len(slices), total)
+                probabilities.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
+            each.append(np.mean(probabilities, axis=0))
         return combine(each).astype(np.float32)
 
     def _features(
@@ -138,7 +131,7 @@ def _xyz_order(exam: PreparedVolume, used: slice) -> NDArray[np.intp]:
 
 
 def _slices_to_show(exam: PreparedVolume, slices: int) -> tuple[slice, NDArray[np.intp]]:
-    """Which axial slices the network sees, and the group of each: all, or those with brain if they are too many."""
+    """The axial slices that the network sees, and the group of each: all, or those with brain if they are too many."""
     step_mm = exam.volume.geometry.slice_step_mm
     groups = series_cube.slice_groups(slices, step_mm)
     if groups[-1] < SERIES_LENGTH:

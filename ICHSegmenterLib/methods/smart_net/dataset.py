@@ -26,9 +26,9 @@ from ICHSegmenterLib.methods.smart_net.input import (
     as_bytes,
     as_fractions,
     equalized,
+    normalized,
     resized,
     shown_slices,
-    spread,
     windowed,
 )
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask, without_specks
@@ -36,7 +36,7 @@ from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 
 
 class SmartNetDataset(Dataset[Sample]):
-    """What both kinds share: one sample a series."""
+    """Base of both kinds: one sample a series."""
 
     def __init__(
         self,
@@ -83,14 +83,16 @@ class SmartNetDataset(Dataset[Sample]):
         over: Any,
     ) -> tuple[Tensor, Tensor]:
         """float32 (slices, 1, size, size) in [0, 1] and float32 masks of the same shape, changed alike."""
-        wanted = self._wanted
-        small = resized(windowed(hu, wanted.window), (wanted.size, wanted.size))
-        image = torch.from_numpy(as_fractions(equalized(as_bytes(small), wanted.clip_limit, wanted.tiles)))[:, None]
-        mask = torch.from_numpy(without_specks(resized_mask(masks, wanted.size)).astype(np.int64))
+        preprocessing = self._wanted
+        small = resized(windowed(hu, preprocessing.window), (preprocessing.size, preprocessing.size))
+        image = torch.from_numpy(
+            as_fractions(equalized(as_bytes(small), preprocessing.clip_limit, preprocessing.tiles))
+        )[:, None]
+        mask = torch.from_numpy(without_specks(resized_mask(masks, preprocessing.size)).astype(np.int64))
         if draw.seed:
             image, changed = apply_change(draw_change(self._augmentation, random), image, mask)
             mask = mask if changed is None else changed
-        shown = torch.from_numpy(spread(np.ascontiguousarray(image[:, 0].numpy()), over))
+        shown = torch.from_numpy(normalized(np.ascontiguousarray(image[:, 0].numpy()), over))
         return shown[:, None], mask[:, None].float()
 
 

@@ -24,8 +24,8 @@ from ICHSegmenterLib.runtime.device import torch_dtype
 
 BACKGROUND = 0
 """The class without blood; the others are hemorrhage, or its five subtypes in the order of `SUBTYPE_LABELS`."""
-MAX_IGNORED_PIXELS = 10
-"""Detection rule of the paper: a slice bleeds if more foreground pixels than this are found at the network's size."""
+MIN_PIXELS = 11
+"""Detection rule of the paper: a slice bleeds if more than ten foreground pixels are found at the network's size."""
 
 
 class UnetPredictor:
@@ -35,8 +35,8 @@ class UnetPredictor:
         networks: float32, filled with weights; they are moved to the device and precision.
         with_subtypes: They have six classes: background and the subtypes.
         tta: Each network also sees the mirrored slices.
-        skull_guard: Bone that looks like blood is taken out, as of slices that are part brain, part vertex.
-        ignored_pixels: So few pixels of blood, at the network's size, are no finding.
+        suppress_bone: Bone that looks like blood is taken out, as of slices that are part brain, part vertex.
+        min_pixels: A slice bleeds from so many pixels of blood, at the network's size.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class UnetPredictor:
         precision: str,
         with_subtypes: bool = False,
         tta: bool = False,
-        skull_guard: bool = False,
-        ignored_pixels: int = MAX_IGNORED_PIXELS,
+        suppress_bone: bool = False,
+        min_pixels: int = MIN_PIXELS,
     ) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
-        if ignored_pixels < 0:
-            raise ValueError(f"ignored_pixels must not be negative, got {ignored_pixels}")
-        self.device, self.tta, self.skull_guard, self.ignored_pixels = device, tta, skull_guard, ignored_pixels
+        if min_pixels < 1:
+            raise ValueError(f"min_pixels must be at least 1, got {min_pixels}")
+        self.device, self.tta, self.suppress_bone, self.min_pixels = device, tta, suppress_bone, min_pixels
         self.precision = precision
         self.labels = SUBTYPE_LABELS if with_subtypes else (ANY,)
         self.batch_size = default_batch_size(device, precision)
@@ -74,7 +74,7 @@ class UnetPredictor:
             raise WeightsMissingError(f"{card.title} needs at least one weight file; download or import one.")
         networks = [load_network(card, path) for path in weights]
         return cls(
-            networks, device=device, precision=precision, with_subtypes=card.knows_subtypes, **card.predictor_config
+            networks, device=device, precision=precision, with_subtypes=card.knows_subtypes, **card.option_values
         )
 
     @torch.inference_mode()
@@ -94,31 +94,32 @@ class UnetPredictor:
             return SliceBatch(values, blood.cpu().numpy(), uncertainty)
 
         predictions = predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
-        return self._without_bone(predictions, exam) if self.skull_guard else predictions
+        return self._without_bone(predictions, exam) if self.suppress_bone else predictions
 
     def _without_bone(self, predictions: list[SlicePrediction], exam: PreparedVolume) -> list[SlicePrediction]:
         """The same without what is bone; slices that lose something are valued again."""
         blood = np.zeros((1, *exam.volume.geometry.shape), dtype=np.float32)
-        for one in predictions:
-            if one.maps is not None:
-                blood[0, one.index] = one.maps.sum(axis=0)
+        for prediction in predictions:
+            if prediction.maps is not None:
+                blood[0, prediction.index] = prediction.maps.sum(axis=0)
         bone = bone_like_blood(blood, exam.volume, [0])
         kept = list(predictions)
-        for k, one in enumerate(predictions):
-            if one.maps is None or not bone[k].any():
+        for k, prediction in enumerate(predictions):
+            if prediction.maps is None or not bone[k].any():
                 continue
-            maps = np.where(bone[k], 0, one.maps).astype(np.float32)
+            maps = np.where(bone[k], 0, prediction.maps).astype(np.float32)
             seen = torch.from_numpy(exam.grid.forward(exam.view.apply_to_slices(maps)))
             values = {
-                label: min(float(value), one.probabilities[label]) for label, value in self._values(seen[None]).items()
+                label: min(float(value), prediction.probabilities[label])
+                for label, value in self._values(seen[None]).items()
             }
-            kept[k] = replace(one, probabilities=values, maps=maps)
+            kept[k] = replace(prediction, probabilities=values, maps=maps)
         return kept
 
     def _values(self, blood: torch.Tensor) -> dict[str, torch.Tensor]:
         """Value (B,) of each label of probabilities (B, classes of blood, H, W); that of `ANY` is of their sum."""
-        found = (*blood.unbind(dim=1), blood.sum(dim=1))[-len(self.labels) :]
-        values = (slice_probability(maps, self.ignored_pixels) for maps in found)
+        label_maps = (*blood.unbind(dim=1), blood.sum(dim=1))[-len(self.labels) :]
+        values = (slice_probability(maps, self.min_pixels) for maps in label_maps)
         return dict(zip(self.labels, values, strict=True))
 
     def _blood(self, slices: torch.Tensor) -> torch.Tensor:
@@ -129,16 +130,16 @@ class UnetPredictor:
         return total / len(self._networks)
 
 
-def slice_probability(blood: torch.Tensor, ignored_pixels: int = MAX_IGNORED_PIXELS) -> torch.Tensor:
+def slice_probability(blood: torch.Tensor, min_pixels: int = MIN_PIXELS) -> torch.Tensor:
     """Value of each slice (B,) of probabilities of blood (B, H, W).
 
-    It is the highest probability that more than `ignored_pixels` pixels reach, so that thresholding it is the
+    It is the highest probability that at least `min_pixels` pixels reach, so that thresholding it is the
     paper's rule, at any threshold.
 
     Raises:
-        ValueError: A slice has no more pixels than are ignored.
+        ValueError: A slice has fewer pixels.
     """
     pixels = blood.shape[1:].numel()
-    if ignored_pixels >= pixels:
-        raise ValueError(f"ignored_pixels is {ignored_pixels}, but the network sees only {pixels} of a slice")
-    return blood.flatten(1).topk(ignored_pixels + 1, dim=1).values[:, -1]
+    if min_pixels > pixels:
+        raise ValueError(f"min_pixels is {min_pixels}, but the network sees only {pixels} of a slice")
+    return blood.flatten(1).topk(min_pixels, dim=1).values[:, -1]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from torch import nn
 
-IMAGE_SIZE = 384
-
 
 def build_swin_unetr() -> nn.Module:
     """Logits (B, 2, 384, 384) of slices (B, 3, 384, 384) in [0, 1]: background and hemorrhage."""

@@ -28,6 +28,7 @@ NOT_FOR_THE_WORKER = ("SimpleITK", "matplotlib", "PySide6", "slicer", "vtk")
 SLICER_HAS = {"slicer", "qt", "ctk", "vtk", "numpy", "scipy"}
 
 WITHOUT_TORCH = (
+    "agreement",
     "errors",
     "labels",
     "request",

@@ -101,13 +101,13 @@ def test_all_that_is_said_of_method_and_detector_is_read_by_the_worker(shell, ex
     monkeypatch.setattr(batch, "_missing", lambda settings: [])
     monkeypatch.chdir(tmp_path)
     arguments = ["--input", str(exams[0] / "a"), "--output", "out", "--method", "swin-sam", "--weights", "1.pt"]
-    arguments += ["--option", "tta=true", "map_kind=grad-cam", "--threshold", "0.4", "--detection-threshold", "0.3"]
+    arguments += ["--option", "tta=true", "--threshold", "0.4", "--detection-threshold", "0.3"]
     arguments += ["--detector", "rsna-sequence", "--detector-weights", "2.pt", "3.pt"]
     arguments += ["--detector-option", "masked=true", "--detector-option", "tta=true"]
     assert batch.main(arguments) == 1
     (request,) = asked
     assert (request.method, request.weights) == ("swin-sam", (tmp_path / "1.pt",))
-    assert request.options == {"tta": True, "map_kind": "grad-cam"}
+    assert request.options == {"tta": True}
     assert (request.threshold, request.detection_threshold) == (0.4, 0.3)
     assert (request.detector, request.detector_weights) == ("rsna-sequence", (tmp_path / "2.pt", tmp_path / "3.pt"))
     assert request.detector_options == {"masked": True, "tta": True}

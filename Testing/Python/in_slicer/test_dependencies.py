@@ -23,6 +23,7 @@ def installed(dependencies, monkeypatch):
     """The packages that seem to be installed."""
     versions = {}
     monkeypatch.setattr(dependencies, "_version", lambda name: versions.get(name, ""))
+    monkeypatch.setattr("ICHSegmenterLib.cards.requirement.find_spec", versions.get)
     return versions
 
 

@@ -158,7 +158,7 @@ def test_the_uncertainty_of_an_ensemble_is_written_with_the_maps_and_not_without
     result = analyze(
         exam, AnalysisRequest("unet", weights=[tmp_path / "fold.pt"], options={"tta": True}, outputs=("map",))
     )
-    files = write_outputs(result, exam, tmp_path / "out", save_maps=True)
+    files = write_outputs(result, exam, tmp_path / "out", outputs=["+map"])
     written = read_volume(files["uncertainty.nii.gz"]).hu
     np.testing.assert_allclose(written, result.segmentation.uncertainty, atol=1e-5)
     assert written.max() > 0
@@ -166,7 +166,7 @@ def test_the_uncertainty_of_an_ensemble_is_written_with_the_maps_and_not_without
     assert not (tmp_path / "out" / "uncertainty.nii.gz").exists()
 
 
-@pytest.mark.parametrize("method", [name for name, card in MODEL_CARDS.items() if "tta" in card.predictor_config])
+@pytest.mark.parametrize("method", [name for name, card in MODEL_CARDS.items() if "tta" in card.option_values])
 def test_mirror_images_are_an_option_that_is_off_where_the_authors_had_none(method):
-    assert get_card(method).predictor_config["tta"] is (method == "compact-unet")
-    assert with_options(get_card(method), {"tta": True}).predictor_config["tta"] is True
+    assert get_card(method).option_values["tta"] is (method == "compact-unet")
+    assert with_options(get_card(method), {"tta": True}).option_values["tta"] is True

@@ -110,7 +110,7 @@ def predicted(volume: Volume, brain: np.ndarray, *, tta: bool, models: int = 1, 
         dense.append(DenseDeepMedic.prepare(network))
     card = with_options(CARD, {"tta": tta})
     predictor = BlastCtPredictor(
-        dense, card.labels, CARD.preprocessing, device="cpu", precision="float32", **card.predictor_config
+        dense, card.labels, CARD.preprocessing, device="cpu", precision="float32", **card.option_values
     )
     return predictor.predict(prepare(volume, CARD.preprocessing, brain), run or RunContext())
 

@@ -9,7 +9,7 @@ from conftest import shared_data
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, Phantom, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -19,7 +19,9 @@ CONDITIONS = {
     "normal": (head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0)), HeadModel()),
     "tilted and uneven": (head_geometry((28, 256, 256), tilt_deg=20, slice_step_mm=UNEVEN_STEPS), HeadModel()),
     "tilted back, stored from above, rows flipped": (
-        head_geometry((28, 200, 200), pixel_mm=(1.1, 1.1), tilt_deg=-18, is_descending=True, flips_rows=True),
+        head_geometry(
+            (28, 200, 200), pixel_mm=(1.1, 1.1), tilt_deg=-18, order=StorageOrder(is_descending=True, flips_rows=True)
+        ),
         HeadModel(),
     ),
     "thick slices": (head_geometry((22, 256, 256), slice_step_mm=7.0), HeadModel()),
@@ -35,7 +37,7 @@ CONDITIONS = {
     "only the vertex": (head_geometry((10, 224, 224), pixel_mm=(1.0, 1.0), center=(0, 0, 45)), HeadModel()),
     "only the skull base": (head_geometry((12, 256, 256), center=(0, 0, -22)), HeadModel()),
     "head turned, columns flipped": (
-        head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0), turn_deg=25, flips_columns=True),
+        head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0), turn_deg=25, order=StorageOrder(flips_columns=True)),
         HeadModel(noise_hu=15),
     ),
     "unequal pixels, no couch": (

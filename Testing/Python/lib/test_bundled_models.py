@@ -15,9 +15,9 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
 from ICHSegmenterLib.cli.main import main
-from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
@@ -99,13 +99,14 @@ def test_an_altered_bundled_file_is_refused_with_the_way_out(bundled_folder: Pat
     assert store.verify() == [(path, FileCondition.CORRUPT)]
 
 
-def test_a_bundled_file_that_was_trained_on_other_input_is_refused(bundled_folder: Path):
+def test_a_bundled_file_runs_with_the_input_of_its_own_card(bundled_folder: Path):
     path = write_seeded("compact-unet", bundled_folder)
     card = json.loads(path.with_suffix(".json").read_text())
     card["preprocessing"]["crop"] = 128
     path.with_suffix(".json").write_text(json.dumps(card))
-    with pytest.raises(WeightsError, match="trained on other input than compact-unet shows"):
-        store.find(get_card("compact-unet"))
+    assert store.find(get_card("compact-unet")) == (path,)
+    assert store.card_of("compact-unet").preprocessing.crop == 128
+    assert get_card("compact-unet").preprocessing.crop == 192
 
 
 @pytest.mark.parametrize("name", ["compact-unet", "compact-unet.safetensors"])

@@ -38,6 +38,15 @@ def test_json_is_the_result_and_nothing_else(series, tmp_path, capsys):
     assert plain["positive"]
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     assert written.pop("files") == {"segmentation_grid": "regular"}  # of the files beside it, so only in the file
+    assert written.pop("outputs") == [
+        "seg_nrrd",
+        "labelmap",
+        "labelmap_regular",
+        "csv",
+        "overview",
+        "report",
+        "json",
+    ]
     assert plain == written
 
 

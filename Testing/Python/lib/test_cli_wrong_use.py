@@ -37,6 +37,10 @@ def test_a_bare_call_shows_the_help_and_exits_with_two(words, capsys):
         (["compare", "SCAN", "--output", "OUT", "--methods", "hu-treshold"], "hu-threshold"),
         (["models", "download", "blast_ct"], "blast-ct"),
         (["synthesize", "--output", "OUT", "--style", "standart"], "standard"),
+        (["synthesize", "--output", "OUT", "--layout", "physionett"], "physionet"),
+        (["prepare", "niftii", "--data", "SCAN", "--output", "OUT"], "nifti"),
+        (["train", "unett", "--data", "SCAN", "--output", "OUT"], "unet"),
+        (["train", "unet", "--data", "SCAN", "--output", "OUT", "--set", "data.fild=1"], "fold"),
     ],
 )
 def test_a_word_that_is_nearly_right_is_answered_with_the_right_one(words, meant, scan, tmp_path, capsys):
@@ -67,7 +71,9 @@ def test_help_beside_a_method_lists_its_options_with_their_defaults(capsys):
     assert main(["segment", "--help", "--method", "rsna-sequence"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("usage: ichsegmenter segment")
-    assert "masked=false" in shown.partition("options of rsna-sequence")[2]
+    listed = shown.partition("options of rsna-sequence")[2]
+    assert all(f"  {option.name}=" in listed for option in MODEL_CARDS["rsna-sequence"].options)
+    assert "  masked=false\n" in listed
 
 
 def test_help_without_a_method_lists_the_options_of_none(capsys):

@@ -9,23 +9,25 @@ import pytest
 import torch
 from PIL import Image
 
+from ICHSegmenterLib.agreement import AGREEMENT_FORMAT_VERSION, Agreement
 from ICHSegmenterLib.analysis import compare as comparing
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import agreement_of, compare, dice
+from ICHSegmenterLib.analysis.compare import agreement_of, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.progress import stage_text
-from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNotFoundError, VolumeError
+from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNotFoundError, ResultError, VolumeError
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.report.comparison_picture import slices_to_show
+from ICHSegmenterLib.report.comparison_picture import COLORS, DASH, dash_pattern, slices_to_show, write_picture
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_mask, read_volume
+from ICHSegmenterLib.volume.overlap import dice
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -137,6 +139,38 @@ def test_everything_promised_is_written(both, phantom, tmp_path):
         assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20)) > 100
 
 
+def near(picture, color, *, tolerance=40):
+    """bool (rows, columns): pixels of this color, "#rrggbb", edges smoothed into their background left out."""
+    red_green_blue = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+    return (np.abs(picture.astype(int) - red_green_blue) < tolerance).all(axis=-1)
+
+
+def test_outlines_that_coincide_are_each_seen(phantom, tmp_path):
+    """Three methods that outline the same: along the edge their colors take turns, none covers the others."""
+    mask = np.zeros(phantom.volume.geometry.shape, dtype=bool)
+    mask[4:12, 30:50, 30:50] = True
+    result = with_mask(analyze(phantom.volume, AnalysisRequest("hu-threshold")), mask)
+    same = agreement_of(dict.fromkeys("abc", result), phantom.volume.geometry)
+    write_picture(same, phantom.volume, tmp_path / "comparison.png")
+    picture = np.asarray(Image.open(tmp_path / "comparison.png").convert("RGB"))
+    slices = picture[int(0.09 * 1100) : int(0.67 * 1100)]
+    seen = [np.count_nonzero(near(slices, color)) for color in COLORS[:3]]
+    assert min(seen) > 100
+    assert max(seen) < 2 * min(seen)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_dashes_of_outlines_fill_the_gaps_of_the_others(count):
+    """At each place of a common edge exactly one outline draws."""
+    places = (np.arange(4 * count * 10) + 0.5) / 10 * DASH
+    drawn = np.zeros(len(places), dtype=int)
+    for number in range(count):
+        offset, (dash, gap) = dash_pattern(number, count)
+        drawn += (places + offset) % (dash + gap) < dash
+    assert (drawn == 1).all()
+    assert dash_pattern(0, 1) == "solid"
+
+
 def test_the_vote_comes_back_voxel_for_voxel(three, phantom, tmp_path):
     results = {"hu-threshold": three.results["a"]}
     files = write_comparison(agreement_of(results, phantom.volume.geometry), phantom.volume, tmp_path / "one")
@@ -161,6 +195,24 @@ def test_the_table_and_the_json_say_the_same(both, phantom, tmp_path):
     assert float(rows["unet"]["dice unet"]) == 1.0
     assert float(rows["hu-threshold"]["blood_ml"]) == plain["methods"]["hu-threshold"]["blood_ml"]
     assert plain["vote"]["of"] == ["hu-threshold", "unet"]
+
+
+def test_the_agreement_sent_as_json_is_the_same_agreement(both):
+    plain = json.loads(json.dumps(both.to_json()))
+    received = Agreement.from_json(plain)
+    assert received.to_json() == both.to_json()
+    assert received.dice("unet", "hu-threshold") == pytest.approx(both.dice("hu-threshold", "unet"), abs=1e-6)
+    assert [(one.method, one.kind) for one in received.failures] == [("hgi-sam", "weights_missing")]
+    del plain["format"]  # as written before there were formats
+    assert Agreement.from_json(plain) == received
+
+
+def test_an_agreement_that_is_cut_off_or_of_a_later_format_says_what_to_do(both):
+    plain = both.to_json()
+    with pytest.raises(ResultError, match="Update ICHSegmenter, or compare"):
+        Agreement.from_json({**plain, "format": AGREEMENT_FORMAT_VERSION + 1})
+    with pytest.raises(ResultError, match="incomplete .KeyError: 'vote'.*Compare the methods again"):
+        Agreement.from_json({key: value for key, value in plain.items() if key != "vote"})
 
 
 def test_slices_with_most_blood_are_shown_lowest_first(three, phantom):

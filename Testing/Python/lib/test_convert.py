@@ -188,8 +188,11 @@ def test_a_file_that_was_altered_after_its_card_was_written_is_refused(tmp_path)
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"name": "best"}, "names the method 'best', which this version does not have; available: .*unet"),
-        ({"preprocessing": {"kind": "NoPreprocessing"}}, "was trained on other input than unet shows"),
+        (
+            {"format_version": 1, "name": "best"},
+            "names the method 'best', which this version does not have; available: .*unet",
+        ),
+        ({"preprocessing": {"kind": "NoPreprocessing"}}, "preprocessing of the predictor unet must be SlicePrepr"),
     ],
 )
 def test_a_card_that_does_not_belong_to_a_method_is_refused(change, told, tmp_path):

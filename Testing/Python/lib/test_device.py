@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ICHSegmenterLib.cli import main
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import DeviceError
 from ICHSegmenterLib.request import PRECISIONS, check_device_request
 from ICHSegmenterLib.runtime import device

@@ -15,7 +15,7 @@ from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import Device
-from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -78,7 +78,9 @@ def test_soft_maps_come_on_the_acquired_grid_only_when_asked_for(bleeding, resul
 
 @pytest.mark.parametrize("flips", [{"is_descending": True}, {"flips_rows": True}, {"flips_columns": True}])
 def test_flipped_acquisitions_give_the_same_blood_at_the_same_place(bleeding, flips):
-    geometry = head_geometry((24, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=6.0, tilt_deg=10, **flips)
+    geometry = head_geometry(
+        (24, 128, 128), pixel_mm=(1.8, 1.8), slice_step_mm=6.0, tilt_deg=10, order=StorageOrder(**flips)
+    )
     phantom = make_phantom(geometry, HeadModel(bleeds=(BLEED,)), seed=3)
     result = engine.analyze(phantom.volume, AnalysisRequest("hu-threshold"))
     assert dice(result.segmentation.blood_mask, phantom.labelmap > 0) > 0.8

@@ -5,7 +5,13 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from ICHSegmenterLib.evaluation.segmentation_metrics import bland_altman, compare, hd95_mm, overlap, surface_mm
+from ICHSegmenterLib.evaluation.segmentation_metrics import (
+    bland_altman,
+    hd95_mm,
+    overlap,
+    score_outline,
+    surface_mm,
+)
 from ICHSegmenterLib.synthesis.phantom import head_geometry
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
@@ -38,14 +44,14 @@ def test_equal_masks_are_perfect_and_disjoint_ones_have_nothing_in_common():
 
 
 def test_nothing_outlined_on_blood_is_a_dice_of_zero_without_a_distance():
-    found = compare(np.zeros(SHAPE, dtype=bool), box(SHAPE, (2, 3), (5, 6), (0, 8)), GEOMETRY)
+    found = score_outline(np.zeros(SHAPE, dtype=bool), box(SHAPE, (2, 3), (5, 6), (0, 8)), GEOMETRY)
     assert (found.dice, found.iou, found.hd95_mm) == (0.0, 0.0, None)
     assert found.truth_ml == pytest.approx(0.016)
 
 
 def test_two_empty_masks_have_no_dice():
     nothing = np.zeros(SHAPE, dtype=bool)
-    found = compare(nothing, nothing, GEOMETRY)
+    found = score_outline(nothing, nothing, GEOMETRY)
     assert (found.dice, found.iou, found.hd95_mm, found.volume_error_ml) == (None, None, None, 0.0)
 
 
@@ -144,7 +150,9 @@ def test_a_patient_who_lies_turned_has_the_same_distance():
 
 def test_unequal_slices_have_volumes_of_their_own():
     uneven = head_geometry((4, 20, 24), pixel_mm=(1.0, 1.0), slice_step_mm=(2.0, 2.0, 10.0))
-    found = compare(box(uneven.shape, (3, 4), (0, 10), (0, 10)), box(uneven.shape, (0, 1), (0, 10), (0, 10)), uneven)
+    found = score_outline(
+        box(uneven.shape, (3, 4), (0, 10), (0, 10)), box(uneven.shape, (0, 1), (0, 10), (0, 10)), uneven
+    )
     assert found.truth_ml == pytest.approx(0.2)
     assert found.predicted_ml == pytest.approx(1.0)
     assert found.volume_error_ml == pytest.approx(0.8)
@@ -156,7 +164,7 @@ def test_lesions_are_counted_one_by_one():
     predicted = (
         box(SHAPE, (0, 1), (0, 5), (0, 4)) | box(SHAPE, (2, 3), (0, 1), (0, 1)) | box(SHAPE, (4, 5), (9, 14), (9, 11))
     )
-    found = compare(predicted, truth, GEOMETRY)
+    found = score_outline(predicted, truth, GEOMETRY)
     assert [one.outlined_share for one in found.lesions] == pytest.approx([1.0, 0.05, 0.0])
     assert [one.is_found for one in found.lesions] == [True, False, False]
     assert [one.volume_ml for one in found.lesions] == pytest.approx([0.04] * 3)
@@ -171,13 +179,13 @@ def test_the_dice_of_a_lesion_counts_the_outline_nearest_to_it():
     one, other, missed = (((2, 3), (0, 5)), ((2, 3), (7, 12)), ((4, 5), (0, 5)))
     truth = np.logical_or.reduce([box(SHAPE, k, (0, 4), columns) for k, columns in (one, other, missed)])
     predicted = box(SHAPE, (2, 3), (0, 4), (0, 12)) | box(SHAPE, (4, 5), (9, 14), (9, 11))
-    found = compare(predicted, truth, GEOMETRY)
+    found = score_outline(predicted, truth, GEOMETRY)
     assert [one.dice for one in found.lesions] == pytest.approx([40 / 44, 40 / 44, 0.0])
 
 
 def test_pieces_that_touch_at_a_corner_are_one_lesion():
     truth = box(SHAPE, (0, 1), (0, 2), (0, 2)) | box(SHAPE, (1, 2), (2, 4), (2, 4))
-    assert len(compare(truth, truth, GEOMETRY).lesions) == 1
+    assert len(score_outline(truth, truth, GEOMETRY).lesions) == 1
 
 
 def test_bland_altman_of_three_pairs():
@@ -193,4 +201,4 @@ def test_one_pair_has_a_bias_but_no_limits():
 
 def test_masks_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="geometry"):
-        compare(np.zeros((1, 2, 2), dtype=bool), np.zeros((1, 2, 2), dtype=bool), GEOMETRY)
+        score_outline(np.zeros((1, 2, 2), dtype=bool), np.zeros((1, 2, 2), dtype=bool), GEOMETRY)

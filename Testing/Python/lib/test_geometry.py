@@ -133,3 +133,59 @@ def test_impossible_grids_are_refused(change: dict[str, object], message: str) -
 def test_an_affine_must_be_4x4() -> None:
     with pytest.raises(ValueError, match="4x4"):
         VolumeGeometry.from_affine((2, 2, 2), np.eye(3))
+
+
+STEPS = {"column_step": np.array((0.5, 0.0, 0.0)), "row_step": np.array((0.0, 0.7, 0.0))}
+
+
+def stacked(*origins: tuple[float, float, float]) -> VolumeGeometry:
+    """Slices of 5 rows and 6 columns, not turned, at these origins in mm."""
+    return VolumeGeometry((len(origins), 5, 6), **STEPS, slice_origins=np.array(origins))
+
+
+def test_one_slice_has_a_step_of_one_millimeter_no_tilt_and_its_own_origin() -> None:
+    geometry = VolumeGeometry((1, 5, 6), STEPS["column_step"], -STEPS["row_step"], np.array([(10.0, 20.0, 30.0)]))
+    assert (geometry.slice_step_mm, geometry.tilt_deg, geometry.largest_deviation_mm) == (1.0, 0.0, 0.0)
+    assert geometry.is_regular
+    assert np.array_equal(geometry.affine, [[0.5, 0, 0, 10], [0, -0.7, 0, 20], [0, 0, -1, 30], [0, 0, 0, 1]])
+
+
+def test_two_slices_have_the_tilt_and_the_step_between_them() -> None:
+    geometry = stacked((0.0, 0.0, 0.0), (0.0, 3.0, 4.0))
+    assert geometry.tilt_deg == pytest.approx(np.degrees(np.arctan2(3, 4)))
+    assert geometry.slice_step_mm == pytest.approx(4.0)
+
+
+def test_tilt_is_that_from_the_first_slice_to_the_last() -> None:
+    """The second slice lies straight above the first, the third 1 mm aside."""
+    geometry = stacked((0.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 1.0, 4.0))
+    assert geometry.tilt_deg == pytest.approx(np.degrees(np.arctan2(1, 4)))
+
+
+@pytest.mark.parametrize(("angle_deg", "tilt_deg"), [(0.05, 0.0), (0.2, 0.2)])
+def test_a_tilt_within_rounding_counts_as_none(angle_deg: float, tilt_deg: float) -> None:
+    aside = 100 * np.tan(np.radians(angle_deg))
+    assert stacked((0.0, 0.0, 0.0), (0.0, aside, 100.0)).tilt_deg == pytest.approx(tilt_deg, abs=1e-9)
+
+
+def test_deviation_is_the_distance_of_the_worst_slice_from_the_fitted_line() -> None:
+    """Of three slices the middle one lies 0.5 mm aside: least squares leaves it two thirds, the others one."""
+    assert stacked((0.0, 0.0, 0.0), (0.3, 0.4, 2.0), (0.0, 0.0, 4.0)).largest_deviation_mm == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("column_mm", "row_mm", "origin_mm", "farthest_mm"),
+    [(0.1, 0.0, 0.0, 0.5), (0.0, 0.1, 0.0, 0.4), (0.1, 0.2, 0.0, 0.8), (-0.1, -0.125, 0.5, 0.5)],
+    ids=["last column", "last row", "last row of both", "first voxel"],
+)
+def test_grids_match_up_to_the_distance_of_their_farthest_corner(
+    column_mm: float, row_mm: float, origin_mm: float, farthest_mm: float
+) -> None:
+    """Steps differ along z, over 5 columns and 4 rows; in the last case only the first voxels lie apart."""
+    z = np.array((0.0, 0.0, 1.0))
+    grid = stacked((0.0, 0.0, 0.0), (0.0, 0.0, 9.0))
+    other = VolumeGeometry(
+        grid.shape, grid.column_step + column_mm * z, grid.row_step + row_mm * z, grid.slice_origins + origin_mm * z
+    )
+    assert grid.matches(other, tolerance_mm=farthest_mm + 1e-6)
+    assert not grid.matches(other, tolerance_mm=farthest_mm - 1e-6)

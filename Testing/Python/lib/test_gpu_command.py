@@ -13,7 +13,7 @@ for package in ("timm", "monai", "lightning", "torchvision"):
     pytest.importorskip(package, reason="needs the train extra")
 
 from ICHSegmenterLib.cards.table import MODEL_CARDS
-from ICHSegmenterLib.learning.recipe import load_recipe, recipe_names
+from ICHSegmenterLib.learning.recipe_file import load_recipe, recipe_names
 from ICHSegmenterLib.models import MODEL_NAMES, create_model
 from Testing.Gpu import __main__ as command
 from Testing.Gpu import memory, networks, speed, training

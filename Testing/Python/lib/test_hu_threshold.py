@@ -18,14 +18,17 @@ from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
-from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 GEOMETRIES = {
     "plain": head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0)),
     "tilted and uneven": head_geometry(
-        (28, 256, 256), tilt_deg=20, slice_step_mm=(4.2,) * 13 + (1.1,) + (7.4,) * 13, is_descending=True
+        (28, 256, 256),
+        tilt_deg=20,
+        slice_step_mm=(4.2,) * 13 + (1.1,) + (7.4,) * 13,
+        order=StorageOrder(is_descending=True),
     ),
     "thin": head_geometry((80, 160, 160), pixel_mm=(1.4, 1.4), slice_step_mm=2.0),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 
 CENTER = (28.0, 5.0, 30.0)
 GEOMETRIES = {
@@ -14,7 +14,10 @@ GEOMETRIES = {
         (28, 140, 120), pixel_mm=(1.5, 1.8), tilt_deg=20, slice_step_mm=(4.2,) * 13 + (1.1,) + (7.4,) * 13
     ),
     "turned and flipped": head_geometry(
-        (24, 128, 128), pixel_mm=(1.7, 1.7), turn_deg=20, is_descending=True, flips_rows=True, flips_columns=True
+        (24, 128, 128),
+        pixel_mm=(1.7, 1.7),
+        turn_deg=20,
+        order=StorageOrder(is_descending=True, flips_rows=True, flips_columns=True),
     ),
 }
 

@@ -8,15 +8,15 @@ import pytest
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.pipeline import MIN_BRAIN_AREA_CM2, prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing, SlicePreprocessing
-from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
 MODEL = HeadModel((Bleed.sphere(20.0, (28.0, 5.0, 30.0)),), noise_hu=0)
 STORED = {
     "ascending": {},
-    "descending": {"is_descending": True},
-    "flipped": {"flips_rows": True, "flips_columns": True},
+    "descending": {"order": StorageOrder(is_descending=True)},
+    "flipped": {"order": StorageOrder(flips_rows=True, flips_columns=True)},
     "tilted": {"tilt_deg": 18.0, "slice_step_mm": (4.0,) * 8 + (7.0,) * 9},
 }
 SHAPE = (18, 200, 170)

@@ -16,7 +16,7 @@ from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, Provenance, SliceDetection
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import StorageOrder, head_geometry, make_phantom
 
 SMALL = MappingProxyType({"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)})
 
@@ -26,7 +26,9 @@ def folder(tmp_path_factory):
     """Two series of 8 and 10 slices, one of them stored from the top, all files in one folder."""
     together = tmp_path_factory.mktemp("stage_2_train")
     for number, (slices, is_descending) in enumerate(((8, False), (10, True))):
-        geometry = head_geometry((slices, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=14.0, is_descending=is_descending)
+        geometry = head_geometry(
+            (slices, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=14.0, order=StorageOrder(is_descending)
+        )
         volume = make_phantom(geometry, seed=number, subsamples=(1, 1, 1)).volume
         one = tmp_path_factory.mktemp("series")
         for place, path in enumerate(write_dicom_series(volume, one, seed=number)):

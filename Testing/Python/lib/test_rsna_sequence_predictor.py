@@ -17,7 +17,7 @@ from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 from ICHSegmenterLib.runtime.context import RunContext
-from ICHSegmenterLib.synthesis.phantom import head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import StorageOrder, head_geometry, make_phantom
 
 SMALL = {"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 4, 8)}
 SERIES = ("ID_ser_a", "ID_ser_b")
@@ -110,7 +110,7 @@ def test_padding_to_sixty_empty_slices_changes_the_values_and_masked_is_the_netw
 
 def test_a_descending_flipped_acquisition_gives_the_same_values_in_its_own_order(network):
     upright = values(predict(network, exam(center=(0.0, 0.0, 8.0))))
-    turned = values(predict(network, exam(is_descending=True, flips_rows=True, flips_columns=True)))
+    turned = values(predict(network, exam(order=StorageOrder(is_descending=True, flips_rows=True, flips_columns=True))))
     np.testing.assert_allclose(turned[::-1], upright, atol=0.05)  # equal but for the phantom's noise
 
 
@@ -152,7 +152,7 @@ def test_three_networks_are_blended_as_the_authors_do():
 
 def test_options_must_be_known_and_of_their_type():
     card = get_card("rsna-sequence")
-    assert with_options(card, {"masked": True}).predictor_config["masked"]
+    assert with_options(card, {"masked": True}).option_values["masked"]
     with pytest.raises(ValueError, match="no option 'mask'; available: masked"):
         with_options(card, {"mask": True})
     with pytest.raises(ValueError, match="is a bool like False, got 'yes'"):

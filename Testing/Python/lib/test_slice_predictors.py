@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 import torch
 
 from head_volumes import head
-from ICHSegmenterLib.analysis.session import resolve
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DependencyError, WeightsError
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, predict_slices
 from ICHSegmenterLib.methods.swin.predictor import SwinMapPredictor, probabilities_of
+from ICHSegmenterLib.methods.table import load_predictor
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor, slice_probability
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare
@@ -110,25 +111,25 @@ def test_the_compact_unet_overlooks_up_to_twenty_pixels_as_its_card_says(pixels,
     card = get_card("compact-unet")
     foreground = torch.full((1, CROP, CROP), 0.1)
     foreground.view(-1)[:pixels] = 0.99
-    value = slice_probability(foreground, card.predictor_config["ignored_pixels"])[0]
+    value = slice_probability(foreground, card.option_values["min_pixels"])[0]
     assert bool(value >= card.detection_threshold) == is_positive
 
 
-def test_a_negative_number_of_pixels_cannot_be_ignored():
-    with pytest.raises(ValueError, match="must not be negative, got -1"):
-        UnetPredictor([create_model("unet")], device="cpu", precision="float32", ignored_pixels=-1)
+def test_a_bleed_has_at_least_one_pixel():
+    with pytest.raises(ValueError, match="min_pixels must be at least 1, got 0"):
+        UnetPredictor([create_model("unet")], device="cpu", precision="float32", min_pixels=0)
 
 
-def test_not_all_pixels_can_be_ignored():
-    with pytest.raises(ValueError, match="ignored_pixels is 16, but the network sees only 16 of a slice"):
-        slice_probability(torch.zeros(1, 4, 4), 16)
+def test_no_more_pixels_can_be_asked_for_than_a_slice_has():
+    assert slice_probability(torch.zeros(1, 4, 4), 16) == 0
+    with pytest.raises(ValueError, match="min_pixels is 17, but the network sees only 16 of a slice"):
+        slice_probability(torch.zeros(1, 4, 4), 17)
 
 
-def test_a_method_whose_package_is_missing_says_which(tmp_path, monkeypatch):
-    (tmp_path / "needs_more.py").write_text("import no_such_package\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DependencyError, match="needs the Python package 'no_such_package'.*ichsegmenter\\[torch\\]"):
-        resolve("needs_more:Predictor")
+def test_a_method_whose_package_is_missing_says_which(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(DependencyError, match="needs the Python package 'timm'.*ichsegmenter\\[torch\\]"):
+        load_predictor(get_card("hgi-sam"), [], device="cpu", precision="float32")
 
 
 def test_unet_files_of_both_variants_may_be_mixed_and_their_mean_is_the_map(exam, tmp_path):
@@ -183,7 +184,7 @@ class BrightIsBlood(torch.nn.Module):
         return logits
 
 
-def test_the_skull_guard_takes_calcification_out_and_leaves_blood():
+def test_bone_suppression_takes_calcification_out_and_leaves_blood():
     """One slice with 60 HU, one with 200 HU: the first stays blood, the second is bone and no longer positive."""
     volume = head()
     hu = np.clip(volume.hu, -1000, 40)
@@ -197,7 +198,7 @@ def test_the_skull_guard_takes_calcification_out_and_leaves_blood():
     exam = prepare(replace(volume, hu=hu), seen, mask)
     settings = {"device": "cpu", "precision": "float32", "with_subtypes": True}
     trusting, guarded = (
-        UnetPredictor([BrightIsBlood()], skull_guard=guard, **settings).predict(exam, RunContext())
+        UnetPredictor([BrightIsBlood()], suppress_bone=guard, **settings).predict(exam, RunContext())
         for guard in (False, True)
     )
     assert trusting[stone].probabilities[ANY] > 0.9

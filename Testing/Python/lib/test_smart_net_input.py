@@ -12,7 +12,7 @@ from ICHSegmenterLib.methods.smart_net import input as smart_net_input
 from ICHSegmenterLib.methods.smart_net.input import SmartNetStack, resized
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterLib.synthesis.phantom import HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.synthesis.phantom import HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.volume import Volume
 
 WANTED = SmartNetPreprocessing(size=64)
@@ -42,7 +42,7 @@ def test_rows_run_to_posterior_columns_to_left_and_slices_to_superior(unequalize
 @pytest.mark.parametrize("flips", [{"is_descending": True}, {"flips_rows": True}, {"flips_columns": True}])
 def test_flipped_acquisitions_look_the_same_to_the_network(unequalized, flips):
     plain = head_geometry((6, 48, 40), pixel_mm=(4.0, 5.0), slice_step_mm=20.0)
-    flipped = head_geometry((6, 48, 40), pixel_mm=(4.0, 5.0), slice_step_mm=20.0, **flips)
+    flipped = head_geometry((6, 48, 40), pixel_mm=(4.0, 5.0), slice_step_mm=20.0, order=StorageOrder(**flips))
     volume = make_phantom(plain, HeadModel(), seed=1).volume
     view = AxialView.of(flipped)
     stored = Volume(np.ascontiguousarray(view.undo(volume.hu)), flipped)
@@ -91,7 +91,7 @@ def test_an_empty_exam_keeps_its_slices(unequalized):
 def test_spreading_over_slices_uses_the_whole_range_on_each(unequalized):
     volume = head()
     dimmed = Volume(np.where(volume.hu > 60, np.float32(50), volume.hu), volume.geometry)
-    by_slice = stack_of(dimmed, replace(WANTED, spread="slice")).slices
+    by_slice = stack_of(dimmed, replace(WANTED, normalize="slice")).slices
     assert set(by_slice.max(axis=(1, 2))) == {1.0}
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.datasets.sources import ReadOptions
 from ICHSegmenterLib.synthesis.acquisition import Protocol
 from ICHSegmenterLib.synthesis.exam import make_exam
-from ICHSegmenterLib.synthesis.layouts import LAYOUTS, write_nifti_folder, write_physionet, write_rsna
 from ICHSegmenterLib.synthesis.lesions import LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
@@ -26,25 +26,25 @@ def exams():
 
 
 def test_physionet_layout_is_read_back(exams, tmp_path):
-    assert write_physionet(exams, tmp_path) == 2
-    source = physionet.source(tmp_path, allow_missing=False)
-    items, bad = physionet.read_series(source.plans[0])
-    assert not bad and len(items) == 15
+    assert physionet.write(exams, tmp_path) == 2
+    source = physionet.source(tmp_path, ReadOptions(tmp_path))
+    content = physionet.read_series(source.plans[0])
+    assert not content.bad_files and len(content.items) == 15
     assert read_volume(tmp_path / "ct_scans" / "001.nii").hu == pytest.approx(exams[0].volume.hu)
     diagnoses = physionet.read_diagnoses(tmp_path / physionet.CSV)
     assert np.array_equal([diagnoses[1][k] for k in range(1, 16)], exams[0].slice_labels)
 
 
 def test_nifti_layout_is_read_back(exams, tmp_path):
-    write_nifti_folder(exams, tmp_path)
-    source = nifti_folder.source(tmp_path, allow_missing=False)
-    assert [plan.name if hasattr(plan, "name") else plan.series for plan in source.plans] == ["0000", "0001"]
+    nifti_folder.write(exams, tmp_path)
+    source = nifti_folder.source(tmp_path, ReadOptions(tmp_path))
+    assert [plan.series for plan in source.plans] == ["0000", "0001"]
     mask = nifti_folder.read_label_mask(tmp_path / "masks" / "0000.nii.gz", exams[0].volume)
     assert np.array_equal(mask, exams[0].labelmap)
 
 
 def test_rsna_layout_has_six_rows_an_image_and_one_patient_an_exam(exams, tmp_path):
-    write_rsna(exams, tmp_path)
+    rsna.write(exams, tmp_path)
     labels = rsna.read_labels(tmp_path / "stage_2_train.csv")
     files = sorted((tmp_path / "stage_2_train").iterdir())
     assert len(files) == len(labels) == 30
@@ -56,7 +56,7 @@ def test_rsna_layout_has_six_rows_an_image_and_one_patient_an_exam(exams, tmp_pa
 
 
 def test_the_nifti_truth_table_names_the_volumes(exams, tmp_path):
-    write_nifti_folder(exams, tmp_path)
+    nifti_folder.write(exams, tmp_path)
     with (tmp_path / "truth.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert float(rows[0]["IPH_ml"]) == pytest.approx(exams[0].blood_ml["IPH"], abs=1e-3)
@@ -87,9 +87,8 @@ def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
     assert "--contact-sheet" in capsys.readouterr().err
 
 
-def test_the_command_line_knows_every_layout_and_style():
-    from ICHSegmenterLib.cli.synthesize import LAYOUT_NAMES, STYLE_NAMES
+def test_the_command_line_knows_every_style():
+    from ICHSegmenterLib.cli.synthesize import STYLE_NAMES
     from ICHSegmenterLib.synthesis.exam import STYLES
 
-    assert set(LAYOUT_NAMES) == set(LAYOUTS)
     assert set(STYLE_NAMES) == set(STYLES)

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
 from ICHSegmenterLib.learning.augmentation import BLURS, apply_change, blurred, draw_change  # noqa: E402
-from ICHSegmenterLib.learning.recipe import AugmentationRecipe, load_recipe, recipe_names  # noqa: E402
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe  # noqa: E402
+from ICHSegmenterLib.learning.recipe_file import load_recipe, recipe_names  # noqa: E402
 
 STILL = AugmentationRecipe(flip=0.0, affine=0.0, noise=0.0)
 

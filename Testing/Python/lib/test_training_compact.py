@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
-from ICHSegmenterLib.datasets.prepare import prepare
+from ICHSegmenterLib.datasets.prepare import prepare_dataset
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.learning.recipe import Recipe, load_recipe
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.task import ScoredBatch
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
@@ -45,7 +46,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compact")
     made = ["--exams", "3", "--positive", "1", "--volume", "20", "--matrix", "64", "--workers", "2", "--seed", "5"]
     assert main(["synthesize", "--output", str(folder / "data"), *made]) == 0
-    prepare(folder / "data", folder / "cache", "nifti")
+    prepare_dataset(folder / "data", folder / "cache", "nifti")
     return folder / "cache"
 
 

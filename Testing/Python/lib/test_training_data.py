@@ -10,8 +10,8 @@ import pytest
 for package in ("torch", "yaml", "PIL", "nibabel"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.datasets import rsna
-from ICHSegmenterLib.datasets.prepare import Layout, load_prepared, prepare
+from ICHSegmenterLib.datasets import nifti_folder, rsna
+from ICHSegmenterLib.datasets.prepare import PrepareOptions, load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.shards import ShardReader, decode_hu, encode_hu
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
@@ -39,9 +39,9 @@ def test_hounsfield_units_survive_the_cache_exactly() -> None:
 
 
 @pytest.mark.parametrize("layout", ["rsna", "physionet", "nifti"])
-def test_every_slice_of_a_data_set_is_in_the_cache(layout: Layout, tmp_path: Path) -> None:
+def test_every_slice_of_a_data_set_is_in_the_cache(layout: str, tmp_path: Path) -> None:
     write = {"rsna": write_rsna, "physionet": write_physionet, "nifti": write_nifti_folder}[layout]
-    done = prepare(write(tmp_path / "data", 4), tmp_path / "cache", layout)
+    done = prepare_dataset(write(tmp_path / "data", 4), tmp_path / "cache", layout)
     table = load_prepared(tmp_path / "cache")
     assert done.is_complete and done.total == done.slices == len(table) == 16
     assert done.bad_files == () and done.slices_a_second > 0
@@ -52,11 +52,11 @@ def test_every_slice_of_a_data_set_is_in_the_cache(layout: Layout, tmp_path: Pat
 def test_the_cache_shows_the_network_what_the_engine_shows_it(tmp_path: Path) -> None:
     """Training and inference share one preprocessing: the same file gives the same pixels."""
     folder = write_physionet(tmp_path / "data", 2)
-    prepare(folder, tmp_path / "cache", "physionet")
+    prepare_dataset(folder, tmp_path / "cache", "physionet")
     table = load_prepared(tmp_path / "cache")
     volume = read_volume(folder / "ct_scans" / "002.nii")
     exam = prepare_volume(volume, SMALL, np.ones(volume.hu.shape, dtype=bool))
-    rows = table.of_patients(["002"])
+    rows = table.of_units("patient", ["002"])
     dataset = SliceDataset(tmp_path / "cache", table, rows, SMALL, AugmentationRecipe(), with_masks=True)
     for number in range(len(rows)):
         sample = dataset[SampleIndex(number)]
@@ -74,7 +74,7 @@ def test_a_slice_stored_the_other_way_round_is_turned_to_axial_display(tmp_path:
         outline = mask if name == "a" else mask[:, ::-1]
         save_nifti(tmp_path / "data" / "images" / f"{name}.nii", array.astype(np.int16), where)
         save_nifti(tmp_path / "data" / "masks" / f"{name}.nii", np.ascontiguousarray(outline), where)
-    prepare(tmp_path / "data", tmp_path / "cache", "nifti")
+    prepare_dataset(tmp_path / "data", tmp_path / "cache", "nifti")
     table = load_prepared(tmp_path / "cache")
     dataset = SliceDataset(tmp_path / "cache", table, np.arange(8), SMALL, AugmentationRecipe(), with_masks=True)
     for number in range(4):
@@ -84,7 +84,7 @@ def test_a_slice_stored_the_other_way_round_is_turned_to_axial_display(tmp_path:
 
 
 def test_augmentation_follows_from_the_draw_and_keeps_mask_and_image_together(tmp_path: Path) -> None:
-    prepare(write_nifti_folder(tmp_path / "data", 1), tmp_path / "cache", "nifti")
+    prepare_dataset(write_nifti_folder(tmp_path / "data", 1), tmp_path / "cache", "nifti")
     table = load_prepared(tmp_path / "cache")
     strong = AugmentationRecipe(flip=0.5, affine=1.0, noise=0.0)
     dataset = SliceDataset(tmp_path / "cache", table, np.arange(4), SMALL, strong, with_masks=True)
@@ -99,7 +99,7 @@ def test_augmentation_follows_from_the_draw_and_keeps_mask_and_image_together(tm
 
 def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
-    prepare(write_nifti_folder(tmp_path / "data", 2), tmp_path / "cache", "nifti")
+    prepare_dataset(write_nifti_folder(tmp_path / "data", 2), tmp_path / "cache", "nifti")
     samples = list(webdataset.WebDataset(str(tmp_path / "cache" / "shard-000000.tar"), shardshuffle=False))
     assert len(samples) == 8
     table = load_prepared(tmp_path / "cache")
@@ -114,7 +114,7 @@ def test_corrupt_files_are_listed_and_not_fatal(tmp_path: Path) -> None:
     files = sorted((folder / "stage_2_train").iterdir())
     files[0].write_bytes(files[0].read_bytes()[:-1000])  # the famous image with too few pixels
     files[5].write_bytes(b"nothing")
-    done = prepare(folder, tmp_path / "cache", "rsna")
+    done = prepare_dataset(folder, tmp_path / "cache", "rsna")
     assert done.total == 10 and done.is_complete
     assert {one.name for one in done.bad_files} == {files[0].name, files[5].name}
     with (tmp_path / "cache" / "corrupt.csv").open(newline="") as stream:
@@ -125,7 +125,7 @@ def test_corrupt_files_are_listed_and_not_fatal(tmp_path: Path) -> None:
 
 def test_preparing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, cache = write_rsna(tmp_path / "data", 4), tmp_path / "cache"
-    whole = prepare(folder, tmp_path / "whole", "rsna", slices_a_shard=4)
+    whole = prepare_dataset(folder, tmp_path / "whole", "rsna", PrepareOptions(slices_a_shard=4))
     real, seen = rsna._read, []
 
     def fails_in_the_third_series(path: Path, *arguments: object) -> object:
@@ -136,48 +136,48 @@ def test_preparing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(rsna, "_read", fails_in_the_third_series)
     with pytest.raises(KeyboardInterrupt):
-        prepare(folder, cache, "rsna", slices_a_shard=4)
+        prepare_dataset(folder, cache, "rsna", PrepareOptions(slices_a_shard=4))
     assert not (cache / "index.csv").exists()
-    done = prepare(folder, cache, "rsna", slices_a_shard=4)
+    done = prepare_dataset(folder, cache, "rsna", PrepareOptions(slices_a_shard=4))
     assert (done.skipped, done.slices, done.total) == (2, 8, whole.total)
     assert (cache / "index.csv").read_bytes() == (tmp_path / "whole" / "index.csv").read_bytes()
 
 
 def test_two_machines_share_the_work(tmp_path: Path) -> None:
     folder, cache = write_rsna(tmp_path / "data", 4), tmp_path / "cache"
-    first = prepare(folder, cache, "rsna", slices_a_shard=4, part=(1, 2))
+    first = prepare_dataset(folder, cache, "rsna", PrepareOptions(slices_a_shard=4, part=(1, 2)))
     assert not first.is_complete and first.slices == 8
-    second = prepare(folder, cache, "rsna", slices_a_shard=4, part=(2, 2))
+    second = prepare_dataset(folder, cache, "rsna", PrepareOptions(slices_a_shard=4, part=(2, 2)))
     assert second.is_complete and (second.slices, second.total) == (8, 16)
 
 
 def test_a_cache_of_another_state_of_the_data_is_refused(tmp_path: Path) -> None:
     folder = write_rsna(tmp_path / "data", 2)
-    prepare(folder, tmp_path / "cache", "rsna")
+    prepare_dataset(folder, tmp_path / "cache", "rsna")
     with pytest.raises(TrainingDataError, match="was begun for another state of the data set"):
-        prepare(folder, tmp_path / "cache", "rsna", slices_a_shard=4)
+        prepare_dataset(folder, tmp_path / "cache", "rsna", PrepareOptions(slices_a_shard=4))
 
 
 def test_a_missing_csv_is_named(tmp_path: Path) -> None:
     folder = write_rsna(tmp_path / "data", 1)
     (folder / "stage_2_train.csv").unlink()
     with pytest.raises(TrainingDataError, match=r"no stage_2_train.csv, the labels; it holds .*stage_2_train"):
-        prepare(folder, tmp_path / "cache", "rsna")
+        prepare_dataset(folder, tmp_path / "cache", "rsna")
 
 
 def test_a_missing_folder_says_what_is_there(tmp_path: Path) -> None:
     folder = write_physionet(tmp_path / "data", 2)
     (folder / "masks").rename(folder / "outlines")
     with pytest.raises(TrainingDataError, match=r"has no folder masks; it holds ct_scans, .*outlines"):
-        prepare(folder, tmp_path / "cache", "physionet")
+        prepare_dataset(folder, tmp_path / "cache", "physionet")
 
 
 def test_labels_without_files_are_an_error_unless_allowed(tmp_path: Path) -> None:
     folder = write_rsna(tmp_path / "data", 2)
     next((folder / "stage_2_train").glob("*.dcm")).unlink()
     with pytest.raises(TrainingDataError, match="1 of 8 labeled images have no file .*--allow-missing"):
-        prepare(folder, tmp_path / "cache", "rsna")
-    done = prepare(folder, tmp_path / "cache", "rsna", allow_missing=True)
+        prepare_dataset(folder, tmp_path / "cache", "rsna")
+    done = prepare_dataset(folder, tmp_path / "cache", "rsna", PrepareOptions(allow_missing=True))
     assert done.total == 7 and done.notes == ("1 labels have no file",)
 
 
@@ -185,7 +185,7 @@ def test_a_missing_scan_of_physionet_is_named(tmp_path: Path) -> None:
     folder = write_physionet(tmp_path / "data", 3)
     (folder / "masks" / "002.nii").unlink()
     with pytest.raises(TrainingDataError, match=r"names 3 patients, but 1 files are missing \(masks/002.nii\)"):
-        prepare(folder, tmp_path / "cache", "physionet")
+        prepare_dataset(folder, tmp_path / "cache", "physionet")
 
 
 @pytest.mark.parametrize(
@@ -202,14 +202,14 @@ def test_a_wrong_label_is_named_with_its_line(text: str, message: str, tmp_path:
     with (folder / "stage_2_train.csv").open("a") as stream:
         stream.write(f"{text}\n")
     with pytest.raises(TrainingDataError, match=message):
-        prepare(folder, tmp_path / "cache", "rsna")
+        prepare_dataset(folder, tmp_path / "cache", "rsna")
 
 
 def test_rows_that_stand_twice_count_once(tmp_path: Path) -> None:
     folder = write_rsna(tmp_path / "data", 1)
     path = folder / "stage_2_train.csv"
     path.write_text(path.read_text() + path.read_text().split("\n", 1)[1])
-    assert prepare(folder, tmp_path / "cache", "rsna").total == 4
+    assert prepare_dataset(folder, tmp_path / "cache", "rsna").total == 4
 
 
 BHSD_SCANS = ("ID_2db7ee14_ID_2591d00dfc", "ID_2db7ee14_ID_f27e38fdfd", "ID_fcbe7eda_ID_5726e1c630")
@@ -238,16 +238,23 @@ def write_bhsd(folder: Path) -> Path:
 
 @pytest.mark.parametrize("place", ["", "label_192"])
 def test_bhsd_is_read_as_it_is_distributed(place: str, tmp_path: Path) -> None:
-    done = prepare(write_bhsd(tmp_path / "BHSD") / place, tmp_path / "cache", "nifti")
+    done = prepare_dataset(write_bhsd(tmp_path / "BHSD") / place, tmp_path / "cache", "nifti")
     table = load_prepared(tmp_path / "cache")
     assert done.is_complete and done.bad_files == () and len(table) == 12
     assert sorted(set(table.columns["series"].tolist())) == sorted(BHSD_SCANS)
     assert sorted(set(table.patients.tolist())) == ["ID_2db7ee14", "ID_fcbe7eda"]
     assert table.labels.sum(axis=0).tolist() == [1, 3, 0, 0, 2, 6]  # EDH, IPH, IVH, SAH, SDH, any
-    row = int(table.of_patients(["ID_fcbe7eda"])[2])
+    row = int(table.of_units("patient", ["ID_fcbe7eda"])[2])
     place_of = (str(table.columns["shard"][row]), int(table.columns["offset"][row]), int(table.columns["size"][row]))
     expected = head(2, bleeds=True)[0].hu[2]
     np.testing.assert_array_equal(ShardReader(tmp_path / "cache").hu(*place_of), expected)
+
+
+def test_cases_of_bhsd_have_their_patients_and_masks(tmp_path: Path) -> None:
+    cases = nifti_folder.cases(write_bhsd(tmp_path / "BHSD"), tmp_path / "headers")
+    assert sorted(case.name for case in cases) == sorted(BHSD_SCANS)
+    assert sorted({case.patient for case in cases}) == ["ID_2db7ee14", "ID_fcbe7eda"]
+    assert all(case.mask is not None and case.mask.parent.name == "ground truths" for case in cases)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -255,7 +262,7 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     volume, mask = head(2, bleeds=True)
     save_nifti(folder / "masks" / "002.nii", np.ascontiguousarray(mask[:, ::2]), volume.geometry)
     with pytest.raises(TrainingDataError, match="002.nii: the mask has 40 x 20 x 4 voxels, its scan 40 x 40 x 4"):
-        prepare(folder, tmp_path / "cache", "physionet")
+        prepare_dataset(folder, tmp_path / "cache", "physionet")
 
 
 def test_a_mask_at_another_place_is_refused(tmp_path: Path) -> None:
@@ -265,7 +272,7 @@ def test_a_mask_at_another_place_is_refused(tmp_path: Path) -> None:
     moved = VolumeGeometry(grid.shape, grid.column_step, grid.row_step, grid.slice_origins + 5.0)
     save_nifti(folder / "masks" / "scan.0.nii.gz", mask, moved)
     with pytest.raises(TrainingDataError, match="its header puts them elsewhere"):
-        prepare(folder, tmp_path / "cache", "nifti")
+        prepare_dataset(folder, tmp_path / "cache", "nifti")
 
 
 def test_a_mask_value_without_meaning_is_refused(tmp_path: Path) -> None:
@@ -273,14 +280,14 @@ def test_a_mask_value_without_meaning_is_refused(tmp_path: Path) -> None:
     volume, mask = head(0, bleeds=True)
     save_nifti(folder / "masks" / "scan.0.nii.gz", mask * 4, volume.geometry)
     with pytest.raises(TrainingDataError, match="has the value 8; known are 0, 1 for blood, or 1 to 5"):
-        prepare(folder, tmp_path / "cache", "nifti")
+        prepare_dataset(folder, tmp_path / "cache", "nifti")
 
 
 def test_a_scan_without_a_mask_is_named(tmp_path: Path) -> None:
     folder = write_nifti_folder(tmp_path / "data", 2)
     (folder / "masks" / "scan.1.nii.gz").unlink()
     with pytest.raises(TrainingDataError, match="1 scans and masks stand alone; scan.1 has no mask"):
-        prepare(folder, tmp_path / "cache", "nifti")
+        prepare_dataset(folder, tmp_path / "cache", "nifti")
 
 
 def test_a_csv_of_another_release_is_refused(tmp_path: Path) -> None:
@@ -288,11 +295,11 @@ def test_a_csv_of_another_release_is_refused(tmp_path: Path) -> None:
     path = folder / "hemorrhage_diagnosis_raw_ct.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(TrainingDataError, match="has 4 slices, .* describes slices 1 to 3"):
-        prepare(folder, tmp_path / "cache", "physionet")
+        prepare_dataset(folder, tmp_path / "cache", "physionet")
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    prepare(write_nifti_folder(tmp_path / "data", 1), tmp_path / "cache", "nifti")
+    prepare_dataset(write_nifti_folder(tmp_path / "data", 1), tmp_path / "cache", "nifti")
     table = load_prepared(tmp_path / "cache")
     (tmp_path / "cache" / "shard-000000.tar").write_bytes(b"x" * 100)
     dataset = SliceDataset(tmp_path / "cache", table, np.arange(4), SMALL, AugmentationRecipe(), with_masks=False)

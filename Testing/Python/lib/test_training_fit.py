@@ -22,10 +22,11 @@ from safetensors.torch import load_file
 
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
-from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.splits import load_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
-from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe, load_recipe
+from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.task import freeze, schedule_factor
 from ICHSegmenterLib.methods.rsna_sequence.task import log_loss
 from ICHSegmenterLib.methods.swin.task import SliceClassification
@@ -62,14 +63,14 @@ def hgi_sam(*changes: str) -> Recipe:
 @pytest.fixture(scope="module")
 def physionet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("physionet")
-    prepare(write_physionet(folder / "data", 8), folder / "cache", "physionet")
+    prepare_dataset(write_physionet(folder / "data", 8), folder / "cache", "physionet")
     return folder / "cache"
 
 
 @pytest.fixture(scope="module")
 def rsna(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rsna")
-    prepare(write_rsna(folder / "data", 8), folder / "cache", "rsna")
+    prepare_dataset(write_rsna(folder / "data", 8), folder / "cache", "rsna")
     return folder / "cache"
 
 
@@ -338,7 +339,7 @@ def test_data_without_masks_cannot_teach_a_segmentation_network(rsna: Path, tmp_
 
 def test_six_classes_learn_subtypes_from_masks_that_tell_them(physionet: Path, tmp_path: Path) -> None:
     config = "network.config={variant: final, num_classes: 6, widths: [4, 8, 8, 8]}"
-    with pytest.raises(RecipeError, match="PhysioNet's masks do not tell subtypes"):
+    with pytest.raises(RecipeError, match="masks of the layout physionet do not tell subtypes"):
         fit(unet(config), physionet, tmp_path / "no", machine=HERE)
     data = write_nifti_folder(tmp_path / "data", 6)
     recipe = unet(config, "data.layout=nifti", "phases.0.max_epochs=1")
@@ -497,3 +498,24 @@ def test_swin_unetr_trains(physionet: Path, tmp_path: Path) -> None:
 
 def test_a_split_needs_patients_for_every_part() -> None:
     assert split_patients({"a": True, "b": False}).validation == ("a",)
+
+
+def test_a_training_starts_without_warnings(
+    physionet: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a computer with many cores, where Lightning asks for more loading processes."""
+    module = "lightning.pytorch.trainer.connectors.data_connector.suggested_max_num_workers"
+    monkeypatch.setattr(module, lambda devices: 16)
+    fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    assert [str(warning.message) for warning in recwarn if "load" in str(warning.message).lower()] == []
+
+
+def test_there_are_no_more_loading_processes_than_cores(
+    physionet: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    recipe = unet("data.workers=1000")
+    table = load_prepared(physionet)
+    split = split_patients(dict.fromkeys(table.patients.tolist(), True))
+    loader = TrainingData(recipe, physionet, table, split).train_dataloader()
+    assert 1 <= loader.num_workers <= (os.cpu_count() or 1)
+    assert not len(recwarn)  # PyTorch warns of more

@@ -9,14 +9,14 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "safetensors"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.slices import UNKNOWN, read_table
 from ICHSegmenterLib.datasets.splits import load_split
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.training import pseudo_labels
 from ICHSegmenterLib.training.fit import TrainerOptions
-from ICHSegmenterLib.training.pseudo_labels import Confidence, fit_twice
+from ICHSegmenterLib.training.pseudo_labels import Confidence, UnlabeledSeries, fit_twice
 from training_layouts import write_rsna, write_unlabeled_rsna
 
 HERE = TrainerOptions("cpu", 1, progress=False)
@@ -31,7 +31,7 @@ def test_only_confident_predictions_become_labels() -> None:
 
 
 def test_unlabeled_images_are_prepared_without_labels(tmp_path: Path) -> None:
-    prepare(write_unlabeled_rsna(tmp_path / "data"), tmp_path / "cache", "rsna-unlabeled")
+    prepare_dataset(write_unlabeled_rsna(tmp_path / "data"), tmp_path / "cache", "rsna-unlabeled")
     table = load_prepared(tmp_path / "cache")
     assert len(table) == 8 and (table.labels == UNKNOWN).all()
 
@@ -48,15 +48,14 @@ def test_a_second_set_is_labeled_and_learned_from(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(pseudo_labels, "load_checkpoint", load_sure_of_blood)
     torch.set_num_threads(1)
-    prepare(write_rsna(tmp_path / "data", 3), tmp_path / "cache", "rsna")
-    prepare(write_unlabeled_rsna(tmp_path / "more"), tmp_path / "unlabeled", "rsna-unlabeled")
+    prepare_dataset(write_rsna(tmp_path / "data", 3), tmp_path / "cache", "rsna")
+    prepare_dataset(write_unlabeled_rsna(tmp_path / "more"), tmp_path / "unlabeled", "rsna-unlabeled")
     recipe = load_recipe(
         "rsna-sequence", [TINY, "data.workers=0", "phases.0.max_epochs=1", "data.validation_share=0.3"]
     )
     run = tmp_path / "run"
-    trained = fit_twice(
-        recipe, tmp_path / "cache", tmp_path / "unlabeled", run, confidence=Confidence(0.9), machine=HERE
-    )
+    unlabeled = UnlabeledSeries(tmp_path / "unlabeled", Confidence(0.9))
+    trained = fit_twice(recipe, tmp_path / "cache", unlabeled, run, machine=HERE)
     assert trained.weights == run / "round-2" / "rsna-sequence.safetensors"
     table = read_table([run / "pseudo_labels.csv"])
     assert set(table.patients.tolist()) == {"ID_patient100", "ID_patient101"}
@@ -71,4 +70,4 @@ def test_a_second_set_is_labeled_and_learned_from(tmp_path: Path, monkeypatch: p
 
 def test_pseudo_labels_are_for_series_only(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="Pseudo-labels are made for series; unet learns segmentation"):
-        fit_twice(load_recipe("unet"), tmp_path, tmp_path, tmp_path)
+        fit_twice(load_recipe("unet"), tmp_path, UnlabeledSeries(tmp_path), tmp_path)

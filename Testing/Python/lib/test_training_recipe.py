@@ -9,7 +9,7 @@ pytest.importorskip("yaml", reason="needs the train extra")
 import yaml
 
 from ICHSegmenterLib.errors import RecipeError
-from ICHSegmenterLib.learning.recipe import differences, load_recipe, recipe_from, recipe_names, recipe_text
+from ICHSegmenterLib.learning.recipe_file import differences, load_recipe, recipe_from, recipe_names, recipe_text
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing, Window
 
 

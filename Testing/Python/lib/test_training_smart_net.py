@@ -12,8 +12,9 @@ for package in ("lightning", "monai", "cv2", "torchvision", "safetensors"):
 import lightning.pytorch as pl
 from safetensors.torch import load_file
 
-from ICHSegmenterLib.datasets.prepare import load_prepared, prepare
-from ICHSegmenterLib.learning.recipe import AugmentationRecipe, Recipe, load_recipe
+from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
+from ICHSegmenterLib.learning.recipe import AugmentationRecipe, Recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.task import TrainingTask
 from ICHSegmenterLib.methods.smart_net.dataset import SmartNetSlices, SmartNetVolumes, padded_volumes
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("physionet")
-    prepare(write_physionet(folder / "data", 4), folder / "cache", "physionet")
+    prepare_dataset(write_physionet(folder / "data", 4), folder / "cache", "physionet")
     return folder / "cache"
 
 

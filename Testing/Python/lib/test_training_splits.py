@@ -13,7 +13,7 @@ pytest.importorskip("yaml", reason="needs the train extra")
 from ICHSegmenterLib.datasets.splits import Split, check_split, load_split, save_folds, save_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.evaluation.thresholds import read_folds
-from ICHSegmenterLib.learning.recipe import load_recipe, recipe_names
+from ICHSegmenterLib.learning.recipe_file import load_recipe, recipe_names
 from ICHSegmenterLib.learning.samplers import EvaluationBatches, Shard, TrainingBatches, epoch_order
 
 BLEEDS = {f"p{number:02d}": number < 15 for number in range(40)}

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(folder))
     monkeypatch.setattr(store, "bundled_folder", lambda: tmp_path / "bundled")
     monkeypatch.setattr(store, "weights_by_sha256", lambda: {file.sha256: file for file in FILES})
-    monkeypatch.setattr(store, "MODEL_CARDS", {CARD.name: CARD})
+    monkeypatch.setattr(store, "method_cards", lambda: {CARD.name: CARD})
     monkeypatch.setattr(digests, "_remembered", {})
     return folder
 

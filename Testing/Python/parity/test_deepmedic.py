@@ -5,16 +5,15 @@ import pytest
 
 from conftest import shared_data
 from golden_numbers import Golden, parameter_shapes
-from parameter_rule import fill, image
 
 torch = pytest.importorskip("torch")
 
 from ICHSegmenterLib.methods.blast_ct.dense_tiling import DenseDeepMedic, predict_probabilities  # noqa: E402
 from ICHSegmenterLib.models import create_model, load_checkpoint  # noqa: E402
+from rule_deepmedic import logits_of_tile, rule_input, rule_network  # noqa: E402
 
 LOGIT_TOLERANCE = 1e-3
 RULE_TOLERANCE = 1e-4  # of the largest logit, as for the other networks
-RULE_SEED, TILE_SIZE = 7, 110
 IPH = 1
 OUTPUT = (slice(40, 70),) * 3
 SHIFT = 20
@@ -56,10 +55,14 @@ def test_parameter_names_and_shapes_are_the_authors() -> None:
 
 def test_logits_with_weights_by_rule_are_those_of_the_network_that_equaled_the_authors() -> None:
     """Testing/thin_golden.py took them after the tests below had passed; they need no trained weights."""
-    tile = torch.from_numpy(image(RULE_SEED, (1, 1, *(TILE_SIZE,) * 3)) * 2 - 1)
-    with torch.inference_mode():
-        logits = fill(create_model("deepmedic"))(tile)[0]
+    logits = logits_of_tile(rule_network())
     Golden("blast_ct/golden_rule").assert_close("logits", logits, relative=RULE_TOLERANCE)
+
+
+def test_dense_inference_with_weights_by_rule_gives_the_probabilities_of_the_network() -> None:
+    """A probability changes by at most half of the largest change of a logit, and no logit exceeds 5."""
+    probabilities = dense_probabilities(rule_network(), torch.float32, rule_input())
+    Golden("blast_ct/golden_rule").assert_close("probabilities", probabilities, atol=RULE_TOLERANCE * 5 / 2)
 
 
 @pytest.mark.parametrize("number", [1, 7])
@@ -79,20 +82,20 @@ def test_inserted_sphere_is_outlined_as_well_as_by_the_authors(number: int, publ
 @pytest.mark.parametrize("number", [1, 7])
 def test_dense_inference_gives_the_golden_probabilities(number: int) -> None:
     expected = torch.softmax(torch.from_numpy(golden()[f"logits_model_{number}"]), dim=0).numpy()
-    found = dense_probabilities(authors_network(number), torch.float32)
+    found = dense_probabilities(authors_network(number), torch.float32, golden_input())
     np.testing.assert_allclose(found, expected, atol=LOGIT_TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("number", [1, 7])
 def test_bfloat16_gives_the_same_labels_in_all_but_half_a_percent(number: int) -> None:
-    found = dense_probabilities(authors_network(number), torch.bfloat16).argmax(axis=0)
+    found = dense_probabilities(authors_network(number), torch.bfloat16, golden_input()).argmax(axis=0)
     agreement = np.mean(found == golden()[f"logits_model_{number}"].argmax(axis=0))
     assert agreement >= 0.995
 
 
-def dense_probabilities(network: torch.nn.Module, dtype: torch.dtype) -> np.ndarray:
-    image = np.pad(golden_input(), SHIFT, constant_values=-1.0)
-    mask = np.zeros(image.shape, dtype=bool)
+def dense_probabilities(network: torch.nn.Module, dtype: torch.dtype, tile: np.ndarray) -> np.ndarray:
+    padded = np.pad(tile, SHIFT, constant_values=-1.0)
+    mask = np.zeros(padded.shape, dtype=bool)
     mask[ALIGNED_OUTPUT] = True
     dense = DenseDeepMedic.prepare(network, dtype=dtype)
-    return predict_probabilities(image, [dense], mask=mask)[(slice(None), *ALIGNED_OUTPUT)].astype(np.float32)
+    return predict_probabilities(padded, [dense], mask=mask)[(slice(None), *ALIGNED_OUTPUT)].astype(np.float32)

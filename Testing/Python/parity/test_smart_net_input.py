@@ -62,13 +62,13 @@ def test_equalized_and_spread_slices_equal_the_authors(golden, windowed, over):
     small = ours.resized(windowed[ours.shown_slices(windowed)], (wanted.size, wanted.size))
     equal = ours.equalized(ours.as_bytes(small), wanted.clip_limit, wanted.tiles)
     golden.assert_equal("clahe_u8", authors_order(equal))
-    spread = ours.spread(ours.as_fractions(equal), over)
-    golden.assert_close(f"minmax_{over}_sample", authors_order(spread[:, ::8, ::8]), atol=SINGLE_PRECISION)
+    normalized = ours.normalized(ours.as_fractions(equal), over)
+    golden.assert_close(f"minmax_{over}_sample", authors_order(normalized[:, ::8, ::8]), atol=SINGLE_PRECISION)
 
 
 def test_a_slice_without_contrast_stays_as_it_is(golden):
     constant = slices_first(golden["minmax_constant"])
-    np.testing.assert_array_equal(ours.spread(constant, "volume"), constant)
+    np.testing.assert_array_equal(ours.normalized(constant, "volume"), constant)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.methods.smart_net import loss as smart_net
 from loss_formulas import TOLERANCE, Array, binary_entropy, logits_of
 

@@ -18,7 +18,8 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "timm", "yaml"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.learning.recipe import Recipe, load_recipe
+from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.task import IGNORED, TrainingTask
 from ICHSegmenterLib.methods.rsna_sequence.task import SeriesClassification
 from ICHSegmenterLib.methods.swin.task import SliceClassification

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.samplers import Shard, TrainingBatches, epoch_order
 
 SAMPLES, POSITIVES = 1000, 55
@@ -100,3 +100,9 @@ def test_each_draw_of_a_training_has_random_numbers_of_its_own() -> None:
         seeds += [draw.seed for batch in sampler for draw in batch]
     assert len(set(seeds)) == len(seeds) == 2 * SAMPLES
     assert {seed[0] for seed in seeds} == {3}
+
+
+def test_a_training_begins_with_the_first_batch_of_the_first_epoch() -> None:
+    sampler = TrainingBatches("shuffle", bleeding(), batch_size=10, seed=3, shard=Shard())
+    begun = [[draw.seed for draw in batch] for batch in sampler]
+    assert begun == [[(3, begun[0][0][1], 0, 10 * batch + n) for n in range(10)] for batch in range(SAMPLES // 10)]

@@ -1,0 +1,71 @@
+"""The small networks that ship with the program; what runs is the card beside each weight file, equal to these."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.methods.swin import HGI_SAM_PAPER
+from ICHSegmenterLib.cards.predictors import MIN_PIXELS, SUPPRESS_BONE, TTA
+from ICHSegmenterLib.cards.published_files import APACHE
+from ICHSegmenterLib.cards.requirement import TIMM, TORCH
+from ICHSegmenterLib.labels import EDH, ICH, IPH, IVH, SAH, SDH
+from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SlicePreprocessing
+
+PREPROCESSING = SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window")
+"""Slices of half the usual size, window edges to 0 and 1."""
+LIMITS = (
+    "Small, and trained on synthetic bleeds in made-up heads only, never on a patient: expect less on real exams than "
+    "on synthetic ones. It is there so that something learned works without network. Research only."
+)
+
+COMPACT_UNET = ModelCard(
+    name="compact-unet",
+    title="Compact U-Net (works offline)",
+    summary="Outlines blood slice by slice and names the five subtypes; ships with the program",
+    predictor="unet",
+    options=(TTA.with_default(True), SUPPRESS_BONE.with_default(True), MIN_PIXELS.with_default(21)),
+    requirements=(TORCH,),
+    network="unet",
+    network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
+    preprocessing=PREPROCESSING,
+    labels=(EDH, IPH, IVH, SAH, SDH),
+    labelmap_rule="sum",
+    threshold=0.6,
+    detection_threshold=0.95,
+    value_name="score",
+    knows_subtypes=True,
+    license=APACHE,
+    paper="Network of " + HGI_SAM_PAPER + ", trained here",
+    limits=LIMITS,
+)
+
+COMPACT_HGI = ModelCard(
+    name="compact-hgi",
+    title="Compact HGI-SAM (works offline)",
+    summary="Finds bleeding slices and outlines them from attention, coarsely; ships with the program",
+    predictor="swin_map",
+    wiring=MappingProxyType({"map_kind": "hgi-sam"}),
+    options=(TTA,),
+    requirements=(TORCH, TIMM),
+    network="swin_classifier",
+    network_config=MappingProxyType(
+        {
+            "num_classes": 2,
+            "image_size": 192,
+            "window_size": 6,
+            "embed_dim": 48,
+            "depths": (2, 2, 6, 2),
+            "num_heads": (2, 4, 8, 16),
+        }
+    ),
+    preprocessing=PREPROCESSING,
+    labels=(ICH,),
+    threshold=0.1,
+    detection_threshold=0.9,
+    value_name="score",
+    positive_slices_only=True,
+    license=APACHE,
+    paper="Method of " + HGI_SAM_PAPER + ", a smaller network trained here",
+    limits=LIMITS + " Better at saying which slices bleed than where: outlines are coarse; compact-unet draws them.",
+)

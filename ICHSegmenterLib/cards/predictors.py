@@ -1,0 +1,75 @@
+"""The predictors that a card may name: which networks they run, what they are shown, which options they have.
+
+A closed table without torch. `methods.table` holds the class of each name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ICHSegmenterLib.cards.network_config import SMART_NET_UP_NETWORKS
+from ICHSegmenterLib.cards.option import Option
+from ICHSegmenterLib.preprocessing.spec import (
+    NoPreprocessing,
+    Preprocessing,
+    SeriesPreprocessing,
+    SlicePreprocessing,
+    SmartNetPreprocessing,
+    VolumePreprocessing,
+)
+
+TTA = Option("tta", "bool", False, "also look at the mirrored slices and take the mean (test-time augmentation)")
+SUPPRESS_BONE = Option("suppress_bone", "bool", False, "take out bone that looks like blood by partial volume")
+MIN_PIXELS = Option(
+    "min_pixels", "int", 11, "a slice bleeds from so many pixels of blood at the network's size", low=1, high=10_000
+)
+MASKED = Option("masked", "bool", False, "leave the empty slices out that pad an exam to 60")
+XYZ_ORDER = Option("xyz_order", "bool", False, "sort slices as the authors do, not by true position")
+VARIANT = Option(
+    "variant",
+    "choice",
+    "full",
+    "the network that the file was trained for",
+    ("full", "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg"),
+)
+MODE = Option("mode", "choice", "stacked", "gray values over the whole volume or each slice", ("stacked", "slice-wise"))
+DROP_EMPTY_ENDS = Option("drop_empty_ends", "bool", False, "leave out slices without tissue at both ends")
+
+
+@dataclass(frozen=True)
+class PredictorKind:
+    """Inputs and options that a predictor accepts.
+
+    Attributes:
+        networks: Names that it can run; empty for a classical method.
+        preprocessing: What its network is shown.
+        options: All that it knows; a card offers some of them with its own defaults.
+        wiring: What makes it the method that it is, fixed by the card and no option: key to possible values.
+    """
+
+    networks: tuple[str, ...]
+    preprocessing: type[Preprocessing]
+    options: tuple[Option, ...] = ()
+    wiring: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
+    {
+        "blast_ct": PredictorKind(("deepmedic",), VolumePreprocessing, (TTA,)),
+        "hu_threshold": PredictorKind((), NoPreprocessing),
+        "rsna_sequence": PredictorKind(("slice_sequence_transformer",), SeriesPreprocessing, (MASKED, XYZ_ORDER, TTA)),
+        "smart_net_cls": PredictorKind(("smart_net_down_cls",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
+        "smart_net_seg": PredictorKind(("smart_net_down_seg",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
+        "smart_net_up": PredictorKind(SMART_NET_UP_NETWORKS, SmartNetPreprocessing, (VARIANT, MODE)),
+        "swin_map": PredictorKind(
+            ("swin_classifier",),
+            SlicePreprocessing,
+            (TTA,),
+            MappingProxyType({"map_kind": ("hgi-sam", "swin-sam", "grad-cam")}),
+        ),
+        "unet": PredictorKind(("unet", "swin_unetr"), SlicePreprocessing, (TTA, SUPPRESS_BONE, MIN_PIXELS)),
+    }
+)
+"""Predictor name to what it accepts."""

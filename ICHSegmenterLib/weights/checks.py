@@ -1,0 +1,79 @@
+"""Checks of single weight files, and what people are told when one is missing, altered or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
+from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes
+from ICHSegmenterLib.weights.digests import file_sha256
+
+COMMAND = "ichsegmenter models"
+_GIT_LFS_POINTER = b"version https://git-lfs"
+
+
+def missing_text(card: ModelCard) -> str:
+    """The missing files, their size and licence, and how to get them."""
+    files = card.weights[: card.default_models]
+    if not files:
+        return (
+            f"{card.name} has no published weights to download. Choose the authors' or your own file with --weights "
+            f"FILE, or run `{COMMAND} convert FILE --method {card.name}` once and import what it writes."
+        )
+    text = f"{card.name} needs {_names(files)}, which is not on this computer ({_sizes(files)}, {files[0].license}). "
+    if files[0].urls:
+        text += f"Press Download in the panel or run `{COMMAND} download {card.name}`. "
+    text += f"If you have it: Import from file… in the panel or `{COMMAND} import FILE`, under any file name."
+    return text + (f" Note: {files[0].note}" if files[0].note else "")
+
+
+def explicit_file(path: Path) -> Path:
+    """A file that the user named: it must exist and not be an obvious non-file."""
+    path = path.expanduser()
+    if not path.is_file():
+        raise WeightsMissingError(f"{path} does not exist. Choose the weight file itself, for example model.pt.")
+    if path.stat().st_size == 0 or _is_lfs_pointer(path):
+        raise WeightsCorruptError(f"{path}: {content_of(path)}, not weights. Get the real file and choose it again.")
+    return path
+
+
+def intact(file: WeightsFile, path: Path) -> Path:
+    """The path of a file that is what its name or its card says.
+
+    Raises:
+        WeightsCorruptError: It is not.
+    """
+    if path.stat().st_size == file.size and file_sha256(path) == file.sha256:
+        return path
+    remedy = f"Run `{COMMAND} remove {file.name}`, then download or import it again."
+    if path.parent == bundled_folder():
+        remedy = "It ships with the program: install ICHSegmenter again, or import your own file for the method."
+    raise WeightsCorruptError(
+        f"{path} was altered or is incomplete ({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). "
+        + remedy
+    )
+
+
+def content_of(path: Path) -> str:
+    """The likely content of a file that is no known weights."""
+    if path.stat().st_size == 0:
+        return "an empty file"
+    if _is_lfs_pointer(path):
+        return "a Git LFS pointer, a text file that only names the weights"
+    return f"{in_megabytes(path.stat().st_size)}, SHA-256 {file_sha256(path)[:12]}…"
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER
+
+
+def _names(files: Sequence[WeightsFile]) -> str:
+    return files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name} (at least one)"
+
+
+def _sizes(files: Sequence[WeightsFile]) -> str:
+    return in_megabytes(sum(file.size for file in files))
