@@ -53,6 +53,7 @@ class TerminalProgress:
         self._bar: tqdm | None = None
         self._phase: tuple[str, int] | None = None
         self._born = self._phase_start = clock()
+        self._phase_done = 0
         self._last_line = -LINE_SECONDS
         self._list_times: list[float] = []
 
@@ -65,7 +66,7 @@ class TerminalProgress:
         is_new = self._phase != (message, total)
         if is_new:
             self.close()
-            self._phase, self._phase_start = (message, total), self._clock()
+            self._phase, self._phase_start, self._phase_done = (message, total), self._clock(), done
         if self._stream.isatty():
             self._draw(done, total, message)
         elif is_file(self._stream):
@@ -110,7 +111,9 @@ class TerminalProgress:
         if total > 1:
             amounts = (f"{n / 1e6:.0f}" for n in (done, total)) if total > BYTES_IF_ABOVE else map(str, (done, total))
             count = f": {' of '.join(amounts)}" + (" MB" if total > BYTES_IF_ABOVE else "")
-        left = f", {clock_text((now - self._phase_start) / done * (total - done))} left" if 0 < done < total else ""
+        steps = done - self._phase_done  # a resumed phase starts in its middle
+        seconds = (now - self._phase_start) / steps * (total - done) if steps > 0 else 0.0
+        left = f", {clock_text(seconds)} left" if steps > 0 and done < total else ""
         print(f"{message}{count}{left}", file=self._stream, flush=True)
 
     def _time_left_of_list(self, items: int) -> str:

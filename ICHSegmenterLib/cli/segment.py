@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.batch.existing import check_folder
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
@@ -38,6 +39,7 @@ def add_parsers(verbs: Any) -> None:
         parser.add_argument("--output", type=Path, help=f"folder (default: {DEFAULT_OUTPUT}/EXAM-METHOD)")
         parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
         parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
+        parser.add_argument("--overwrite", action="store_true", help="replace what another exam or request left there")
         parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
     add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
@@ -62,14 +64,16 @@ def _request_of(arguments: argparse.Namespace) -> AnalysisRequest:
 def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
     volume = read_volume(arguments.input, series_uid=arguments.series)
     check_outputs(request.outputs, volume, arguments.input)
+    words = (exam_name(volume.source.series_uid, arguments.input), request.method, request.detector)
+    folder = arguments.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
+    if not arguments.overwrite:
+        check_folder(folder, request, volume.source.series_uid, arguments.input)
     mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
         result = analyze(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
-    words = (exam_name(volume.source.series_uid, arguments.input), request.method, request.detector)
-    folder = arguments.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
     files = write_outputs(result, volume, folder, outputs=request.outputs, source=arguments.input)
     if arguments.json:
         print(json.dumps(result.to_json(), indent=1))
