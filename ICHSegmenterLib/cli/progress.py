@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ LINE_SECONDS = 10.0
 """Between two lines of one phase in a pipe."""
 STEP_SECONDS = 0.5
 """An item of a list that took less was done before, as in a resumed batch, and says nothing of the others."""
+
+DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
 
 BAR_FORMAT = "{desc}: {percentage:3.0f} %|{bar}| {n_fmt} of {total_fmt}, {remaining} left"
 PHASE_FORMAT = "{desc} … {elapsed}"
@@ -95,7 +98,8 @@ class TerminalProgress:
                 desc=message,
                 file=self._stream,
                 leave=False,
-                dynamic_ncols=True,
+                ncols=_columns(self._stream),
+                nrows=DEFAULT_ROWS,
                 unit_scale=in_bytes,
                 bar_format=BAR_FORMAT if total > 1 else PHASE_FORMAT,
             )
@@ -133,6 +137,14 @@ def clock_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _columns(stream: TextIO) -> int:
+    """Width of a terminal; some say 0, which tqdm takes for no bar."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_COLUMNS
+    except (OSError, ValueError):
+        return DEFAULT_COLUMNS
 
 
 def is_file(stream: TextIO) -> bool:

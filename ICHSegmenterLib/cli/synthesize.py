@@ -139,6 +139,7 @@ def _shown(
 ) -> Iterator[Any]:
     """Hands exams on, reports progress, and keeps the first ones for the contact sheet."""
     run = progress.run()
+    run.report(0, arguments.exams, Phase.SYNTHESIZING)
     for number, exam in enumerate(islice(exams, arguments.exams)):
         if arguments.contact_sheet is not None and number < SHEET_EXAMS:
             title = ", ".join(f"{key} {ml:.1f} mL" for key, ml in exam.blood_ml.items() if ml) or "no blood"
