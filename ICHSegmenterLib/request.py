@@ -15,7 +15,7 @@ from typing import Any
 
 from ICHSegmenterLib.cards.pairs import check_pair
 from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
-from ICHSegmenterLib.errors import DeviceError
+from ICHSegmenterLib.errors import DeviceRequestError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
 from ICHSegmenterLib.weights import store
 
@@ -50,7 +50,7 @@ class AnalysisRequest:
     Raises:
         ModelNotFoundError: No such method.
         WeightsError: A card beside the weights cannot be used.
-        DeviceError: No processor is called so.
+        DeviceRequestError: No processor is called so.
         ValueError: An option or weights of no use, a threshold beyond 0 to 1, or two methods that cannot work together.
     """
 
@@ -258,13 +258,13 @@ def check_device_request(requested: str, precision: str) -> None:
     """Refuse what no computer has, also for a method that runs on the CPU alone.
 
     Raises:
-        DeviceError: There is no processor of such a name, or it does not compute in this precision.
+        DeviceRequestError: There is no processor of such a name, or it does not compute in this precision.
         ValueError: Unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", requested):
-        raise DeviceError(
+        raise DeviceRequestError(
             f"The device {requested!r} cannot be used: no processor is called so. "
             "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
             "(the N-th graphics card, from 0) or 'mps'."
@@ -276,10 +276,10 @@ def check_precision_on(device: str, precision: str) -> None:
     """Refuse float16 on the CPU, which multiplies it through float32: slower than float32, and only up to 65504.
 
     Raises:
-        DeviceError: The processor does not compute in this precision.
+        DeviceRequestError: The processor does not compute in this precision.
     """
     if device == "cpu" and precision == "float16":
-        raise DeviceError(
+        raise DeviceRequestError(
             "The precision 'float16' is for graphics cards, and the device is the CPU, which gains nothing from it. "
             "Choose the precision 'auto', 'bfloat16' or 'float32'."
         )

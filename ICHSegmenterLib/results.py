@@ -266,6 +266,9 @@ class AnalysisResult:
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty)
         return cls(geometry, detection, segmentation, measurements, provenance)
 
+    def __repr__(self) -> str:
+        return f"AnalysisResult({self.provenance.method}: {self.verdict})"
+
     @property
     def blood_ml(self) -> float:
         """Total volume of the blood segments."""

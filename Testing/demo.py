@@ -55,7 +55,9 @@ if __name__ == "__main__":
     method = choose_method()
     without = "" if has_torch() else "; torch is not installed"
     print(f"Method: {method}, {get_card(method).title}{without}", flush=True)
-    code = main(["segment", str(OUTPUT / "phantom-ct"), "--method", method, "--output", str(OUTPUT / method)])
+    code = main(
+        ["segment", str(OUTPUT / "phantom-ct"), "--method", method, "--output", str(OUTPUT / method), "--overwrite"]
+    )
     if code == 0:
         compare(known, OUTPUT / method)
         print(f"\nDone in {time.perf_counter() - start:.0f} s. Open these:")

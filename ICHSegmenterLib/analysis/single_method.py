@@ -131,7 +131,7 @@ def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, sessio
     except RuntimeError as error:
         if device.name == "cpu" or not is_out_of_memory(error):
             raise
-    logger.warning("out of memory on %s while loading", device.name)
+    logger.info("out of memory on %s while loading", device.name)
     context.warn("The graphics memory is too small for the network; continued on the CPU.")
     device = session.device(card, "cpu", "auto")
     return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
@@ -150,7 +150,7 @@ def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tupl
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            logger.warning("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
+            logger.info("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
             if predictor.batch_size > 1:
                 predictor.batch_size //= 2
                 context.warn(f"Memory ran out; continued with batches of {predictor.batch_size}.")

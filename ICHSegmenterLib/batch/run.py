@@ -185,12 +185,12 @@ def _analyze_exam(exam: Exam, folder: Path, analyze: Analyze, outputs: Sequence[
     except CancelledError:
         raise
     except ICHSegmenterError as error:
-        logger.error("%s: %s", exam.name, error)
+        logger.info("%s: %s", exam.name, error)
         return ExamOutcome(exam, "failed", {}, error.kind, str(error))
     except OSError as error:  # its text would show the path, which often holds the patient's name
         name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
         message = f"{name}: {error.strerror or type(error).__name__}. Check the disk and the rights, then run again."
-        logger.error("%s: %s", exam.name, message)
+        logger.info("%s: %s", exam.name, message)
         return ExamOutcome(exam, "failed", {}, "failed", message)
     except Exception as error:  # one broken exam must not stop a night's batch
         logger.exception("%s: unexpected failure", exam.name)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.pairs import detectors
 from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.errors import did_you_mean
 from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
+
+MAX_NEIGHBORS = 1000
+"""So many files of a folder are compared with a name that is not there."""
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +103,37 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
         precision=arguments.precision,
         outputs=select(given.get("outputs", ())),
     )
+
+
+def require_existing(arguments: argparse.Namespace, *names: str) -> None:
+    """Refuse files and folders that are not there, before anything is done.
+
+    Args:
+        arguments: As parsed.
+        names: Those that hold a path, several, or none, as does a verb without them; (method, path) is the path.
+
+    Raises:
+        ValueError: One does not exist; names what lies there under a similar name.
+        OSError: The system refuses it.
+    """
+    for name in names:
+        value = vars(arguments).get(name)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            path = item[1] if isinstance(item, tuple) else item
+            if path is not None:
+                _require_path(path.expanduser())
+
+
+def _require_path(path: Path) -> None:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: there is no such file or folder, and no folder {path.parent}.") from error
+        neighbors = islice((neighbor.name for neighbor in path.parent.iterdir()), MAX_NEIGHBORS)
+        raise ValueError(
+            f"{path}: there is no such file or folder." + did_you_mean(path.name, sorted(neighbors))
+        ) from error
 
 
 def option(text: str) -> tuple[str, Any]:

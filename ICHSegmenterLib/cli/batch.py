@@ -15,6 +15,7 @@ from ICHSegmenterLib.cli.arguments import (
     add_method_arguments,
     add_output_arguments,
     request_of,
+    require_existing,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
 
@@ -33,23 +34,21 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
+    require_existing(arguments, "inputs", "weights", "detector_weights")
     request = request_of(arguments)
     exams = find_exams(arguments.inputs)
     session, progress = Session(), TerminalProgress()
-
-    def announce(done: int, total: int, name: str) -> None:
+    try:
+        outcomes = run_batch(
+            exams,
+            arguments.output,
+            lambda volume: analyze(volume, request, progress.run(), session),
+            request=request,
+            overwrite=arguments.overwrite,
+            announce=progress.announce,
+        )
+    finally:
         progress.close()
-        if name:
-            print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
-
-    outcomes = run_batch(
-        exams,
-        arguments.output,
-        lambda volume: analyze(volume, request, progress.run(), session),
-        request=request,
-        overwrite=arguments.overwrite,
-        announce=announce,
-    )
     failed = [one for one in outcomes if one.status == "failed"]
     for outcome in failed:
         print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any
 from ICHSegmenterLib.analysis.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterLib.cli.arguments import add_output_arguments, option
+from ICHSegmenterLib.cli.arguments import add_output_arguments, option, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.outputs.table import check_outputs, select
@@ -62,6 +62,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any method failed."""
+    require_existing(arguments, "input", "brain_mask", "weights")
     request = _request_of(arguments)
     volume = read_volume(arguments.input, series_uid=arguments.series)
     check_outputs(request.outputs, volume, arguments.input)

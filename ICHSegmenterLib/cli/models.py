@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.cards.requirement import missing_text
 from ICHSegmenterLib.cards.table import get_card, method_cards
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.runtime.device import import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
@@ -73,14 +76,30 @@ def run_download(chosen: argparse.Namespace) -> int:
 
 
 def run_import(chosen: argparse.Namespace) -> int:
-    """The action `import`."""
-    for file in store.import_files(chosen.file):
-        print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})")
-    return 0
+    """The action `import`: each file by itself, so that what is done is said before what fails; exit code 1 then."""
+    require_existing(chosen, "file")
+    progress, failures = TerminalProgress(), []
+    for number, path in enumerate(chosen.file):
+        progress.update(number, len(chosen.file), f"Importing {path.name}")
+        try:
+            files = store.import_files([path])
+        except WeightsError as error:
+            failures.append(str(error))
+            continue
+        finally:
+            progress.close()
+        for file in files:
+            print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})", flush=True)
+    for message in failures:
+        print(f"error: {message}", file=sys.stderr)
+    if failures and len(chosen.file) > 1:
+        print(f"{len(chosen.file) - len(failures)} of {len(chosen.file)} imported", file=sys.stderr)
+    return int(bool(failures))
 
 
 def run_convert(chosen: argparse.Namespace) -> int:
     """The action `convert`."""
+    require_existing(chosen, "file")
     import_torch()
     from ICHSegmenterLib.methods.convert import convert  # needs torch, which the other actions do without
 
@@ -91,7 +110,11 @@ def run_convert(chosen: argparse.Namespace) -> int:
 
 def run_verify(_: argparse.Namespace) -> int:
     """The action `verify`: exit code 1 if a file is corrupt."""
-    conditions = store.verify()
+    progress = TerminalProgress()
+    try:
+        conditions = store.verify(progress.update)
+    finally:
+        progress.close()
     for path, condition in conditions:
         print(f"{condition.value:20} {path}")
     if not conditions:
