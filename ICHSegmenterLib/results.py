@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,41 +15,6 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 RESEARCH_NOTICE = "Research software, not a medical device: do not use it for diagnosis or treatment."
 RESULT_FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, eq=False)
-class SlicePrediction:
-    """Prediction of one acquired slice.
-
-    Attributes:
-        index: Position in the acquired array, from 0.
-        probabilities: Label ("any", "IPH", ...) to value in [0, 1]; always holds "any".
-        maps: float (labels, rows, columns) in [0, 1] on the acquired slice, one a segment label of the card
-            in its order, or None where there is nothing to outline.
-        uncertainty: float (rows, columns) in [0, 1] on the acquired slice: entropy in bits of "blood or not" after the
-            mean of several networks or flips; None if a single network looked once.
-    """
-
-    index: int
-    probabilities: Mapping[str, float]
-    maps: NDArray[np.floating[Any]] | None = None
-    uncertainty: NDArray[np.floating[Any]] | None = None
-
-    def __post_init__(self) -> None:
-        if ANY not in self.probabilities:
-            raise ValueError(f"slice {self.index}: probabilities must hold {ANY!r}, got {sorted(self.probabilities)}")
-
-
-class ExamPredictions(list[SlicePrediction]):
-    """Slice predictions of a method that judges the exam as a whole.
-
-    Attributes:
-        exam: Label to value in [0, 1], instead of the highest value of the slices.
-    """
-
-    def __init__(self, slices: Iterable[SlicePrediction], exam: Mapping[str, float]) -> None:
-        super().__init__(slices)
-        self.exam = exam
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where an encoder is active, over the slices of the exam."""
+"""Picture of an encoder's activation over the slices of the exam."""
 
 from __future__ import annotations
 

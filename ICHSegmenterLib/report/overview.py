@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 4, 2
 LEGEND_COLUMNS = 6
 LEFT, RIGHT = 0.04, 0.985
-"""Of everything drawn, shares of the width."""
+"""Parts of the picture, as shares of its width."""
 BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
 POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
 DOTS_PER_INCH = 110
