@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from ICHSegmenterLib.batch.exam import Exam
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.files import SCRATCH_PREFIX
-from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.volume.dicom.files import Seen
 from ICHSegmenterLib.volume.dicom.scan import scans_in
 from ICHSegmenterLib.volume.exam_name import VOLUME_SUFFIXES, exam_name
@@ -87,10 +88,19 @@ def _searched(path: Path, progress: Seen) -> Iterator[tuple[int, list[Exam]]]:
             reason = error.strerror or type(error).__name__
             yield 0, [_unreadable(here, f"The folder cannot be read ({reason}). Ask for the right, or check the disk.")]
             continue
-        if DONE_FILE in folder.files and "slices.csv" in folder.files:
+        if DONE_FILE in folder.files and ("slices.csv" in folder.files or _is_result(here / DONE_FILE)):
             continue
         yield len(folder.files), list(_exams_of(folder, progress))
         waiting += [here / name for name in reversed(folder.folders)]
+
+
+def _is_result(path: Path) -> bool:
+    """True for a `result.json` of this program, False for another program's."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(plain, dict) and {"provenance", "verdict"} <= set(plain)
 
 
 def _listed(path: Path) -> _Folder:

@@ -12,7 +12,8 @@ from ICHSegmenterLib.analysis.differences import differences
 from ICHSegmenterLib.batch.exam import Exam
 from ICHSegmenterLib.batch.summary import numbers_of
 from ICHSegmenterLib.errors import OutputError
-from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
+from ICHSegmenterLib.outputs.table import select
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESULT_FORMAT_VERSION
 from ICHSegmenterLib.volume.input_files import digest_of
@@ -40,13 +41,14 @@ class DoneBefore:
 
 
 def done_before(output: Path, request: AnalysisRequest) -> DoneBefore:
-    """All that an earlier run finished here; a result that is not whole is none.
+    """All that an earlier run finished here with the outputs of the request; a result that is not whole is none.
 
     Raises:
         OutputError: One came about by another request: two kinds of numbers in one folder would be taken for one.
     """
     done = DoneBefore()
     others: dict[str, list[str]] = {}
+    outputs = select(request.outputs)
     for path in sorted(output.glob(f"*/{DONE_FILE}")):
         name = path.parent.name
         try:
@@ -55,7 +57,7 @@ def done_before(output: Path, request: AnalysisRequest) -> DoneBefore:
                 done.newer.add(name)
             elif changes := differences(request, result):
                 others[name] = changes
-            else:
+            elif set(outputs) <= set(result.get("outputs", outputs)):  # earlier versions recorded none
                 done.exams[name] = DoneExam(numbers_of(result), _input_of(result))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
             continue  # it is not there whole

@@ -24,7 +24,7 @@ from ICHSegmenterLib.batch.summary import as_cell
 from ICHSegmenterLib.cards.folders import user_folder
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
 
 IDENTITY_FILE = ".ichsegmenter.json"
 """In the output: its id, by which the key is found."""

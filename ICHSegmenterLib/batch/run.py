@@ -20,6 +20,7 @@ from ICHSegmenterLib.batch.settled import InputChangedError, check_unchanged, se
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE, Summary, numbers_of
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, ResultError, VolumeError
 from ICHSegmenterLib.files import remove_leftovers
+from ICHSegmenterLib.outputs.table import check_outputs
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -53,8 +54,8 @@ def run_batch(
         exams: From `find_exams`.
         output: One folder an exam is made in it, under a name that says nothing of the exam; see `batch.names`.
         analyze: Volume to result by this request; its network stays loaded between exams.
-        request: Exams done before by an equal one are skipped, unless their input changed; says whether `map.nii.gz`
-            is written.
+        request: Exams done before by an equal one are skipped, unless their input changed or an output that it asks for
+            is missing.
         overwrite: Do them again instead.
         announce: Called with (done, total, exam name) before each exam.
         map_file: Where to write which name belongs to which exam; nowhere if None.
@@ -125,7 +126,7 @@ class _Batch:
             logger.error("%s: unexpected failure\n%s", exam.name, "".join(traceback.format_tb(error.__traceback__)))
             kind, message = "failed", f"Unexpected {type(error).__name__}: {error}"
         message = without_file_names(message, exam)
-        logger.error("%s: %s", exam.name, message)
+        logger.info("%s: %s", exam.name, message)
         return ExamOutcome(exam, "failed", error=kind, message=message)
 
     def _result_of(self, exam: Exam, tries: int = MAX_TRIES) -> AnalysisResult:
@@ -141,11 +142,13 @@ class _Batch:
         try:
             volume = self._read(exam, before)
             content = content_digest(exam.input_files())
+            check_outputs(self.request.outputs, volume, exam.path)
             result = self.analyze(volume)
             check_unchanged(exam, before)
             origin = replace(result.provenance, input=replace(before, content=content).to_json())
             result = replace(result, provenance=origin)
-            write_outputs(result, volume, self.output / exam.name, save_maps=self.request.keeps_maps)
+            folder = self.output / exam.name
+            write_outputs(result, volume, folder, outputs=self.request.outputs, source=exam.path)
             return result
         except InputChangedError:
             if tries == 1:

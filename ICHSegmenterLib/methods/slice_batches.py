@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 
 CPU_BATCH_SIZE = 2
@@ -25,12 +25,12 @@ class SliceBatch:
 
     Attributes:
         probabilities: label to (slices,) in [0, 1]; holds "any".
-        maps: (slices, labels, crop, crop) in [0, 1] at the network's pixels.
+        maps: (slices, labels, crop, crop) in [0, 1] at the network's pixels, None if only values were asked for.
         uncertainty: (slices, crop, crop) in [0, 1], None if nothing was averaged.
     """
 
     probabilities: Mapping[str, NDArray[np.floating[Any]]]
-    maps: NDArray[np.floating[Any]]
+    maps: NDArray[np.floating[Any]] | None = None
     uncertainty: NDArray[np.floating[Any]] | None = None
 
 
@@ -60,10 +60,14 @@ def predict_slices(
     for start in range(0, len(todo), batch_size):
         indices = todo[start : start + batch_size]
         batch = predict_batch(indices)
-        maps = exam.restore(batch.maps, indices)
-        doubts = None if batch.uncertainty is None else exam.restore(batch.uncertainty, indices)
-        for row, index in enumerate(indices):
-            values = {label: float(batch.probabilities[label][row]) for label in labels}
-            predictions[index] = SlicePrediction(index, values, maps[row], None if doubts is None else doubts[row])
+        maps = None if batch.maps is None else exam.restore(batch.maps, indices)
+        uncertainty = None if batch.uncertainty is None else exam.restore(batch.uncertainty, indices)
+        for number, index in enumerate(indices):
+            predictions[index] = SlicePrediction(
+                index,
+                {label: float(batch.probabilities[label][number]) for label in labels},
+                None if maps is None else maps[number],
+                None if uncertainty is None else uncertainty[number],
+            )
         run.report(start + len(indices), len(todo), Phase.PREDICTING)
     return predictions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -203,16 +203,27 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
     return imported
 
 
-def verify() -> list[tuple[Path, FileCondition]]:
-    """Read every file of the weights folder and of the bundled models again, and judge it."""
+def verify(progress: Callable[[int, int, str], None] | None = None) -> list[tuple[Path, FileCondition]]:
+    """Read every file of the weights folder and of the bundled models again, and judge it.
+
+    Args:
+        progress: Called with (bytes done, bytes, message) before each file.
+    """
     known = {file.name: file for file in weights_by_sha256().values()}
-    return [
-        (path, _condition(path, known.get(path.name)))
+    paths = [
+        path
         for folder in (weights_folder(), bundled_folder())
         if folder.is_dir()
         for path in sorted(folder.iterdir())
         if path.is_file() and (path.name in known or path.name.endswith((".pt", ".pth", WEIGHTS_SUFFIX, PART_SUFFIX)))
     ]
+    sizes = [path.stat().st_size for path in paths]
+    conditions = []
+    for number, path in enumerate(paths):
+        if progress is not None:
+            progress(sum(sizes[:number]), sum(sizes), "Reading weight files")
+        conditions.append((path, _condition(path, known.get(path.name))))
+    return conditions
 
 
 def remove(names: Iterable[str]) -> list[Path]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ICHSegmenterLib.methods.smart_net.network import TASKS, Task
+from ICHSegmenterLib.methods.smart_net.networks.upstream import TASKS, Task
 
 CONSISTENCY_WEIGHT = 0.5
 """Weight in the authors' code; the paper's weight is not known (1 or 0.5)."""

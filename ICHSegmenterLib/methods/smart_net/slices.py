@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ICHSegmenterLib.errors import WeightsError, WeightsMissingError
 from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps, pooled_features
-from ICHSegmenterLib.methods.smart_net.fused import fuse
 from ICHSegmenterLib.methods.smart_net.input import Slices, SmartNetStack
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask
+from ICHSegmenterLib.methods.smart_net.networks.fused import fuse
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.protocol import Phase

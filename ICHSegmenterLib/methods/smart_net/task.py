@@ -15,7 +15,7 @@ from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.learning.task import IGNORED, ScoredBatch, TrainingTask, real_samples
 from ICHSegmenterLib.methods.smart_net.loss import by_task, segmentation_loss, smart_net_terms
-from ICHSegmenterLib.methods.smart_net.network import Task
+from ICHSegmenterLib.methods.smart_net.networks.upstream import Task
 
 POSITIVE = 0.5
 

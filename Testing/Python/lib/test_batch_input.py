@@ -13,10 +13,10 @@ import pytest
 from batch_inputs import CLASSICAL, analyze, small_head, summary
 from ICHSegmenterLib.batch import owner, run, settled
 from ICHSegmenterLib.batch.run import find_exams, run_batch
-from ICHSegmenterLib.cli.batch import Search
+from ICHSegmenterLib.cli.verbs.batch import Search
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing, replacing_folder
-from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.dicom import files

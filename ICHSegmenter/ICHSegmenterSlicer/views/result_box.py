@@ -1,0 +1,222 @@
+"""The result box of the panel: verdict, volumes, slices."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from ICHSegmenterLib.results import SegmentMeasurement
+from ICHSegmenterSlicer.scene.stored_result import SliceRow, StoredResult
+from ICHSegmenterSlicer.views.slice_strip import NEGATIVE, POSITIVE, SliceStrip
+
+BAR_WIDTH, BAR_HEIGHT = 84, 10
+ROW_HEIGHT, HEADER_HEIGHT = 22, 26
+NAME, VOLUME, DENSITY, EXTENT = range(4)
+NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
+MIN_SHOWN_ML = 0.05
+"""Less blood is not written beside a slice."""
+UNKNOWN_COLOR = (128, 128, 128)
+
+
+class ResultsView:
+    """Fills the widgets of the result box.
+
+    Args:
+        ui: The panel's widgets by name.
+        jump: Called with the array index of a slice that the user clicked.
+    """
+
+    def __init__(self, ui: Any, jump: Callable[[int], None]) -> None:
+        self._ui = ui
+        self._jump = jump
+        self._slices: Sequence[SliceRow] = ()
+        self._isFilling = False
+        self._strip = SliceStrip(self.select)
+        ui.sliceStripFrame.layout().addWidget(self._strip)
+        prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
+        prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
+        for column, width in ((NUMBER, 50), (PROBABILITY, 150), (BLOOD, 60)):
+            ui.sliceTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Fixed)
+            ui.sliceTable.setColumnWidth(column, width)
+        ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
+        ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
+
+    def show(self, result: StoredResult) -> None:
+        """Fill everything; no slice is current yet."""
+        self._isFilling = True
+        self._slices = result.slices
+        self._showVerdict(result)
+        self._showSegments(result)
+        self._strip.setRows(self._slices, result.analysis.detection.threshold)
+        self._showSlices(result.analysis.provenance.value_name)
+        self._isFilling = False
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._isFilling = True
+        self._slices = ()
+        for table in (self._ui.segmentTable, self._ui.sliceTable):
+            table.setRowCount(0)
+        self._strip.setRows((), 0.5)
+        self._ui.verdictLabel.setText("")
+        self._isFilling = False
+
+    def select(self, position: int) -> None:
+        """Choose a slice by its position in ascending order: table, strip and views follow."""
+        self._ui.sliceTable.setCurrentCell(position, NUMBER)
+
+    def selectIndex(self, index: int) -> None:
+        """Choose a slice by its array index."""
+        positions = [n for n, row in enumerate(self._slices) if row.index == index]
+        if positions:
+            self.select(positions[0])
+
+    def showEdits(self, volumes: Mapping[str, float]) -> None:
+        """Write the volume of edited segments, as they are now.
+
+        Args:
+            volumes: Segment key to mL; segments that are as they were made are absent.
+        """
+        table = self._ui.segmentTable
+        for row in range(table.rowCount):
+            key, made = table.item(row, NAME).data(qt.Qt.UserRole), table.item(row, VOLUME).data(qt.Qt.UserRole)
+            edited = volumes.get(key)
+            text = made if edited is None else _("{volume:.1f} (edited)").format(volume=edited)
+            table.item(row, VOLUME).setText(text)
+
+    def _showVerdict(self, result: StoredResult) -> None:
+        provenance = result.analysis.provenance
+        made = _("{title} {version}, {device}, {seconds:.1f} s").format(
+            title=provenance.title,
+            version=provenance.version,
+            device=provenance.device,
+            seconds=sum(provenance.seconds.values()),
+        )
+        lines = [f"<b>{html.escape(result.verdict)}</b>"]
+        if not result.isPositive:
+            lines.append(_("A negative result does not exclude hemorrhage."))
+        lines += [f"⚠ {html.escape(warning)}" for warning in provenance.warnings]
+        lines.append(f"<small>{html.escape(made)}</small>")
+        self._ui.verdictLabel.setText("<br>".join(lines))
+        self._ui.verdictIcon.setPixmap(_badge("!", POSITIVE) if result.isPositive else _badge("–", NEGATIVE))
+
+    def _showSegments(self, result: StoredResult) -> None:
+        table, measurements = self._ui.segmentTable, result.analysis.measurements
+        colors = {label.key: label.color for label in result.labels}
+        table.setRowCount(len(measurements))
+        for row, measured in enumerate(measurements):
+            name = cell(measured.name)
+            name.setIcon(qt.QIcon(swatch(colors.get(measured.key, UNKNOWN_COLOR))))
+            name.setData(qt.Qt.UserRole, measured.key)
+            volume = cell(f"{measured.volume_ml:.1f}", right=True)
+            volume.setData(qt.Qt.UserRole, f"{measured.volume_ml:.1f}")
+            density, extent = cell(f"{measured.mean_hu:.0f}", right=True), cell(self._extent(measured), right=True)
+            for column, item in enumerate((name, volume, density, extent)):
+                table.setItem(row, column, item)
+        table.setVisible(bool(measurements))
+        rows = max(1, len(measurements))
+        table.setFixedHeight(HEADER_HEIGHT + rows * ROW_HEIGHT + 4)
+
+    def _extent(self, measured: SegmentMeasurement) -> str:
+        """First and last slice of a segment, as people count."""
+        numbers = {row.index: row.number for row in self._slices}
+        ends = sorted(numbers.get(index, index + 1) for index in (measured.first_slice, measured.last_slice))
+        return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
+
+    def _showSlices(self, valueName: str) -> None:
+        table = self._ui.sliceTable
+        table.setUpdatesEnabled(False)
+        heading = _("Probability") if valueName == "probability" else _("Score")
+        table.horizontalHeaderItem(PROBABILITY).setText(heading)
+        table.setRowCount(len(self._slices))
+        for row, shown in enumerate(self._slices):
+            value = cell(f"{shown.value:.2f}")
+            value.setIcon(qt.QIcon(_bar(shown.value, shown.isPositive)))
+            blood = cell(f"{shown.bloodMl:.1f}" if shown.bloodMl >= MIN_SHOWN_ML else "", right=True)
+            for column, item in enumerate((cell(str(shown.number), right=True), value, cell(shown.type), blood)):
+                table.setItem(row, column, item)
+        table.setCurrentCell(-1, -1)
+        table.setUpdatesEnabled(True)
+
+    def _onCurrentRow(self, row: int) -> None:
+        if not self._isFilling and 0 <= row < len(self._slices):
+            self._strip.setCurrent(row)
+            self._jump(self._slices[row].index)
+            qt.QTimer.singleShot(0, self._scrollToCurrent)  # after the panel has laid the table out
+
+    def _scrollToCurrent(self) -> None:
+        table = self._ui.sliceTable
+        item = table.item(table.currentRow(), NUMBER)
+        if item is not None:
+            table.scrollToItem(item, qt.QAbstractItemView.PositionAtCenter)
+
+
+def prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -> None:
+    """Give a table columns with headings, column `wide` as wide as it can be, and rows that are selected as a whole."""
+    table.setColumnCount(len(headings))
+    table.setHorizontalHeaderLabels(headings)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+    table.horizontalHeader().setFixedHeight(HEADER_HEIGHT)
+    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.setShowGrid(False)
+    for column in range(len(headings)):
+        mode = qt.QHeaderView.Stretch if column == wide else qt.QHeaderView.ResizeToContents
+        table.horizontalHeader().setSectionResizeMode(column, mode)
+
+
+def cell(text: str, *, right: bool = False) -> qt.QTableWidgetItem:
+    """A cell of a table."""
+    item = qt.QTableWidgetItem(text)
+    if right:
+        item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    return item
+
+
+def _bar(value: float, positive: bool) -> qt.QPixmap:
+    pixmap = _canvas(BAR_WIDTH, BAR_HEIGHT)
+    painter = qt.QPainter(pixmap)
+    painter.fillRect(0, 0, BAR_WIDTH, BAR_HEIGHT, qt.QColor(128, 128, 128, 50))
+    painter.fillRect(0, 0, max(1, round(value * BAR_WIDTH)), BAR_HEIGHT, qt.QColor(POSITIVE if positive else NEGATIVE))
+    painter.end()
+    return pixmap
+
+
+def swatch(color: tuple[int, int, int]) -> qt.QPixmap:
+    """A small square of a color."""
+    pixmap = _canvas(14, 14)
+    painter = qt.QPainter(pixmap)
+    painter.fillRect(1, 1, 12, 12, qt.QColor(*color))
+    painter.end()
+    return pixmap
+
+
+def _badge(sign: str, color: str) -> qt.QPixmap:
+    """A disc with a sign, so that the verdict does not depend on color alone."""
+    size = 30
+    pixmap = _canvas(size, size)
+    painter = qt.QPainter(pixmap)
+    painter.setRenderHint(qt.QPainter.Antialiasing)
+    painter.setPen(qt.QPen(qt.Qt.NoPen))
+    painter.setBrush(qt.QBrush(qt.QColor(color)))
+    painter.drawEllipse(1, 1, size - 2, size - 2)
+    font = qt.QFont()
+    font.setBold(True)
+    font.setPixelSize(20)
+    painter.setFont(font)
+    painter.setPen(qt.QPen(qt.QColor("white")))
+    painter.drawText(qt.QRect(0, 0, size, size), int(qt.Qt.AlignCenter), sign)
+    painter.end()
+    return pixmap
+
+
+def _canvas(width: int, height: int) -> qt.QPixmap:
+    pixmap = qt.QPixmap(width, height)
+    pixmap.fill(qt.QColor(0, 0, 0, 0))
+    return pixmap

@@ -1,0 +1,76 @@
+"""`batch`: many exams, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.cli.arguments import (
+    add_detector_arguments,
+    add_method_arguments,
+    add_output_arguments,
+    request_of,
+    require_existing,
+)
+from ICHSegmenterLib.cli.progress import TerminalProgress
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("batch", help="many exams, each in its own folder; run again to resume")
+    parser.add_argument("inputs", type=Path, nargs="+", help="folders and files, searched with their subfolders")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results")
+    add_method_arguments(parser)
+    add_detector_arguments(parser)
+    add_output_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--map", type=Path, metavar="FILE", help="write which name belongs to which exam, for you only")
+    parser.set_defaults(run=run)
+
+
+class Search:
+    """Says on standard error how far the search for exams is: nothing of a short one, then a line every few seconds."""
+
+    INTERVAL_S = 5.0
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, files: int, exams: int) -> None:
+        """So many files were seen, so many exams are known."""
+        now = time.monotonic()
+        if now - self._said >= self.INTERVAL_S:
+            self._said = now
+            print(f"searching: {files} files, {exams} exams", file=sys.stderr, flush=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The verb: exit code 1 if any exam failed."""
+    require_existing(arguments, "inputs", "weights", "detector_weights")
+    request = request_of(arguments)
+    exams = find_exams(arguments.inputs, Search())
+    session, progress = Session(), TerminalProgress()
+    try:
+        outcomes = run_batch(
+            exams,
+            arguments.output,
+            lambda volume: analyze(volume, request, progress.run(), session),
+            request=request,
+            overwrite=arguments.overwrite,
+            announce=progress.announce,
+            map_file=arguments.map,
+        )
+    finally:
+        progress.close()
+    failed = [one for one in outcomes if one.status == "failed"]
+    for outcome in failed:
+        print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)
+    done, skipped = (sum(one.status == status for one in outcomes) for status in ("done", "skipped"))
+    print(f"{done} done, {skipped} done before, {len(failed)} failed: {arguments.output / SUMMARY_FILE}")
+    return 1 if failed else 0

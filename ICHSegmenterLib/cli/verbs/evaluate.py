@@ -1,0 +1,173 @@
+"""`evaluate`: methods against known truth, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
+from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.datasets.layouts import labeled_layout
+from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.weights import store
+from ICHSegmenterLib.weights.digests import named_digests
+
+if TYPE_CHECKING:
+    from ICHSegmenterLib.evaluation.predictions import Method
+
+NEEDED = ("sklearn", "monai", "matplotlib")
+RESULTS_FOLDER, HEADERS_FOLDER = "results", "headers"
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser("evaluate", help="score methods against known truth; run again to go on or add methods")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set as distributed")
+    parser.add_argument(
+        "--layout",
+        type=layout_argument(labeled_layout),
+        default="nifti",
+        metavar="LAYOUT",
+        help=layouts_help(),
+    )
+    parser.add_argument("--methods", nargs="+", default=(), metavar="METHOD", help=", ".join(method_cards()))
+    parser.add_argument(
+        "--results", type=Path, nargs="+", default=(), metavar="DIR", help="score what `batch` wrote here instead"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of tables and report")
+    parser.add_argument(
+        "--folds", type=Path, metavar="FILE", help="patient,fold as CSV or JSON: thresholds come from the other folds"
+    )
+    parser.add_argument("--patients", type=Path, metavar="FILE", help="exam,patient as CSV, if patients have several")
+    parser.add_argument(
+        "--weights",
+        dest="weights",
+        type=_weights,
+        nargs="+",
+        default=(),
+        metavar="METHOD=FILE",
+        help="files for a method instead of the installed ones",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument("--resamples", type=int, default=1000, help="of the patients, for the intervals")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    parser.add_argument("--overwrite", action="store_true", help="analyze cases again that have a result here")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The verb: exit code 1 if a case could not be scored."""
+    require_existing(arguments, "data", "results", "folds", "patients", "weights")
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise DependencyError(
+            f"Evaluation needs {', '.join(missing)}, which are not installed: pip install 'ichsegmenter[torch,train]'"
+        )
+    # here, because no other verb should wait for scipy.stats
+    from ICHSegmenterLib.evaluation.cases import find_cases
+    from ICHSegmenterLib.evaluation.evaluate import PAGE_FILE, evaluate
+    from ICHSegmenterLib.evaluation.thresholds import read_folds
+
+    folds = None if arguments.folds is None else read_folds(arguments.folds)
+    progress = TerminalProgress()
+    session = Session()
+    methods = [_method(name, arguments, session, progress) for name in arguments.methods] + _methods_on_disk(
+        arguments.results
+    )
+    cases = find_cases(arguments.data, arguments.layout, arguments.output / HEADERS_FOLDER, arguments.patients)
+
+    try:
+        evaluation = evaluate(
+            cases,
+            methods,
+            arguments.output,
+            folds=folds,
+            resamples=arguments.resamples,
+            seed=arguments.seed,
+            announce=progress.announce,
+        )
+    finally:
+        progress.close()
+    for line in summary_lines(evaluation.summary):
+        print(line)
+    for failure in evaluation.failures:
+        print(f"failed: {failure.method}, {failure.case}: {failure.message}", file=sys.stderr)
+    print(f"Report: {arguments.output / PAGE_FILE}")
+    return 1 if evaluation.failures else 0
+
+
+def summary_lines(summary: dict[str, Any]) -> list[str]:
+    """One line a method."""
+    lines = []
+    for name, figures in summary["methods"].items():
+        parts = [f"{name}: {figures['cases']} cases"]
+        if figures["detection"] is not None:
+            parts += [f"{level} AUC {_figure(figures['detection'][level]['auc'])}" for level in ("exam", "slice")]
+        if figures["segmentation"] is not None:
+            parts.append(f"Dice {_figure(figures['segmentation']['dice_mean'])}")
+        lines.append(", ".join(parts))
+    return lines
+
+
+def _figure(estimate: dict[str, Any]) -> str:
+    if estimate["value"] is None:
+        return estimate.get("note", "undefined")
+    interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f} to {estimate['high']:.3f})"
+    return f"{estimate['value']:.3f}{interval}"
+
+
+def _method(name: str, arguments: argparse.Namespace, session: Session, progress: TerminalProgress) -> Method:
+    """A method to run; its weights must be here before the first case."""
+    from ICHSegmenterLib.evaluation.predictions import Method
+
+    given = tuple(path for method, path in arguments.weights if method == name)
+    card = store.card_of(name, given)
+    files = store.find(card, given)
+    searches_map = arguments.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
+    request = AnalysisRequest(
+        name,
+        weights=given,
+        device=arguments.device,
+        precision=arguments.precision,
+        outputs=(MAP,) if searches_map else (),
+    )
+
+    def analyze_and_show(volume: Volume) -> AnalysisResult:
+        return analyze(volume, request, progress.run(), session)
+
+    folder = arguments.output / RESULTS_FOLDER / name
+    if arguments.overwrite:
+        for done in folder.glob("*/result.json"):
+            done.unlink()
+    digests = named_digests(files)
+    return Method(name, folder, analyze_and_show, digests, searches_map, card.positive_slices_only)
+
+
+def _methods_on_disk(folders: Sequence[Path]) -> list[Method]:
+    """Results of `batch`, named after the folder if several are of the same method."""
+    from ICHSegmenterLib.evaluation.predictions import Method, read_provenance
+
+    names = [str(read_provenance(folder)["method"]) for folder in folders]
+    return [
+        Method(name if names.count(name) == 1 else folder.name, folder)
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def _weights(text: str) -> tuple[str, Path]:
+    method, separator, file = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"must look like METHOD=FILE, got {text}")
+    return method, Path(file)

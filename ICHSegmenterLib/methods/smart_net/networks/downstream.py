@@ -1,0 +1,98 @@
+"""SMART-Net downstream: the upstream encoder on every slice, then an LSTM (classification) or 3D convolutions.
+
+Re-creates Kyung et al., Med Image Anal 2022 (S1361841522001360; babbu3682/SMART-Net, MIT). Key names are theirs.
+Slices run through the encoder in batches; in evaluation mode any batch size gives the same result.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from ICHSegmenterLib.methods.smart_net.networks.upstream import FEATURES, MAP_WIDTH, SegmentationDecoder, SliceEncoder
+
+HIDDEN = 512
+
+
+class SmartNetDownCls(nn.Module):
+    """Volumes (B, 1, H, W, D) and their true depths (B,) to one logit each (B, 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = SliceEncoder()
+        self.LSTM = nn.LSTM(FEATURES, HIDDEN, num_layers=2, bidirectional=True, batch_first=True)
+        self.fc = nn.Linear(2 * HIDDEN, HIDDEN)
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(HIDDEN, 1)
+
+    def forward(self, volumes: Tensor, depths: Tensor) -> Tensor:
+        batch, _, _, _, depth = volumes.shape
+        features = self.slice_features(volumes_to_slices(volumes)).view(batch, depth, FEATURES)
+        logits: Tensor = self.head(self.dropout(self.pooled(features, depths)))
+        return logits
+
+    def slice_features(self, slices: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 2048), mean over the deepest map."""
+        return functional.adaptive_avg_pool2d(self.encoder(slices)[-1], 1).flatten(1)
+
+    def pooled(self, features: Tensor, depths: Tensor) -> Tensor:
+        """Slice features (B, D, 2048) -> exam features (B, 512), the vectors of a t-SNE."""
+        packed = pack_padded_sequence(features, depths.cpu().long(), batch_first=True, enforce_sorted=False)
+        _, (hidden, _) = self.LSTM(packed)
+        both = torch.cat((hidden[-1], hidden[-2]), dim=1)  # the authors put the reverse direction first
+        return functional.relu(self.fc(both))
+
+
+class SmartNetDownSeg(nn.Module):
+    """Volumes (B, 1, H, W, D) to voxel logits (B, 1, H, W, D)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = SliceEncoder()
+        self.seg_decoder = SegmentationDecoder()
+        self.conv1 = nn.Conv3d(MAP_WIDTH, MAP_WIDTH, 3, padding=1)
+        self.bn1 = nn.BatchNorm3d(MAP_WIDTH)
+        self.conv2 = nn.Conv3d(MAP_WIDTH, MAP_WIDTH, 3, padding=1)
+        self.bn2 = nn.BatchNorm3d(MAP_WIDTH)
+        self.head = nn.Conv3d(MAP_WIDTH, 1, 3, padding=1)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        batch, _, _, _, depth = volumes.shape
+        maps = self.slice_maps(volumes_to_slices(volumes))
+        stack = maps.unflatten(0, (batch, depth)).permute(0, 2, 3, 4, 1)  # (B*D, 16, H, W) -> (B, 16, H, W, D)
+        return self.volume_logits(stack)
+
+    def slice_maps(self, slices: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 16, H, W)."""
+        maps: Tensor = self.seg_decoder(self.encoder(slices))
+        return maps
+
+    def volume_logits(self, stack: Tensor) -> Tensor:
+        """(B, 16, H, W, D) -> (B, 1, H, W, D): the 3D operator."""
+        slices = stack.permute(0, 1, 4, 2, 3)  # (B, 16, D, H, W), as slice maps lie in memory: twice as fast
+        slices = functional.relu(self.bn1(_convolved(self.conv1, slices)), inplace=True)
+        slices = functional.relu(self.bn2(_convolved(self.conv2, slices)), inplace=True)
+        return _convolved(self.head, slices).permute(0, 1, 3, 4, 2)
+
+
+def volumes_to_slices(volumes: Tensor) -> Tensor:
+    """(B, 1, H, W, D) -> (B*D, 1, H, W), slices of one volume together."""
+    return volumes.permute(0, 4, 1, 2, 3).flatten(0, 1)
+
+
+def _convolved(conv: nn.Conv3d, slices: Tensor) -> Tensor:
+    """(B, channels, D, H, W) by a kernel whose axes are H, W, D."""
+    kernel = conv.weight.permute(0, 1, 4, 2, 3)
+    return functional.conv3d(slices, kernel, conv.bias, padding=1)
+
+
+def build_smart_net_down_cls() -> SmartNetDownCls:
+    """Volume classification."""
+    return SmartNetDownCls()
+
+
+def build_smart_net_down_seg() -> SmartNetDownSeg:
+    """Volume segmentation."""
+    return SmartNetDownSeg()
