@@ -12,8 +12,9 @@ from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.volume.input_files import InputDigest
 
 ATTEMPTS_FILE = ".ichsegmenter-attempts.json"
-MAX_UNFINISHED = 3
-"""A batch that ended in the middle of an exam so often was ended by it, not by a power cut."""
+MAX_UNFINISHED = 5
+"""A batch that ended in the middle of an exam so often was ended by it, not by power cuts: they hit others too, as an
+unfinished exam is tried after the rest."""
 
 
 class PassedError(VolumeError):
@@ -35,6 +36,11 @@ class Attempts:
         self._unfinished: dict[str, Any] = dict(_object(recorded, "unfinished"))
         self._is_kept = bool(recorded) or self._path.exists()
 
+    def unfinished(self, name: str) -> int:
+        """How often a batch ended in the middle of this exam."""
+        number = _object(self._unfinished, name).get("number")
+        return number if isinstance(number, int) else 0
+
     def begin(self, name: str, digest: InputDigest) -> None:
         """Note that an exam is begun; on the disk before it can do harm.
 
@@ -45,9 +51,7 @@ class Attempts:
         killer = self._killers.get(name)
         if isinstance(killer, dict) and killer.get("times") == digest.times:
             raise PassedError(f"{killer.get('message')} It is not tried again, except with --overwrite.")
-        before = self._unfinished.get(name)
-        number, times = (before.get("number"), before.get("times")) if isinstance(before, dict) else (0, "")
-        number = number if isinstance(number, int) and times == digest.times else 0
+        number = self.unfinished(name) if _object(self._unfinished, name).get("times") == digest.times else 0
         if number >= MAX_UNFINISHED:
             message = f"The batch ended {number} times in the middle of this exam."
             self._killers[name] = {"times": digest.times, "message": message}

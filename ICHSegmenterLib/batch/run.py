@@ -71,7 +71,7 @@ def run_batch(
         remove_leftovers(output)
         attempts = Attempts(output, forget=overwrite)
         with Summary(output / SUMMARY_FILE, request) as summary, ReaderProcess() as reader, closing(attempts):
-            exams = named_exams(exams, output)
+            exams = sorted(named_exams(exams, output), key=lambda exam: attempts.unfinished(exam.name))
             if map_file is not None:
                 write_map(exams, map_file, output)
             batch = _Batch(output, analyze, request, reader, attempts)

@@ -1,5 +1,6 @@
 """Results of a batch belong to their input: stale, mixed and half-written ones are never called done."""
 
+import csv
 import json
 import os
 import shutil
@@ -313,3 +314,33 @@ def test_the_command_says_so_every_few_seconds(capsys, monkeypatch):
         now[0] += 1.0
         search(seen, 2)
     assert capsys.readouterr().err.splitlines() == ["searching: 5 files, 2 exams", "searching: 10 files, 2 exams"]
+
+
+def test_a_batch_that_is_killed_again_and_again_ends_with_an_equal_table(head, tmp_path):
+    for number in range(3):
+        write_nifti(head.hu + 5 * number, head.geometry, tmp_path / "exams" / f"{number}.nii.gz")
+
+    def start(output, *, kill_at=0):
+        """Run the command; with `kill_at` it is killed when it announces that exam."""
+        words = ["batch", str(tmp_path / "exams"), "--output", str(tmp_path / output), "--method", "hu-threshold"]
+        words += ["--map", str(tmp_path / f"{output}.csv")]
+        program = [sys.executable, "-m", "ICHSegmenterLib", *words]
+        with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr:
+                if line.startswith(f"[{kill_at}/"):
+                    process.kill()
+        return process.returncode
+
+    def table(output):
+        with (tmp_path / f"{output}.csv").open(newline="") as file:
+            paths = {row["exam"]: row["path"] for row in csv.DictReader(file)}
+        numbers = ("any", "blood_ml", "positive_slices", "slices", "key_slice", "error")
+        return {paths[name]: [row[key] for key in numbers] for name, row in summary(tmp_path / output).items()}
+
+    assert start("calm") == 0
+    for number in (1, 2, 3, 2):
+        assert start("killed", kill_at=number) != 0
+    assert start("killed") == 0
+    assert table("killed") == table("calm")
+    assert len(table("calm")) == 3
+    assert not list((tmp_path / "killed").glob(".ichsegmenter-*"))

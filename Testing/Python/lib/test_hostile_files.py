@@ -214,7 +214,7 @@ def test_a_killer_is_tried_once_recorded_and_passed(head, tmp_path):
     assert len(started) in (2, 3)  # one for each attempt, and another one if the good exam came after the bad one
 
 
-def test_an_exam_that_ends_the_batch_three_times_is_passed(head, tmp_path):
+def test_an_exam_that_ends_the_batch_again_and_again_is_passed(head, tmp_path):
     exams, output = tmp_path / "exams", tmp_path / "out"
     write_nifti(head.hu, head.geometry, exams / "ct.nii.gz")
 
@@ -228,7 +228,7 @@ def test_an_exam_that_ends_the_batch_three_times_is_passed(head, tmp_path):
                 run_batch(find_exams([exams]), output, kill, request=CLASSICAL)
     (outcome,) = run_batch(find_exams([exams]), output, analyze, request=CLASSICAL)
     assert outcome.status == "failed"
-    assert "ended 3 times in the middle of this exam" in outcome.message
+    assert f"ended {attempts.MAX_UNFINISHED} times in the middle of this exam" in outcome.message
     (outcome,) = run_batch(find_exams([exams]), output, analyze, request=CLASSICAL, overwrite=True)
     assert outcome.status == "done"
     assert not (output / attempts.ATTEMPTS_FILE).exists()
@@ -241,3 +241,23 @@ def test_a_damaged_header_fails_its_folder_and_nothing_below_it(head, tmp_path):
     assert sorted(one.status for one in outcomes) == ["done", "failed"]
     failed = next(row for row in summary(tmp_path / "out").values() if row["status"] == "failed")
     assert failed["message"] == "file 1: the DICOM header cannot be read; copy the file again."
+
+
+def test_an_exam_that_ended_the_batch_is_tried_after_the_others(head, tmp_path):
+    for number in range(3):
+        write_nifti(head.hu + number, head.geometry, tmp_path / "exams" / f"{number}.nii.gz")
+    seen = []
+
+    def kill_first(volume):
+        seen.append(float(volume.hu[0, 0, 0]))
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        return analyze(volume)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempts.Attempts, "end", lambda self, name: None)  # as if the process had gone at once
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(find_exams([tmp_path / "exams"]), tmp_path / "out", kill_first, request=CLASSICAL)
+    outcomes = run_batch(find_exams([tmp_path / "exams"]), tmp_path / "out", kill_first, request=CLASSICAL)
+    assert [one.status for one in outcomes] == ["done"] * 3
+    assert seen[-1] == seen[0]
