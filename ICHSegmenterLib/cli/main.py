@@ -90,6 +90,7 @@ def _set_up_logging(*, verbose: bool) -> dict[str, int]:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="ichsegmenter",
+        conflict_handler="resolve",  # --verbose is shown here, and is known to each verb
         description="Find and outline intracranial hemorrhage on head CT. " + RESEARCH_NOTICE,
     )
     parser.add_argument("--version", action="version", version=__version__)
