@@ -80,10 +80,10 @@ def _afterARun(shell, panel, folder: Path) -> None:
         shell.click(panel.ui.applyButton)
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        if node is not panel._segmentationNode():
+        if node is not panel.shown.segmentationNode:
             slicer.mrmlScene.RemoveNode(node)
     shell.click(panel.ui.show3DButton)
-    _lookClosely(panel._segmentationNode())
+    _lookClosely(panel.shown.segmentationNode)
     shell.process(0.5)
     print(panel.ui.verdictLabel.text)
     shell.screenshot(folder / "panel.png", panel.parent, size=SIZE)
@@ -92,20 +92,20 @@ def _afterARun(shell, panel, folder: Path) -> None:
 def _withMap(shell, panel, folder: Path) -> None:
     """A method outlines, another one that is here names; the map of the outline lies over the CT."""
     from ICHSegmenterLib.cards.table import get_card
-    from ICHSegmenterSlicer.views.method import isReady
+    from ICHSegmenterLib.weights import store
 
     _removeSegmentations()
     method = panel.methods.method
     _choose(panel, OUTLINER)
-    if isReady(get_card(DETECTOR)):
+    if store.is_ready(get_card(DETECTOR)):
         panel.ui.detectorComboBox.setCurrentIndex(panel.ui.detectorComboBox.findData(DETECTOR))
     panel.ui.advancedButton.collapsed = False
     panel.ui.mapsCheckBox.click()
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run with its map")
-    panel._segmentationNode().GetDisplayNode().SetVisibility2DFill(False)  # the outline stays
+    panel.shown.segmentationNode.GetDisplayNode().SetVisibility2DFill(False)  # the outline stays
     shell.click(panel.ui.show3DButton)
-    _lookClosely(panel._segmentationNode())
+    _lookClosely(panel.shown.segmentationNode)
     shell.process(0.5)
     print(panel.ui.verdictLabel.text)
     shell.screenshot(folder / "map.png", panel.parent, size=TALLER)
@@ -120,12 +120,12 @@ def _compared(shell, panel, folder: Path, *methods: str) -> None:
     _removeSegmentations()
     panel.ui.compareSection.collapsed = False
     panel.comparison.choose(methods)
-    panel._onOptionsChosen()
+    panel._onOptionsChanged()
     shell.click(panel.ui.compareButton)
     shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the comparison")
     shell.click(panel.ui.show3DButton)
-    _lookClosely(panel._segmentationNode())
-    _zoom(panel._segmentationNode())
+    _lookClosely(panel.shown.segmentationNode)
+    _zoom(panel.shown.segmentationNode)
     shell.process(0.5)
     shell.screenshot(folder / "compare.png", panel.parent, size=TALL)
 

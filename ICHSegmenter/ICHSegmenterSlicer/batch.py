@@ -33,15 +33,15 @@ from ICHSegmenterLib.cli.arguments import (
     request_of,
 )
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
-from ICHSegmenterLib.protocol import VOXEL_FILE, MessageType, Stage, exam_message
+from ICHSegmenterLib.protocol import VOXEL_FILE, Message, MessageType, Stage, exam_message
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
-from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.client.client import State, WorkerClient
-from ICHSegmenterSlicer.client.connection import Message
-from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
-from ICHSegmenterSlicer.phases import stageText
+from ICHSegmenterSlicer.client import dependencies
+from ICHSegmenterSlicer.client.answer import Answer
+from ICHSegmenterSlicer.client.stage_text import stageText
+from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
+from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
 
@@ -50,7 +50,7 @@ class WorkerAnalyzer:
     """Analyzes volumes in the worker and waits for it; the worker stays warm between them.
 
     Args:
-        request: What is analyzed how.
+        request: Method, detector and all that changes their answer.
     """
 
     def __init__(self, request: AnalysisRequest) -> None:
@@ -62,15 +62,13 @@ class WorkerAnalyzer:
         """The result of one exam.
 
         Raises:
-            ICHSegmenterError: Of the kind that the worker told.
+            ICHSegmenterError: As the worker raised it.
         """
         folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         try:
             np.save(folder / VOXEL_FILE, volume.hu)
             message = self._ask(self._message(volume, folder))
-            keys = ("labelmap", "maps", "uncertainty")
-            arrays = [np.load(folder / name) if (name := message.get(key)) else None for key in keys]
-            return AnalysisResult.from_json(message["result"], volume.geometry, *arrays)
+            return Answer.fromMessage(message, folder, volume.geometry, inMemory=True).result
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -108,7 +106,7 @@ class WorkerAnalyzer:
 
 
 def errorOf(failure: Failure) -> ICHSegmenterError:
-    """The exception that the worker meant."""
+    """The exception of a failure that the worker reported."""
     classes = [ICHSegmenterError]
     for error_class in classes:
         classes += error_class.__subclasses__()
@@ -158,7 +156,7 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     finally:
         analyzer.close()
-    counts = {status: sum(one.status == status for one in outcomes) for status in ("done", "skipped", "failed")}
+    counts = {status: sum(outcome.status == status for outcome in outcomes) for status in ("done", "skipped", "failed")}
     for outcome in outcomes:
         if outcome.status == "failed":
             print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)

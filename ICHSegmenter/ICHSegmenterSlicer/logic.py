@@ -1,4 +1,4 @@
-"""The module's logic: runs analyses, needs no panel."""
+"""The module's logic: analyses without the panel."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
+import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
-from ICHSegmenterSlicer.analysis import Analysis, Outcome, Progress
-from ICHSegmenterSlicer.client.client import WorkerClient
-from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.running_job import Outcome, Progress, RunningJob
 from ICHSegmenterSlicer.scene.segments import Imported
-from ICHSegmenterSlicer.settings import AnalysisJob, ComparisonJob, Job
 
 
 class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
@@ -40,33 +41,35 @@ class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
 
     def start(
         self,
-        volumeNode: Any,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
         job: Job,
         *,
-        segmentationNode: Any | None = None,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None = None,
         progress: Callable[[Progress], None] = lambda progress: None,
         finished: Callable[[Outcome], None] = lambda outcome: None,
-    ) -> Analysis:
+    ) -> RunningJob:
         """Analyze in the background; returns at once."""
-        return Analysis(self.client, volumeNode, segmentationNode, job, progress=progress, finished=finished)
+        return RunningJob(self.client, volumeNode, segmentationNode, job, progress=progress, finished=finished)
 
-    def process(self, volumeNode: Any, method: str, **options: Any) -> Imported:
-        """Analyze and wait, with Slicer alive meanwhile; options are the fields of `AnalysisRequest`.
+    def process(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, method: str, **options: Any) -> Imported:
+        """Analyze and wait, with Slicer alive meanwhile; options are fields of `AnalysisRequest`.
 
         Raises:
             RuntimeError: It failed; the text says why and what to do.
         """
         return self._wait(volumeNode, AnalysisJob(AnalysisRequest(method, **options)))
 
-    def compare(self, volumeNode: Any, methods: Sequence[str], device: str = "auto") -> Imported:
-        """Let several methods analyze, and wait; returns the vote, whose result node knows the others.
+    def compare(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, methods: Sequence[str], device: str = "auto"
+    ) -> Imported:
+        """Let several methods analyze, and wait; returns the vote, whose result node references the others.
 
         Raises:
             RuntimeError: No method gave a result; the text says why.
         """
         return self._wait(volumeNode, ComparisonJob(CompareRequest(tuple(methods), device=device)))
 
-    def _wait(self, volumeNode: Any, job: Job) -> Imported:
+    def _wait(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, job: Job) -> Imported:
         outcomes: list[Outcome] = []
         loop = qt.QEventLoop()
 

@@ -1,4 +1,4 @@
-"""What the panel remembers: in the parameter node, so that it is saved with the scene."""
+"""Parameters of the panel: in the parameter node, so that they are saved with the scene."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class ICHSegmenterParameters:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         outputSegmentation: Add to this node; none makes a new one.
         replaceUnedited: Remove unedited segments of earlier runs from it first.
-        useThreshold, threshold: Of the maps, instead of the method's own.
+        useThreshold, threshold: For the maps, instead of the method's own.
         detector: Name of the method that detects and names segments, empty for `method` itself.
-        averageMirror: Also look at the mirror image.
+        averageMirror: Average with the prediction of the mirror image.
         saveMaps: Show soft map and uncertainty as volumes.
         comparedMethods: Names of the methods to compare, with spaces between.
-        opacity: Of the segments' filling in slice views.
+        opacity: Filling of the segments in slice views, 0 to 1.
         result: Text node with the shown result.
         comparison: Text node with the shown agreement of several methods, the result of their vote.
     """

@@ -1,4 +1,4 @@
-"""Where the extension's own files are, in a source checkout and once installed."""
+"""Paths of the extension's own files, in a source checkout and once installed."""
 
 from __future__ import annotations
 

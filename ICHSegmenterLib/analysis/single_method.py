@@ -19,11 +19,12 @@ from ICHSegmenterLib.analysis import detection, labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult, SlicePrediction
+from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import Predictor, RunContext, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume

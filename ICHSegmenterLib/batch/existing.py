@@ -45,7 +45,7 @@ def check_folder(folder: Path, request: AnalysisRequest, series_uid: str, source
 
 
 def _reasons(result: Mapping[str, Any], request: AnalysisRequest, exam: str) -> list[str]:
-    """What the results there are, where they are not what the request would make of the exam."""
+    """Differences of the results there from what the request would make of the exam."""
     series_uid = result["provenance"].get("series_uid", "")
     there = result.get("exam") or (exam_digest(series_uid, Path()) if series_uid else "unknown, by an earlier version")
     if there != exam:

@@ -20,7 +20,7 @@ MAX_NEIGHBORS = 1000
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every program that runs a method understands."""
+    """Arguments of every program that runs a method."""
     names = ", ".join(method_cards())
     parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which files are written.
+    """Arguments for the files that are written.
 
     `-name` begins like an option, so each stands among the options, unseen; else it would need the form
     `--outputs=-name`.

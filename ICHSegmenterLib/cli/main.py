@@ -9,26 +9,26 @@ import warnings
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import (
+from ICHSegmenterLib.cli import completion
+from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
+from ICHSegmenterLib.cli.verbs import (
     batch,
     compare,
-    completion,
     doctor,
     evaluate,
     features,
     models,
     prepare,
     rsna,
+    segment,
     synthesize,
     train,
 )
-from ICHSegmenterLib.cli import segment as analyze
-from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED = 0, 1
-VERBS = (analyze, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor, completion)
+VERBS = (segment, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

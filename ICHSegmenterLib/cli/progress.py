@@ -39,7 +39,7 @@ DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
 
 BAR_FORMAT = "{desc}: {percentage:3.0f} %|{bar}| {n_fmt} of {total_fmt}, {remaining} left"
 PHASE_FORMAT = "{desc} … {elapsed}"
-"""Of a phase that is one step."""
+"""Total of a phase that is one step."""
 
 
 class TerminalProgress:

@@ -25,7 +25,7 @@ from ICHSegmenterLib.volume.volume import Volume
 logger = logging.getLogger(__name__)
 
 SERIES_NUMBER = 900
-"""Of the SEG series, after all scans of a study."""
+"""Number of the SEG series, after all scans of a study."""
 
 _MAY_BE_EMPTY = (
     "PatientID",

@@ -92,7 +92,7 @@ def encode_seg_nrrd(
 
 
 def _segments(labelmap: NDArray[np.uint8], labels: Sequence[SegmentLabel], *, algorithm: str) -> list[dict[str, Any]]:
-    """What slicerio wants of each label that occurs."""
+    """The segments of slicerio, for each label that occurs."""
     boxes = ndimage.find_objects(labelmap)
     return [
         {

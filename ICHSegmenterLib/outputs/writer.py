@@ -16,7 +16,7 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
 REGULAR_SPACING_MM = 1.0
-"""Of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
+"""Voxel size of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
 
 
 def is_orthogonal(geometry: VolumeGeometry) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 4, 2
 LEGEND_COLUMNS = 6
 LEFT, RIGHT = 0.04, 0.985
-"""Of everything drawn, shares of the width."""
+"""Parts of the picture, as shares of its width."""
 BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
 POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
 DOTS_PER_INCH = 110
@@ -83,7 +83,7 @@ def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
     """Acquired indices, lowest slice first: the positive slices with most blood, then evenly spread others."""
     slices = result.detection.slices
     ranked = sorted(
-        (one for one in slices if one.is_positive), key=lambda one: (-one.blood_ml, -one.probabilities[ANY])
+        (one for one in slices if one.is_positive), key=lambda each: (-each.blood_ml, -each.probabilities[ANY])
     )
     indices = [result.detection.key_slice, *(one.index for one in ranked)]
     inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(slices) - 1)

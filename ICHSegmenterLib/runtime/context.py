@@ -9,9 +9,9 @@ from typing import Protocol, runtime_checkable
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase, Stage
-from ICHSegmenterLib.results import SlicePrediction
 
 ProgressCallback = Callable[[int, int, Stage], None]
 """(done, total, stage): work done so far, all of it, and what is being done."""

@@ -11,7 +11,7 @@ VOLUME_SUFFIXES = tuple(sorted(FORMATS, key=len, reverse=True))
 """Endings of scans that are one file; longest first, so that .nii.gz is cut off whole."""
 
 DIGITS = 12
-"""Of a SHA-256, in names."""
+"""Digits of a SHA-256 in names."""
 
 
 def exam_name(series_uid: str, path: Path) -> str:
@@ -26,7 +26,7 @@ def exam_name(series_uid: str, path: Path) -> str:
 
 
 def exam_digest(series_uid: str, path: Path) -> str:
-    """What tells exams apart: the series' digest for DICOM, that of the file's whole path otherwise."""
+    """Identity of an exam: the series' digest for DICOM, that of the file's whole path otherwise."""
     if series_uid:
         return "series-" + hashlib.sha256(series_uid.encode()).hexdigest()[:DIGITS]
     return "file-" + hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]

@@ -1,20 +1,18 @@
-"""One worker process as seen through its pipes: bytes to lines to messages, and its last words."""
+"""A worker process behind its pipes: bytes to lines to messages, and its last lines of stderr."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from ICHSegmenterLib.errors import Failure
-from ICHSegmenterLib.protocol import MessageType
+from ICHSegmenterLib.protocol import Message, MessageType
 
 HELLO_TIMEOUT_S = 60.0
 """Slow disks and virus scanners: the first start of Python may take long."""
 STDERR_LINES = 30
-
-Message = dict[str, Any]
 
 
 class Process(Protocol):
@@ -31,7 +29,7 @@ class Process(Protocol):
 
 
 class ProcessEvents(Protocol):
-    """What a process tells; all output arrives before `finished`."""
+    """Events of a process; all output arrives before `finished`."""
 
     def output(self, data: bytes) -> None: ...
 
@@ -53,7 +51,7 @@ After = Callable[[float, Callable[[], None]], Timer]
 
 
 class Owner(Protocol):
-    """Who hears of a connection."""
+    """The receiver of a connection's events."""
 
     def receive(self, connection: Connection, message: Message) -> None: ...
 
@@ -65,12 +63,12 @@ class Owner(Protocol):
 
 
 class Connection:
-    """A worker process and what it said; implements `ProcessEvents`."""
+    """A worker process and its messages; implements `ProcessEvents`."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._buffers = {"out": b"", "error": b""}
-        self._lastWords: deque[str] = deque(maxlen=STDERR_LINES)
+        self._lastLines: deque[str] = deque(maxlen=STDERR_LINES)
         self._process: Process | None = None
         self._helloTimer: Timer | None = None
         self.hello: Message | None = None
@@ -107,14 +105,14 @@ class Connection:
 
     def errorOutput(self, data: bytes) -> None:
         for line in self._lines("error", data):
-            self._say(line.decode("utf-8", "replace"))
+            self._log(line.decode("utf-8", "replace"))
 
     def finished(self, exitCode: int, crashed: bool) -> None:
         self._stopTimer()
         for name, handle in (("out", self.output), ("error", self.errorOutput)):
             if self._buffers[name]:
                 handle(b"\n")  # the last line may lack its end
-        self._owner.lost(self, Failure("crashed", _deathText(exitCode, crashed, self._lastWords), self._details()))
+        self._owner.lost(self, Failure("crashed", _deathText(exitCode, crashed, self._lastLines), self._details()))
 
     def failedToStart(self, reason: str) -> None:
         self._stopTimer()
@@ -139,14 +137,14 @@ class Connection:
         if isinstance(message, dict):
             self._owner.receive(self, message)
         else:  # a library that printed past all guards; it must not break the run
-            self._say(line.decode("utf-8", "replace"))
+            self._log(line.decode("utf-8", "replace"))
 
-    def _say(self, line: str) -> None:
-        self._lastWords.append(line)
+    def _log(self, line: str) -> None:
+        self._lastLines.append(line)
         self._owner.logLine(line)
 
     def _details(self) -> str:
-        return "\n".join(self._lastWords)
+        return "\n".join(self._lastLines)
 
     def _noHello(self) -> None:
         text = (
@@ -161,9 +159,9 @@ class Connection:
             self._helloTimer = None
 
 
-def _deathText(exitCode: int, crashed: bool, lastWords: deque[str]) -> str:
-    """What an unexpected end probably means, and what to do."""
-    log = "\n".join(lastWords)
+def _deathText(exitCode: int, crashed: bool, lastLines: deque[str]) -> str:
+    """The probable cause of an unexpected end, and what to do."""
+    log = "\n".join(lastLines)
     if "No module named 'ICHSegmenterLib'" in log:
         return "The worker did not find ICHSegmenterLib: the extension is incomplete. Reinstall it, restart Slicer."
     if "MemoryError" in log or "out of memory" in log.lower():
@@ -172,5 +170,5 @@ def _deathText(exitCode: int, crashed: bool, lastWords: deque[str]) -> str:
     return (
         f"The analysis process {how} unexpectedly; the scene is as it was. Click again: a new one starts. If it "
         "happens again, memory is probably short (close other programs), or choose CPU as processor; the log below "
-        "tells more."
+        "has more."
     )

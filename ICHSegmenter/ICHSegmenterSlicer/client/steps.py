@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
 
 import qt
 
 BUDGET_S = 0.015
 """Steps are taken together until this is used up; one step alone should stay below 0.05 s."""
 
+T = TypeVar("T")
 
-class StepRunner:
+Steps = Generator[None, None, T]
+"""A generator that does a piece of work at each `next`; what it returns, a `T`, is the result."""
+
+
+class StepRunner(Generic[T]):
     """Advances a generator from a timer until it ends.
 
     Args:
-        steps: Does a piece of work at each `next`; what it returns is the result.
-        done: Called with the result.
+        steps: The work.
+        done: Called with what the steps return.
         failed: Called with the exception that a step raised.
     """
 
-    def __init__(
-        self, steps: Iterator[None], done: Callable[[object], None], failed: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, steps: Steps[T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
         self._steps = steps
         self._done = done
         self._failed = failed

@@ -1,10 +1,9 @@
-"""Has a person changed a segment since it was made? Then it is SEMIAUTOMATIC, and no run may replace it."""
+"""Edits by hand: a segment that a person changed since it was made is SEMIAUTOMATIC, and no run may replace it."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import qt
@@ -12,11 +11,16 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
+from ICHSegmenterSlicer.scene.stored_result import StoredResult
+
 DIGEST_TAG = "ICHSegmenter.digest"
 """Segment tag: checksum of the voxels as they came out of the worker."""
 ALGORITHM_TAG = "DICOM.SegmentAlgorithmType"
 SETTLE_MS = 300
 """Strokes come in bursts; voxels are compared when they have settled."""
+
+EditedVoxels = dict[str, dict[int, int]]
+"""Identifier of each edited segment to its voxels in each slice now: {slice index: count}."""
 
 
 def digestOfMask(mask: np.ndarray, start: Sequence[int]) -> str:
@@ -60,13 +64,13 @@ def isEdited(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -
     return isOurs(segment) and tagOf(segment, DIGEST_TAG) != digestOfMask(*maskOf(segmentationNode, segmentId))
 
 
-def updateTags(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[str, dict[int, int]]:
-    """Say AUTOMATIC or SEMIAUTOMATIC on each of our segments, as DICOM SEG wants it; an undone edit counts as none.
+def updateTags(segmentationNode: slicer.vtkMRMLSegmentationNode) -> EditedVoxels:
+    """Write AUTOMATIC or SEMIAUTOMATIC on each of our segments, as DICOM SEG defines it; an undone edit counts as none.
 
     Returns:
-        Identifier of each edited segment to its voxels in each slice now: {slice index: count}.
+        The edited segments.
     """
-    edited: dict[str, dict[int, int]] = {}
+    edited: EditedVoxels = {}
     segmentation = segmentationNode.GetSegmentation()
     for segmentId in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segmentId)
@@ -77,51 +81,51 @@ def updateTags(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[str, di
         if changed:
             counts = mask.sum(axis=(1, 2)).tolist()
             edited[segmentId] = {start[0] + n: count for n, count in enumerate(counts) if count}
-        wanted = "SEMIAUTOMATIC" if changed else "AUTOMATIC"
-        if tagOf(segment, ALGORITHM_TAG) != wanted:
-            segment.SetTag(ALGORITHM_TAG, wanted)
+        algorithm = "SEMIAUTOMATIC" if changed else "AUTOMATIC"
+        if tagOf(segment, ALGORITHM_TAG) != algorithm:
+            segment.SetTag(ALGORITHM_TAG, algorithm)
     return edited
 
 
-def volumesMl(result: dict[str, Any], edited: dict[str, dict[int, int]]) -> dict[str, float]:
+def volumesMl(result: StoredResult, edited: EditedVoxels) -> dict[str, float]:
     """Volumes of edited segments now.
 
     Args:
-        result: `result.json` with "segment_ids".
+        result: The result whose segments they are.
         edited: From `updateTags`.
 
     Returns:
         Segment key to mL.
     """
-    geometry = result["geometry"]
-    area = float(np.linalg.norm(np.cross(geometry["column_step_mm"], geometry["row_step_mm"])))
-    extents = {one["index"]: one["extent_mm"] for one in result["slices"]}
+    # An exam stored as sagittal slices has the geometry of its axial view, whose voxels all have the same volume.
+    voxelsMl = result.analysis.geometry.voxel_volumes_mm3 / 1000
+    last = len(voxelsMl) - 1
     return {
-        key: sum(count * area * extents.get(index, 0.0) for index, count in edited[segmentId].items()) / 1000
-        for key, segmentId in result.get("segment_ids", {}).items()
+        key: float(sum(count * voxelsMl[min(index, last)] for index, count in edited[segmentId].items()))
+        for key, segmentId in result.segmentIds.items()
         if segmentId in edited
     }
 
 
 class EditWatch(VTKObservationMixin):
-    """Watches segmentations that runs made; tells, a moment after a stroke, which segments are edited.
+    """Observers of the segmentations that runs made.
 
     Args:
-        changed: Called with the node and `updateTags`' answer.
+        changed: Called a moment after a stroke, with the node and its edited segments.
     """
 
-    def __init__(self, changed: Callable[[Any, dict[str, dict[int, int]]], None]) -> None:
+    def __init__(self, changed: Callable[[slicer.vtkMRMLSegmentationNode, EditedVoxels], None]) -> None:
         VTKObservationMixin.__init__(self)
         self._changed = changed
         self._waiting: set[str] = set()
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
-        self._timer.connect("timeout()", self._look)
+        self._timer.connect("timeout()", self._compare)
 
     def watch(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         """Watch one node, once."""
-        # Segment Editor tells the first event, a script that sets voxels the second one.
+        # Segment Editor invokes the first event, a script that sets voxels the second one.
         for event in (slicer.vtkSegmentation.SourceRepresentationModified, slicer.vtkSegmentation.SegmentModified):
             if not self.hasObserver(segmentationNode, event, self._onModified):
                 self.addObserver(segmentationNode, event, self._onModified)
@@ -138,11 +142,11 @@ class EditWatch(VTKObservationMixin):
         self._waiting.clear()
         self.removeObservers()
 
-    def _onModified(self, caller: Any, _event: Any) -> None:
+    def _onModified(self, caller: slicer.vtkMRMLNode, _event: str) -> None:
         self._waiting.add(caller.GetID())
         self._timer.start()
 
-    def _look(self) -> None:
+    def _compare(self) -> None:
         for nodeId in self._waiting:
             node = slicer.mrmlScene.GetNodeByID(nodeId)
             if node is not None:

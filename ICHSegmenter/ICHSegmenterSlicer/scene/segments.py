@@ -1,92 +1,94 @@
-"""The worker's answer to segments with names, colors and codes, on the grid of the volume."""
+"""Segments of a worker's answer: names, colors and codes, on the grid of the volume."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 
-from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterLib.agreement import Agreement
+from ICHSegmenterLib.labels import SegmentLabel
+from ICHSegmenterLib.results import AnalysisResult, Provenance, SegmentationResult
+from ICHSegmenterSlicer.client.answer import Answer
+from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import edits, terminology
-from ICHSegmenterSlicer.scene.volumes import Steps, chunks, putBeside
+from ICHSegmenterSlicer.scene.stored_result import SliceFocus, StoredResult, withImport
+from ICHSegmenterSlicer.scene.volumes import chunks, putBeside
 
 RESULT_ROLE = "ICHSegmenter.result"
 """Reference role: from a segmentation node to the text node that holds its result."""
 KEY_TAG = "ICHSegmenter.key"
 """Segment tag: the label's short name."""
 ATTRIBUTES = ("method", "version", "device", "precision", "created")
-"""Of the provenance, kept as node attributes `ICHSegmenter.<name>`."""
+"""Fields of the provenance that are kept as node attributes `ICHSegmenter.<name>`."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made.
+    """The nodes that an import made.
 
     Attributes:
         segmentationNode: None if there was nothing to outline.
         resultNode: Text node with the result as JSON; it survives saving the scene.
         segmentIds: The new segments.
+        result: The content of the text node.
     """
 
     segmentationNode: slicer.vtkMRMLSegmentationNode | None
     resultNode: slicer.vtkMRMLTextNode
     segmentIds: tuple[str, ...]
+    result: StoredResult
 
 
 def importResult(
-    folder: Path,
-    message: dict[str, Any],
+    answer: Answer,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
     segmentationNode: slicer.vtkMRMLSegmentationNode | None = None,
     *,
     replace: bool = False,
-) -> Steps:
-    """Make segments of a worker's answer, one a step; returns `Imported`.
+    agreement: Agreement | None = None,
+) -> Steps[Imported]:
+    """Make segments of a worker's answer, one a step.
 
     Args:
-        folder: Of the job; the message's labelmap lies there.
-        message: The worker's "result" line.
-        volumeNode: The analyzed volume; segments get its grid, transform and place in the subject hierarchy.
+        answer: That of a method, or of a vote.
+        volumeNode: The analyzed volume; segments get its grid, transform and position in the subject hierarchy.
         segmentationNode: Add to this node instead of making a new one; what is in it stays.
         replace: Remove segments of earlier runs from it first, except those that were edited since.
+        agreement: Kept with the result, if this is a vote.
 
     Closing the generator half-way takes back what was made.
     """
-    result = message["result"]
-    regions: dict[int, Region] = {}
-    if message.get("labelmap"):
-        labelmap = np.load(folder / message["labelmap"], mmap_mode="r")
-        regions = yield from _findRegions(labelmap, len(result["labels"]))
-    _addFocus(result, regions)
+    outlined, provenance = answer.result.segmentation, answer.result.provenance
+    regions = (yield from _regions(outlined)) if outlined is not None else {}
     isNew = segmentationNode is None
-    added: list[str] = []  # in the order of values
+    added: dict[str, str] = {}  # label key to identifier, in the order of values
     try:
         if regions and isNew:
-            segmentationNode = _newSegmentation(volumeNode, result)
+            segmentationNode = _newSegmentation(volumeNode, provenance)
             yield
         if regions and replace and not isNew:
             _removeUneditedSegments(segmentationNode)
             yield
-        for label in result["labels"]:
-            if label["value"] in regions:
-                mask = labelmap[regions[label["value"]].box] == label["value"]
-                segment = _segment(label, mask, regions[label["value"]], volumeNode, result)
-                if not isNew:
-                    segment.SetName(_runName(segmentationNode, label["name"], result))
-                added.append(_add(segmentationNode, segment))
-                yield
-        segments = {result["labels"][value - 1]["key"]: one for value, one in zip(sorted(regions), added, strict=True)}
-        resultNode = _resultNode({**result, "segment_ids": segments}, volumeNode, segmentationNode if regions else None)
+        for value, region in regions.items():
+            label = outlined.labels[value - 1]
+            segment = _segment(label, outlined.labelmap[region.box] == value, region, volumeNode, provenance)
+            if not isNew:
+                segment.SetName(_runName(segmentationNode, label.name, provenance.title))
+            added[label.key] = _add(segmentationNode, segment)
+            yield
+        plain = withImport(answer.plain, _focuses(answer.result, regions), added, agreement)
+        resultNode = _resultNode(plain, volumeNode, segmentationNode if regions else None)
     except BaseException:
-        takeBack(segmentationNode, isNew, added)
+        takeBack(segmentationNode, isNew, tuple(added.values()))
         raise
-    return Imported(segmentationNode if regions else None, resultNode, tuple(added))
+    shown = segmentationNode if regions else None
+    return Imported(shown, resultNode, tuple(added.values()), StoredResult.fromJson(plain))
 
 
 def remove(imported: Imported) -> None:
@@ -97,7 +99,7 @@ def remove(imported: Imported) -> None:
 
 @dataclass
 class Region:
-    """Where one label lies in the array.
+    """The voxels of one label in the array.
 
     Attributes:
         box: Slices of the three array axes that hold all its voxels.
@@ -110,8 +112,9 @@ class Region:
     counts: dict[int, int]
 
 
-def _findRegions(labelmap: np.ndarray, labels: int) -> Steps:
-    """Bounding box and centers of each label, a chunk of slices a step; returns {value: Region}."""
+def _regions(outlined: SegmentationResult) -> Steps[dict[int, Region]]:
+    """Bounding box and centers of each label that has voxels, by its value; a chunk of slices a step."""
+    labelmap, labels = outlined.labelmap, len(outlined.labels)
     rows: dict[int, np.ndarray] = {}
     columns: dict[int, np.ndarray] = {}
     centers: dict[int, dict[int, tuple[int, int]]] = {}
@@ -154,61 +157,60 @@ def _median(histogram: np.ndarray) -> int:
     return int(np.searchsorted(cumulated, cumulated[-1] / 2))
 
 
-def _addFocus(result: dict[str, Any], regions: dict[int, Region]) -> None:
-    """Tell for each slice the (column, row) at which to look, the middle of its largest bleed, and that one's type."""
-    if len(result["slices"]) != result["geometry"]["shape"][0]:
-        return  # found on other slices than the acquired ones
-    keys = {label["value"]: label["key"] for label in result["labels"]}
-    best: dict[int, tuple[bool, int, int]] = {}
+def _focuses(result: AnalysisResult, regions: dict[int, Region]) -> dict[int, SliceFocus]:
+    """Slice index to the middle of its largest bleed and that one's type; blood goes before edema."""
+    outlined = result.segmentation
+    if outlined is None or outlined.geometry is not result.geometry:
+        return {}  # detected on other slices than the acquired ones
+    largest: dict[int, tuple[bool, int, int]] = {}
     for value, region in regions.items():
-        isBlood = SEGMENT_LABELS[keys[value]].is_blood
+        isBlood = outlined.labels[value - 1].is_blood
         for index, count in region.counts.items():
-            best[index] = max(best.get(index, (False, 0, 0)), (isBlood, count, value))
-    for one in result["slices"]:
-        if one["index"] in best:
-            isBlood, _, value = best[one["index"]]
-            one["focus"] = list(regions[value].centers[one["index"]])
-            one["type"] = keys[value] if isBlood else ""
+            largest[index] = max(largest.get(index, (False, 0, 0)), (isBlood, count, value))
+    return {
+        index: SliceFocus(*regions[value].centers[index], outlined.labels[value - 1].key if isBlood else "")
+        for index, (isBlood, _, value) in largest.items()
+    }
 
 
-def _newSegmentation(volumeNode: slicer.vtkMRMLScalarVolumeNode, result: dict[str, Any]) -> Any:
+def _newSegmentation(
+    volumeNode: slicer.vtkMRMLScalarVolumeNode, provenance: Provenance
+) -> slicer.vtkMRMLSegmentationNode:
     scene = slicer.mrmlScene
-    title = result["provenance"]["title"]
-    name = scene.GenerateUniqueName(f"{volumeNode.GetName()} hemorrhage ({title})")
+    name = scene.GenerateUniqueName(f"{volumeNode.GetName()} hemorrhage ({provenance.title})")
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     putBeside(volumeNode, node)
     for attribute in ATTRIBUTES:
-        node.SetAttribute(f"ICHSegmenter.{attribute}", str(result["provenance"].get(attribute, "")))
-    weights = result["provenance"].get("weights", {})
-    node.SetAttribute("ICHSegmenter.weights", " ".join(f"{name}:{digest}" for name, digest in weights.items()))
+        node.SetAttribute(f"ICHSegmenter.{attribute}", str(getattr(provenance, attribute)))
+    weights = " ".join(f"{file}:{digest}" for file, digest in provenance.weights.items())
+    node.SetAttribute("ICHSegmenter.weights", weights)
     return node
 
 
 def _segment(
-    label: dict[str, Any],
+    label: SegmentLabel,
     mask: np.ndarray,
     region: Region,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
-    result: dict[str, Any],
-) -> vtk.vtkObject:
+    provenance: Provenance,
+) -> slicer.vtkSegment:
     """A segment with a labelmap of its own, cropped to its voxels, on the volume's grid."""
-    provenance = result["provenance"]
     segment = slicer.vtkSegment()
-    segment.SetName(label["name"])
+    segment.SetName(label.name)
     segment.SetNameAutoGenerated(False)
-    segment.SetColor([channel / 255 for channel in label["color"]])
+    segment.SetColor([channel / 255 for channel in label.color])
     segment.SetColorAutoGenerated(False)
     segment.AddRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
         _orientedImage(mask, region, volumeNode),
     )
-    segment.SetTerminology(label["terminology"])
-    segment.SetTag(KEY_TAG, label["key"])
+    segment.SetTerminology(label.terminology)
+    segment.SetTag(KEY_TAG, label.key)
     segment.SetTag(edits.ALGORITHM_TAG, "AUTOMATIC")
-    segment.SetTag("DICOM.SegmentAlgorithmName", f"ICHSegmenter {provenance['version']} {provenance['method']}")
+    segment.SetTag("DICOM.SegmentAlgorithmName", f"ICHSegmenter {provenance.version} {provenance.method}")
     segment.SetTag(edits.DIGEST_TAG, edits.digestOfMask(mask, [axis.start for axis in region.box]))
     return segment
 
@@ -229,16 +231,16 @@ def _orientedImage(
     return image
 
 
-def _runName(segmentationNode: Any, name: str, result: dict[str, Any]) -> str:
-    """A name that is not taken yet: of the label, then with the method, then counted."""
+def _runName(segmentationNode: slicer.vtkMRMLSegmentationNode, name: str, title: str) -> str:
+    """A name that is not taken yet: the label's, then with the title of the method, then counted."""
     segmentation = segmentationNode.GetSegmentation()
     taken = {segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())}
-    long = f"{name} ({result['provenance']['title']})"
+    long = f"{name} ({title})"
     candidates = [name, long, *(f"{long} {count}" for count in range(2, len(taken) + 3))]
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _add(segmentationNode: Any, segment: Any) -> str:
+def _add(segmentationNode: slicer.vtkMRMLSegmentationNode, segment: slicer.vtkSegment) -> str:
     """Add a segment; returns its identifier."""
     terminology.load()
     segmentation = segmentationNode.GetSegmentation()
@@ -248,7 +250,7 @@ def _add(segmentationNode: Any, segment: Any) -> str:
     return segmentId
 
 
-def _removeUneditedSegments(segmentationNode: Any) -> None:
+def _removeUneditedSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
     segmentation = segmentationNode.GetSegmentation()
     for segmentId in list(segmentation.GetSegmentIDs()):
         segment = segmentation.GetSegment(segmentId)
@@ -256,7 +258,8 @@ def _removeUneditedSegments(segmentationNode: Any) -> None:
             segmentation.RemoveSegment(segmentId)
 
 
-def takeBack(segmentationNode: Any, isNew: bool, segmentIds: Sequence[str]) -> None:
+def takeBack(segmentationNode: slicer.vtkMRMLSegmentationNode | None, isNew: bool, segmentIds: Sequence[str]) -> None:
+    """Remove what an import made: the new node with its displays, or segments from the node that was there."""
     if segmentationNode is None or segmentationNode.GetScene() is None:
         return
     if isNew:
@@ -270,14 +273,18 @@ def takeBack(segmentationNode: Any, isNew: bool, segmentIds: Sequence[str]) -> N
         segmentationNode.GetSegmentation().RemoveSegment(segmentId)
 
 
-def _resultNode(result: dict[str, Any], volumeNode: Any, segmentationNode: Any | None) -> Any:
+def _resultNode(
+    plain: dict[str, Any],
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+) -> slicer.vtkMRMLTextNode:
     """The result as a text node, kept inside the scene file, hidden from lists."""
     node = slicer.vtkMRMLTextNode()
     node.SetHideFromEditors(True)
     node.SetForceCreateStorageNode(slicer.vtkMRMLTextNode.CreateStorageNodeNever)
     node = slicer.mrmlScene.AddNode(node)
     node.SetName(slicer.mrmlScene.GenerateUniqueName(f"{volumeNode.GetName()} hemorrhage result"))
-    node.SetText(json.dumps(result))
+    node.SetText(json.dumps(plain))
     node.SetNodeReferenceID("volume", volumeNode.GetID())
     if segmentationNode is not None:
         node.SetNodeReferenceID("segmentation", segmentationNode.GetID())

@@ -1,8 +1,9 @@
-"""A volume node to voxels on disk with their exact geometry, as the worker wants them."""
+"""The voxels of a volume node on disk, with their exact geometry, as the worker reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,43 @@ import slicer
 import vtk
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.protocol import VOXEL_FILE, exam_message
+from ICHSegmenterLib.protocol import VOXEL_FILE, Message, exam_message
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import VolumeSource
+from ICHSegmenterSlicer.client.steps import Steps
 
 WARP_TOLERANCE_MM = 0.1
-"""A transform may shift, tilt and shear slices; bending one by more than this has no place in a CT grid."""
+"""A transform may shift, tilt and shear slices; bending one by more than this does not belong into a CT grid."""
 CHUNK_BYTES = 8_000_000
 """Copied in one step: a few milliseconds."""
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 MAX_INT16 = np.iinfo(np.int16).max
 
-Steps = Iterator[None]
+
+@dataclass(frozen=True)
+class ExportedExam:
+    """A volume that the worker can read.
+
+    Attributes:
+        folder: Folder of the job; the voxels lie there as `VOXEL_FILE`.
+        geometry: The acquired grid, in LPS.
+        source: Series and kernel, as far as Slicer has them.
+    """
+
+    folder: Path
+    geometry: VolumeGeometry
+    source: VolumeSource
+
+    def message(self) -> Message:
+        """The fields of the worker's request that describe the exam."""
+        return exam_message(self.folder, self.geometry, self.source)
 
 
 def geometryOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
-    """Where the voxels lie in the world, in LPS, with every parent transform applied slice by slice.
+    """The grid of the voxels in the world, in LPS, with every parent transform applied slice by slice.
 
     Slicer hangs a tilted or unevenly spaced CT under a grid transform; evaluated at each slice it gives back what
-    DICOM says.
+    the DICOM files hold.
 
     Raises:
         VolumeError: A transform bends or turns slices against each other.
@@ -59,8 +78,8 @@ def geometryOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
         raise VolumeError(f"{volumeNode.GetName()} has no usable geometry: {error}.") from error
 
 
-def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> Steps:
-    """Write `hu.npy` in steps; returns the fields of the worker's request that describe the volume.
+def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> Steps[ExportedExam]:
+    """Write `hu.npy` in steps.
 
     Raises:
         VolumeError: No voxels, or no usable geometry.
@@ -80,7 +99,7 @@ def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> St
         target[chunk] = np.clip(part, -MAX_INT16 - 1, MAX_INT16) if integer and part.itemsize > 1 else part
         yield
     del target
-    return exam_message(folder, geometry, _sourceOf(volumeNode))
+    return ExportedExam(folder, geometry, _sourceOf(volumeNode))
 
 
 def putBeside(volumeNode: slicer.vtkMRMLScalarVolumeNode, node: Any) -> None:
@@ -109,7 +128,7 @@ def chunks(array: np.ndarray) -> Iterator[slice]:
 
 
 def _sourceOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeSource:
-    """Series UID and kernel, if Slicer's DICOM database knows them; never a patient's name or number."""
+    """Series UID and kernel, if Slicer's DICOM database has them; never a patient's name or number."""
     uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     series = kernel = ""

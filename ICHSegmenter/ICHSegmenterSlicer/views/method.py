@@ -1,4 +1,4 @@
-"""The method box of the panel: which method, what it needs, and how to get that."""
+"""The method box of the panel: the methods, their weights and packages, and how to get those."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, Failure
-from ICHSegmenterLib.protocol import MessageType, Stage
+from ICHSegmenterLib.protocol import Message, MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
-from ICHSegmenterSlicer import dependencies
-from ICHSegmenterSlicer.client.client import WorkerClient
-from ICHSegmenterSlicer.client.connection import Message
-from ICHSegmenterSlicer.phases import stageText
+from ICHSegmenterSlicer.client import dependencies
+from ICHSegmenterSlicer.client.stage_text import stageText
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE = 1_000_000
@@ -31,27 +30,18 @@ def rememberSeconds(method: str, device: str, seconds: float) -> None:
 
 def rememberedSeconds(method: str) -> dict[str, float]:
     """Processor to seconds of the last run on this computer."""
-    found = {}
-    for device in ("cpu", "cuda", "mps"):
-        value = qt.QSettings().value(SECONDS_KEY.format(method=method, device=device))
-        if value:
-            found[device] = float(value)
-    return found
-
-
-def isReady(card: ModelCard) -> bool:
-    """True if weights and packages of a method are here."""
-    return store.is_ready(card)
+    keys = {device: SECONDS_KEY.format(method=method, device=device) for device in ("cpu", "cuda", "mps")}
+    return {device: float(value) for device, key in keys.items() if (value := qt.QSettings().value(key))}
 
 
 def stateText(card: ModelCard) -> str:
-    """What a method needs, in a few words."""
+    """The state of a method in a few words: ready, or what it needs."""
     state = store.state(card)
     if not state.is_ready and state.wanted:
         return _("download {size:.0f} MB").format(size=state.download_bytes / MEGABYTE)
     if not state.is_ready:
         return _("file needed")
-    if not isReady(card):
+    if not store.is_ready(card):
         return _("package needed")
     return _("ready, bundled") if state.is_bundled else _("ready")
 
@@ -62,24 +52,24 @@ class MethodView:
     Args:
         ui: The panel's widgets by name.
         client: The worker; it downloads and imports.
-        changed: Called when another method or processor was chosen, or what one needs has come.
-        tell: Shows a failure in the panel.
+        changed: Called when another method or processor was selected, or weights or packages have come.
+        fail: Shows a failure in the panel.
     """
 
     def __init__(
-        self, ui: Any, client: WorkerClient, changed: Callable[[], None], tell: Callable[[Failure], None]
+        self, ui: Any, client: WorkerClient, changed: Callable[[], None], fail: Callable[[Failure], None]
     ) -> None:
         self._ui = ui
         self._client = client
         self._changed = changed
-        self._tell = tell
+        self._fail = fail
         self._requestId: str | None = None
         self._described = False
         self._offer()
         ui.deviceComboBox.addItem(_("Automatic"), "auto")
         ui.deviceComboBox.addItem(_("CPU"), "cpu")
-        ui.methodComboBox.connect("currentIndexChanged(int)", self._onChosen)
-        ui.deviceComboBox.connect("currentIndexChanged(int)", self._onChosen)
+        ui.methodComboBox.connect("currentIndexChanged(int)", self._onSelected)
+        ui.deviceComboBox.connect("currentIndexChanged(int)", self._onSelected)
         ui.downloadButton.connect("clicked()", self._onDownload)
         ui.importButton.connect("clicked()", self._onImport)
         ui.installButton.connect("clicked()", self._onInstall)
@@ -100,14 +90,14 @@ class MethodView:
 
     @property
     def isReady(self) -> bool:
-        return isReady(self.card)
+        return store.is_ready(self.card)
 
     @property
     def isTransferring(self) -> bool:
         return self._requestId is not None
 
     def choose(self, method: str, device: str) -> None:
-        """Show a method and a processor, as a loaded scene wants them."""
+        """Show a method and a processor, as a loaded scene holds them."""
         self._select(self._ui.methodComboBox, method if method in method_cards() else choose_method())
         if self._ui.deviceComboBox.findData(device) < 0:
             self._ui.deviceComboBox.addItem(device.upper(), device)
@@ -125,7 +115,7 @@ class MethodView:
             self._client.submit({"type": MessageType.DESCRIBE}, done=self._onDescribed)
 
     def update(self) -> None:
-        """Tell what the method does and what it lacks."""
+        """Show what the method does and what it lacks."""
         self._offer()
         ui, card, state = self._ui, self.card, store.state(self.card)
         missing = dependencies.missing(card)
@@ -164,7 +154,7 @@ class MethodView:
         comboBox.setCurrentIndex(max(0, comboBox.findData(data)))
         comboBox.blockSignals(blocked)
 
-    def _onChosen(self, _index: int) -> None:
+    def _onSelected(self, _index: int) -> None:
         self.update()
         self._changed()
 
@@ -185,7 +175,7 @@ class MethodView:
             self.importFiles(list(paths))
 
     def importFiles(self, paths: list[str]) -> None:
-        """Bring in weight files by their SHA-256."""
+        """Import weight files by their SHA-256."""
         self._transfer({"type": MessageType.IMPORT, "paths": paths})
 
     def _transfer(self, message: Message) -> None:
@@ -209,13 +199,13 @@ class MethodView:
         self.update()
         self._changed()
         if failure is not None and failure.kind != "cancelled":
-            self._tell(failure)
+            self._fail(failure)
 
     def _onInstall(self) -> None:
         try:
             dependencies.install(dependencies.missing(self.card))
         except DependencyError as error:
-            self._tell(Failure(error.kind, str(error)))
+            self._fail(Failure(error.kind, str(error)))
         self._client.shutdown()  # a worker that started before does not see new packages
         self.update()
         self._changed()

@@ -10,17 +10,18 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.cards.pairs import can_be_named, detectors
 from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
-from ICHSegmenterSlicer.views.method import isReady, stateText
+from ICHSegmenterLib.weights import store
+from ICHSegmenterSlicer.views.method import stateText
 
 MIRROR_OPTION = "tta"
 
 
 class OptionsView:
-    """Options of a run; which of them exist depends on the method.
+    """Options of a run, as far as the method has them.
 
     Args:
         ui: The panel's widgets by name.
-        changed: Called when another detector was chosen.
+        changed: Called when another detector was selected.
     """
 
     def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
@@ -31,12 +32,12 @@ class OptionsView:
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
 
     @property
-    def chosenDetector(self) -> str:
-        """What the box says, whether the method can use it or not."""
+    def selectedDetector(self) -> str:
+        """The detector in the box, whether the method can use it or not."""
         return self._ui.detectorComboBox.currentData
 
     def choose(self, detector: str) -> None:
-        """Show a detector, as a loaded scene wants it."""
+        """Show a detector, as a loaded scene holds it."""
         box = self._ui.detectorComboBox
         blocked = box.blockSignals(True)
         box.setCurrentIndex(max(0, box.findData(detector)))
@@ -44,24 +45,24 @@ class OptionsView:
 
     def detector(self, card: ModelCard) -> str:
         """The detector of a run of this method, empty for the method itself."""
-        return self.chosenDetector if can_be_named(card) and self.chosenDetector != card.name else ""
+        return self.selectedDetector if can_be_named(card) and self.selectedDetector != card.name else ""
 
     def requestOptions(self, card: ModelCard) -> dict[str, Any]:
-        """Options of a method as they are chosen, those that it knows."""
-        wanted = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.option_values
-        return {MIRROR_OPTION: True} if wanted else {}
+        """Options of a method as they are checked, those that it has."""
+        isMirrored = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.option_values
+        return {MIRROR_OPTION: True} if isMirrored else {}
 
     def whyNot(self, card: ModelCard) -> str:
-        """What the chosen detector lacks, empty if nothing."""
+        """The reason why the detector cannot run, empty if it can."""
         detector = self.detector(card)
-        if not detector or isReady(get_card(detector)):
+        if not detector or store.is_ready(get_card(detector)):
             return ""
         return _("The detector is not ready ({state}): choose it as method to get what it needs").format(
             state=stateText(get_card(detector))
         )
 
     def update(self, card: ModelCard, *, busy: bool) -> None:
-        """Offer what this method knows."""
+        """Offer what this method has."""
         ui = self._ui
         self._offerDetectors()
         ui.detectorComboBox.setEnabled(can_be_named(card) and not busy)
@@ -70,11 +71,11 @@ class OptionsView:
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)
-        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in one.option_values for one in cards) and not busy)
+        ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in usable.option_values for usable in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
 
     def _offerDetectors(self) -> None:
-        """List the methods that know subtypes: those of cards that came or went since."""
+        """List the methods that name subtypes; adds and removes those of cards that came or went."""
         box, cards = self._ui.detectorComboBox, {card.name: card for card in detectors()}
         blocked = box.blockSignals(True)
         for row in reversed(range(1, box.count)):

@@ -1,11 +1,12 @@
-"""A strip with one bar a slice: how sure the method is of blood there. A click goes to the slice."""
+"""A strip with a bar a slice: the method's value for blood there. A click goes to the slice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import qt
+
+from ICHSegmenterSlicer.scene.stored_result import SliceRow
 
 HEIGHT = 56
 MARGIN = 4
@@ -13,28 +14,29 @@ FOOT = 14
 """Pixels below the bars for slice numbers."""
 POSITIVE = "#d8453a"
 NEGATIVE = "#8a97a6"
-CURRENT = "#2f7de1"
+CURRENT = "#3c2f7de1"
+"""Alpha first."""
 
 
 class SliceStrip(qt.QWidget):
     """Bars of "any" probability in ascending slice order, with the threshold as a line.
 
     Args:
-        clicked: Called with the position in `entries` that was clicked.
+        clicked: Called with the position in the rows that was clicked.
     """
 
     def __init__(self, clicked: Callable[[int], None]) -> None:
         qt.QWidget.__init__(self)
         self._clicked = clicked
-        self._entries: list[dict[str, Any]] = []
+        self._rows: Sequence[SliceRow] = ()
         self._threshold = 0.5
         self._current = -1
         self.setMinimumHeight(HEIGHT)
         self.setMaximumHeight(HEIGHT)
 
-    def setEntries(self, entries: list[dict[str, Any]], threshold: float) -> None:
-        """Show these slices (of `result.json`), lowest first."""
-        self._entries = entries
+    def setRows(self, rows: Sequence[SliceRow], threshold: float) -> None:
+        """Show these slices, the one nearest to the feet first."""
+        self._rows = rows
         self._threshold = threshold
         self._current = -1
         self.update()
@@ -44,42 +46,42 @@ class SliceStrip(qt.QWidget):
         self._current = position
         self.update()
 
-    def mousePressEvent(self, event: Any) -> None:
-        if self._entries:
+    def mousePressEvent(self, event: qt.QMouseEvent) -> None:
+        if self._rows:
             left, step = self._scale()
             position = int((event.pos().x() - left) / step)
-            self._clicked(min(max(position, 0), len(self._entries) - 1))
+            self._clicked(min(max(position, 0), len(self._rows) - 1))
 
-    def paintEvent(self, _event: Any) -> None:
-        if not self._entries:
+    def paintEvent(self, _event: qt.QPaintEvent) -> None:
+        if not self._rows:
             return
         painter = qt.QPainter(self)
         left, step = self._scale()
         bottom = self.height - FOOT
         full = bottom - MARGIN
         gap = 1 if step >= 4 else 0
-        for position, entry in enumerate(self._entries):
+        for position, row in enumerate(self._rows):
             x = left + position * step
             if position == self._current:
-                painter.fillRect(int(x), MARGIN, max(2, int(step)), full, qt.QColor(47, 125, 225, 60))
-            height = max(1, int(full * entry["probabilities"]["any"]))
-            color = POSITIVE if entry["positive"] else NEGATIVE
+                painter.fillRect(int(x), MARGIN, max(2, int(step)), full, qt.QColor(CURRENT))
+            height = max(1, int(full * row.value))
+            color = POSITIVE if row.isPositive else NEGATIVE
             painter.fillRect(int(x), bottom - height, max(1, int(step) - gap), height, qt.QColor(color))
         text = self.palette.color(qt.QPalette.WindowText)
         pen = qt.QPen(text)
         pen.setStyle(qt.Qt.DotLine)
         painter.setPen(pen)
         line = bottom - int(full * self._threshold)
-        painter.drawLine(int(left), line, int(left + step * len(self._entries)), line)
+        painter.drawLine(int(left), line, int(left + step * len(self._rows)), line)
         painter.setPen(qt.QPen(text))
         font = qt.QFont(self.font)
         font.setPixelSize(10)
         painter.setFont(font)
-        for position in {0, len(self._entries) - 1} | ({self._current} if self._current >= 0 else set()):
+        for position in {0, len(self._rows) - 1} | ({self._current} if self._current >= 0 else set()):
             x = min(int(left + position * step), self.width - 22)
-            painter.drawText(x, self.height - 2, str(self._entries[position]["number"]))
+            painter.drawText(x, self.height - 2, str(self._rows[position].number))
         painter.end()
 
     def _scale(self) -> tuple[float, float]:
         """(left edge, width of a slice) in pixels."""
-        return MARGIN, max(1.0, (self.width - 2 * MARGIN) / len(self._entries))
+        return MARGIN, max(1.0, (self.width - 2 * MARGIN) / len(self._rows))

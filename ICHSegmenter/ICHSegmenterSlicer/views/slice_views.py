@@ -1,8 +1,6 @@
-"""Slice and 3D views: what they show and where they look."""
+"""Slice and 3D views: their layers, their position, the surfaces."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import slicer
@@ -28,7 +26,7 @@ def showForeground(volumeNode: slicer.vtkMRMLVolumeNode | None, opacity: float) 
     slicer.util.setSliceViewerLayers(foreground=volumeNode, foregroundOpacity=opacity if volumeNode else 0.0)
 
 
-def show(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+def showBackground(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Put a volume behind all slice views, unless it is there already."""
     if displayedVolume() is not volumeNode:
         slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
@@ -38,19 +36,6 @@ def jump(ras: np.ndarray) -> None:
     """Let every slice view show this point (RAS, mm) without moving what is in its center."""
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         node.JumpSliceByOffsetting(*(float(coordinate) for coordinate in ras))
-
-
-def pointOf(result: dict[str, Any], entry: dict[str, Any]) -> np.ndarray:
-    """RAS mm of where to look on a slice of a result: its bleed, else its middle."""
-    geometry = result["geometry"]
-    _, rows, columns = geometry["shape"]
-    column, row = entry.get("focus") or ((columns - 1) / 2, (rows - 1) / 2)
-    lps = (
-        np.array(entry["origin_lps_mm"])
-        + column * np.array(geometry["column_step_mm"])
-        + row * np.array(geometry["row_step_mm"])
-    )
-    return lps * (-1, -1, 1)
 
 
 def setOpacity(segmentationNode: slicer.vtkMRMLSegmentationNode, opacity: float) -> None:

@@ -1,4 +1,4 @@
-"""What a run tells while it is on: bar, sentence, log."""
+"""The state of a run: progress bar, sentence, log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import qt
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure
-from ICHSegmenterSlicer.analysis import Progress
+from ICHSegmenterSlicer.running_job import Progress
 
 FULL = 1000
 
 
 class StatusView:
-    """Fills the progress bar, the status line and the log.
+    """The progress bar, the status line and the log.
 
     Args:
         ui: The panel's widgets by name.
@@ -26,17 +26,17 @@ class StatusView:
         self.end()
 
     def begin(self) -> None:
-        """A run begins."""
-        self.say("")
+        """Show that a run begins."""
+        self.show("")
         self._ui.progressBar.setVisible(True)
 
     def end(self) -> None:
-        """The run is over."""
+        """Show that the run is over."""
         self._ui.progressBar.setVisible(False)
-        self.say("")
+        self.show("")
 
     def progress(self, progress: Progress) -> None:
-        """How far the run is."""
+        """Show how far the run is."""
         bar = self._ui.progressBar
         if progress.fraction is None:
             bar.setRange(0, 0)  # busy
@@ -46,21 +46,22 @@ class StatusView:
         text = progress.text
         if progress.secondsLeft is not None:
             text += " · " + _("about {seconds:.0f} s left").format(seconds=max(1.0, progress.secondsLeft))
-        self.say(text)
+        self.show(text)
 
-    def say(self, text: str) -> None:
-        """One sentence below the button."""
+    def show(self, text: str) -> None:
+        """Write a sentence below the button."""
         self._ui.statusLabel.setText(text)
         self._ui.statusLabel.setVisible(bool(text))
 
     def fail(self, failure: Failure) -> None:
-        """Why a run ended."""
-        self.say(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
+        """Show why a run ended."""
+        self.show(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
         self.log(f"{failure.kind}: {failure.message}")
         if failure.details:
             self.log(failure.details)
 
     def log(self, line: str) -> None:
+        """Add a line to the log."""
         self._ui.logText.appendPlainText(line)
 
     def _onCopyLog(self) -> None:

@@ -23,11 +23,11 @@ from ICHSegmenterLib.methods.blast_ct.network import DeepMedic
 from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 

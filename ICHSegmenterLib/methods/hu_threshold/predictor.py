@@ -16,10 +16,10 @@ from scipy import ndimage
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 

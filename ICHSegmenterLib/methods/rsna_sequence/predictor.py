@@ -18,10 +18,10 @@ from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
 from ICHSegmenterLib.methods.rsna_sequence.ensemble import combine
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH, SliceSequenceTransformer
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 

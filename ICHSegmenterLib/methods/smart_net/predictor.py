@@ -18,8 +18,8 @@ from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
 from ICHSegmenterLib.methods.smart_net.input import SmartNetStack
 from ICHSegmenterLib.methods.smart_net.networks.upstream import SmartNetUp
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
@@ -105,7 +105,7 @@ class SmartNetUpPredictor:
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 
     def _slices_to_show(self, exam: PreparedVolume) -> tuple[SmartNetStack, list[int], list[SlicePrediction]]:
-        """What the network sees, which of its slices hold brain, and zeros for every acquired slice."""
+        """The slices that the network sees, which of its slices hold brain, and zeros for every acquired slice."""
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         with_brain = set(exam.brain_slices)
         shown = [number for number, index in enumerate(stack.indices) if index in with_brain]

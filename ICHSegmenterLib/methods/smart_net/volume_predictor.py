@@ -21,8 +21,8 @@ from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
 from ICHSegmenterLib.methods.smart_net.activation_maps import pooled_features
 from ICHSegmenterLib.methods.smart_net.networks.downstream import SmartNetDownCls, SmartNetDownSeg
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
+from ICHSegmenterLib.predictions import ExamPredictions, SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import ExamPredictions, SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model

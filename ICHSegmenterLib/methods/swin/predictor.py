@@ -18,8 +18,8 @@ from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 

@@ -17,8 +17,8 @@ from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 

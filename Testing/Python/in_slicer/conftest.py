@@ -89,7 +89,7 @@ def open_panel(shell, monkeypatch):
             shell.loadModule(REPOSITORY / "ICHSegmenter" / "ICHSegmenter.py")
         opened.append(shell.openModule("ICHSegmenter"))
         opened[-1].methods.choose("hu-threshold", "cpu")
-        opened[-1]._onMethodChosen()
+        opened[-1]._onMethodSelected()
         return opened[-1]
 
     yield open_

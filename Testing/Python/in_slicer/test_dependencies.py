@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slicer
 
 @pytest.fixture
 def dependencies(shell):
-    from ICHSegmenterSlicer import dependencies
+    from ICHSegmenterSlicer.client import dependencies
 
     return dependencies
 

@@ -62,6 +62,7 @@ def result(geometry: VolumeGeometry, labels=(ICH,), **provenance):
     return {
         "verdict": "Hemorrhage suspected.",
         "positive": True,
+        "probabilities": {"any": 0.9},
         "key_slice": 0,
         "blood_ml": 1.0,
         "detection_threshold": 0.5,
@@ -89,14 +90,21 @@ def result(geometry: VolumeGeometry, labels=(ICH,), **provenance):
     }
 
 
+def answered(geometry: VolumeGeometry, folder, labels=(ICH,)):
+    """The worker's answer, with the labelmap that lies in the folder."""
+    from ICHSegmenterSlicer.client.answer import Answer
+
+    return Answer.fromMessage({"result": result(geometry, labels), "labelmap": "labelmap.npy"}, folder, geometry)
+
+
 @pytest.fixture
 def imports(mrml, segments, scenes, tmp_path):
     """A function that brings a labelmap of a volume node into the scene."""
 
     def run(node, labelmap, labels=(ICH,), segmentationNode=None, replace=False):
         np.save(tmp_path / "labelmap.npy", labelmap.astype(np.uint8))
-        message = {"result": result(mrml.geometryOf(node), labels), "labelmap": "labelmap.npy"}
-        return scenes.drain(segments.importResult(tmp_path, message, node, segmentationNode, replace=replace))
+        answer = answered(mrml.geometryOf(node), tmp_path, labels)
+        return scenes.drain(segments.importResult(answer, node, segmentationNode, replace=replace))
 
     return run
 
@@ -155,7 +163,7 @@ def test_a_transform_that_bends_slices_is_refused_with_advice(mrml, scenes):
 def test_voxels_are_exported_unchanged(mrml, scenes, tmp_path, dtype, saved):
     voxels = ramp((4, 5, 6), dtype)
     node = scenes.addLinear(voxels, np.eye(4))
-    fields = scenes.drain(mrml.exportVolume(node, tmp_path))
+    fields = scenes.drain(mrml.exportVolume(node, tmp_path)).message()
     exported = np.load(tmp_path / "hu.npy")
     assert exported.dtype == saved
     assert_array_equal(exported, voxels)
@@ -316,6 +324,95 @@ def test_edema_never_hides_the_blood_of_a_slice(mrml, scenes, imports):
     assert slices[3]["type"] == ""
 
 
+def sagittal(shape=(6, 12, 20)) -> VolumeGeometry:
+    """Slices to the patient's left, rows to the feet, columns to the back: twelve axial slices of six columns."""
+    affine = np.eye(4)
+    affine[:3, :3] = [[0, 0, 2.0], [1.5, 0, 0], [0, -3.0, 0]]
+    return VolumeGeometry.from_affine(shape, affine)
+
+
+@pytest.fixture
+def sagittal_import(mrml, segments, scenes, tmp_path):
+    """An exam stored as sagittal slices, with a bleed; the worker's detection is of axial ones."""
+    from ICHSegmenterLib.preprocessing.orientation import AxialView
+    from ICHSegmenterSlicer.client.answer import Answer
+
+    acquired = sagittal()
+    axial = AxialView.at_border(acquired).geometry(acquired)
+    assert axial.shape == (12, 20, 6)
+    node = scenes.addLinear(ramp(acquired.shape), np.diag([-1.0, -1.0, 1.0, 1.0]) @ acquired.affine)
+    labelmap = np.zeros(acquired.shape, np.uint8)
+    labelmap[2:4, 5:8, 10:12] = 1
+    np.save(tmp_path / "labelmap.npy", labelmap)
+    message = {"result": result(axial), "labelmap": "labelmap.npy"}
+    answer = Answer.fromMessage(message, tmp_path, mrml.geometryOf(node))
+    return node, labelmap, scenes.drain(segments.importResult(answer, node))
+
+
+def test_segments_of_sagittal_slices_lie_on_them_and_the_views_on_axial_ones(sagittal_import):
+    import slicer
+
+    node, labelmap, imported = sagittal_import
+    outlined = slicer.util.arrayFromSegmentBinaryLabelmap(imported.segmentationNode, imported.segmentIds[0], node)
+    assert_array_equal(outlined > 0, labelmap == 1)
+    stored = imported.result
+    assert [row.number for row in stored.slices] == list(range(1, 13))
+    assert stored.focuses == {}  # acquired slices and those of the detection are not the same
+    assert_allclose(stored.pointRas(3)[2], stored.analysis.geometry.slice_origins[3, 2])
+
+
+def test_an_edit_of_sagittal_slices_is_measured_in_milliliters(sagittal_import):
+    from ICHSegmenterSlicer.scene import edits
+
+    _, _, imported = sagittal_import
+    edited = {imported.segmentIds[0]: {2: 10, 5: 20}}
+    assert edits.volumesMl(imported.result, edited) == {"ICH": pytest.approx(30 * 2.0 * 1.5 * 3.0 / 1000)}
+
+
+# ---- what the scene keeps
+
+
+def test_a_stored_result_is_the_one_that_was_imported(mrml, scenes, imports):
+    from ICHSegmenterSlicer.scene.stored_result import StoredResult
+
+    node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
+    imported = imports(node, someLabelmap((12, 20, 24)), (IPH, EAH))
+    stored = StoredResult.fromNode(imported.resultNode)
+    assert (stored.slices, stored.focuses, stored.labels) == (
+        imported.result.slices,
+        imported.result.focuses,
+        (IPH, EAH),
+    )
+    assert stored.segmentIds == dict(zip(("IPH", "EAH"), imported.segmentIds, strict=True))
+    assert stored.analysis.provenance == imported.result.analysis.provenance
+    assert stored.pointRas(4) == pytest.approx(np.array([13.0, 6.0, 4.0]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda plain: plain.update(format=99), "reads up to"),
+        (lambda plain: plain.pop("slices"), "incomplete .*'slices'.*Analyze the exam again"),
+        (lambda plain: plain["labels"][0].update(key="XYZ"), "incomplete .*'XYZ'"),
+    ],
+)
+def test_a_stored_result_that_cannot_be_read_says_what_to_do(mrml, scenes, imports, change, reason):
+    from ICHSegmenterLib.errors import ResultError
+    from ICHSegmenterSlicer.scene.stored_result import StoredResult
+
+    resultNode = imports(
+        scenes.addLinear(ramp((12, 20, 24)), np.eye(4)), someLabelmap((12, 20, 24)), (IPH, EAH)
+    ).resultNode
+    plain = json.loads(resultNode.GetText())
+    change(plain)
+    resultNode.SetText(json.dumps(plain))
+    with pytest.raises(ResultError, match=reason):
+        StoredResult.fromNode(resultNode)
+    resultNode.SetText("")
+    with pytest.raises(ResultError, match="holds no result"):
+        StoredResult.fromNode(resultNode)
+
+
 # ---- runs on top of earlier work
 
 
@@ -386,8 +483,7 @@ def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, segments, scene
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     before = nodeIds()
     for steps in range(1, 4):
-        message = {"result": result(mrml.geometryOf(node), (IPH, EAH)), "labelmap": "labelmap.npy"}
-        work = segments.importResult(tmp_path, message, node)
+        work = segments.importResult(answered(mrml.geometryOf(node), tmp_path, (IPH, EAH)), node)
         for _ in range(steps):
             next(work)
         work.close()

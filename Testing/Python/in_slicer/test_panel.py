@@ -26,7 +26,7 @@ def panel(shell):
         shell.loadModule(MODULE)
     widget = shell.openModule("ICHSegmenter")
     widget.methods.choose("hu-threshold", "auto")
-    widget._onMethodChosen()
+    widget._onMethodSelected()
     yield widget
     if widget.analysis is not None:
         widget.analysis.cancel()
@@ -51,14 +51,14 @@ def click(shell, panel, phantom):
         shell.click(panel.ui.applyButton)
         assert panel.analysis is not None, panel.ui.applyButton.toolTip
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
-        return panel._segmentationNode()
+        return panel.shown.segmentationNode
 
     return run
 
 
 def running(shell, panel):
     """Click, and wait until the worker computes."""
-    from ICHSegmenterSlicer.client.client import State
+    from ICHSegmenterSlicer.client.worker_client import State
 
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.logic.client.state is State.RUNNING, RUN_S, "the start of the run")
@@ -338,7 +338,7 @@ def test_the_result_survives_saving_and_loading_the_scene(shell, panel, phantom,
     assert panel.ui.resultButton.visible
     assert panel._parameters.method == "hu-threshold"
     assert panel.ui.opacitySlider.value == pytest.approx(0.25)
-    loaded = panel._segmentationNode()
+    loaded = panel.shown.segmentationNode
     volumeNode = panel._parameters.inputVolume
     after = slicer.util.arrayFromSegmentBinaryLabelmap(loaded, loaded.GetSegmentation().GetNthSegmentID(0), volumeNode)
     assert_array_equal(after > 0, before > 0)
@@ -346,6 +346,15 @@ def test_the_result_survives_saving_and_loading_the_scene(shell, panel, phantom,
     assert "50960005" in segment.GetTerminology()
     assert tagOf(segment, "DICOM.SegmentAlgorithmName").startswith("ICHSegmenter ")
     assert tagOf(segment, "DICOM.SegmentAlgorithmType") == "AUTOMATIC"
+
+
+def test_a_result_of_a_newer_version_is_explained_in_the_panel(shell, panel, phantom, click):
+    click()
+    resultNode = panel._parameters.result
+    resultNode.SetText(json.dumps({**json.loads(resultNode.GetText()), "format": 99}))
+    panel.enter()
+    assert "Update ICHSegmenter" in panel.ui.statusLabel.text
+    assert not panel.ui.resultButton.visible
 
 
 def test_the_segments_come_up_in_3d_and_go(shell, panel, phantom, click):
@@ -506,7 +515,7 @@ def test_the_window_lives_during_a_run(shell, panel, watch_window):
     panel.ui.inputSelector.setCurrentNode(sample.volumeNode)
     shell.process(1.0)
     turns = watch_window(panel, panel.ui.applyButton)
-    assert panel._segmentationNode() is not None
+    assert panel.shown.segmentationNode is not None
     assert turns["Starting the analysis"] > 1
 
 
@@ -516,4 +525,4 @@ def test_the_window_lives_between_the_steps_of_reading_and_importing(shell, pane
     turns = watch_window(panel, panel.ui.applyButton)
     assert turns["Reading the volume"] > 1
     assert turns["Making segments"] > 1
-    assert panel._segmentationNode() is not None
+    assert panel.shown.segmentationNode is not None

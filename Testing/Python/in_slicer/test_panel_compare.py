@@ -30,7 +30,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def compare(shell, panel, phantom):
     """Click Compare and wait; returns the result nodes of the methods and of the vote."""
-    from ICHSegmenterSlicer import comparison
+    from ICHSegmenterSlicer.scene import compared_results
 
     def run():
         panel.ui.compareSection.collapsed = False
@@ -40,7 +40,7 @@ def compare(shell, panel, phantom):
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the comparison")
         voted = panel._parameters.comparison
         assert voted is not None, panel.ui.statusLabel.text
-        return comparison.resultNodes(voted), voted
+        return compared_results.resultNodes(voted), voted
 
     return run
 
@@ -360,7 +360,7 @@ def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):
     import slicer
 
     run(shell, panel)
-    node = panel._segmentationNode()
+    node = panel.shown.segmentationNode
     segmentId = node.GetSegmentation().GetNthSegmentID(0)
     edited = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, phantom.volumeNode)
     edited[12, 5:9, 5:9] = 1
@@ -375,7 +375,7 @@ def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):
 def test_a_comparison_is_cancelled_by_the_same_button(shell, panel, phantom):
     import slicer
 
-    from ICHSegmenterSlicer.client.client import State
+    from ICHSegmenterSlicer.client.worker_client import State
 
     panel.ui.compareSection.collapsed = False
     check(shell, panel, *COMPARED)
@@ -421,14 +421,14 @@ def test_choices_and_agreement_survive_saving_and_loading_the_scene(shell, panel
     shell.process()
     assert [table.item(row, 1).text() for row in range(3)] == before
     assert panel.comparison.methods == COMPARED
-    assert panel.options.chosenDetector == "rsna-sequence"
+    assert panel.options.selectedDetector == "rsna-sequence"
 
 
 def test_the_logic_compares_without_the_panel(shell, panel, phantom):
-    from ICHSegmenterSlicer import comparison
+    from ICHSegmenterSlicer.scene import compared_results
 
     imported = panel.logic.compare(phantom.volumeNode, COMPARED, "cpu")
-    assert len(comparison.resultNodes(imported.resultNode)) == 2
+    assert len(compared_results.resultNodes(imported.resultNode)) == 2
 
 
 def test_the_window_lives_while_methods_are_compared(shell, panel, phantom, watch_window, monkeypatch):

@@ -66,7 +66,7 @@ def run(shell, panel):
 
 
 def segmentNames(panel):
-    segmentation = panel._segmentationNode().GetSegmentation()
+    segmentation = panel.shown.segmentationNode.GetSegmentation()
     return [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
 
 
@@ -82,7 +82,7 @@ def test_the_outline_of_one_method_gets_the_subtype_that_the_other_is_certain_of
     choose(panel.ui.detectorComboBox, "compact-unet")
     result = json.loads(run(shell, panel).GetText())
     assert segmentNames(panel) == ["Intraparenchymal hemorrhage"]
-    segment = panel._segmentationNode().GetSegmentation().GetNthSegment(0)
+    segment = panel.shown.segmentationNode.GetSegmentation().GetNthSegment(0)
     assert tagOf(segment, "ICHSegmenter.key") == "IPH"
     assert result["blood_ml"] == pytest.approx(phantom.bleedMl, rel=0.1)  # the outline is the first method's
     assert (result["provenance"]["method"], result["provenance"]["detector"]) == ("hu-threshold", "compact-unet")
@@ -111,7 +111,7 @@ def test_a_pair_survives_saving_and_loading_the_scene(shell, panel, phantom, det
     slicer.mrmlScene.Clear()
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     shell.process()
-    assert panel.options.chosenDetector == "compact-unet"
+    assert panel.options.selectedDetector == "compact-unet"
     assert panel.ui.verdictLabel.text == verdict
     assert segmentNames(panel) == ["Subdural hemorrhage"]
 
@@ -142,7 +142,7 @@ def test_the_network_that_ships_names_what_another_method_outlines(shell, panel,
     assert len(result["provenance"]["weights"]) == 1
     assert len(result["slices"]) == 14
     names = {one["name"] for one in result["measurements"]}
-    assert names == (set(segmentNames(panel)) if panel._segmentationNode() is not None else set())
+    assert names == (set(segmentNames(panel)) if panel.shown.segmentationNode is not None else set())
 
 
 # ---- activation

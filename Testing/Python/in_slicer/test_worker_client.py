@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ICHSegmenterLib.protocol import PROTOCOL_VERSION, Phase, Stage
-from ICHSegmenterSlicer.client.client import CANCEL_GRACE_S, State, WorkerClient
 from ICHSegmenterSlicer.client.connection import HELLO_TIMEOUT_S, STDERR_LINES
+from ICHSegmenterSlicer.client.worker_client import CANCEL_GRACE_S, State, WorkerClient
 
 HELLO = {
     "type": "hello",

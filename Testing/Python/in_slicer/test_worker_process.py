@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from ICHSegmenterLib import __version__
+from ICHSegmenterLib.protocol import PROTOCOL_VERSION
 
 WAIT_S = 30
-HELLO = 'print(json.dumps({"type": "hello", "protocol": 1, "version": "0", "pid": os.getpid()}), flush=True)\n'
+HELLO = (
+    f'print(json.dumps({{"type": "hello", "protocol": {PROTOCOL_VERSION}, "version": "0", "pid": os.getpid()}}), '
+    "flush=True)\n"
+)
 
 pytestmark = [
     pytest.mark.slicer,
@@ -29,8 +33,8 @@ def root(shell):
 @pytest.fixture
 def clients(shell, root):
     """Makes clients of the real worker, or of a script in its place; lets them go at the end."""
-    from ICHSegmenterSlicer.client.client import WorkerClient
-    from ICHSegmenterSlicer.client.process import QtTimer, WorkerProcess
+    from ICHSegmenterSlicer.client.worker_client import WorkerClient
+    from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
 
     made = []
 
@@ -106,7 +110,7 @@ def test_the_real_worker_ends_with_its_client(shell, clients):
 
 
 def test_the_worker_finds_our_library_first_and_no_itk_plugins(shell, root, monkeypatch):
-    from ICHSegmenterSlicer.client.process import workerEnvironment
+    from ICHSegmenterSlicer.client.worker_process import workerEnvironment
 
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("ITK_AUTOLOAD_PATH", "/plugins")
@@ -173,7 +177,7 @@ def test_a_worker_that_ignores_cancelling_dies_with_its_children(shell, clients,
 def test_killing_a_worker_in_our_own_process_group_spares_us(shell, script):
     import subprocess
 
-    from ICHSegmenterSlicer.client.process import killTree
+    from ICHSegmenterSlicer.client.worker_process import killTree
 
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     killTree(process.pid)

@@ -167,7 +167,7 @@ def test_running_out_of_memory_fails_with_one_line(series, monkeypatch, capsys):
     def exhausted(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("ICHSegmenterLib.cli.segment.read_volume", exhausted)
+    monkeypatch.setattr("ICHSegmenterLib.cli.verbs.segment.read_volume", exhausted)
     assert main(["segment", series, "--method", "hu-threshold"]) == 1
     (told,) = capsys.readouterr().err.strip().splitlines()
     assert "ran out of memory" in told

@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.cli import segment
 from ICHSegmenterLib.cli.main import main
+from ICHSegmenterLib.cli.verbs import segment
 from ICHSegmenterLib.evaluation.predictions import Method, predict
 from ICHSegmenterLib.labels import EAH, IPH, IVH, PERILESIONAL_EDEMA
 from ICHSegmenterLib.outputs import table

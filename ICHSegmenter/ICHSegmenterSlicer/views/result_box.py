@@ -1,21 +1,25 @@
-"""The result box of the panel: verdict, volumes, slices. Shows `result.json` as the worker sent it."""
+"""The result box of the panel: verdict, volumes, slices."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.results import SegmentMeasurement
+from ICHSegmenterSlicer.scene.stored_result import SliceRow, StoredResult
 from ICHSegmenterSlicer.views.slice_strip import NEGATIVE, POSITIVE, SliceStrip
 
 BAR_WIDTH, BAR_HEIGHT = 84, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26
 NAME, VOLUME, DENSITY, EXTENT = range(4)
 NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
-SUBTYPE_IS_SURE = 0.5
+MIN_SHOWN_ML = 0.05
+"""Less blood is not written beside a slice."""
+UNKNOWN_COLOR = (128, 128, 128)
 
 
 class ResultsView:
@@ -23,13 +27,13 @@ class ResultsView:
 
     Args:
         ui: The panel's widgets by name.
-        jump: Called with the entry of a slice that the user chose.
+        jump: Called with the array index of a slice that the user clicked.
     """
 
-    def __init__(self, ui: Any, jump: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, ui: Any, jump: Callable[[int], None]) -> None:
         self._ui = ui
         self._jump = jump
-        self._slices: list[dict[str, Any]] = []
+        self._slices: Sequence[SliceRow] = ()
         self._isFilling = False
         self._strip = SliceStrip(self.select)
         ui.sliceStripFrame.layout().addWidget(self._strip)
@@ -41,38 +45,38 @@ class ResultsView:
         ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
         ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
 
-    def show(self, result: dict[str, Any]) -> None:
-        """Fill everything; no slice is chosen yet."""
+    def show(self, result: StoredResult) -> None:
+        """Fill everything; no slice is current yet."""
         self._isFilling = True
-        self._slices = sorted(result["slices"], key=lambda one: one["number"])
+        self._slices = result.slices
         self._showVerdict(result)
         self._showSegments(result)
-        self._strip.setEntries(self._slices, result["detection_threshold"])
-        self._showSlices(result["provenance"].get("value_name", "probability"))
+        self._strip.setRows(self._slices, result.analysis.detection.threshold)
+        self._showSlices(result.analysis.provenance.value_name)
         self._isFilling = False
 
     def clear(self) -> None:
         """Show nothing."""
         self._isFilling = True
-        self._slices = []
+        self._slices = ()
         for table in (self._ui.segmentTable, self._ui.sliceTable):
             table.setRowCount(0)
-        self._strip.setEntries([], 0.5)
+        self._strip.setRows((), 0.5)
         self._ui.verdictLabel.setText("")
         self._isFilling = False
 
     def select(self, position: int) -> None:
-        """Choose a slice by its place in ascending order: table, strip and views follow."""
+        """Choose a slice by its position in ascending order: table, strip and views follow."""
         self._ui.sliceTable.setCurrentCell(position, NUMBER)
 
     def selectIndex(self, index: int) -> None:
         """Choose a slice by its array index."""
-        positions = [n for n, one in enumerate(self._slices) if one["index"] == index]
+        positions = [n for n, row in enumerate(self._slices) if row.index == index]
         if positions:
             self.select(positions[0])
 
-    def showEdits(self, volumes: dict[str, float]) -> None:
-        """Say the volume of edited segments, as they are now.
+    def showEdits(self, volumes: Mapping[str, float]) -> None:
+        """Write the volume of edited segments, as they are now.
 
         Args:
             volumes: Segment key to mL; segments that are as they were made are absent.
@@ -84,39 +88,44 @@ class ResultsView:
             text = made if edited is None else _("{volume:.1f} (edited)").format(volume=edited)
             table.item(row, VOLUME).setText(text)
 
-    def _showVerdict(self, result: dict[str, Any]) -> None:
-        provenance = result["provenance"]
-        positive = result["positive"]
-        seconds = sum(provenance.get("seconds", {}).values())
+    def _showVerdict(self, result: StoredResult) -> None:
+        provenance = result.analysis.provenance
         made = _("{title} {version}, {device}, {seconds:.1f} s").format(
-            title=provenance["title"], version=provenance["version"], device=provenance["device"], seconds=seconds
+            title=provenance.title,
+            version=provenance.version,
+            device=provenance.device,
+            seconds=sum(provenance.seconds.values()),
         )
-        lines = [f"<b>{html.escape(result['verdict'])}</b>"]
-        if not positive:
+        lines = [f"<b>{html.escape(result.verdict)}</b>"]
+        if not result.isPositive:
             lines.append(_("A negative result does not exclude hemorrhage."))
-        lines += [f"⚠ {html.escape(warning)}" for warning in provenance.get("warnings", ())]
+        lines += [f"⚠ {html.escape(warning)}" for warning in provenance.warnings]
         lines.append(f"<small>{html.escape(made)}</small>")
         self._ui.verdictLabel.setText("<br>".join(lines))
-        self._ui.verdictIcon.setPixmap(_badge("!" if positive else "–", POSITIVE if positive else NEGATIVE))
+        self._ui.verdictIcon.setPixmap(_badge("!", POSITIVE) if result.isPositive else _badge("–", NEGATIVE))
 
-    def _showSegments(self, result: dict[str, Any]) -> None:
-        table = self._ui.segmentTable
-        colors = {label["key"]: label["color"] for label in result["labels"]}
-        numbers = {one["index"]: one["number"] for one in self._slices}
-        table.setRowCount(len(result["measurements"]))
-        for row, one in enumerate(result["measurements"]):
-            name = cell(one["name"])
-            name.setIcon(qt.QIcon(swatch(colors.get(one["key"], (128, 128, 128)))))
-            name.setData(qt.Qt.UserRole, one["key"])
-            volume = cell(f"{one['volume_ml']:.1f}", right=True)
-            volume.setData(qt.Qt.UserRole, f"{one['volume_ml']:.1f}")
-            ends = sorted(numbers.get(one[end], one[end] + 1) for end in ("first_slice", "last_slice"))
-            extent = cell(str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}", right=True)
-            for column, item in enumerate((name, volume, cell(f"{one['mean_hu']:.0f}", right=True), extent)):
+    def _showSegments(self, result: StoredResult) -> None:
+        table, measurements = self._ui.segmentTable, result.analysis.measurements
+        colors = {label.key: label.color for label in result.labels}
+        table.setRowCount(len(measurements))
+        for row, measured in enumerate(measurements):
+            name = cell(measured.name)
+            name.setIcon(qt.QIcon(swatch(colors.get(measured.key, UNKNOWN_COLOR))))
+            name.setData(qt.Qt.UserRole, measured.key)
+            volume = cell(f"{measured.volume_ml:.1f}", right=True)
+            volume.setData(qt.Qt.UserRole, f"{measured.volume_ml:.1f}")
+            density, extent = cell(f"{measured.mean_hu:.0f}", right=True), cell(self._extent(measured), right=True)
+            for column, item in enumerate((name, volume, density, extent)):
                 table.setItem(row, column, item)
-        table.setVisible(bool(result["measurements"]))
-        rows = max(1, len(result["measurements"]))
+        table.setVisible(bool(measurements))
+        rows = max(1, len(measurements))
         table.setFixedHeight(HEADER_HEIGHT + rows * ROW_HEIGHT + 4)
+
+    def _extent(self, measured: SegmentMeasurement) -> str:
+        """First and last slice of a segment, as people count."""
+        numbers = {row.index: row.number for row in self._slices}
+        ends = sorted(numbers.get(index, index + 1) for index in (measured.first_slice, measured.last_slice))
+        return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
     def _showSlices(self, valueName: str) -> None:
         table = self._ui.sliceTable
@@ -124,11 +133,11 @@ class ResultsView:
         heading = _("Probability") if valueName == "probability" else _("Score")
         table.horizontalHeaderItem(PROBABILITY).setText(heading)
         table.setRowCount(len(self._slices))
-        for row, one in enumerate(self._slices):
-            probability = cell(f"{one['probabilities']['any']:.2f}")
-            probability.setIcon(qt.QIcon(_bar(one["probabilities"]["any"], one["positive"])))
-            blood = cell(f"{one['blood_ml']:.1f}" if one["blood_ml"] >= 0.05 else "", right=True)
-            for column, item in enumerate((cell(str(one["number"]), right=True), probability, cell(_type(one)), blood)):
+        for row, shown in enumerate(self._slices):
+            value = cell(f"{shown.value:.2f}")
+            value.setIcon(qt.QIcon(_bar(shown.value, shown.isPositive)))
+            blood = cell(f"{shown.bloodMl:.1f}" if shown.bloodMl >= MIN_SHOWN_ML else "", right=True)
+            for column, item in enumerate((cell(str(shown.number), right=True), value, cell(shown.type), blood)):
                 table.setItem(row, column, item)
         table.setCurrentCell(-1, -1)
         table.setUpdatesEnabled(True)
@@ -136,8 +145,8 @@ class ResultsView:
     def _onCurrentRow(self, row: int) -> None:
         if not self._isFilling and 0 <= row < len(self._slices):
             self._strip.setCurrent(row)
-            self._jump(self._slices[row])
-            qt.QTimer.singleShot(0, self._scrollToCurrent)  # after the table has got its place in the panel
+            self._jump(self._slices[row].index)
+            qt.QTimer.singleShot(0, self._scrollToCurrent)  # after the panel has laid the table out
 
     def _scrollToCurrent(self) -> None:
         table = self._ui.sliceTable
@@ -146,17 +155,8 @@ class ResultsView:
             table.scrollToItem(item, qt.QAbstractItemView.PositionAtCenter)
 
 
-def _type(entry: dict[str, Any]) -> str:
-    """What kind of bleed: the largest segment there, else the likeliest subtype if it is sure."""
-    if "type" in entry:
-        return entry["type"]
-    subtypes = {key: value for key, value in entry["probabilities"].items() if key != "any"}
-    best = max(subtypes, key=subtypes.get, default=None)
-    return best if best is not None and subtypes[best] >= SUBTYPE_IS_SURE else ""
-
-
 def prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -> None:
-    """Columns with headings, one of them as wide as it can be, whole rows to choose."""
+    """Give a table columns with headings, column `wide` as wide as it can be, and rows that are selected as a whole."""
     table.setColumnCount(len(headings))
     table.setHorizontalHeaderLabels(headings)
     table.verticalHeader().hide()

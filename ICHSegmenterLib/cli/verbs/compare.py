@@ -101,7 +101,7 @@ def _request_of(arguments: argparse.Namespace) -> CompareRequest:
 
 
 def summary(comparison: Comparison) -> str:
-    """What a person reads after a run."""
+    """Summary for people."""
     width = max((len(name) for name in comparison.results), default=0)
     lines = [f"{name:{width}}  {result.verdict}" for name, result in comparison.results.items()]
     lines += [f"Dice {one.first} and {one.second}: {one.dice:.2f}" for one in comparison.pairs]

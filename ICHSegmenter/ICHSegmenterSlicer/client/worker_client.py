@@ -1,4 +1,4 @@
-"""Talks to the worker process: requests and answers are JSON lines, the life of an analysis is a state machine.
+"""The client of the worker process: requests and answers are JSON lines, an analysis is a state machine.
 
 Plain Python without Qt. The process and the clock are handed in, so that every crash can be tested without Slicer.
 """
@@ -12,13 +12,13 @@ from enum import Enum
 from typing import Any
 
 from ICHSegmenterLib.errors import Failure, WorkerError
-from ICHSegmenterLib.protocol import MessageType, Phase, Stage, check_version, read_progress
-from ICHSegmenterSlicer.client.connection import After, Connection, Launch, Message
+from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, check_version, read_progress
+from ICHSegmenterSlicer.client.connection import After, Connection, Launch
 
 CANCEL_GRACE_S = 2.0
 """A cancelled worker that has not stopped by itself by then is killed."""
 ANSWERS = (MessageType.RESULT, MessageType.DONE)
-"""What ends a request well."""
+"""Messages that end a request well."""
 
 
 ProgressCallback = Callable[[int, int, Stage], None]
@@ -26,7 +26,7 @@ ProgressCallback = Callable[[int, int, Stage], None]
 
 
 class State(Enum):
-    """Where an analysis is; the panel shows it."""
+    """State of an analysis; the panel shows it."""
 
     IDLE = "idle"
     STARTING = "starting"
@@ -44,7 +44,7 @@ class State(Enum):
 
 @dataclass
 class Request:
-    """A message on its way, and who wants to hear about it."""
+    """A message on its way, and the callbacks for its answer."""
 
     message: Message
     progress: ProgressCallback
@@ -62,11 +62,11 @@ class Request:
 
 
 def _ignore(*_arguments: Any) -> None:
-    """For callers who do not care."""
+    """The callback of callers that need none."""
 
 
 class WorkerClient:
-    """Starts the worker when it is needed, keeps it warm, replaces it when it died.
+    """The one client: starts the worker when it is needed, keeps it warm, replaces it when it died.
 
     Args:
         launch: Starts a worker process that reports to the given events.
@@ -89,7 +89,7 @@ class WorkerClient:
         self._log = log
         self._connection: Connection | None = None
         self._requests: dict[str, Request] = {}
-        self._leaving: set[str] = set()  # cancelled, but the worker has not said yet that it stopped
+        self._leaving: set[str] = set()  # cancelled, but the worker has not confirmed yet that it stopped
         self.state = State.IDLE
 
     @property
@@ -239,7 +239,7 @@ class WorkerClient:
         """Send what waited for the worker's hello."""
         if self._connection is None or self._connection.hello is None:
             return
-        for request in [one for one in self._requests.values() if not one.isSent]:
+        for request in [request for request in self._requests.values() if not request.isSent]:
             request.isSent = True
             if request.isAnalysis:
                 self._become(State.LOADING)

@@ -1,4 +1,4 @@
-"""Does the chosen volume suit? Answered at once, from a thinned copy; the worker looks at every voxel later."""
+"""A quick check of a volume, on a thinned copy; the worker checks every voxel later."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume
-from ICHSegmenterSlicer.scene import volumes as mrml
+from ICHSegmenterSlicer.scene.volumes import geometryOf
 
 MAX_PIXELS = 128
-"""Rows and columns that are looked at; enough to see a head, and below 10 ms."""
+"""Rows and columns that are checked; enough to see a head, and below 10 ms."""
 MAX_STEP_MM = 5.0
 """Slices are skipped as long as they stay this close."""
 
 
 @dataclass(frozen=True)
-class Fitness:
-    """What the panel tells of a volume.
+class VolumeCheck:
+    """The outcome of a check.
 
     Attributes:
         description: Spacing, slices, tilt; empty if there is no usable geometry.
@@ -34,18 +34,18 @@ class Fitness:
     problem: str
 
 
-def check(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Fitness:
-    """Look at a volume quickly."""
+def checkVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeCheck:
+    """Check that a volume is a head CT in Hounsfield units."""
     if volumeNode.GetImageData() is None or volumeNode.GetImageData().GetNumberOfPoints() == 0:
-        return Fitness("", _("This volume holds no voxels. Load it again."))
+        return VolumeCheck("", _("This volume holds no voxels. Load it again."))
     description = ""
     try:
-        geometry = mrml.geometryOf(volumeNode)
+        geometry = geometryOf(volumeNode)
         description = describe(geometry)
         check_head_ct(_thinned(slicer.util.arrayFromVolume(volumeNode), geometry))
     except VolumeError as error:
-        return Fitness(description, str(error))
-    return Fitness(description, "")
+        return VolumeCheck(description, str(error))
+    return VolumeCheck(description, "")
 
 
 def describe(geometry: VolumeGeometry) -> str:

@@ -1,4 +1,4 @@
-"""One run from the click to segments in the scene: voxels out in steps, the worker, segments in by steps."""
+"""A run from the click to segments in the scene: voxels out in steps, the worker, segments in by steps."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError
-from ICHSegmenterLib.protocol import Phase, Stage
-from ICHSegmenterSlicer.client.client import State, WorkerClient
-from ICHSegmenterSlicer.client.connection import Message
+from ICHSegmenterLib.protocol import Message, Phase, Stage
+from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.phases import stageText
-from ICHSegmenterSlicer.scene import segments
-from ICHSegmenterSlicer.scene import volumes as mrml
-from ICHSegmenterSlicer.settings import Job
+from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
+from ICHSegmenterSlicer.jobs import Job
+from ICHSegmenterSlicer.scene.segments import Imported
+from ICHSegmenterSlicer.scene.volumes import ExportedExam, exportVolume
 
 MIN_SLICES_FOR_ESTIMATE = 3
 
@@ -33,7 +31,7 @@ _leftFolders: list[Path] = []
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. fraction is 0 to 1, None while unknown; secondsLeft None while unknown."""
+    """Progress of a run. fraction is 0 to 1, None while unknown; secondsLeft None while unknown."""
 
     fraction: float | None
     text: str
@@ -42,20 +40,20 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: with `imported`, or with `failure`."""
+    """The end of a run: with `imported`, or with `failure`."""
 
-    imported: segments.Imported | None
+    imported: Imported | None
     failure: Failure | None
     seconds: float
 
 
-class Analysis:
+class RunningJob:
     """A run in progress; nodes are kept by ID, because they may vanish meanwhile.
 
     Args:
         client: The worker.
         volumeNode: The head CT.
-        segmentationNode: Where segments are added, None for a new node.
+        segmentationNode: Segments are added to it; None makes a new node.
         job: One method, or several to compare.
         progress: Called with `Progress`.
         finished: Called once with `Outcome`.
@@ -77,6 +75,7 @@ class Analysis:
         self._job = job
         self._progress = progress
         self._finished = finished
+        self._exam: ExportedExam | None = None
         self._requestId: str | None = None
         self._reason: Failure | None = None
         self._predictingSince: tuple[float, int] | None = None
@@ -84,11 +83,7 @@ class Analysis:
         client.begin()
         self._folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         self._progress(Progress(None, _("Reading the volume")))
-        self._runner = StepRunner(mrml.exportVolume(volumeNode, self._folder), self._submit, self._onError)
-
-    @property
-    def volumeId(self) -> str:
-        return self._volumeId
+        self._runner: StepRunner = StepRunner(exportVolume(volumeNode, self._folder), self._submit, self._onError)
 
     def cancel(self) -> None:
         """Stop as soon as possible; nothing stays in the scene."""
@@ -105,9 +100,10 @@ class Analysis:
 
     # ---- stations
 
-    def _submit(self, fields: Message) -> None:
+    def _submit(self, exam: ExportedExam) -> None:
+        self._exam = exam
         self._progress(Progress(None, _("Starting the analysis")))
-        request = {**self._job.message(), **fields}
+        request = {**self._job.message(), **exam.message()}
         requestId = self._client.submit(request, progress=self._onProgress, done=self._onResult, failed=self._onFailed)
         if self._client.state.isBusy:  # else it has failed already
             self._requestId = requestId
@@ -121,7 +117,7 @@ class Analysis:
         self._progress(Progress(fraction, stageText(done, total, stage), self._secondsLeft(done, total, stage)))
 
     def _secondsLeft(self, done: int, total: int, stage: Stage) -> float | None:
-        """From the pace since prediction began; loading the network says nothing about it."""
+        """Time left by the pace since prediction began; loading the network is not counted."""
         if stage != Stage(Phase.PREDICTING):
             return None
         now = time.monotonic()
@@ -139,8 +135,8 @@ class Analysis:
             self._end(failure=self._volumeIsGone())
             return
         self._progress(Progress(1.0, _("Making segments")))
-        segmentationNode = self._node(self._segmentationId)  # a new one if the chosen one was deleted
-        steps = self._job.importSteps(self._folder, message, volumeNode, segmentationNode)
+        segmentationNode = self._node(self._segmentationId)  # a new node if that one was deleted
+        steps = self._job.importSteps(self._exam, message, volumeNode, segmentationNode)
         self._runner = StepRunner(steps, lambda imported: self._end(imported=imported), self._onError)
 
     def _onFailed(self, failure: Failure) -> None:
@@ -155,7 +151,7 @@ class Analysis:
         text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")
         self._end(failure=Failure("failed", text.format(error=f"{type(error).__name__}: {error}")))
 
-    def _end(self, *, imported: segments.Imported | None = None, failure: Failure | None = None) -> None:
+    def _end(self, *, imported: Imported | None = None, failure: Failure | None = None) -> None:
         _removeFolder(self._folder)
         if failure is None:
             self._client.finish(State.DONE)
@@ -171,7 +167,7 @@ class Analysis:
         )
 
     @staticmethod
-    def _node(nodeId: str | None) -> Any | None:
+    def _node(nodeId: str | None) -> slicer.vtkMRMLNode | None:
         return slicer.mrmlScene.GetNodeByID(nodeId) if nodeId else None
 
 

@@ -62,10 +62,10 @@ def run_list(_: argparse.Namespace) -> int:
     return 0
 
 
-def run_download(chosen: argparse.Namespace) -> int:
+def run_download(arguments: argparse.Namespace) -> int:
     """The action `download`."""
     progress = TerminalProgress()
-    for name in chosen.method:
+    for name in arguments.method:
         card = get_card(name)
         try:
             files = download_model(card, Transfer(progress=progress.update))
@@ -75,12 +75,12 @@ def run_download(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def run_import(chosen: argparse.Namespace) -> int:
+def run_import(arguments: argparse.Namespace) -> int:
     """The action `import`: each file by itself, so that what is done is said before what fails; exit code 1 then."""
-    require_existing(chosen, "file")
+    require_existing(arguments, "file")
     progress, failures = TerminalProgress(), []
-    for number, path in enumerate(chosen.file):
-        progress.update(number, len(chosen.file), f"Importing {path.name}")
+    for number, path in enumerate(arguments.file):
+        progress.update(number, len(arguments.file), f"Importing {path.name}")
         try:
             files = store.import_files([path])
         except WeightsError as error:
@@ -92,18 +92,18 @@ def run_import(chosen: argparse.Namespace) -> int:
             print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})", flush=True)
     for message in failures:
         print(f"error: {message}", file=sys.stderr)
-    if failures and len(chosen.file) > 1:
-        print(f"{len(chosen.file) - len(failures)} of {len(chosen.file)} imported", file=sys.stderr)
+    if failures and len(arguments.file) > 1:
+        print(f"{len(arguments.file) - len(failures)} of {len(arguments.file)} imported", file=sys.stderr)
     return int(bool(failures))
 
 
-def run_convert(chosen: argparse.Namespace) -> int:
+def run_convert(arguments: argparse.Namespace) -> int:
     """The action `convert`."""
-    require_existing(chosen, "file")
+    require_existing(arguments, "file")
     import_torch()
     from ICHSegmenterLib.methods.convert import convert  # needs torch, which the other actions do without
 
-    path = convert(chosen.file, get_card(chosen.method), chosen.output, license_text=chosen.license)
+    path = convert(arguments.file, get_card(arguments.method), arguments.output, license_text=arguments.license)
     print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{COMMAND} import {path}`")
     return 0
 
@@ -122,8 +122,8 @@ def run_verify(_: argparse.Namespace) -> int:
     return int(any(condition is store.FileCondition.CORRUPT for _, condition in conditions))
 
 
-def run_remove(chosen: argparse.Namespace) -> int:
+def run_remove(arguments: argparse.Namespace) -> int:
     """The action `remove`."""
-    for path in store.remove(chosen.name):
+    for path in store.remove(arguments.name):
         print(f"removed {path}")
     return 0

@@ -9,7 +9,7 @@ from ICHSegmenterLib.protocol import Phase, Stage
 
 
 def stageText(done: int, total: int, stage: Stage) -> str:
-    """What the worker is doing; with the title of the method if several take part."""
+    """The stage in a few words; with the title of the method if several take part."""
     texts = {
         Phase.LOADING: _("Loading the network"),
         Phase.FINDING_BRAIN: _("Finding the brain"),

@@ -13,7 +13,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import DependencyError
 
 PYTORCH_PACKAGES = (TORCH, TORCHVISION)
-"""What the PyTorch extension installs together."""
+"""Packages that the PyTorch extension installs together."""
 BATCH_REQUIREMENTS = (
     "matplotlib>=3.7",
     "nibabel>=5.2",
@@ -22,12 +22,7 @@ BATCH_REQUIREMENTS = (
     "pylibjpeg-libjpeg>=2.1",
     "slicerio>=1.2",
 )
-"""What reading compressed DICOM and writing results and reports need, in Slicer's own process of a batch."""
-
-
-def torchVersion() -> str:
-    """Version of the installed PyTorch, empty without; torch is not imported."""
-    return _version("torch")
+"""Packages for compressed DICOM, results and reports, in Slicer's own process of a batch."""
 
 
 def missing(card: ModelCard) -> list[str]:
@@ -37,7 +32,7 @@ def missing(card: ModelCard) -> list[str]:
 
 def missingForBatch() -> list[str]:
     """Requirements of the batch itself that are not installed."""
-    return [one for one in BATCH_REQUIREMENTS if not _version(one.split(">=")[0])]
+    return [package for package in BATCH_REQUIREMENTS if not _version(package.split(">=")[0])]
 
 
 def install(requirements: Sequence[str], *, ask: bool = True) -> None:
@@ -47,9 +42,9 @@ def install(requirements: Sequence[str], *, ask: bool = True) -> None:
         DependencyError: Declined, or it failed; says what to do.
     """
     ofPyTorch = [requirement.package for requirement in PYTORCH_PACKAGES]
-    if any(one in ofPyTorch for one in requirements):
+    if any(package in ofPyTorch for package in requirements):
         _installTorch(ask=ask)
-    others = [one for one in requirements if one not in ofPyTorch]
+    others = [package for package in requirements if package not in ofPyTorch]
     if others:
         _installOthers(others, ask=ask)
 

@@ -1,4 +1,4 @@
-"""The worker as a child process of Slicer: how it is found, started, listened to and ended."""
+"""The worker as a child process of Slicer: its program, environment, pipes and end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARGUMENTS = ("-u", "-m", "ICHSegmenterLib.worker", "--idle-seconds", str(IDLE_SE
 CLOSE_GRACE_S = 3.0
 
 _alive: set[WorkerProcess | QtTimer] = set()
-"""What Python would collect too early: Qt kills a child whose QProcess goes, and a timer that goes never fires."""
+"""Objects that Python would collect too early: Qt kills a child whose QProcess goes; a timer that goes never fires."""
 
 
 class QtTimer:
@@ -46,7 +46,7 @@ class QtTimer:
 
 
 class WorkerProcess:
-    """`PythonSlicer -u -m ICHSegmenterLib.worker` under a QProcess; implements `worker_client.Process`."""
+    """`PythonSlicer -u -m ICHSegmenterLib.worker` under a QProcess; implements `connection.Process`."""
 
     def __init__(self, events: ProcessEvents, root: Path, program: str | None = None) -> None:
         self._events = events
@@ -103,7 +103,7 @@ class WorkerProcess:
 
 
 def pythonSlicer() -> str:
-    """Slicer's own Python: in the bin folder of Slicer, which stands in PATH, too.
+    """Path of Slicer's own Python: in the bin folder of Slicer, which is in PATH, too.
 
     Raises:
         FileNotFoundError: Not found; Slicer is damaged.
@@ -137,7 +137,7 @@ def killTree(pid: int) -> None:
         )
         return
     try:
-        # Its own group only: the worker may share ours, and we want to live.
+        # Its own group only: the worker may share that of Slicer.
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
         else:

@@ -1,0 +1,138 @@
+"""The box "Compare methods" of the panel: the methods to compare, and the table of their agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ICHSegmenterLib.agreement import Agreement
+from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.weights import store
+from ICHSegmenterSlicer.scene import compared_results
+from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
+
+METHOD, VOLUME, FIRST_DICE = range(3)
+VOTE_COLOR = (216, 60, 40)
+NO_VALUE = "–"
+
+
+class ComparisonView:
+    """The box.
+
+    Args:
+        ui: The panel's widgets by name.
+        changed: Called when other methods were checked.
+        shown: Called with the result node of the row that was clicked.
+    """
+
+    def __init__(self, ui: Any, changed: Callable[[], None], shown: Callable[[slicer.vtkMRMLTextNode], None]) -> None:
+        self._ui = ui
+        self._changed = changed
+        self._shown = shown
+        self._voted: slicer.vtkMRMLTextNode | None = None
+        self._rows: list[slicer.vtkMRMLTextNode] = []
+        ui.compareComboBox.connect("checkedIndexesChanged()", changed)
+        ui.agreementTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
+        self.offer()
+        self.show(None, None)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The checked methods, in the order of the table of methods."""
+        box = self._ui.compareComboBox
+        rows = [n for n in range(box.count) if box.checkState(box.model().index(n, 0)) == qt.Qt.Checked]
+        return tuple(box.itemData(n) for n in rows)
+
+    def choose(self, methods: tuple[str, ...]) -> None:
+        """Check these methods."""
+        box = self._ui.compareComboBox
+        blocked = box.blockSignals(True)
+        for row in range(box.count):
+            state = qt.Qt.Checked if box.itemData(row) in methods else qt.Qt.Unchecked
+            box.setCheckState(box.model().index(row, 0), state)
+        box.blockSignals(blocked)
+
+    def offer(self) -> None:
+        """List the methods that can run now; those that were checked stay so."""
+        box = self._ui.compareComboBox
+        ready = [card for card in method_cards().values() if store.is_ready(card)]
+        if [card.name for card in ready] == [box.itemData(n) for n in range(box.count)]:
+            return
+        checked = self.methods
+        blocked = box.blockSignals(True)
+        box.clear()
+        for card in ready:
+            box.addItem(card.title, card.name)
+        box.blockSignals(blocked)
+        self.choose(checked)
+
+    def show(self, voted: slicer.vtkMRMLTextNode | None, shown: slicer.vtkMRMLTextNode | None) -> None:
+        """Fill the table.
+
+        Args:
+            voted: Result node of the vote, None to show nothing.
+            shown: The result that the panel shows; its row is marked if it is among these.
+
+        Raises:
+            ResultError: A result cannot be read.
+        """
+        agreement = None if voted is None else StoredResult.fromNode(voted).agreement
+        rows = [] if agreement is None else compared_results.resultNodes(voted)
+        names = [StoredResult.fromNode(node).analysis.provenance.method for node in rows]
+        table = self._ui.agreementTable
+        blocked = table.blockSignals(True)
+        self._voted = voted
+        self._rows = []
+        for widget in (table, self._ui.agreementLabel):
+            widget.setVisible(agreement is not None)
+        if agreement is not None:
+            self._rows = [*rows, voted]
+            self._fill(agreement, names)
+            compared_results.fill(voted, shown)
+        table.setCurrentCell(self._rows.index(shown) if shown in self._rows else -1, METHOD)
+        table.blockSignals(blocked)
+
+    def _fill(self, agreement: Agreement, names: Sequence[str]) -> None:
+        table = self._ui.agreementTable
+        numbers = {name: n for n, name in enumerate(agreement.methods, start=1)}
+        headings = (_("Method"), _("mL"), *(_("Dice {n}").format(n=numbers[name]) for name in agreement.outlining))
+        prepareTable(table, headings, METHOD)
+        table.setRowCount(len(self._rows))
+        for row, name in enumerate(names):
+            self._fillMethod(row, name, numbers[name], agreement)
+        self._fillVote(len(self._rows) - 1, len(headings), agreement.vote_ml)
+        table.setFixedHeight(HEADER_HEIGHT + len(self._rows) * ROW_HEIGHT + 4)
+        failed = [f"⚠ {failure.method}: {failure.message}" for failure in agreement.failures]
+        text = _("Dice: overlap of two outlines, 0 none to 1 the same. Click a row to see that result.")
+        self._ui.agreementLabel.setText("<br>".join((f"<small>{text}</small>", *failed)))
+
+    def _fillMethod(self, row: int, name: str, number: int, agreement: Agreement) -> None:
+        summary = agreement.methods[name]
+        title = cell(f"{number}  {summary.title}")
+        title.setIcon(qt.QIcon(swatch(compared_results.colorOf(number - 1))))
+        title.setToolTip(summary.verdict)
+        values = [NO_VALUE if summary.blood_ml is None else f"{summary.blood_ml:.1f}"]
+        for other in agreement.outlining:
+            isPair = name in agreement.outlining and name != other
+            values.append(f"{agreement.dice(name, other):.2f}" if isPair else NO_VALUE)
+        for column, item in enumerate((title, *(cell(text, right=True) for text in values))):
+            self._ui.agreementTable.setItem(row, column, item)
+
+    def _fillVote(self, row: int, columns: int, voteMl: float) -> None:
+        table = self._ui.agreementTable
+        title = cell(_("Majority vote"))
+        title.setIcon(qt.QIcon(swatch(VOTE_COLOR)))
+        table.setItem(row, METHOD, title)
+        table.setItem(row, VOLUME, cell(f"{voteMl:.1f}", right=True))
+        for column in range(FIRST_DICE, columns):
+            table.setItem(row, column, cell(""))
+
+    def _onCurrentRow(self, row: int) -> None:
+        if 0 <= row < len(self._rows):
+            compared_results.fill(self._voted, self._rows[row])
+            self._shown(self._rows[row])
