@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import completion
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
     compare,
+    completion,
     doctor,
     evaluate,
     features,
