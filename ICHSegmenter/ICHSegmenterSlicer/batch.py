@@ -32,6 +32,7 @@ from ICHSegmenterLib.cli.arguments import (
     add_output_arguments,
     request_of,
 )
+from ICHSegmenterLib.cli.parser import CommandParser
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
 from ICHSegmenterLib.protocol import VOXEL_FILE, Message, MessageType, Stage, exam_message
 from ICHSegmenterLib.request import AnalysisRequest
@@ -124,9 +125,9 @@ def main(arguments: Sequence[str]) -> int:
         return _run(parsed)
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_WRONG_USE if error.is_wrong_use else EXIT_FAILED
     except ValueError as error:
-        print(f"wrong use: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
     except Exception:  # Slicer would stay open, without a window
         traceback.print_exc()
@@ -177,7 +178,7 @@ def _missing(request: AnalysisRequest) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="batch.py", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="batch.py", description=__doc__.splitlines()[0])
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     add_method_arguments(parser)
