@@ -17,7 +17,7 @@ MAJORITY = 0.5
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """What one of the compared methods says.
+    """The statement of one of the compared methods.
 
     Attributes:
         title: As people see it.
@@ -100,7 +100,7 @@ class PairAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What several methods say of one exam, and how far they agree.
+    """The answers of several methods to one exam, and how far they agree.
 
     Attributes:
         methods: Name to summary, in the order asked for; only those that succeeded.

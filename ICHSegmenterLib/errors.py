@@ -6,14 +6,22 @@ through the worker protocol and into `result.json`. Wrong arguments stay ValueEr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import ClassVar
 
 
 class ICHSegmenterError(Exception):
-    """Base of all typed errors; the message is one or two sentences a radiologist can act on."""
+    """Base of all typed errors; the message is one or two sentences a radiologist can act on.
+
+    Attributes:
+        kind: One of `ERROR_KINDS`.
+        is_wrong_use: The request itself names what does not exist, so that no run on any exam could succeed.
+    """
 
     kind: ClassVar[str] = "failed"
+    is_wrong_use: ClassVar[bool] = False
 
 
 class VolumeError(ICHSegmenterError):
@@ -26,6 +34,7 @@ class ModelNotFoundError(ICHSegmenterError):
     """The method or network name is not in the table."""
 
     kind = "unknown_method"
+    is_wrong_use = True
 
 
 class WeightsError(ICHSegmenterError):
@@ -68,6 +77,12 @@ class DeviceError(ICHSegmenterError):
     kind = "bad_device"
 
 
+class DeviceRequestError(DeviceError):
+    """No processor is called so, or none of its kind computes in this precision."""
+
+    is_wrong_use = True
+
+
 class OutOfGpuMemoryError(ICHSegmenterError):
     """The graphics card has too little memory, even for one slice, and the CPU was not allowed."""
 
@@ -108,6 +123,13 @@ class RecipeError(ICHSegmenterError):
     """A recipe has an unknown key, a value of the wrong kind, or asks for something impossible."""
 
     kind = "bad_input"
+    is_wrong_use = True
+
+
+class TrainingExistsError(RecipeError):
+    """The output folder holds a training already, which is not replaced."""
+
+    is_wrong_use = False
 
 
 class TrainingDataError(ICHSegmenterError):
@@ -160,3 +182,9 @@ class Failure:
     method: str = ""
     case: str = ""
     is_fatal: bool = False
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown word: a question that names the closest known one, or nothing."""
+    closest = get_close_matches(word, list(known), n=1)
+    return f" Did you mean {closest[0]!r}?" if closest else ""

@@ -1,4 +1,4 @@
-"""What Slicer and the worker process say to each other: message types, phases, the exam, and the version of it all.
+"""Messages between Slicer and the worker process: their types, phases, the exam, and the version of it all.
 
 Both sides import this module. Messages are JSON objects, one a line; see `worker` for the fields of each.
 """
@@ -48,7 +48,7 @@ class MessageType(str, Enum):
 
 
 class Phase(str, Enum):
-    """What a run is doing. The value travels; each side has its own texts for people."""
+    """Phase of a run. The value travels; each side has its own texts for people."""
 
     LOADING = "loading"
     FINDING_BRAIN = "finding_brain"
@@ -151,7 +151,7 @@ def read_geometry(fields: Any) -> VolumeGeometry:
 
 
 def read_source(fields: Message) -> VolumeSource:
-    """Where an exam comes from."""
+    """The source of an exam."""
     return VolumeSource(
         format=str(fields.get("format") or "Slicer"),
         series_uid=str(fields.get("series_uid") or ""),

@@ -1,4 +1,4 @@
-"""What is asked of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
+"""The request of an analysis: methods, weights, options, thresholds, processor, outputs. Frozen, checked, torch-free.
 
 The same request goes through command line, batch, evaluation, panel and the pipe to the worker. The exam itself
 (voxels, geometry, brain mask) is not part of it.
@@ -15,14 +15,14 @@ from typing import Any
 
 from ICHSegmenterLib.cards.pairs import check_pair
 from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
-from ICHSegmenterLib.errors import DeviceError
+from ICHSegmenterLib.errors import DeviceRequestError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
 from ICHSegmenterLib.weights import store
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 MAP = "map"
-"""The output that keeps soft maps (and uncertainty) in the result."""
+"""The output that keeps soft maps (and uncertainty) in the result; the others are known to `outputs.table`."""
 
 NO_FILES: Mapping[str, tuple[Path, ...]] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
@@ -44,13 +44,13 @@ class AnalysisRequest:
             card's.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: One of `PRECISIONS`.
-        outputs: Names of outputs beyond the result in numbers and its labelmap; `MAP` keeps the soft maps.
+        outputs: Names of the outputs to write, none: the defaults; `MAP` keeps the soft maps in the result.
         detection_only: Say whether, which slices and which type; nothing is outlined.
 
     Raises:
         ModelNotFoundError: No such method.
         WeightsError: A card beside the weights cannot be used.
-        DeviceError: No processor is called so.
+        DeviceRequestError: No processor is called so.
         ValueError: An option or weights of no use, a threshold beyond 0 to 1, or two methods that cannot work together.
     """
 
@@ -98,7 +98,7 @@ class AnalysisRequest:
         return MAP in self.outputs
 
     def of_detector(self) -> AnalysisRequest:
-        """The detector's part of a request with a detector."""
+        """The detector's part of a request with a detector; what it outlines would be thrown away."""
         return replace(
             self,
             method=self.detector,
@@ -106,6 +106,7 @@ class AnalysisRequest:
             options=self.detector_options,
             threshold=None,
             outputs=(),
+            detection_only=True,
             **_NO_DETECTOR,
         )
 
@@ -257,13 +258,13 @@ def check_device_request(requested: str, precision: str) -> None:
     """Refuse what no computer has, also for a method that runs on the CPU alone.
 
     Raises:
-        DeviceError: There is no processor of such a name, or it does not compute in this precision.
+        DeviceRequestError: There is no processor of such a name, or it does not compute in this precision.
         ValueError: Unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", requested):
-        raise DeviceError(
+        raise DeviceRequestError(
             f"The device {requested!r} cannot be used: no processor is called so. "
             "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
             "(the N-th graphics card, from 0) or 'mps'."
@@ -275,10 +276,10 @@ def check_precision_on(device: str, precision: str) -> None:
     """Refuse float16 on the CPU, which multiplies it through float32: slower than float32, and only up to 65504.
 
     Raises:
-        DeviceError: The processor does not compute in this precision.
+        DeviceRequestError: The processor does not compute in this precision.
     """
     if device == "cpu" and precision == "float16":
-        raise DeviceError(
+        raise DeviceRequestError(
             "The precision 'float16' is for graphics cards, and the device is the CPU, which gains nothing from it. "
             "Choose the precision 'auto', 'bfloat16' or 'float32'."
         )

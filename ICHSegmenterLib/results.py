@@ -1,8 +1,8 @@
-"""What an analysis returns: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
+"""The result of an analysis: detection, segmentation, measurements, provenance. Plain data, readable without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,41 +15,6 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 RESEARCH_NOTICE = "Research software, not a medical device: do not use it for diagnosis or treatment."
 RESULT_FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, eq=False)
-class SlicePrediction:
-    """What a predictor says of one acquired slice.
-
-    Attributes:
-        index: Position in the acquired array, from 0.
-        probabilities: Label ("any", "IPH", ...) to value in [0, 1]; always holds "any".
-        maps: float (labels, rows, columns) in [0, 1] on the acquired slice, one a segment label of the card
-            in its order, or None where there is nothing to outline.
-        uncertainty: float (rows, columns) in [0, 1] on the acquired slice: entropy in bits of "blood or not" after the
-            mean of several networks or flips; None if a single network looked once.
-    """
-
-    index: int
-    probabilities: Mapping[str, float]
-    maps: NDArray[np.floating[Any]] | None = None
-    uncertainty: NDArray[np.floating[Any]] | None = None
-
-    def __post_init__(self) -> None:
-        if ANY not in self.probabilities:
-            raise ValueError(f"slice {self.index}: probabilities must hold {ANY!r}, got {sorted(self.probabilities)}")
-
-
-class ExamPredictions(list[SlicePrediction]):
-    """Slice predictions of a method that judges the exam as a whole.
-
-    Attributes:
-        exam: Label to value in [0, 1], instead of the highest value of the slices.
-    """
-
-    def __init__(self, slices: Iterable[SlicePrediction], exam: Mapping[str, float]) -> None:
-        super().__init__(slices)
-        self.exam = exam
 
 
 @dataclass(frozen=True)
@@ -109,7 +74,7 @@ def key_slice_of(slices: Sequence[SliceDetection]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """Where the blood is, on the acquired grid.
+    """Labelmap of blood on the acquired grid.
 
     Attributes:
         labelmap: uint8 (slices, rows, columns); 0 background, n the n-th label.
@@ -136,8 +101,15 @@ class SegmentationResult:
     @property
     def blood_mask(self) -> NDArray[np.bool_]:
         """bool (slices, rows, columns) of all segments that are blood (edema is not)."""
-        values = [value for value, label in enumerate(self.labels, start=1) if label.is_blood]
-        return np.isin(self.labelmap, values)
+        return np.isin(self.labelmap, [value for value, label in enumerate(self.labels, start=1) if label.is_blood])
+
+    @property
+    def blood_map(self) -> NDArray[np.float32] | None:
+        """float32 (slices, rows, columns) in [0, 1]: the highest soft map of blood (edema is none), None without."""
+        if self.soft_maps is None:
+            return None
+        is_blood = [label.is_blood for label in self.labels]
+        return np.asarray(self.soft_maps[is_blood].max(axis=0, initial=0.0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -245,7 +217,8 @@ class AnalysisResult:
                 f"{RESULT_FORMAT_VERSION}. Update ICHSegmenter, or analyze the exam again."
             )
         try:
-            detection, measurements, provenance = _detection(data), _measurements(data), _provenance(data)
+            detection, provenance = _detection(data), _provenance(data)
+            measurements = tuple(SegmentMeasurement(**item) for item in data["measurements"])
             keys = [label["key"] for label in data["labels"]]
         except (KeyError, TypeError, AttributeError) as error:
             raise ResultError(
@@ -257,6 +230,9 @@ class AnalysisResult:
             labels = tuple(SEGMENT_LABELS[key] for key in keys)
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty)
         return cls(geometry, detection, segmentation, measurements, provenance)
+
+    def __repr__(self) -> str:
+        return f"AnalysisResult({self.provenance.method}: {self.verdict})"
 
     @property
     def blood_ml(self) -> float:
@@ -335,10 +311,6 @@ def _detection(data: Mapping[str, Any]) -> DetectionResult:
         for item in data["slices"]
     )
     return DetectionResult(slices, data["probabilities"], data["detection_threshold"], data["key_slice"])
-
-
-def _measurements(data: Mapping[str, Any]) -> tuple[SegmentMeasurement, ...]:
-    return tuple(SegmentMeasurement(**item) for item in data["measurements"])
 
 
 def _provenance(data: Mapping[str, Any]) -> Provenance:

@@ -10,8 +10,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ICHSegmenterLib.analysis.default_method import choose_method, has_torch
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, Phantom, head_geometry, make_phantom
@@ -53,9 +53,12 @@ if __name__ == "__main__":
     print(f"Making a phantom CT: {BLEED_ML:.0f} mL bleed, gantry tilt {TILT_DEG:.0f} degrees, unequal slice spacing")
     known = make_series(OUTPUT / "phantom-ct")
     method = choose_method()
-    without = "" if has_torch() else "; torch is not installed"
+    missing = sorted({name for other in DEFAULT_METHODS for name in get_card(other).missing_packages})
+    without = f"; not installed: {', '.join(missing)}" if missing else ""
     print(f"Method: {method}, {get_card(method).title}{without}", flush=True)
-    code = main(["segment", str(OUTPUT / "phantom-ct"), "--method", method, "--output", str(OUTPUT / method)])
+    code = main(
+        ["segment", str(OUTPUT / "phantom-ct"), "--method", method, "--output", str(OUTPUT / method), "--overwrite"]
+    )
     if code == 0:
         compare(known, OUTPUT / method)
         print(f"\nDone in {time.perf_counter() - start:.0f} s. Open these:")

@@ -29,7 +29,7 @@ from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
-    add_save_maps_argument,
+    add_output_arguments,
     request_of,
 )
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     add_method_arguments(parser)
     add_detector_arguments(parser)
-    add_save_maps_argument(parser, "also write map.nii.gz")
+    add_output_arguments(parser)
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="leave out what is done (default)"
     )

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What several methods say of one exam.
+    """The answers of several methods to one exam.
 
     Attributes:
         geometry: The acquired grid.

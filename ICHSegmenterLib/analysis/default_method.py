@@ -1,4 +1,4 @@
-"""Which methods can run on this computer, and which one runs when nobody named one."""
+"""The methods that can run on this computer, and the default where nobody named one."""
 
 from __future__ import annotations
 

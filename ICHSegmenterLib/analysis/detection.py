@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.results import DetectionResult, ExamPredictions, SliceDetection, SlicePrediction, key_slice_of
+from ICHSegmenterLib.predictions import ExamPredictions, SlicePrediction
+from ICHSegmenterLib.results import DetectionResult, SliceDetection, key_slice_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 

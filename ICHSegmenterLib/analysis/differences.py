@@ -15,7 +15,7 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
 SHOWN_DIGITS = 8
-"""Of a SHA-256, where people read it."""
+"""Digits of a SHA-256 where people read it."""
 
 
 def differences(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ExamFeatures:
-    """What an encoder makes of an exam.
+    """Features of an exam.
 
     Attributes:
         slice_indices: Of the axial slices that the network saw, in the acquired array; from inferior to superior.

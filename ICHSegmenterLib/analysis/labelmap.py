@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from ICHSegmenterLib.cards.table import LabelmapRule, ModelCard
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement, SlicePrediction
+from ICHSegmenterLib.predictions import SlicePrediction
+from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: the record of one method, of two that work together, and of the vote of several."""
+"""The origin of a result: the record of one method, of two that work together, and of the vote of several."""
 
 from __future__ import annotations
 

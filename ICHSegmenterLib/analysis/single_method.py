@@ -19,12 +19,13 @@ from ICHSegmenterLib.analysis import detection, labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult, SlicePrediction
-from ICHSegmenterLib.runtime.context import Predictor, RunContext
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.runtime.context import Predictor, RunContext, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -76,7 +77,7 @@ def analyze_by_one(
         if request.detection_threshold is not None:
             slice_threshold = request.detection_threshold
         segmentation = None
-        if card.labels:
+        if card.labels and not (request.detection_only and isinstance(predictor, SliceDetector)):
             segmentation = labelmap.assemble(
                 predictions,
                 volume,
@@ -105,6 +106,13 @@ class _Loaded:
     session: Session
     device: Device
     predictor: Predictor
+    detection_only: bool
+
+    def predict(self, exam: PreparedVolume, context: RunContext) -> list[SlicePrediction]:
+        """Values of slices, with maps unless only a detection is requested and the predictor has a way without."""
+        if self.detection_only and isinstance(self.predictor, SliceDetector):
+            return self.predictor.detect(exam, context)
+        return self.predictor.predict(exam, context)
 
     def on(self, device: str, precision: str) -> _Loaded:
         """The same method on another device or in another precision; this one's memory is freed."""
@@ -120,14 +128,14 @@ def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, sessio
     if device.warning:
         context.warn(device.warning)
     try:
-        return _Loaded(card, files, session, device, session.predictor(card, files, device))
+        return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
     except RuntimeError as error:
         if device.name == "cpu" or not is_out_of_memory(error):
             raise
-    logger.warning("out of memory on %s while loading", device.name)
+    logger.info("out of memory on %s while loading", device.name)
     context.warn("The graphics memory is too small for the network; continued on the CPU.")
     device = session.device(card, "cpu", "auto")
-    return _Loaded(card, files, session, device, session.predictor(card, files, device))
+    return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
 
 
 def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, list[SlicePrediction]]:
@@ -135,7 +143,7 @@ def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tupl
     while True:
         predictor = loaded.predictor
         try:
-            predictions = predictor.predict(exam, context)
+            predictions = loaded.predict(exam, context)
             if predictor.precision != "float16" or _are_finite(predictions):
                 return predictor, predictions
             context.warn("The network's numbers left the range of float16; continued in float32.")
@@ -143,7 +151,7 @@ def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tupl
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            logger.warning("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
+            logger.info("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
             if predictor.batch_size > 1:
                 predictor.batch_size //= 2
                 context.warn(f"Memory ran out; continued with batches of {predictor.batch_size}.")

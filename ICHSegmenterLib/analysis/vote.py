@@ -22,7 +22,7 @@ from ICHSegmenterLib.volume.volume import Volume
 
 
 def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
-    """What most methods say: the value of a slice is the fraction of the methods that find it positive.
+    """Majority of several methods: the value of a slice is the fraction of the methods that find it positive.
 
     Args:
         comparison: Holds at least one result.

@@ -16,7 +16,9 @@ from pathlib import Path
 from ICHSegmenterLib.analysis.differences import differences
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError, OutputError, VolumeError
 from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.outputs.write import DONE_FILE, write_outputs
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
+from ICHSegmenterLib.outputs.table import check_outputs, select
+from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.dicom.scan import scans_in
@@ -64,7 +66,7 @@ class Exam:
 
 @dataclass(frozen=True)
 class ExamOutcome:
-    """What became of one exam. status is "done", "failed" or "skipped" (it was done before)."""
+    """Outcome of one exam. status is "done", "failed" or "skipped" (it was done before)."""
 
     exam: Exam
     status: str
@@ -113,7 +115,7 @@ def run_batch(
         exams: From `find_exams`.
         output: One folder an exam is made in it.
         analyze: Volume to result by this request; its network stays loaded between exams.
-        request: Exams done before by an equal one are skipped; says whether `map.nii.gz` is written.
+        request: Exams done before by an equal one are skipped if they have its outputs, which are written.
         overwrite: Do them again instead.
         announce: Called with (done, total, exam name) before each exam.
 
@@ -129,7 +131,7 @@ def run_batch(
         outcomes.append(
             ExamOutcome(exam, "skipped", done[exam.name])
             if exam.name in done
-            else _analyze_one(exam, folder, analyze, save_maps=request.keeps_maps)
+            else _analyze_exam(exam, folder, analyze, request.outputs)
         )
         _write_summary(outcomes, output, request)
     announce(len(exams), len(exams), "")
@@ -147,13 +149,22 @@ def _exams_below(path: Path) -> Iterator[Exam]:
         return
     for folder, folders, names in os.walk(path):
         folders.sort()
-        if DONE_FILE in names and "slices.csv" in names:
-            continue
         here = Path(folder)
+        if DONE_FILE in names and ("slices.csv" in names or _is_result(here / DONE_FILE)):
+            continue
         volumes = sorted(name for name in names if name.lower().endswith(VOLUME_SUFFIXES))
         yield from (Exam(exam_name("", here / name), here / name) for name in volumes)
         if len(volumes) < len(names):
             yield from _dicom_exams(here)
+
+
+def _is_result(path: Path) -> bool:
+    """True for a `result.json` of this program, False for another program's."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(plain, dict) and {"provenance", "verdict"} <= set(plain)
 
 
 def _dicom_exams(folder: Path) -> Iterator[Exam]:
@@ -164,21 +175,22 @@ def _dicom_exams(folder: Path) -> Iterator[Exam]:
         yield Exam("unreadable-" + hashlib.sha256(str(folder).encode()).hexdigest()[:12], folder)
 
 
-def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, *, save_maps: bool) -> ExamOutcome:
+def _analyze_exam(exam: Exam, folder: Path, analyze: Analyze, outputs: Sequence[str]) -> ExamOutcome:
     try:
         volume = read_volume(exam.path, series_uid=exam.series_uid)
+        check_outputs(outputs, volume, exam.path)
         result = analyze(volume)
-        write_outputs(result, volume, folder, save_maps=save_maps)
+        write_outputs(result, volume, folder, outputs=outputs, source=exam.path)
         return ExamOutcome(exam, "done", result.to_json())
     except CancelledError:
         raise
     except ICHSegmenterError as error:
-        logger.error("%s: %s", exam.name, error)
+        logger.info("%s: %s", exam.name, error)
         return ExamOutcome(exam, "failed", {}, error.kind, str(error))
     except OSError as error:  # its text would show the path, which often holds the patient's name
         name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
         message = f"{name}: {error.strerror or type(error).__name__}. Check the disk and the rights, then run again."
-        logger.error("%s: %s", exam.name, message)
+        logger.info("%s: %s", exam.name, message)
         return ExamOutcome(exam, "failed", {}, "failed", message)
     except Exception as error:  # one broken exam must not stop a night's batch
         logger.exception("%s: unexpected failure", exam.name)
@@ -186,19 +198,20 @@ def _analyze_one(exam: Exam, folder: Path, analyze: Analyze, *, save_maps: bool)
 
 
 def _done_before(output: Path, request: AnalysisRequest) -> dict[str, dict[str, object]]:
-    """Exam to its result, for all that an earlier run finished here.
+    """Exam to its result, for all that an earlier run finished here with the outputs that are asked for now.
 
     Raises:
         OutputError: One came about by another request: two kinds of numbers in one folder would be taken for one.
     """
     done: dict[str, dict[str, object]] = {}
     others: dict[str, list[str]] = {}
+    outputs = select(request.outputs)
     for path in sorted(output.glob(f"*/{DONE_FILE}")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it is not there whole
             result = json.loads(path.read_text(encoding="utf-8"))
             if changes := differences(request, result):
                 others[path.parent.name] = changes
-            else:
+            elif set(outputs) <= set(result.get("outputs", outputs)):  # earlier versions recorded none
                 done[path.parent.name] = result
     if others:
         name, changes = next(iter(others.items()))

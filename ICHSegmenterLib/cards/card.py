@@ -14,6 +14,7 @@ from ICHSegmenterLib.cards.option import Option
 from ICHSegmenterLib.cards.predictors import PREDICTORS
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.requirement import Requirement, missing
+from ICHSegmenterLib.errors import did_you_mean
 from ICHSegmenterLib.labels import SegmentLabel
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing, Preprocessing
 
@@ -144,6 +145,6 @@ def with_options(card: ModelCard, options: Mapping[str, Any]) -> ModelCard:
     for name, value in options.items():
         if name not in known:
             listed = ", ".join(f"{one.name} ({one.values}): {one.help}" for one in card.options) or "none"
-            raise ValueError(f"{card.name} has no option {name!r}; available: {listed}")
+            raise ValueError(f"{card.name} has no option {name!r}; available: {listed}." + did_you_mean(name, known))
         known[name] = known[name].with_default(value, card.name)
     return replace(card, options=tuple(known.values()))

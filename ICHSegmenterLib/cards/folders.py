@@ -1,4 +1,4 @@
-"""Where weight files and cards lie: one folder for each user and every Slicer version, and what ships with the code."""
+"""Folders of weight files and cards: one for each user and every Slicer version, and what ships with the code."""
 
 from __future__ import annotations
 

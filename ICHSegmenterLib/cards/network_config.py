@@ -56,6 +56,7 @@ class Words:
 
 
 _FOUR_STAGES = Wholes(Whole(1, 64), (4, 4))
+_STAGES = Wholes(Whole(1, 64), (1, 6))
 
 SMART_NET_UP_NETWORKS = (
     "smart_net_up",
@@ -82,8 +83,8 @@ NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingPro
             "image_size": Whole(16, 1024),
             "window_size": Whole(2, 64),
             "embed_dim": Whole(4, 512),
-            "depths": _FOUR_STAGES,
-            "num_heads": _FOUR_STAGES,
+            "depths": _STAGES,
+            "num_heads": _STAGES,
         },
         "swin_unetr": {},
         "unet": {

@@ -41,7 +41,7 @@ class Option:
 
     @property
     def values(self) -> str:
-        """What it may be, for people: "true or false", "1 to 10000", "stacked or slice-wise"."""
+        """The allowed values, for people: "true or false", "1 to 10000", "stacked or slice-wise"."""
         if self.kind == "bool":
             return "true or false"
         return " or ".join(self.choices) if self.kind == "choice" else f"{self.low:g} to {self.high:g}"

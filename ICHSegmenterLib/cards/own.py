@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 CARD_SUFFIX = ".json"
 MAX_CARDS = 1000
-"""Of a folder; more are left alone."""
+"""Largest number read from a folder; more are left alone."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def log_once(sentence: str) -> None:
 
 _logged: set[str] = set()
 _seen: dict[tuple[Path, int, int], ModelCard | None] = {}
-"""What files held when they were last read, by path, time of change in ns and bytes, so that a fault is told once."""
+"""Content of files when they were last read, by path, time of change in ns and bytes, so that a fault is told once."""
 
 
 def _card_of(path: Path, known: Mapping[str, ModelCard]) -> ModelCard | None:

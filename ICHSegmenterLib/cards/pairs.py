@@ -1,4 +1,4 @@
-"""Which methods can work together: one detects and knows subtypes, the other outlines and leaves the subtype open."""
+"""Pairs of methods that work together: one detects and knows subtypes, one outlines and leaves the subtype open."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ DROP_EMPTY_ENDS = Option("drop_empty_ends", "bool", False, "leave out slices wit
 
 @dataclass(frozen=True)
 class PredictorKind:
-    """What a predictor accepts.
+    """Inputs and options that a predictor accepts.
 
     Attributes:
         networks: Names that it can run; empty for a classical method.

@@ -56,7 +56,7 @@ def missing(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
 
 
 def missing_text(title: str, lacking: Sequence[Requirement]) -> str:
-    """What a method lacks, and the command that installs it."""
+    """The packages that a method lacks, and the command that installs them."""
     names = ", ".join(repr(one.module) for one in lacking)
     extras = ",".join(dict.fromkeys(("torch", *sorted(one.extra for one in lacking))))
     packages = " ".join(f'"{one.package}"' for one in lacking)

@@ -15,7 +15,7 @@ from ICHSegmenterLib.cards.methods.hu_threshold import HU_THRESHOLD
 from ICHSegmenterLib.cards.methods.rsna_sequence import RSNA_SEQUENCE
 from ICHSegmenterLib.cards.own import own_cards
 from ICHSegmenterLib.cards.published_files import WeightsFile
-from ICHSegmenterLib.errors import ModelNotFoundError
+from ICHSegmenterLib.errors import ModelNotFoundError, did_you_mean
 
 __all__ = [
     "DEFAULT_METHODS",
@@ -69,7 +69,9 @@ def get_card(name: str) -> ModelCard:
         return MODEL_CARDS[name]
     cards = method_cards()
     if name not in cards:
-        raise ModelNotFoundError(f"Unknown method {name!r}; available: {', '.join(sorted(cards))}.")
+        raise ModelNotFoundError(
+            f"Unknown method {name!r}; available: {', '.join(sorted(cards))}." + did_you_mean(name, cards)
+        )
     return cards[name]
 
 

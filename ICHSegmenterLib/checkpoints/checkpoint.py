@@ -21,7 +21,7 @@ State = dict[str, torch.Tensor]
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "params")
 """Entries under which training scripts put the weights beside the optimizer's state."""
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
-"""What DataParallel, torch.compile and Lightning write before every key."""
+"""Prefixes that DataParallel, torch.compile and Lightning write before every key."""
 COLORS = 3
 """Input channels of a network trained on photographs."""
 _NAMED = 3
@@ -80,14 +80,14 @@ def load_encoder(model: nn.Module, path: str | Path) -> None:
     state = _read(path)
     state = _without_prefix(state, {f"encoder.{key}" for key in expected})
     inside = {key.removeprefix("encoder."): tensor for key, tensor in state.items() if key.startswith("encoder.")}
-    found = {key: tensor for key, tensor in (inside or state).items() if key in expected}
-    first = found.get("conv1.weight")
+    tensors = {key: tensor for key, tensor in (inside or state).items() if key in expected}
+    first = tensors.get("conv1.weight")
     if first is not None and first.ndim == 4 and first.shape[1] == COLORS:
-        found["conv1.weight"] = first.sum(dim=1, keepdim=True)
-    _check_fits(encoder, found, path.name)
-    _check_finite(found, path.name)
-    encoder.load_state_dict(found, strict=True)
-    _log.info("%s: %d tensors loaded into the encoder of %s", path.name, len(found), type(model).__name__)
+        tensors["conv1.weight"] = first.sum(dim=1, keepdim=True)
+    _check_fits(encoder, tensors, path.name)
+    _check_finite(tensors, path.name)
+    encoder.load_state_dict(tensors, strict=True)
+    _log.info("%s: %d tensors loaded into the encoder of %s", path.name, len(tensors), type(model).__name__)
 
 
 def read_state(path: str | Path) -> State:
@@ -229,10 +229,10 @@ def _wrong_shapes(
     """The last layer alone with another first dimension means another number of classes."""
     last_layer = list(expected)[-1].rsplit(".", 1)[0]
     if all(key.rsplit(".", 1)[0] == last_layer for key in differing):
-        found, wanted = (tensors[differing[0]].shape for tensors in (state, expected))
-        if found[1:] == wanted[1:]:
+        shape, expected_shape = (tensors[differing[0]].shape for tensors in (state, expected))
+        if shape[1:] == expected_shape[1:]:
             return WeightsError(
-                f"{name}: was trained for {found[0]} classes, this method needs {wanted[0]}; "
+                f"{name}: was trained for {shape[0]} classes, this method needs {expected_shape[0]}; "
                 "choose the method or the file with the same number of classes."
             )
     shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}" for key in differing[:_NAMED]]

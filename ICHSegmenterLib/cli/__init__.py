@@ -1,1 +1,1 @@
-"""The command line: one file a group of verbs. The only place that prints."""
+"""The command line: what all verbs share, and a folder of verbs. The only place that prints."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.pairs import detectors
 from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.errors import did_you_mean
+from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
+
+MAX_NEIGHBORS = 1000
+"""So many files of a folder are compared with a name that is not there."""
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every program that runs a method understands."""
+    """Arguments of every program that runs a method."""
     names = ", ".join(method_cards())
     parser.add_argument("--method", default="auto", help=f"{names}; default: the best one whose weights are here")
     parser.add_argument(
@@ -54,9 +60,25 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_save_maps_argument(parser: argparse.ArgumentParser, text: str) -> None:
-    """`--save-maps`, a short word for the output `MAP`."""
-    parser.add_argument("--save-maps", dest="outputs", action="store_const", const=(MAP,), default=(), help=text)
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments for the files that are written.
+
+    `-name` begins like an option, so each stands among the options, unseen; else it would need the form
+    `--outputs=-name`.
+    """
+    parser.add_argument(
+        "--outputs",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help=f"files to write: {', '.join(OUTPUTS)}; +NAME adds to the defaults, -NAME takes away",
+    )
+    for name in OUTPUTS:
+        parser.add_argument(f"-{name}", dest="outputs", action="append_const", const=f"-{name}", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--save-maps", dest="outputs", action="append_const", const=f"+{MAP}", help=f"the same as --outputs +{MAP}"
+    )
 
 
 def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
@@ -65,7 +87,7 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
     Raises:
         ModelNotFoundError: No such method.
         DeviceError: No processor is called so.
-        ValueError: An option or weights of no use, or two methods that cannot work together.
+        ValueError: An option or weights of no use, an unknown output, or two methods that cannot work together.
     """
     given = vars(arguments)
     return AnalysisRequest(
@@ -79,8 +101,39 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
         detection_threshold=given.get("detection_threshold"),
         device=arguments.device,
         precision=arguments.precision,
-        outputs=tuple(given.get("outputs", ())),
+        outputs=select(given.get("outputs", ())),
     )
+
+
+def require_existing(arguments: argparse.Namespace, *names: str) -> None:
+    """Refuse files and folders that are not there, before anything is done.
+
+    Args:
+        arguments: As parsed.
+        names: Those that hold a path, several, or none, as does a verb without them; (method, path) is the path.
+
+    Raises:
+        ValueError: One does not exist; names what lies there under a similar name.
+        OSError: The system refuses it.
+    """
+    for name in names:
+        value = vars(arguments).get(name)
+        for item in value if isinstance(value, list | tuple) else [value]:
+            path = item[1] if isinstance(item, tuple) else item
+            if path is not None:
+                _require_path(path.expanduser())
+
+
+def _require_path(path: Path) -> None:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: there is no such file or folder, and no folder {path.parent}.") from error
+        neighbors = islice((neighbor.name for neighbor in path.parent.iterdir()), MAX_NEIGHBORS)
+        raise ValueError(
+            f"{path}: there is no such file or folder." + did_you_mean(path.name, sorted(neighbors))
+        ) from error
 
 
 def option(text: str) -> tuple[str, Any]:

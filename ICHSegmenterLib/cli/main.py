@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -10,25 +9,38 @@ import warnings
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import batch, compare, doctor, evaluate, features, models, prepare, rsna, synthesize, train
-from ICHSegmenterLib.cli import segment as analyze
+from ICHSegmenterLib.cli import completion
+from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
+from ICHSegmenterLib.cli.verbs import (
+    batch,
+    compare,
+    doctor,
+    evaluate,
+    features,
+    models,
+    prepare,
+    rsna,
+    segment,
+    synthesize,
+    train,
+)
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
-EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
-VERBS = (analyze, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor)
+EXIT_DONE, EXIT_FAILED = 0, 1
+VERBS = (segment, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong use."""
     parser = _parser()
     try:
-        chosen = parser.parse_args(arguments)
+        parsed = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return int(stop.code or 0)
-    levels = _set_up_logging(verbose=chosen.verbose)
+    levels = _set_up_logging(verbose=parsed.verbose)
     try:
-        code = int(chosen.run(chosen))
+        code = int(parsed.run(parsed))
         sys.stdout.flush()  # here, where it may fail
         return code
     except (CancelledError, KeyboardInterrupt):
@@ -36,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_WRONG_USE if error.is_wrong_use else EXIT_FAILED
     except ValueError as error:
-        if chosen.verbose:
+        if parsed.verbose:
             logging.getLogger(__name__).exception("wrong use")
-        print(f"wrong use: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more at exit
@@ -75,8 +87,8 @@ def _set_up_logging(*, verbose: bool) -> dict[str, int]:
     return levels
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="ichsegmenter",
         description="Find and outline intracranial hemorrhage on head CT. " + RESEARCH_NOTICE,
     )

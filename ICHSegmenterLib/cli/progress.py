@@ -1,8 +1,12 @@
-"""A progress bar on the terminal, and the phases of a run in English."""
+"""Progress with the time left: a bar on a terminal, plain lines in a pipe or a log file, nothing where none is read."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -22,15 +26,39 @@ PHASE_TEXTS = {
 }
 
 BYTES_IF_ABOVE = 100_000
-"""No exam has so many slices or tiles; a total above it is a download in bytes."""
+"""No exam has so many slices or tiles; a total above it is in bytes."""
+
+QUIET_SECONDS = 5.0
+"""A pipe gets no line of a run that is done before."""
+LINE_SECONDS = 10.0
+"""Between two lines of one phase in a pipe."""
+STEP_SECONDS = 0.5
+"""An item of a list that took less was done before, as in a resumed batch, and says nothing of the others."""
+
+DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
+
+BAR_FORMAT = "{desc}: {percentage:3.0f} %|{bar}| {n_fmt} of {total_fmt}, {remaining} left"
+PHASE_FORMAT = "{desc} … {elapsed}"
+"""Total of a phase that is one step."""
 
 
 class TerminalProgress:
-    """Turns (done, total, message) into a bar on standard error; silent where no one looks (not a terminal)."""
+    """Shows (done, total, message) on standard error.
 
-    def __init__(self) -> None:
+    Args:
+        stream: Standard error unless a test gives another.
+        clock: Seconds.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
         self._bar: tqdm | None = None
-        self._phase = ("", 0)
+        self._phase: tuple[str, int] | None = None
+        self._born = self._phase_start = clock()
+        self._phase_done = 0
+        self._last_line = -LINE_SECONDS
+        self._list_times: list[float] = []
 
     def run(self) -> RunContext:
         """A run that reports here."""
@@ -38,29 +66,90 @@ class TerminalProgress:
 
     def update(self, done: int, total: int, message: str) -> None:
         """Show the state of the current phase."""
-        if self._bar is None or self._phase != (message, total):
+        is_new = self._phase != (message, total)
+        if is_new:
             self.close()
-            self._phase = (message, total)
-            in_bytes = total > BYTES_IF_ABOVE
-            self._bar = tqdm(
-                total=total,
-                desc=message,
-                file=sys.stderr,
-                disable=None,
-                leave=False,
-                unit_scale=in_bytes,
-                unit="B" if in_bytes else "slice",
-            )
-        self._bar.update(done - self._bar.n)
+            self._phase, self._phase_start, self._phase_done = (message, total), self._clock(), done
+        if self._stream.isatty():
+            self._draw(done, total, message)
+        elif is_file(self._stream):
+            self._print(done, total, message, is_new=is_new)
+
+    def announce(self, done: int, total: int, name: str) -> None:
+        """A line for the next item of a list, with the time that the rest will take; an empty name ends the list."""
+        self.close()
+        self._list_times.append(self._clock())
+        if name:
+            left = self._time_left_of_list(total - done)
+            print(f"[{done + 1}/{total}] {name}{left}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Clear the bar."""
+        self._phase = None
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
+    def _draw(self, done: int, total: int, message: str) -> None:
+        if self._bar is None:
+            in_bytes = total > BYTES_IF_ABOVE
+            self._bar = tqdm(
+                total=total,
+                desc=message,
+                file=self._stream,
+                leave=False,
+                ncols=_columns(self._stream),
+                nrows=DEFAULT_ROWS,
+                unit_scale=in_bytes,
+                bar_format=BAR_FORMAT if total > 1 else PHASE_FORMAT,
+            )
+        self._bar.update(done - self._bar.n)
+
+    def _print(self, done: int, total: int, message: str, *, is_new: bool) -> None:
+        """A line for each phase and one every few seconds, once the run has lasted a while."""
+        now = self._clock()
+        if now - self._born < QUIET_SECONDS or not (is_new or now - self._last_line >= LINE_SECONDS):
+            return
+        self._last_line = now
+        count = ""
+        if total > 1:
+            amounts = (f"{n / 1e6:.0f}" for n in (done, total)) if total > BYTES_IF_ABOVE else map(str, (done, total))
+            count = f": {' of '.join(amounts)}" + (" MB" if total > BYTES_IF_ABOVE else "")
+        steps = done - self._phase_done  # a resumed phase starts in its middle
+        seconds = (now - self._phase_start) / steps * (total - done) if steps > 0 else 0.0
+        left = f", {clock_text(seconds)} left" if steps > 0 and done < total else ""
+        print(f"{message}{count}{left}", file=self._stream, flush=True)
+
+    def _time_left_of_list(self, items: int) -> str:
+        steps = [later - earlier for earlier, later in zip(self._list_times, self._list_times[1:], strict=False)]
+        real = [step for step in steps if step >= STEP_SECONDS]
+        return f", about {clock_text(sum(real) / len(real) * items)} left" if real else ""
+
 
 def stage_text(stage: Stage) -> str:
-    """What is being done, for people; with the title of the method if several take part."""
+    """The phase for people; with the title of the method if several take part."""
     text = PHASE_TEXTS[stage.phase]
     return f"{title_of(stage.method)}: {text}" if stage.method else text
+
+
+def clock_text(seconds: float) -> str:
+    """Minutes and seconds, 1:05, or with hours 1:00:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _columns(stream: TextIO) -> int:
+    """Width of a terminal; some say 0, which tqdm takes for no bar."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_COLUMNS
+    except (OSError, ValueError):
+        return DEFAULT_COLUMNS
+
+
+def is_file(stream: TextIO) -> bool:
+    """The stream belongs to the system (a pipe, a file); what a test or a notebook captures does not."""
+    try:
+        return stream.fileno() >= 0
+    except (OSError, ValueError):  # io.UnsupportedOperation is both
+        return False

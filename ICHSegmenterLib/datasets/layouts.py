@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.datasets.sources import ReadOptions, Source
+from ICHSegmenterLib.errors import did_you_mean
 
 if TYPE_CHECKING:
     from ICHSegmenterLib.synthesis.exam import SyntheticExam
@@ -80,7 +81,7 @@ def get_layout(name: str) -> Layout:
         ValueError: The table has no such name.
     """
     if name not in LAYOUTS:
-        raise ValueError(f"There is no layout {name!r}; choose {', '.join(LAYOUTS)}.")
+        raise ValueError(f"There is no layout {name!r}; choose {', '.join(LAYOUTS)}." + did_you_mean(name, LAYOUTS))
     layout = import_module(LAYOUTS[name].module)
     if not isinstance(layout, Layout):
         raise TypeError(f"{layout.__name__} has no function `source`, which every layout needs.")

@@ -194,7 +194,7 @@ def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecor
     except (CancelledError, DependencyError):
         raise
     except ICHSegmenterError as error:
-        logger.error("%s, %s: %s", method.name, case.name, error)
+        logger.info("%s, %s: %s", method.name, case.name, error)
         return Failure(error.kind, str(error), method=method.name, case=case.name)
     except Exception as error:  # one broken exam must not stop a night's evaluation
         logger.exception("%s, %s: unexpected failure", method.name, case.name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
-from ICHSegmenterLib.outputs.write import DONE_FILE
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.nifti import read_nifti
@@ -135,9 +135,8 @@ def _write(result: AnalysisResult, folder: Path, *, keeps_map: bool) -> None:
     (folder / DONE_FILE).unlink(missing_ok=True)
     if segmentation is not None:
         write_nifti(segmentation.labelmap, segmentation.geometry, folder / LABELMAP_FILE)
-        if keeps_map and segmentation.soft_maps is not None:
-            blood = [number for number, label in enumerate(segmentation.labels) if label.is_blood]
-            write_nifti(segmentation.soft_maps[blood].max(axis=0), segmentation.geometry, folder / MAP_FILE)
+        if keeps_map and (blood := segmentation.blood_map) is not None:
+            write_nifti(blood, segmentation.geometry, folder / MAP_FILE)
     with replacing(folder / DONE_FILE) as draft:
         draft.write_text(json.dumps(result.to_json()), encoding="utf-8")
 

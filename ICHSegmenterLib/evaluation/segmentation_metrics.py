@@ -1,4 +1,4 @@
-"""How well an outline fits the true one: overlap, surface distance, volume, and which lesions were found.
+"""Scores of an outline against the true one: overlap, surface distance, volume, and which lesions were found.
 
 Overlap is MONAI's. Distances are in millimeters between the positions of surface voxels in the patient, so tilted and
 unequally spaced slices, which no single spacing describes, are measured exactly.
@@ -202,16 +202,16 @@ def _nearest_lesion(
 ) -> NDArray[Any]:
     """The lesion that each outlined voxel is nearest to; 0 outside the outline and in false pieces."""
     kept = (outlined > 0) & ~np.isin(outlined, false)
-    found = np.zeros_like(pieces)
+    nearest_label = np.zeros_like(pieces)
     if not kept.any():
-        return found
+        return nearest_label
     box = ndimage.find_objects((kept | (pieces > 0)).astype(np.uint8))[0]
     spacing = (geometry.slice_step_mm, *geometry.pixel_spacing_mm)
     nearest = ndimage.distance_transform_edt(
         pieces[box] == 0, sampling=spacing, return_distances=False, return_indices=True
     )
-    found[box] = np.where(kept[box], pieces[box][tuple(nearest)], 0)
-    return found
+    nearest_label[box] = np.where(kept[box], pieces[box][tuple(nearest)], 0)
+    return nearest_label
 
 
 def _as_tensor(mask: Mask) -> Any:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from ICHSegmenterLib.errors import RecipeError
+from ICHSegmenterLib.errors import RecipeError, did_you_mean
 from ICHSegmenterLib.preprocessing.spec import Window
 
 RENAMED_KEYS = {
@@ -42,7 +42,9 @@ def build(kind: type[Config], content: Any, where: str) -> Config:
     content = {RENAMED_KEYS.get(key, key): value for key, value in content.items()}
     for key in content:
         if key not in fields:
-            raise RecipeError(f"{title}: unknown key {key!r}; known are {', '.join(fields)}.")
+            raise RecipeError(
+                f"{title}: unknown key {key!r}; known are {', '.join(fields)}." + did_you_mean(key, fields)
+            )
     hints = typing.get_type_hints(kind)
     values = {key: _value(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in content.items()}
     absent = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ICHSegmenterLib.errors import RecipeError
+from ICHSegmenterLib.errors import RecipeError, did_you_mean
 from ICHSegmenterLib.learning.config import build
 from ICHSegmenterLib.learning.recipe import Recipe
 
@@ -36,7 +36,10 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
     if path.suffix not in (".yaml", ".yml"):
         path = _recipe_files().get(str(name_or_file), path)
     if not path.is_file():
-        raise RecipeError(f"There is no recipe {name_or_file}; choose {', '.join(recipe_names())}, or a .yaml file.")
+        raise RecipeError(
+            f"There is no recipe {name_or_file}; choose {', '.join(recipe_names())}, or a .yaml file."
+            + did_you_mean(str(name_or_file), recipe_names())
+        )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

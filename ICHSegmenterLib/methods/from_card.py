@@ -57,7 +57,7 @@ def _built(card: ModelCard, config: Mapping[str, Any]) -> nn.Module:
 
 
 def _configs(card: ModelCard) -> list[Mapping[str, Any]]:
-    """What a file of this method may be of, the card's own first."""
+    """Configurations that a file of this method may have, the card's own first."""
     if card.network != "unet":
         return [card.network_config]
     others = [variant for variant in VARIANTS if variant != card.network_config.get("variant", VARIANTS[0])]

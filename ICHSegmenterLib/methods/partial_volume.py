@@ -18,7 +18,7 @@ from ICHSegmenterLib.volume.volume import Volume
 DENSE_HU = 120.0
 """Bone and calcification; clotted blood stays below 100."""
 BONE_HU = 150.0
-"""Of the next slice, where it is skull."""
+"""Least HU of the next slice where it is skull."""
 PARTLY_BONE_HU = 75.0
 """A mean of brain and bone that is denser than most blood."""
 MOSTLY = 0.5
@@ -33,7 +33,7 @@ LIKELY = 1 / 3
 
 
 def bone_like_blood(maps: NDArray[np.floating[Any]], volume: Volume, blood: Sequence[int]) -> NDArray[np.bool_]:
-    """Where maps speak of blood but the scan shows bone.
+    """Voxels that maps call blood and the scan shows as bone.
 
     Args:
         maps: (labels, slices, rows, columns), 0 to 1.
@@ -79,7 +79,7 @@ def _denoised(volume: Volume, k: int, plane: Sequence[slice]) -> NDArray[np.floa
 def _has_bone_beside(volume: Volume, k: int, plane: Sequence[slice]) -> NDArray[np.bool_]:
     """True where the slice above or below is bone straight along the normal, also if the gantry was tilted."""
     geometry = volume.geometry
-    found = np.zeros(volume.hu[k][tuple(plane)].shape, dtype=bool)
+    has_bone = np.zeros(volume.hu[k][tuple(plane)].shape, dtype=bool)
     for beside in (k - 1, k + 1):
         if 0 <= beside < geometry.shape[0]:
             moved = geometry.slice_origins[k] - geometry.slice_origins[beside]
@@ -88,5 +88,5 @@ def _has_bone_beside(volume: Volume, k: int, plane: Sequence[slice]) -> NDArray[
                 np.clip(np.arange(one.start, one.stop) + shift, 0, size - 1)
                 for one, size, shift in zip(plane, geometry.shape[1:], shifts, strict=True)
             ]
-            found |= volume.hu[beside][np.ix_(*index)] > BONE_HU
-    return found
+            has_bone |= volume.hu[beside][np.ix_(*index)] > BONE_HU
+    return has_bone

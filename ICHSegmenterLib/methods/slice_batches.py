@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 
 CPU_BATCH_SIZE = 2
@@ -21,16 +21,16 @@ GPU_BATCH_SIZE = 16
 
 @dataclass(frozen=True, eq=False)
 class SliceBatch:
-    """What a network says of some slices.
+    """Output of a network for some slices.
 
     Attributes:
         probabilities: label to (slices,) in [0, 1]; holds "any".
-        maps: (slices, labels, crop, crop) in [0, 1] at the network's pixels.
+        maps: (slices, labels, crop, crop) in [0, 1] at the network's pixels, None if only values were asked for.
         uncertainty: (slices, crop, crop) in [0, 1], None if nothing was averaged.
     """
 
     probabilities: Mapping[str, NDArray[np.floating[Any]]]
-    maps: NDArray[np.floating[Any]]
+    maps: NDArray[np.floating[Any]] | None = None
     uncertainty: NDArray[np.floating[Any]] | None = None
 
 
@@ -59,11 +59,15 @@ def predict_slices(
     run.report(0, len(todo), Phase.PREDICTING)
     for start in range(0, len(todo), batch_size):
         indices = todo[start : start + batch_size]
-        found = predict_batch(indices)
-        maps = exam.restore(found.maps, indices)
-        doubts = None if found.uncertainty is None else exam.restore(found.uncertainty, indices)
-        for place, index in enumerate(indices):
-            values = {label: float(found.probabilities[label][place]) for label in labels}
-            predictions[index] = SlicePrediction(index, values, maps[place], None if doubts is None else doubts[place])
+        batch = predict_batch(indices)
+        maps = None if batch.maps is None else exam.restore(batch.maps, indices)
+        uncertainty = None if batch.uncertainty is None else exam.restore(batch.uncertainty, indices)
+        for number, index in enumerate(indices):
+            predictions[index] = SlicePrediction(
+                index,
+                {label: float(batch.probabilities[label][number]) for label in labels},
+                None if maps is None else maps[number],
+                None if uncertainty is None else uncertainty[number],
+            )
         run.report(start + len(indices), len(todo), Phase.PREDICTING)
     return predictions

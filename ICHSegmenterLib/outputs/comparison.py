@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.outputs.table import select
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.report.comparison_picture import write_picture
 from ICHSegmenterLib.volume.export import write_nifti
@@ -33,7 +35,12 @@ COLUMNS = (
 
 
 def write_comparison(
-    comparison: Comparison, volume: Volume, folder: Path, *, save_maps: bool = False
+    comparison: Comparison,
+    volume: Volume,
+    folder: Path,
+    *,
+    outputs: Iterable[str] = (),
+    source: Path | None = None,
 ) -> dict[str, Path]:
     """Write the results of all methods and their agreement.
 
@@ -43,7 +50,7 @@ def write_comparison(
         folder: Made if absent; holds a folder for each method (see `write_outputs`), `vote.nii.gz` (1 where more than
             half of the methods see blood), `agreement.nii.gz` (the fraction of methods, 0 to 1), `agreement.csv`,
             `comparison.png` and, last, `agreement.json`.
-        save_maps: Also the soft maps of each method.
+        outputs, source: Of each method's folder, as for `write_outputs`.
 
     Returns:
         File name to path, of what is not inside a method's folder.
@@ -51,8 +58,9 @@ def write_comparison(
     Raises:
         OutputError: The folder cannot be written.
     """
+    outputs = select(outputs)
     for name, result in comparison.results.items():
-        write_outputs(result, volume, folder / name, save_maps=save_maps)
+        write_outputs(result, volume, folder / name, outputs=outputs, source=source)
     files = {name: folder / name for name in ("vote.nii.gz", "agreement.nii.gz", "agreement.csv", "comparison.png")}
     with replacing(files["vote.nii.gz"]) as path:
         write_nifti(comparison.vote.astype(np.uint8), comparison.geometry, path)
@@ -80,7 +88,8 @@ def _write_table(comparison: Comparison, path: Path) -> None:
         for name, plain in comparison.to_json()["methods"].items():
             row = {column: plain[column] for column in COLUMNS if column in plain}
             if name in comparison.outlining:
-                row.update((f"dice {one}", f"{comparison.dice(name, one):.6f}") for one in comparison.outlining)
+                row.update((f"dice {other}", f"{comparison.dice(name, other):.6f}") for other in comparison.outlining)
             writer.writerow({"method": name, "status": "done", **row, "positive": int(plain["positive"])})
-        for one in comparison.failures:
-            writer.writerow({"method": one.method, "status": "failed", "error": one.kind, "message": one.message})
+        for failure in comparison.failures:
+            row = {"method": failure.method, "status": "failed", "error": failure.kind, "message": failure.message}
+            writer.writerow(row)

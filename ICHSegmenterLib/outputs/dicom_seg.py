@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,14 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import MORPHOLOGICALLY_ALTERED, Code, SegmentLabel
+from ICHSegmenterLib.outputs.writer import ExamOutput
 from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 from ICHSegmenterLib.volume.volume import Volume
 
+logger = logging.getLogger(__name__)
+
 SERIES_NUMBER = 900
-"""Of the SEG series, after all scans of a study."""
+"""Number of the SEG series, after all scans of a study."""
 
 _MAY_BE_EMPTY = (
     "PatientID",
@@ -35,6 +40,41 @@ _MAY_BE_EMPTY = (
 )
 
 _ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
+
+_MISSING_PACKAGE = "Writing DICOM SEG needs the package highdicom: pip install highdicom"
+_NOT_FROM_DICOM = "DICOM SEG is written for volumes read from DICOM files of one slice each. Use segmentation.seg.nrrd."
+
+
+def write(exam: ExamOutput) -> None:
+    """Write `segmentation.dcm`; nothing for a detection, nor without a segment, which DICOM SEG cannot say."""
+    segmentation, made_by = exam.result.segmentation, exam.result.provenance
+    if segmentation is None or not segmentation.labelmap.any():
+        logger.warning("no DICOM SEG: nothing is outlined, and the format needs one segment at least")
+        return
+    if exam.source is None:
+        raise OutputError(_NOT_FROM_DICOM)
+    write_dicom_seg(
+        segmentation.labelmap,
+        exam.volume,
+        segmentation.labels,
+        exam.source,
+        exam.folder / "segmentation.dcm",
+        algorithm=f"ICHSegmenter {made_by.method}",
+        version=made_by.version,
+    )
+
+
+def check(volume: Volume, source: Path | None) -> None:
+    """Say before an analysis whether a DICOM SEG can be written of this volume.
+
+    Raises:
+        DependencyError: highdicom is not installed.
+        OutputError: The volume was not read from DICOM files of one slice each.
+    """
+    if importlib.util.find_spec("highdicom") is None:
+        raise DependencyError(_MISSING_PACKAGE)
+    if source is None or not _is_one_slice_a_file(volume):
+        raise OutputError(_NOT_FROM_DICOM)
 
 
 def write_dicom_seg(
@@ -97,7 +137,7 @@ def _highdicom() -> Any:
     try:
         import highdicom  # optional, and slow to load
     except ImportError as error:
-        raise DependencyError("Writing DICOM SEG needs the package highdicom: pip install highdicom") from error
+        raise DependencyError(_MISSING_PACKAGE) from error
     return highdicom
 
 
@@ -125,23 +165,26 @@ def _coded(code: Code) -> DicomCode:
 
 def _source_images(volume: Volume, source: Path) -> list[Dataset]:
     """Headers of the volume's slices, in array order."""
-    wanted = volume.source.instance_uids
-    if not wanted or len(set(wanted)) != len(wanted):
-        raise OutputError(
-            "DICOM SEG is written for volumes read from DICOM files of one slice each. Use segmentation.seg.nrrd."
-        )
+    if not _is_one_slice_a_file(volume):
+        raise OutputError(_NOT_FROM_DICOM)
+    uids = volume.source.instance_uids
     listing = list_dicom_files(source if source.is_dir() else source.parent)
     paths = {str(file.header.get("SOPInstanceUID", "")): file.path for file in listing.files}
-    missing = [uid for uid in wanted if uid not in paths]
+    missing = [uid for uid in uids if uid not in paths]
     if missing:
         raise OutputError(
-            f"{len(missing)} of {len(wanted)} slices are not in the given folder. Give the folder that was read."
+            f"{len(missing)} of {len(uids)} slices are not in the given folder. Give the folder that was read."
         )
-    return [_complete(pydicom.dcmread(paths[uid], stop_before_pixels=True)) for uid in wanted]
+    return [_complete(pydicom.dcmread(paths[uid], stop_before_pixels=True)) for uid in uids]
+
+
+def _is_one_slice_a_file(volume: Volume) -> bool:
+    uids = volume.source.instance_uids
+    return len(uids) > 0 and len(set(uids)) == len(uids)
 
 
 def _complete(image: Dataset) -> Dataset:
-    """The header with empty elements where anonymization removed what DICOM wants to be present."""
+    """The header with empty elements where anonymization removed what DICOM requires."""
     for keyword in _MAY_BE_EMPTY:
         if keyword not in image:
             setattr(image, keyword, "")

@@ -16,12 +16,23 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SegmentLabel
+from ICHSegmenterLib.outputs.writer import ExamOutput
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 ALGORITHM = f"ICHSegmenter {__version__}"
 """Name and version, as DICOM.SegmentAlgorithmName."""
 COMPRESSION_LEVEL = 6
 _TIME_OF_WRITING = re.compile(rb"^# on .*\n", re.MULTILINE)
+
+
+def write(exam: ExamOutput) -> None:
+    """Write `segmentation.seg.nrrd`, on the acquired grid where Slicer can show it; nothing for a detection."""
+    labelmap, segmentation, made_by = exam.orthogonal, exam.result.segmentation, exam.result.provenance
+    if labelmap is None or segmentation is None:
+        return
+    algorithm = f"ICHSegmenter {made_by.version} {made_by.method}"
+    path = exam.folder / "segmentation.seg.nrrd"
+    write_seg_nrrd(labelmap.voxels, labelmap.geometry, segmentation.labels, path, algorithm=algorithm)
 
 
 def write_seg_nrrd(
@@ -81,7 +92,7 @@ def encode_seg_nrrd(
 
 
 def _segments(labelmap: NDArray[np.uint8], labels: Sequence[SegmentLabel], *, algorithm: str) -> list[dict[str, Any]]:
-    """What slicerio wants of each label that occurs."""
+    """The segments of slicerio, for each label that occurs."""
     boxes = ndimage.find_objects(labelmap)
     return [
         {

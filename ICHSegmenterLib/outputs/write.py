@@ -2,62 +2,55 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import logging
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
-from ICHSegmenterLib.outputs.seg_nrrd import write_seg_nrrd
-from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
-from ICHSegmenterLib.report.html import write_report
-from ICHSegmenterLib.report.overview import write_overview
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
+from ICHSegmenterLib.outputs.table import OUTPUTS, select
+from ICHSegmenterLib.outputs.writer import ExamOutput
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.volume import Volume
 
-logger = logging.getLogger(__name__)
 
-DONE_FILE = "result.json"
-OPTIONAL_FILES = frozenset(
-    (
-        "segmentation.seg.nrrd",
-        "labelmap.nii.gz",
-        "labelmap_regular.nii.gz",
-        "map.nii.gz",
-        "uncertainty.nii.gz",
-        "overview.png",
-    )
-)
-REGULAR_SPACING_MM = 1.0
-"""Of `labelmap_regular.nii.gz`, and of `segmentation.seg.nrrd` where slices are tilted or unequal."""
-
-
-def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool = False) -> dict[str, Path]:
-    """Write everything a person or a program wants of a result.
+def write_outputs(
+    result: AnalysisResult,
+    volume: Volume,
+    folder: Path,
+    *,
+    outputs: Iterable[str] = (),
+    source: Path | None = None,
+) -> dict[str, Path]:
+    """Write the files of a result.
 
     Args:
         result: From `analysis.analyze.analyze`.
         volume: The exam it was made from.
-        folder: Made if absent. Files of an earlier run with the same names are replaced at the very end.
-        save_maps: Also `map.nii.gz`, 0 to 1 on the acquired grid: the highest of the labels' maps; and of an ensemble
-            `uncertainty.nii.gz`, 0 to 1.
+        folder: Made if absent. Files of an earlier run are replaced at the very end.
+        outputs: Names of the table of outputs, `+name` to add to the defaults, `-name` to take away; none: the
+            defaults.
+        source: File or folder that `volume` was read from, for DICOM SEG.
 
     Returns:
         File name to path.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or an output cannot be made of this exam.
+        DependencyError: An output needs a package that is missing.
+        ValueError: An unknown output.
     """
+    names = select(outputs)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".ichsegmenter-", dir=folder.parent))
     except OSError as error:
         raise OutputError(f"Cannot write to {folder.parent}: {error.strerror}. Choose another folder.") from error
     try:
-        _write_all(result, volume, scratch, save_maps=save_maps)
+        exam = ExamOutput(result, volume, scratch, names, source)
+        for name in names:
+            OUTPUTS[name].write(exam)
         return _publish(scratch, folder)
     except OSError as error:
         raise OutputError(
@@ -67,74 +60,11 @@ def write_outputs(result: AnalysisResult, volume: Volume, folder: Path, *, save_
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write_all(result: AnalysisResult, volume: Volume, folder: Path, *, save_maps: bool) -> None:
-    plain = result.to_json()
-    if result.segmentation is not None:
-        plain["files"] = {"segmentation_grid": _write_segmentation(result, folder, save_maps=save_maps)}
-    _write_slices(result, folder / "slices.csv")
-    picture: Path | None = folder / "overview.png"
-    try:
-        write_overview(result, volume, folder / "overview.png")
-    except ModuleNotFoundError as error:
-        logger.warning("no overview picture: %s is not installed", error.name)
-        picture = None
-    write_report(result, folder / "report.html", picture=picture)
-    (folder / DONE_FILE).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-
-
-def _write_segmentation(result: AnalysisResult, folder: Path, *, save_maps: bool) -> str:
-    """Masks and maps; returns which grid `segmentation.seg.nrrd` is on, "acquired" or "regular".
-
-    Slicer knows no shear and no unequal steps: from the acquired slices of a tilted scan it would show segments
-    up to 12 mm beside the blood. Such a segmentation goes onto the regular grid.
-    """
-    segmentation = result.segmentation
-    if segmentation is None:
-        raise ValueError("the result holds no segmentation")
-    labelmap, geometry = segmentation.labelmap, segmentation.geometry
-    write_nifti(labelmap, geometry, folder / "labelmap.nii.gz")
-    if save_maps and segmentation.soft_maps is not None:
-        write_nifti(segmentation.soft_maps.max(axis=0), geometry, folder / "map.nii.gz")
-    if save_maps and segmentation.uncertainty is not None:
-        write_nifti(segmentation.uncertainty, geometry, folder / "uncertainty.nii.gz")
-    segmentation_grid = "acquired"
-    if not geometry.is_regular or geometry.tilt_deg > 0:
-        segmentation_grid = "regular"
-        grid = regular_grid(geometry, REGULAR_SPACING_MM)
-        labelmap, geometry = labelmap_to_regular(labelmap, geometry, grid), grid
-        write_nifti(labelmap, geometry, folder / "labelmap_regular.nii.gz")
-    algorithm = f"ICHSegmenter {result.provenance.version} {result.provenance.method}"
-    write_seg_nrrd(labelmap, geometry, segmentation.labels, folder / "segmentation.seg.nrrd", algorithm=algorithm)
-    return segmentation_grid
-
-
-def _write_slices(result: AnalysisResult, path: Path) -> None:
-    """One row a slice, from the lowest; columns do not depend on the result."""
-    keys = list(result.detection.exam_probabilities)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["slice", "index", "position_mm", "extent_mm", *keys, "positive", "blood_ml"])
-        extents = result.geometry.slice_extents_mm
-        for one in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
-            values = [f"{one.probabilities[key]:.6f}" for key in keys]
-            writer.writerow(
-                [
-                    result.slice_number(one.index),
-                    one.index,
-                    f"{one.position_mm:.3f}",
-                    f"{extents[one.index]:.3f}",
-                    *values,
-                    int(one.is_positive),
-                    f"{one.blood_ml:.4f}",
-                ]
-            )
-
-
 def _publish(scratch: Path, folder: Path) -> dict[str, Path]:
     """Move finished files into place, the done-file last; stale files of an earlier run do not stay beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted((file.name for file in scratch.iterdir()), key=lambda name: name == DONE_FILE)
-    for stale in OPTIONAL_FILES - set(names):
+    for stale in {file for output in OUTPUTS.values() for file in output.files} - set(names):
         (folder / stale).unlink(missing_ok=True)
     for name in names:
         (scratch / name).replace(folder / name)

@@ -31,13 +31,13 @@ NECK_MM = 4.0
 EDGE_SHARE = 0.1
 """The mask is looked for as far from the coarse cavity as its linear interpolation reaches this."""
 DEEP_SHARE = 0.99
-"""Where the interpolation reaches this, voxels belong to the mask at any density: calcification, metal, air."""
+"""Share of the interpolation from which voxels belong to the mask at any density: calcification, metal, air."""
 SKULL_THICKNESS_MM = 6.0
 """Assumed where a piece of skull is missing."""
 ANGLES = 120
 """Directions in which gaps of the calvaria are looked for, 3 degrees each."""
 MIN_ENCLOSING_RAYS = 7
-"""Of eight in-plane rays from a point inside the skull, at least so many meet bone."""
+"""Least number of eight in-plane rays from a point inside the skull that meet bone."""
 MIN_OVERLAP = 0.4
 """A piece of a slice belongs to the cranial cavity if so much of it lies against the cavity of the next slice."""
 MIN_CAVITY_CM2 = 25.0
@@ -103,7 +103,7 @@ def _cranial_cavity(coarse: _Coarse) -> Mask:
 
 
 def _missing_skull(coarse: _Coarse, bone: Mask) -> Mask:
-    """Where skull would be in gaps of the calvaria, continued from the edges of each gap along an ellipse."""
+    """Skull as it would be in gaps of the calvaria, continued from the edges of each gap along an ellipse."""
     missing = np.zeros_like(bone)
     head = _largest(coarse.hu > AIR_HU)
     for k in np.flatnonzero((head & bone).any(axis=(1, 2))):
@@ -128,7 +128,7 @@ def _missing_skull(coarse: _Coarse, bone: Mask) -> Mask:
 
 
 def _enclosing_rays(wall: Mask) -> NDArray[np.uint8]:
-    """Of eight in-plane directions, in how many a ray from each block meets the wall."""
+    """The number of eight in-plane directions in which a ray from each block meets the wall."""
     slices, rows, columns = wall.shape
     count = np.zeros(wall.shape, dtype=np.uint8)
     for axis in (1, 2):
@@ -173,8 +173,8 @@ def _follow(candidates: Mask, coarse: _Coarse) -> Mask:
     for step, stop in ((1, len(labels)), (-1, -1)):
         for k in range(start + step, stop, step):
             inside = np.bincount(labels[k][kept[k - step]], minlength=count + 1)
-            chosen = np.flatnonzero((inside > MIN_OVERLAP * areas) & (areas > 0))
-            kept[k] = np.isin(labels[k], chosen)
+            followed = np.flatnonzero((inside > MIN_OVERLAP * areas) & (areas > 0))
+            kept[k] = np.isin(labels[k], followed)
             if step < 0 and np.count_nonzero(kept[k]) * block_cm2 < MIN_LOWER_CM2:
                 kept[k] = False
                 break

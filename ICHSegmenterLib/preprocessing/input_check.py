@@ -50,8 +50,8 @@ def check_head_ct(volume: Volume) -> tuple[str, ...]:
 def _check_stack(volume: Volume) -> None:
     slices = volume.geometry.shape[0]
     if slices < MIN_SLICES:
-        found = "one slice" if slices == 1 else f"{slices} slices"
-        raise VolumeError(f"The volume holds {found}; a head CT has at least {MIN_SLICES}. Load the whole series.")
+        stack = "one slice" if slices == 1 else f"{slices} slices"
+        raise VolumeError(f"The volume holds {stack}; a head CT has at least {MIN_SLICES}. Load the whole series.")
     step_mm = volume.geometry.slice_step_mm
     pixels_mm = volume.geometry.pixel_spacing_mm
     if not MIN_PIXEL_MM <= min(pixels_mm) <= max(pixels_mm) <= MAX_PIXEL_MM or step_mm > MAX_SLICE_STEP_MM:
@@ -110,9 +110,9 @@ def _check_tissue(volume: Volume) -> None:
     areas_cm2 = pixels * between_rows * between_columns / 100.0
     largest, usual = float(areas_cm2.max()), float(np.median(areas_cm2))
     if largest < MIN_HEAD_AREA_CM2 or usual > MAX_HEAD_AREA_CM2:
-        found = f"at most {largest:.0f}" if largest < MIN_HEAD_AREA_CM2 else f"usually {usual:.0f}"
+        areas = f"at most {largest:.0f}" if largest < MIN_HEAD_AREA_CM2 else f"usually {usual:.0f}"
         raise VolumeError(
-            f"This does not look like a head: slices show {found} cm² of tissue, a head 80 to 300 cm². "
+            f"This does not look like a head: slices show {areas} cm² of tissue, a head 80 to 300 cm². "
             "Choose the series of the head, or crop a larger scan to it."
         )
 
@@ -154,11 +154,11 @@ def _noise_hu(hu: NDArray[np.float32]) -> float:
     slices = hu.shape[0]
     estimates = []
     for index in {slices // 3, slices // 2, (2 * slices) // 3}:
-        one = np.clip(hu[index], -200.0, 300.0)
-        smooth = ndimage.uniform_filter(one, 7)
+        plane = np.clip(hu[index], -200.0, 300.0)
+        smooth = ndimage.uniform_filter(plane, 7)
         inside = (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
         soft = ndimage.binary_erosion(inside, iterations=3)[:, 1:]
-        differences = np.diff(one, axis=1)[soft]
+        differences = np.diff(plane, axis=1)[soft]
         if differences.size >= MIN_NOISE_PIXELS:
             estimates.append(1.4826 * float(np.median(np.abs(differences))) / np.sqrt(2.0))
     return float(np.median(estimates)) if estimates else 0.0

@@ -54,18 +54,18 @@ class PreparedVolume:
     @cached_property
     def grid(self) -> InPlaneGrid:
         """The network's pixels on a slice in axial display."""
-        wanted = self._slice_preprocessing
+        preprocessing = self._slice_preprocessing
         geometry = self.volume.geometry
         axes = self.view.axes[1:]
         rows, columns = (geometry.shape[axis] for axis in axes)
         row_mm, column_mm = (geometry.pixel_spacing_mm[axis - 1] for axis in axes)
-        return InPlaneGrid((rows, columns), wanted.resize, wanted.crop, (row_mm, column_mm))
+        return InPlaneGrid((rows, columns), preprocessing.resize, preprocessing.crop, (row_mm, column_mm))
 
     def batch(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Network input of these acquired slices: float32 (slices, windows, crop, crop), anterior up."""
-        wanted = self._slice_preprocessing
+        preprocessing = self._slice_preprocessing
         slices = self.view.apply_to_slices(self.volume.hu[list(indices)])
-        return self.grid.forward(apply_windows(slices, wanted.windows, wanted.normalization))
+        return self.grid.forward(apply_windows(slices, preprocessing.windows, preprocessing.normalization))
 
     def mask_batch(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Brain mask of these acquired slices at the network's pixels: bool (slices, crop, crop)."""

@@ -20,7 +20,7 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
 AIR_HU = -1024.0
-"""What lies outside the acquired slices."""
+"""HU outside the acquired slices."""
 
 HALF_VOXEL = 0.5
 """A voxel stands for half a step on each side of its center; farther out is outside."""
@@ -54,9 +54,9 @@ def regular_grid(
     acquired = np.concatenate(list(_corners(geometry, None)))
     low_mm, high_mm = acquired.min(axis=0), acquired.max(axis=0)
     if mask is not None:
-        wanted = np.concatenate(list(_corners(geometry, mask)))
-        low_mm = np.maximum(low_mm, wanted.min(axis=0) - margin_mm)
-        high_mm = np.minimum(high_mm, wanted.max(axis=0) + margin_mm)
+        corners = np.concatenate(list(_corners(geometry, mask)))
+        low_mm = np.maximum(low_mm, corners.min(axis=0) - margin_mm)
+        high_mm = np.minimum(high_mm, corners.max(axis=0) + margin_mm)
     low, high = np.floor(low_mm / spacing_mm + ROUNDING), np.ceil(high_mm / spacing_mm - ROUNDING)
     columns, rows, slices = (int(n) for n in high - low + 1)
     affine = np.diag((spacing_mm, spacing_mm, spacing_mm, 1.0))
@@ -123,7 +123,7 @@ def from_regular(
 def _corners(geometry: VolumeGeometry, mask: NDArray[np.bool_] | None) -> Iterator[NDArray[np.float64]]:
     """(4, 3) mm for each slice: the corner voxels of what must be covered."""
     slices, rows, columns = geometry.shape
-    found = False
+    has_corners = False
     for k in range(slices):
         j_range, i_range = (0, rows - 1), (0, columns - 1)
         if mask is not None:
@@ -131,9 +131,9 @@ def _corners(geometry: VolumeGeometry, mask: NDArray[np.bool_] | None) -> Iterat
             if not len(j_hits):
                 continue
             j_range, i_range = (int(j_hits[0]), int(j_hits[-1])), (int(i_hits[0]), int(i_hits[-1]))
-        found = True
+        has_corners = True
         yield geometry.ijk_to_lps([(i, j, k) for j in j_range for i in i_range])
-    if not found:
+    if not has_corners:
         raise ValueError("the mask is empty: nothing to cover")
 
 

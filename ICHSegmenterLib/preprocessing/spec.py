@@ -1,4 +1,4 @@
-"""What a network wants to see, as data. A model card holds one of these, so weights never meet the wrong window."""
+"""Preprocessing as data. A model card holds one of these, so weights never meet the wrong window."""
 
 from __future__ import annotations
 

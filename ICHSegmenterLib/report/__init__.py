@@ -1,1 +1,1 @@
-"""What is written for people to read: output folder, overview picture, report page."""
+"""Pages and pictures for people."""

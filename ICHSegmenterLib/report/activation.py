@@ -1,4 +1,4 @@
-"""Where an encoder is active, over the slices of the exam."""
+"""Picture of an encoder's activation over the slices of the exam."""
 
 from __future__ import annotations
 
@@ -46,21 +46,22 @@ def write_activation(
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(ROWS, COLUMNS, left=0.02, right=0.92, top=0.92, bottom=0.06, hspace=0.03, wspace=0.02)
     view = AxialView.of(volume.geometry)
-    places = np.linspace(0, len(indices) - 1, min(COLUMNS * ROWS, len(indices)))
-    shown = [indices[round(float(place))] for place in places]
+    positions = np.linspace(0, len(indices) - 1, min(COLUMNS * ROWS, len(indices)))
+    shown = [indices[round(float(position))] for position in positions]
     head = head_box([display_slice(volume.hu, view, index) for index in shown])
     maps = [display_slice(activation, view, index)[head] for index in shown]
     least, most = float(np.min(maps)), float(np.max(maps))
     low, high = BRAIN_WINDOW.edges
     row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
-    for place, (index, one) in enumerate(zip(shown, maps, strict=True)):
-        axes = figure.add_subplot(grid[place // COLUMNS, place % COLUMNS])
+    for number, (index, slice_map) in enumerate(zip(shown, maps, strict=True)):
+        axes = figure.add_subplot(grid[number // COLUMNS, number % COLUMNS])
         slice_hu = display_slice(volume.hu, view, index)[head]
         axes.imshow(slice_hu, cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm)
-        heat = axes.imshow(one, cmap="inferno", vmin=least, vmax=most, alpha=OPACITY, aspect=row_mm / column_mm)
+        heat = axes.imshow(slice_map, cmap="inferno", vmin=least, vmax=most, alpha=OPACITY, aspect=row_mm / column_mm)
         axes.set(facecolor="black", xticks=[], yticks=[])
     bar = figure.colorbar(heat, cax=figure.add_axes((0.94, 0.2, 0.012, 0.6)))
     bar.ax.tick_params(colors=MUTED, labelsize=8)
+    bar.set_label("activation", color=MUTED, fontsize=9)
     figure.text(0.02, 0.95, title, color=INK, fontsize=13, weight="bold")
     figure.text(0.02, 0.015, RESEARCH_NOTICE, color=MUTED, fontsize=9)
     with replacing(path) as temporary:

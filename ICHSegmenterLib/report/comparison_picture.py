@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +21,26 @@ from ICHSegmenterLib.report.overview import (
     MUTED,
     display_slice,
     head_box,
-    outline,
+    legend,
     plain_axes,
 )
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.volume import Volume
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS, ROWS = 4, 2
-LEGEND_COLUMNS = 7
 COLORS = ("#ff6b57", "#4dc3ff", "#ffd23f", "#7ee081", "#d98cff", "#ff9f43", "#f78fb3", "#9fb3ff")
 """One a method, told apart also by those who see red and green alike; repeated after the eighth."""
-OUTLINE_OPACITY = 0.0
+DASH, LINE_WIDTH = 2.5, 1.5
+"""Dash in line widths; the outlines take turns along an edge that they share, so that each is seen."""
+BASE_WIDTH, BASE_OPACITY = 0.8, 0.5
+"""A thin line joins the dashes of each outline."""
+MANY_METHODS = 6
+"""More than these need smaller numbers in the matrix of Dice."""
 DARK_CELL = 0.55
 """Dice below it is written in light ink on its dark cell."""
 
@@ -61,15 +68,12 @@ def write_picture(comparison: Comparison, volume: Volume, path: Path) -> None:
     )
     figure.text(0.04, 0.962, _headline(comparison), color=INK, fontsize=15, weight="bold")
     colors = {name: COLORS[n % len(COLORS)] for n, name in enumerate(comparison.results)}
-    step = 0.94 / max(len(colors), LEGEND_COLUMNS)
-    for place, (name, color) in enumerate(colors.items()):
-        size = 11 if len(colors) <= LEGEND_COLUMNS else 8
-        figure.text(0.04 + step * place, 0.928, name, color=color, fontsize=size, weight="bold")
+    _write_legend(figure, comparison, colors)
     view = AxialView.of(volume.geometry)
     shown = slices_to_show(comparison, view, COLUMNS * ROWS)
     head = head_box([display_slice(volume.hu, view, index) for index in shown])
-    for place, index in enumerate(shown):
-        axes = figure.add_subplot(grid[place // COLUMNS, place % COLUMNS])
+    for number, index in enumerate(shown):
+        axes = figure.add_subplot(grid[number // COLUMNS, number % COLUMNS])
         _draw_slice(axes, comparison, volume, view, index, head, colors)
     _draw_volumes(figure.add_axes((0.13, 0.09, 0.36, 0.2)), comparison, colors)
     _draw_dice(figure.add_axes((0.6, 0.09, 0.38, 0.2)), comparison)
@@ -84,8 +88,8 @@ def slices_to_show(comparison: Comparison, view: AxialView, count: int) -> list[
     lowest_first = np.argsort(_positions(comparison, view), kind="stable")
     inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(seen) - 1)
     ranked += [int(lowest_first[round(float(x))]) for x in inner]
-    chosen = set(list(dict.fromkeys(ranked))[:count])
-    return [int(index) for index in lowest_first if index in chosen]
+    shown = set(list(dict.fromkeys(ranked))[:count])
+    return [int(index) for index in lowest_first if index in shown]
 
 
 def _positions(comparison: Comparison, view: AxialView) -> NDArray[np.float64]:
@@ -99,6 +103,37 @@ def _headline(comparison: Comparison) -> str:
     return text + (f"; {comparison.vote_ml:.1f} mL by majority" if len(comparison.outlining) > 1 else "")
 
 
+def _write_legend(figure: Figure, comparison: Comparison, colors: Mapping[str, str]) -> None:
+    """A line sample for each method that outlines, drawn as its outline is; a square for one that only detects."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Artist] = []
+    for name, color in colors.items():
+        if name in comparison.outlining:
+            handles.append(Line2D([], [], color=color, linewidth=LINE_WIDTH + 1, label=name))
+        else:
+            handles.append(Patch(color=color, label=f"{name} (no outline)"))
+    legend(figure, handles, loc="upper left", anchor=(0.04, 0.955))
+
+
+def _draw_outlines(axes: Axes, masks: Sequence[tuple[str, NDArray[np.bool_]]]) -> None:
+    """Edges of masks (rows, columns), each with its color; where edges coincide, the dashes of all alternate."""
+    drawn = [(color, mask.astype(float)) for color, mask in masks if mask.any()]
+    for color, mask in drawn:
+        axes.contour(mask, levels=[0.5], colors=[color], linewidths=BASE_WIDTH, alpha=BASE_OPACITY)
+    for number, (color, mask) in enumerate(drawn):
+        style = dash_pattern(number, len(drawn))
+        axes.contour(mask, levels=[0.5], colors=[color], linewidths=LINE_WIDTH, linestyles=[style])
+
+
+def dash_pattern(number: int, count: int) -> str | tuple[float, tuple[float, float]]:
+    """Line style of outline `number` of `count`: its dashes lie in the gaps of the others; a single one is solid."""
+    if count == 1:
+        return "solid"
+    return ((count - number) % count * DASH, (DASH, DASH * (count - 1)))
+
+
 def _draw_slice(
     axes: Axes,
     comparison: Comparison,
@@ -108,17 +143,19 @@ def _draw_slice(
     head: tuple[slice, slice],
     colors: dict[str, str],
 ) -> None:
-    from matplotlib.colors import to_rgb
-
     low, high = BRAIN_WINDOW.edges
     row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
     axes.imshow(
         display_slice(volume.hu, view, index)[head], cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm
     )
-    for name, result in comparison.results.items():
-        if result.segmentation is not None:
-            mask = display_slice(result.segmentation.blood_mask, view, index)[head]
-            outline(axes, mask, to_rgb(colors[name]), opacity=OUTLINE_OPACITY)
+    _draw_outlines(
+        axes,
+        [
+            (colors[name], display_slice(result.segmentation.blood_mask, view, index)[head])
+            for name, result in comparison.results.items()
+            if result.segmentation is not None
+        ],
+    )
     number = int(np.argsort(np.argsort(_positions(comparison, view)))[index]) + 1
     axes.text(0.03, 0.97, f"slice {number}", transform=axes.transAxes, color=INK, fontsize=9, va="top")
     axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
@@ -132,14 +169,14 @@ def _draw_volumes(axes: Axes, comparison: Comparison, colors: dict[str, str]) ->
     volumes = [result.blood_ml for result in comparison.results.values()]
     axes.barh(names, volumes, color=[colors[name] for name in names], height=0.62)
     reach = max([*volumes, 1e-3])
-    for place, (name, volume_ml) in enumerate(zip(names, volumes, strict=True)):
+    for number, (name, volume_ml) in enumerate(zip(names, volumes, strict=True)):
         result = comparison.results[name]
         value = result.detection.exam_probabilities["any"]
-        said = f"{volume_ml:.1f} mL, " if result.segmentation is not None else "no outline, "
+        measured = f"{volume_ml:.1f} mL, " if result.segmentation is not None else "no outline, "
         axes.text(
             volume_ml + reach * 0.02,
-            place,
-            f"{said}{result.provenance.value_name} {value:.2f}",
+            number,
+            f"{measured}{result.provenance.value_name} {value:.2f}",
             color=INK,
             fontsize=9,
             va="center",
@@ -167,9 +204,18 @@ def _draw_dice(axes: Axes, comparison: Comparison) -> None:
         return
     matrix = np.array([[comparison.dice(one, other) for other in names] for one in names])
     axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    is_large = len(names) > MANY_METHODS
+    axes.set_xticks(range(len(names)), names, rotation=45 if is_large else 20, ha="right")
     axes.set_yticks(range(len(names)), names)
     for row, column in np.ndindex(matrix.shape):
         ink = INK if matrix[row, column] < DARK_CELL else BACKGROUND
-        axes.text(column, row, f"{matrix[row, column]:.2f}", color=ink, ha="center", va="center", fontsize=9)
+        axes.text(
+            column,
+            row,
+            f"{matrix[row, column]:.2f}",
+            color=ink,
+            ha="center",
+            va="center",
+            fontsize=6 if is_large else 9,
+        )
     axes.set_title("Dice", color=MUTED, fontsize=9)

@@ -16,6 +16,7 @@ from ICHSegmenterLib.volume.volume import Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = 8
 LOWEST, HIGHEST = 0.12, 0.90
@@ -42,6 +43,7 @@ def write_contact_sheet(exams: Sequence[Exam], path: Path | str, *, columns: int
     axes = figure.subplots(len(exams), columns, squeeze=False)
     for row, (title, volume, labelmap) in zip(axes, exams, strict=True):
         _draw_row(list(row), title, volume, labelmap)
+    _write_legend(figure, [labelmap for _, _, labelmap in exams if labelmap is not None])
     figure.subplots_adjust(0, 0, 1, 1, 0.01, 0.01)
     figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="black", format="png")
 
@@ -59,6 +61,19 @@ def _draw_row(row: list[Axes], title: str, volume: Volume, labelmap: NDArray[np.
         if labels is not None:
             _outline(axes, labels[index])
     row[0].text(0.02, 0.98, title, transform=row[0].transAxes, color="white", fontsize=7, va="top")
+
+
+def _write_legend(figure: Figure, labelmaps: Sequence[NDArray[np.uint8]]) -> None:
+    """The color of each subtype that occurs, at the top right."""
+    from matplotlib.patches import Patch
+
+    values = sorted({int(value) for labelmap in labelmaps for value in np.unique(labelmap) if value})
+    labels = [SEGMENT_LABELS[SUBTYPE_LABELS[value - 1]] for value in values]
+    handles = [Patch(color=tuple(channel / 255 for channel in label.color), label=label.key) for label in labels]
+    if handles:
+        figure.legend(
+            handles=handles, loc="upper right", ncols=len(handles), frameon=False, labelcolor="white", fontsize=7
+        )
 
 
 def _outline(axes: Any, labels: NDArray[np.uint8]) -> None:

@@ -93,49 +93,49 @@ def write_evaluation_page(summary: Mapping[str, Any], pictures: Mapping[str, Pat
 
 def _detection(methods: Mapping[str, Any], level: str) -> str:
     rows = []
-    for name, one in methods.items():
-        if one["detection"] is not None:
-            found = one["detection"][level]
-            rows.append([escape(name), f"{found['bleeding']} of {found['items']}", *_figures(found, DETECTION)])
+    for name, summary in methods.items():
+        if summary["detection"] is not None:
+            figures = summary["detection"][level]
+            rows.append([escape(name), f"{figures['bleeding']} of {figures['items']}", *_figures(figures, DETECTION)])
     return f"<h2>Detection of {level}s</h2>" + _table(["Method", "With blood", *DETECTION.values()], rows)
 
 
 def _subtypes(methods: Mapping[str, Any]) -> str:
     """Empty unless a method and the truth tell subtypes apart."""
-    found = {name: one["detection"]["subtypes"] for name, one in methods.items() if one["detection"]}
-    found = {name: subtypes for name, subtypes in found.items() if subtypes}
-    if not found:
+    by_method = {name: one["detection"]["subtypes"] for name, one in methods.items() if one["detection"]}
+    by_method = {name: subtypes for name, subtypes in by_method.items() if subtypes}
+    if not by_method:
         return ""
-    first = next(iter(found.values()))
+    first = next(iter(by_method.values()))
     rows = [
         [
             escape(key),
             f"{first[key]['bleeding']} of {first[key]['slices']}",
-            *(_figure_cell(subtypes[key]["auc"]) for subtypes in found.values()),
+            *(_figure_cell(subtypes[key]["auc"]) for subtypes in by_method.values()),
         ]
         for key in first
     ]
-    return "<h2>Subtypes on slices, ROC AUC</h2>" + _table(["Subtype", "With it", *map(escape, found)], rows)
+    return "<h2>Subtypes on slices, ROC AUC</h2>" + _table(["Subtype", "With it", *map(escape, by_method)], rows)
 
 
 def _calibration(methods: Mapping[str, Any]) -> str:
     rows = []
-    for name, one in methods.items():
-        if one["detection"] is not None:
-            both = [one["detection"][level]["calibration"] for level in ("exam", "slice")]
+    for name, summary in methods.items():
+        if summary["detection"] is not None:
+            both = [summary["detection"][level]["calibration"] for level in ("exam", "slice")]
             numbers = [f"{it[key]:.3f}" for it in both for key in ("expected_error", "brier")]
-            rows.append([escape(name), escape(one["value_name"]), *numbers])
+            rows.append([escape(name), escape(summary["value_name"]), *numbers])
     heads = ["Method", "Values are", "Exam ECE", "Exam Brier", "Slice ECE", "Slice Brier"]
     return "<h2>Calibration</h2>" + _table(heads, rows)
 
 
 def _segmentation(methods: Mapping[str, Any]) -> str:
     """Methods as columns: there are more figures than methods."""
-    found = {name: one["segmentation"] for name, one in methods.items() if one["segmentation"]}
-    if not found:
+    by_method = {name: one["segmentation"] for name, one in methods.items() if one["segmentation"]}
+    if not by_method:
         return "<h2>Segmentation</h2><p>No method outlines, or no case has a true mask.</p>"
-    rows = [[title, *(_figure_cell(one[key]) for one in found.values())] for key, title in SEGMENTATION.items()]
-    limits = [one["bland_altman"] for one in found.values()]
+    rows = [[title, *(_figure_cell(one[key]) for one in by_method.values())] for key, title in SEGMENTATION.items()]
+    limits = [one["bland_altman"] for one in by_method.values()]
     rows.append(["Bland-Altman bias (mL)", *(f"{one['bias_ml']:+.2f}" for one in limits)])
     rows.append(
         [
@@ -143,31 +143,39 @@ def _segmentation(methods: Mapping[str, Any]) -> str:
             *("-" if one["low_ml"] is None else f"{one['low_ml']:+.2f} to {one['high_ml']:+.2f}" for one in limits),
         ]
     )
-    return "<h2>Segmentation</h2>" + _table(["", *map(escape, found)], rows)
+    return "<h2>Segmentation</h2>" + _table(["", *map(escape, by_method)], rows)
 
 
 def _lesions(methods: Mapping[str, Any]) -> str:
-    found = {name: one["segmentation"]["lesion_recall"] for name, one in methods.items() if one["segmentation"]}
-    if not found:
+    by_method = {name: one["segmentation"]["lesion_recall"] for name, one in methods.items() if one["segmentation"]}
+    if not by_method:
         return ""
     rows = []
-    for bins in zip(*found.values(), strict=True):
+    for bins in zip(*by_method.values(), strict=True):
         first = bins[0]
         low, high = first["from_ml"], first["to_ml"]
         size = "all" if low == 0 and high is None else f"{low:g} and more" if high is None else f"{low:g} to {high:g}"
         cells = [_figure_cell(one["recall"], f"{one['found']} of {one['lesions']}") for one in bins]
         rows.append([size, *cells])
-    return "<h2>Lesions found, by volume (mL)</h2>" + _table(["mL", *map(escape, found)], rows)
+    return "<h2>Lesions found, by volume (mL)</h2>" + _table(["mL", *map(escape, by_method)], rows)
 
 
 def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> str:
     if not comparisons:
         return ""
     rows = []
-    for one in comparisons:
-        p_value = "-" if one["p_value"] is None else f"{one['p_value']:.3g}"
-        pair = escape(f"{one['first']} minus {one['second']}")
-        rows.append([pair, escape(one["figure"].replace("_", " ")), str(one["cases"]), _figure_cell(one), p_value])
+    for comparison in comparisons:
+        p_value = "-" if comparison["p_value"] is None else f"{comparison['p_value']:.3g}"
+        pair = escape(f"{comparison['first']} minus {comparison['second']}")
+        rows.append(
+            [
+                pair,
+                escape(comparison["figure"].replace("_", " ")),
+                str(comparison["cases"]),
+                _figure_cell(comparison),
+                p_value,
+            ]
+        )
     heads = ["Methods", "Figure", "Cases of both", "Difference", "p"]
     return "<h2>Methods against each other</h2>" + _table(heads, rows)
 
@@ -177,37 +185,37 @@ def _thresholds(thresholds: Mapping[str, Any] | None) -> str:
         return "<h2>Thresholds</h2><p>The methods' own; none was searched.</p>"
     rows = []
     for name, folds in thresholds.items():
-        for one in folds:
-            cut = "-" if one["map"] is None else f"{one['map']:.2f}"
-            rows.append([escape(name), escape(one["fold"]), f"{one['exam']:.3f}", f"{one['slice']:.3f}", cut])
-    told = "<p>Each was searched on the other folds and applied to the patients of its own.</p>"
+        for fold in folds:
+            cut = "-" if fold["map"] is None else f"{fold['map']:.2f}"
+            rows.append([escape(name), escape(fold["fold"]), f"{fold['exam']:.3f}", f"{fold['slice']:.3f}", cut])
+    note = "<p>Each was searched on the other folds and applied to the patients of its own.</p>"
     heads = ["Method", "Held-out fold", "Exam value", "Slice value", "Map"]
-    return "<h2>Thresholds</h2>" + told + _table(heads, rows)
+    return "<h2>Thresholds</h2>" + note + _table(heads, rows)
 
 
 def _failures(failures: Sequence[Mapping[str, Any]]) -> str:
     if not failures:
         return ""
-    told = [f"<p class='warning'>{len(failures)} times a case could not be scored; it is in no figure below.</p>"]
-    told += [
+    paragraphs = [f"<p class='warning'>{len(failures)} times a case could not be scored; it is in no figure below.</p>"]
+    paragraphs += [
         f"<p class='warning'>{escape(one['method'])}, {escape(one['case'])}: {escape(one['message'])}</p>"
         for one in failures[:SHOWN_FAILURES]
     ]
-    return "\n".join(told)
+    return "\n".join(paragraphs)
 
 
-def _figures(found: Mapping[str, Any], titles: Iterable[str]) -> list[str]:
-    return [_figure_cell(found[key]) for key in titles]
+def _figures(figures: Mapping[str, Any], titles: Iterable[str]) -> list[str]:
+    return [_figure_cell(figures[key]) for key in titles]
 
 
-def _figure_cell(one: Mapping[str, Any], more: str = "") -> str:
+def _figure_cell(figure: Mapping[str, Any], more: str = "") -> str:
     """Value and interval, or why there is none."""
-    note = escape(" ".join(part for part in (more, one.get("note", "")) if part))
-    if one["value"] is None:
+    note = escape(" ".join(part for part in (more, figure.get("note", "")) if part))
+    if figure["value"] is None:
         return f'<span title="{note}">-</span><small>{note}</small>'
-    interval = "" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
+    interval = "" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
     small = "".join(f"<small>{part}</small>" for part in (interval, note) if part)
-    return f"{one['value']:.3f}{small}"
+    return f"{figure['value']:.3f}{small}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

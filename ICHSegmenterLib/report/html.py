@@ -78,25 +78,26 @@ def _segment_rows(result: AnalysisResult) -> str:
         return '<tr><td colspan="5">No segment</td></tr>'
     colors = {} if result.segmentation is None else {label.key: label.color for label in result.segmentation.labels}
     rows = []
-    for one in result.measurements:
-        red, green, blue = colors.get(one.key, (128, 128, 128))
-        numbers = sorted((result.slice_number(one.first_slice), result.slice_number(one.last_slice)))
+    for segment in result.measurements:
+        red, green, blue = colors.get(segment.key, (128, 128, 128))
+        numbers = sorted((result.slice_number(segment.first_slice), result.slice_number(segment.last_slice)))
         rows.append(
-            f'<tr><td><span class="swatch" style="background: rgb({red},{green},{blue})"></span>{escape(one.name)}</td>'
-            f"<td>{one.volume_ml:.2f}</td><td>{one.mean_hu:.0f}</td><td>{numbers[0]} to {numbers[1]}</td>"
-            f"<td>{one.components}</td></tr>"
+            f'<tr><td><span class="swatch" style="background: rgb({red},{green},{blue})"></span>'
+            f"{escape(segment.name)}</td><td>{segment.volume_ml:.2f}</td><td>{segment.mean_hu:.0f}</td>"
+            f"<td>{numbers[0]} to {numbers[1]}</td>"
+            f"<td>{segment.components}</td></tr>"
         )
     return "\n".join(rows)
 
 
 def _slice_rows(result: AnalysisResult) -> str:
     rows = []
-    for one in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
-        value = one.probabilities[ANY]
-        row = '<tr class="positive">' if one.is_positive else "<tr>"
+    for detection in sorted(result.detection.slices, key=lambda each: result.slice_number(each.index)):
+        value = detection.probabilities[ANY]
+        row = '<tr class="positive">' if detection.is_positive else "<tr>"
         rows.append(
-            f"{row}<td>{result.slice_number(one.index)}</td><td>{one.position_mm:.1f}</td>"
+            f"{row}<td>{result.slice_number(detection.index)}</td><td>{detection.position_mm:.1f}</td>"
             f'<td><span class="bar" style="width: {value * 6:.2f}em"></span>{value:.3f}</td>'
-            f"<td>{one.blood_ml:.2f}</td></tr>"
+            f"<td>{detection.blood_ml:.2f}</td></tr>"
         )
     return "\n".join(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,15 @@ from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.text import Text
 
 COLUMNS, ROWS = 4, 2
+LEGEND_COLUMNS = 6
 LEFT, RIGHT = 0.04, 0.985
-"""Of everything drawn, shares of the width."""
+"""Parts of the picture, as shares of its width."""
 BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
 POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
 DOTS_PER_INCH = 110
@@ -32,7 +36,7 @@ COARSE_PIXELS, MARGIN_PIXELS = 4, 8
 
 
 def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
-    """Draw `overview.png`: eight slices in the brain window with colored outlines, and a bar for every slice.
+    """Draw `overview.png`: eight slices in the brain window with colored outlines, a bar for every slice, legends.
 
     Raises:
         ModuleNotFoundError: Matplotlib is not installed (as inside Slicer).
@@ -48,8 +52,8 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
         height_ratios=(1, 1, 0.42),
         left=LEFT,
         right=RIGHT,
-        top=0.9,
-        bottom=0.085,
+        top=0.885,
+        bottom=0.095,
         hspace=0.1,
         wspace=0.02,
     )
@@ -58,10 +62,12 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     view = AxialView.of(volume.geometry)
     shown = slices_to_show(result, COLUMNS * ROWS)
     head = head_box([display_slice(volume.hu, view, index) for index in shown])
-    for place, index in enumerate(shown):
-        _draw_slice(figure.add_subplot(grid[place // COLUMNS, place % COLUMNS]), result, volume, view, index, head)
-    _draw_values(figure.add_subplot(grid[ROWS, :]), result, shown)
-    figure.text(0.04, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
+    for number, index in enumerate(shown):
+        _draw_slice(figure.add_subplot(grid[number // COLUMNS, number % COLUMNS]), result, volume, view, index, head)
+    values = figure.add_subplot(grid[ROWS, :])
+    _draw_values(values, result, shown)
+    _write_legends(figure, values, result)
+    figure.text(LEFT, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
     figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, format="png")
 
 
@@ -77,13 +83,13 @@ def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
     """Acquired indices, lowest slice first: the positive slices with most blood, then evenly spread others."""
     slices = result.detection.slices
     ranked = sorted(
-        (one for one in slices if one.is_positive), key=lambda one: (-one.blood_ml, -one.probabilities[ANY])
+        (one for one in slices if one.is_positive), key=lambda each: (-each.blood_ml, -each.probabilities[ANY])
     )
-    chosen = [result.detection.key_slice, *(one.index for one in ranked)]
+    indices = [result.detection.key_slice, *(one.index for one in ranked)]
     inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(slices) - 1)
     lowest_first = sorted((one.index for one in slices), key=result.slice_number)
-    chosen += [lowest_first[round(float(x))] for x in inner]
-    return sorted(list(dict.fromkeys(chosen))[:count], key=result.slice_number)
+    indices += [lowest_first[round(float(x))] for x in inner]
+    return sorted(list(dict.fromkeys(indices))[:count], key=result.slice_number)
 
 
 def _subtitle(result: AnalysisResult) -> str:
@@ -119,9 +125,9 @@ def _draw_slice(
         labels = display_slice(result.segmentation.labelmap, view, index)[head]
         for value, label in enumerate(result.segmentation.labels, start=1):
             outline(axes, labels == value, tuple(channel / 255 for channel in label.color))
-    one = result.detection.slices[index]
-    color = POSITIVE_COLOR if one.is_positive else INK
-    text = f"slice {result.slice_number(index)}   {one.probabilities[ANY]:.2f}"
+    detection = result.detection.slices[index]
+    color = POSITIVE_COLOR if detection.is_positive else INK
+    text = f"slice {result.slice_number(index)}   {detection.probabilities[ANY]:.2f}"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, color=color, fontsize=9, va="top")
     axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
     axes.text(0.98, 0.5, "L", transform=axes.transAxes, color=MUTED, fontsize=9, va="center", ha="right")
@@ -135,7 +141,7 @@ def display_slice(acquired: NDArray[Any], view: AxialView, index: int) -> NDArra
 
 def outline(axes: Axes, mask: NDArray[np.bool_], color: tuple[float, ...], *, opacity: float = 0.28) -> None:
     """Draw the edge of a mask (rows, columns) and fill it faintly; color is RGB, 0 to 1."""
-    if not mask.any():
+    if not mask.any():  # a contour of nothing is a warning
         return
     fill = np.zeros((*mask.shape, 4))
     fill[mask] = (*color, opacity)
@@ -148,19 +154,61 @@ def _draw_values(axes: Axes, result: AnalysisResult, shown: list[int]) -> None:
     numbers = [result.slice_number(one.index) for one in slices]
     colors = [POSITIVE_COLOR if one.is_positive else NEGATIVE_COLOR for one in slices]
     axes.bar(numbers, [one.probabilities[ANY] for one in slices], color=colors, width=0.8)
-    axes.axhline(result.detection.threshold, color=MUTED, linewidth=0.9, linestyle="--")
+    axes.axhline(
+        result.detection.threshold,
+        color=MUTED,
+        linewidth=0.9,
+        linestyle="--",
+        label=f"threshold {result.detection.threshold:.2f}",
+    )
     axes.plot(
         [result.slice_number(index) for index in shown],
         [-0.06] * len(shown),
         "^",
+        label="shown above",
         color=INK,
         markersize=4,
         clip_on=False,
     )
     axes.set(xlim=(0.3, len(slices) + 0.7), ylim=(0, 1))
-    axes.set_xlabel("slice, from the lowest (triangles: shown above)", color=MUTED, fontsize=9)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_xlabel("slice, from the lowest", color=MUTED, fontsize=9)
     axes.set_ylabel(result.provenance.value_name, color=MUTED, fontsize=9)
     plain_axes(axes)
+
+
+def _write_legends(figure: Figure, values: Axes, result: AnalysisResult) -> None:
+    """Above the slices the color of each segment that occurs, below the bars what their colors and marks mean."""
+    from matplotlib.patches import Patch
+
+    segmentation = result.segmentation
+    occurring = {measurement.key for measurement in result.measurements}
+    segments = [
+        Patch(color=tuple(channel / 255 for channel in label.color), label=label.name)
+        for label in (() if segmentation is None else segmentation.labels)
+        if label.key in occurring
+    ]
+    legend(figure, segments, loc="upper left", anchor=(LEFT, 0.921))
+    bars = [Patch(color=POSITIVE_COLOR, label="positive"), Patch(color=NEGATIVE_COLOR, label="negative")]
+    marks, _ = values.get_legend_handles_labels()
+    legend(figure, [*bars, *marks], loc="lower right", anchor=(RIGHT, 0.0))
+
+
+def legend(figure: Figure, handles: Sequence[Artist], *, loc: str, anchor: tuple[float, float]) -> None:
+    """A legend in a line, without frame; anchor is a share of width and height of the picture."""
+    if handles:
+        figure.legend(
+            handles=list(handles),
+            loc=loc,
+            bbox_to_anchor=anchor,
+            ncols=min(len(handles), LEGEND_COLUMNS),
+            frameon=False,
+            labelcolor=INK,
+            fontsize=9,
+            borderpad=0.2,
+            borderaxespad=0.2,
+            columnspacing=1.4,
+        )
 
 
 def plain_axes(axes: Any) -> None:

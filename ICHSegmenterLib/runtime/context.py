@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase, Stage
-from ICHSegmenterLib.results import SlicePrediction
 
 ProgressCallback = Callable[[int, int, Stage], None]
 """(done, total, stage): work done so far, all of it, and what is being done."""
@@ -95,4 +95,13 @@ class Predictor(Protocol):
         Slices without brain get zeros and no map. Reports `run.report(done, total, Phase.PREDICTING)` in slices, or in
         tiles of a volume network, first with done = 0 before the first batch.
         """
+        ...
+
+
+@runtime_checkable
+class SliceDetector(Protocol):
+    """A predictor whose slice values need no map: it detects in a fraction of the time."""
+
+    def detect(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
+        """The same as `Predictor.predict`, without maps."""
         ...

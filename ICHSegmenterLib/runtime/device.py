@@ -1,4 +1,4 @@
-"""Which processor and which precision: chosen once, probed before use, with the reason when not as requested."""
+"""Processor and precision: chosen once, probed before use, with the reason when not as requested."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Device:
 
 
 CLASSICAL = Device("cpu", "float32")
-"""What methods without a network run on."""
+"""Device of methods without a network."""
 
 
 def choose_device(requested: str = "auto", precision: str = "auto") -> Device:

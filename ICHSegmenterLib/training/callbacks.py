@@ -1,9 +1,11 @@
-"""Callbacks of a training: the history of epochs, the checkpoint to resume from, a limit of steps."""
+"""Callbacks of a training: its progress, the history of epochs, the checkpoint to resume from, a limit of steps."""
 
 from __future__ import annotations
 
 import csv
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,26 @@ from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.task import TrainingTask
 
 LAST = "last.ckpt"
+
+
+class StepProgress(pl.Callback):
+    """Reports the steps of each phase, where Lightning shows no bar.
+
+    Args:
+        report: Called with (steps done, steps at most, message).
+    """
+
+    def __init__(self, report: Callable[[int, int, str], None]) -> None:
+        self._report = report
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Report a step."""
+        assert isinstance(pl_module, TrainingTask)
+        total = trainer.estimated_stepping_batches
+        if trainer.is_global_zero and math.isfinite(total):
+            self._report(trainer.global_step, int(total), f"Training, phase {pl_module.phase_number + 1}")
 
 
 class EpochHistory(pl.Callback):

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ICHSegmenterLib.datasets.prepare import INDEX, PrepareOptions, is_prepared, load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.slices import SliceTable, joined
 from ICHSegmenterLib.datasets.splits import Split, check_split, load_split, save_folds, save_split, split_patients
-from ICHSegmenterLib.errors import RecipeError, TrainingDataError
+from ICHSegmenterLib.errors import TrainingDataError, TrainingExistsError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.learning.recipe_file import differences, load_recipe, recipe_text
@@ -108,7 +108,7 @@ def fit(
             parts is left out.
 
     Raises:
-        RecipeError: The output holds a training and `resume` is not given, or it was of another recipe.
+        TrainingExistsError: The output holds a training and `resume` is not given, or it was of another recipe.
         TrainingDataError: The data are not what the recipe needs.
     """
     start = time.perf_counter()
@@ -179,10 +179,12 @@ def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
 
 def _check_resumable(recipe: Recipe, output: Path, *, resume: bool) -> None:
     if not resume:
-        raise RecipeError(f"{output} already holds a training. Give --resume to go on with it, or another --output.")
+        raise TrainingExistsError(
+            f"{output} already holds a training. Give --resume to go on with it, or another --output."
+        )
     changed = [key for key in differences(load_recipe(output / RECIPE), recipe) if not key.startswith(MAY_CHANGE)]
     if changed:
-        raise RecipeError(
+        raise TrainingExistsError(
             f"{output} was trained with another recipe ({', '.join(changed[:5])} differ). "
             "Resume with the same one, or give another --output."
         )

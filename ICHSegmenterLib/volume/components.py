@@ -23,7 +23,7 @@ def component_volumes(pieces: NDArray[Any], count: int, voxel_volumes: NDArray[n
         (count,) in that unit; piece n at n - 1.
     """
     volumes = np.zeros(count + 1)
-    for one, of_voxel in zip(pieces, voxel_volumes, strict=True):
-        if one.any():
-            volumes += np.bincount(one.ravel(), minlength=count + 1) * of_voxel
+    for plane, of_voxel in zip(pieces, voxel_volumes, strict=True):
+        if plane.any():
+            volumes += np.bincount(plane.ravel(), minlength=count + 1) * of_voxel
     return volumes[1:]

@@ -1,4 +1,4 @@
-"""Where voxels lie in the patient: one origin for each slice, so tilt, shear and unequal steps are exact.
+"""Positions of voxels in the patient: one origin for each slice, so tilt, shear and unequal steps are exact.
 
 Convention: DICOM's LPS axes, millimeters, voxel centers. ijk means (column, row, slice); arrays are
 (slices, rows, columns).

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 AIR_HU = -1000.0
-"""What a voxel without measurement is set to."""
+"""HU of a voxel without measurement."""
 
 LOWEST_HU = -1024.0
 """CT stores nothing below; vendors write -1500, -2000 or -3024 outside the reconstructed circle."""

@@ -75,11 +75,11 @@ def read_mask(path: Path | str, geometry: VolumeGeometry, *, allow_empty: bool =
     _check_exists(path)
     if not _format(path):
         raise VolumeError(f"{path.name}: a mask must be a file that ends in {', '.join(FORMATS)}.")
-    values, found, _ = _load(path)
-    mask = _on_grid(values > 0.5, found, geometry)
+    values, mask_geometry, _ = _load(path)
+    mask = _on_grid(values > 0.5, mask_geometry, geometry)
     if mask is None:
         raise VolumeError(
-            f"{path.name}: the mask lies on another grid: it has {_grid(found)}, the CT {_grid(geometry)}. "
+            f"{path.name}: the mask lies on another grid: it has {_grid(mask_geometry)}, the CT {_grid(geometry)}. "
             "Draw or resample it on the CT."
         )
     if not mask.any() and not allow_empty:
@@ -125,13 +125,17 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
     return nifti.values, nifti.geometry, ("The NIfTI file does not say left from right; its axes were taken as RAS.",)
 
 
-def _on_grid(mask: NDArray[np.bool_], found: VolumeGeometry, wanted: VolumeGeometry) -> NDArray[np.bool_] | None:
-    """The mask in the array order of `wanted`, turned if its axes run the other way; None if the grids differ."""
-    if mask.shape != wanted.shape:
+def _on_grid(
+    mask: NDArray[np.bool_], mask_geometry: VolumeGeometry, ct_geometry: VolumeGeometry
+) -> NDArray[np.bool_] | None:
+    """The mask in the array order of the CT, turned if its axes run the other way; None if the grids differ."""
+    if mask.shape != ct_geometry.shape:
         return None
-    targets = [wanted] if wanted.is_regular else [wanted, VolumeGeometry.from_affine(wanted.shape, wanted.affine)]
+    targets = [ct_geometry]
+    if not ct_geometry.is_regular:
+        targets.append(VolumeGeometry.from_affine(ct_geometry.shape, ct_geometry.affine))
     for flips in product((False, True), repeat=3):
-        turned = _flipped(found, flips)
+        turned = _flipped(mask_geometry, flips)
         if any(turned.matches(target, tolerance_mm=MASK_TOLERANCE_MM) for target in targets):
             return np.ascontiguousarray(mask[tuple(slice(None, None, -1 if flip else 1) for flip in flips)])
     return None

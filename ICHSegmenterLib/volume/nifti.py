@@ -24,7 +24,7 @@ _MILLIMETERS_OF_UNIT = {1: 1000.0, 3: 0.001}  # meter, micrometer; nibabel leave
 
 @dataclass(frozen=True, eq=False)
 class NiftiImage:
-    """What a NIfTI file says.
+    """Content of a NIfTI file.
 
     Attributes:
         values: (slices, rows, columns), scaled by scl_slope and scl_inter if the file has them.

@@ -12,7 +12,7 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 @dataclass(frozen=True)
 class VolumeSource:
-    """Where a volume came from. Never holds a patient's name, identifier or birth date.
+    """Source of a volume. Never holds a patient's name, identifier or birth date.
 
     Attributes:
         format: "DICOM", "NIfTI", "NRRD", "MetaImage", "Slicer" or "array".

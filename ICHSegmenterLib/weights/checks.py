@@ -16,7 +16,7 @@ _GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 def missing_text(card: ModelCard) -> str:
-    """What is missing, how large it is, its licence, and how to get it."""
+    """The missing files, their size and licence, and how to get them."""
     files = card.weights[: card.default_models]
     if not files:
         return (
@@ -58,7 +58,7 @@ def intact(file: WeightsFile, path: Path) -> Path:
 
 
 def content_of(path: Path) -> str:
-    """What a file that is no known weights seems to be."""
+    """The likely content of a file that is no known weights."""
     if path.stat().st_size == 0:
         return "an empty file"
     if _is_lfs_pointer(path):

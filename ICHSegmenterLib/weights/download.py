@@ -106,7 +106,7 @@ def download(file: WeightsFile, transfer: Transfer | None = None) -> Path:
 
 
 def _present(file: WeightsFile) -> Path | None:
-    """Where the file lies whole and right."""
+    """Path of the file where it lies whole and intact."""
     path = locate(file)
     return path if path and path.stat().st_size == file.size and file_sha256(path) == file.sha256 else None
 

@@ -16,7 +16,7 @@ from ICHSegmenterLib.weights.cache import in_megabytes
 from ICHSegmenterLib.weights.digests import file_sha256
 
 WEIGHTS_SUFFIX = ".safetensors"
-"""Of the files that this program writes; any weight file may have a card."""
+"""Ending of the files that this program writes; any weight file may have a card."""
 WEIGHTS_SUFFIXES = (WEIGHTS_SUFFIX, ".pt", ".pth", ".ckpt", ".npz", ".pdparams")
 
 
@@ -36,7 +36,7 @@ class CardedFile:
 
     @property
     def card_path(self) -> Path:
-        """Of the JSON."""
+        """Path of the JSON."""
         return self.path.with_suffix(CARD_SUFFIX)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -28,7 +28,7 @@ from ICHSegmenterLib.weights.sidecar import (
 
 
 class FileCondition(Enum):
-    """What `verify` finds."""
+    """Condition of a file, as `verify` reports it."""
 
     INTACT = "intact"
     CORRUPT = "corrupt"
@@ -38,7 +38,7 @@ class FileCondition(Enum):
 
 @dataclass(frozen=True)
 class WeightsState:
-    """Which files of a method are here; cheap, so judged by presence and size only.
+    """State of a method's weight files; cheap, so judged by presence and size only.
 
     Attributes:
         method: Name of the card.
@@ -69,16 +69,16 @@ class WeightsState:
 
 
 def state(card: ModelCard) -> WeightsState:
-    """Which weight files of a method are on this computer."""
+    """The weight files of a method on this computer."""
     present = tuple(file for file in card.weights if locate(file) is not None)
     missing = tuple(file for file in card.weights if file not in present)
-    wanted = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
+    to_download = tuple(file for file in card.weights[: card.default_models] if file in missing and file.urls)
     imported, bundled = (
         tuple(one.file for one in carded_files(card.name, folder) if one.file not in present)
         for folder in (weights_folder(), bundled_folder())
     )
     is_ready = bool(present or imported or bundled) or not card.needs_weights
-    return WeightsState(card.name, present, missing, wanted, is_ready, imported, bundled)
+    return WeightsState(card.name, present, missing, to_download, is_ready, imported, bundled)
 
 
 def is_ready(card: ModelCard) -> bool:
@@ -148,9 +148,9 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
         return tuple(explicit_file(Path(path)) for path in explicit_paths)
     if not card.needs_weights:
         return ()
-    found = [(file, path) for file in card.weights if (path := locate(file)) is not None]
-    if found:
-        return tuple(intact(file, path) for file, path in found[: card.default_models])
+    present = [(file, path) for file in card.weights if (path := locate(file)) is not None]
+    if present:
+        return tuple(intact(file, path) for file, path in present[: card.default_models])
     for folder in (weights_folder(), bundled_folder()):
         if files := carded_files(card.name, folder)[: card.default_models]:
             return tuple(intact(one.file, one.path) for one in files)
@@ -158,7 +158,7 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
 
 
 def locate(file: WeightsFile) -> Path | None:
-    """Where a published file lies, by name; its content is not read."""
+    """Path of a published file, by name; its content is not read."""
     for folder in (weights_folder(), bundled_folder()):
         if (folder / file.name).is_file():
             return folder / file.name
@@ -203,16 +203,27 @@ def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
     return imported
 
 
-def verify() -> list[tuple[Path, FileCondition]]:
-    """Read every file of the weights folder and of the bundled models again, and judge it."""
+def verify(progress: Callable[[int, int, str], None] | None = None) -> list[tuple[Path, FileCondition]]:
+    """Read every file of the weights folder and of the bundled models again, and judge it.
+
+    Args:
+        progress: Called with (bytes done, bytes, message) before each file.
+    """
     known = {file.name: file for file in weights_by_sha256().values()}
-    return [
-        (path, _condition(path, known.get(path.name)))
+    paths = [
+        path
         for folder in (weights_folder(), bundled_folder())
         if folder.is_dir()
         for path in sorted(folder.iterdir())
         if path.is_file() and (path.name in known or path.name.endswith((".pt", ".pth", WEIGHTS_SUFFIX, PART_SUFFIX)))
     ]
+    sizes = [path.stat().st_size for path in paths]
+    conditions = []
+    for number, path in enumerate(paths):
+        if progress is not None:
+            progress(sum(sizes[:number]), sum(sizes), "Reading weight files")
+        conditions.append((path, _condition(path, known.get(path.name))))
+    return conditions
 
 
 def remove(names: Iterable[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What the worker can do: one method a request type, all sharing the networks that are warm."""
+"""Jobs of the worker: one method a request type, all sharing the networks that are warm."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Jobs:
         return {"type": MessageType.DONE}
 
     def _write_activation(self, volume: Volume, request: AnalysisRequest, context: RunContext, job: Path) -> str:
-        """Where the encoder of the warm network is active, 0 to 1; returns the file's name."""
+        """Write the activation of the warm encoder, 0 to 1; returns the file's name."""
         drawing = RunContext(
             lambda done, total, _stage: context.report(done, total, Phase.ACTIVATION), context.cancelled
         )

@@ -1,4 +1,4 @@
-"""What a worker process does to itself before anything else: own streams, own process group, calm environment."""
+"""Start of a worker process: own streams, own process group, calm environment."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ CHANNELS = 3
 """Windows that slice and sequence networks take."""
 SUBTYPES = SUBTYPE_LABELS[:-1]
 SWIN_SIZE, SWIN_WINDOW, SWIN_PATCH, SWIN_WIDTH, SWIN_HEADS = 384, 12, 4, 128, (4, 8, 16, 32)
-"""Of the network unless its card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
-STAGES, SWIN_DIVISOR = 4, 32
+"""Defaults unless the card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
 SEQUENCE_SIDE = 224
 DEEPMEDIC_CLASSES = 5
 SWIN_UNETR_DIVISOR = 32
@@ -87,14 +86,24 @@ def _check_swin(card: ModelCard, keys: tuple[str, ...]) -> None:
     )
     _require(len(keys) == 1, f"labels of the predictor swin_map must be 1, got {len(keys)}")
     size = card.network_config.get("image_size", SWIN_SIZE)
-    _require(size % SWIN_DIVISOR == 0, f"network_config.image_size must be a multiple of {SWIN_DIVISOR}, got {size}")
+    stages = _stages(card)
+    divisor = SWIN_PATCH * 2 ** (stages - 1)
+    _require(size % divisor == 0, f"network_config.image_size must be a multiple of {divisor}, got {size}")
     window = card.network_config.get("window_size", SWIN_WINDOW)
-    for tokens in (size // SWIN_PATCH // 2**stage for stage in range(STAGES)):
+    for tokens in (size // SWIN_PATCH // 2**stage for stage in range(stages)):
         fits = tokens % min(window, tokens) == 0
         _require(fits, f"network_config.window_size must divide {tokens}, got {window}")
     _check_heads(card)
     crop = card.preprocessing.crop if isinstance(card.preprocessing, SlicePreprocessing) else 0
     _require(crop == size, f"preprocessing.crop must be network_config.image_size {size}, got {crop}")
+
+
+def _stages(card: ModelCard) -> int:
+    """The number of stages of a Swin, of which depths and heads speak alike."""
+    depths = len(card.network_config.get("depths", SWIN_HEADS))
+    heads = len(card.network_config.get("num_heads", SWIN_HEADS))
+    _require(depths == heads, f"network_config.num_heads must have one number a stage, got {heads} for {depths} stages")
+    return depths
 
 
 def _check_heads(card: ModelCard) -> None:

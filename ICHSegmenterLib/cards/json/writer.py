@@ -9,7 +9,7 @@ from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.preprocessing import preprocessing_facts
 
 FORMAT_VERSION = 2
-"""Of the JSON. 1: written by ICHSegmenter 0.1, without this number."""
+"""Version of the JSON. 1: written by ICHSegmenter 0.1, without this number."""
 
 
 def card_facts(card: ModelCard) -> dict[str, Any]:

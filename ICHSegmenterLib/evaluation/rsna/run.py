@@ -64,7 +64,7 @@ def predict_folder(
         except CancelledError:
             raise
         except ICHSegmenterError as error:
-            logger.error("%s: %s", uid, error)
+            logger.info("%s: %s", uid, error)
             failures[uid] = str(error)
             continue
         predicted.update((row_of[slice_id], six) for slice_id, six in values.items())

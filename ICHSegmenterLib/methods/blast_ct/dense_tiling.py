@@ -80,30 +80,30 @@ def predict_probabilities(
     if not models:
         raise ValueError("predict_probabilities needs at least one network")
     run = run or RunContext()
-    wanted = np.ones(image.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-    if wanted.shape != image.shape:
-        raise ValueError(f"mask has shape {wanted.shape}, the image {image.shape}")
+    inside_mask = np.ones(image.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    if inside_mask.shape != image.shape:
+        raise ValueError(f"mask has shape {inside_mask.shape}, the image {image.shape}")
     result = np.zeros((models[0].num_classes, *image.shape), dtype=np.float16)
     result[0] = 1
-    tiles = plan_tiles(wanted, TILE_GRID * max(1, tile_steps))
+    tiles = plan_tiles(inside_mask, TILE_GRID * max(1, tile_steps))
     total = len(tiles) + 1  # the coarse paths count as one
     run.report(0, total, Phase.PREDICTING)
     if not tiles:
         run.report(total, total, Phase.PREDICTING)
         return result
     with torch.inference_mode():
-        region = _Region.around(image, wanted)
+        region = _Region.around(image, inside_mask)
         coarse = [model.coarse_features(region, run.check) for model in models]
         for done, box in enumerate(tiles, start=1):
             run.report(done, total, Phase.PREDICTING)
-            inside = torch.from_numpy(wanted[box])
+            inside = torch.from_numpy(inside_mask[box])
             one_each = [
                 model.probabilities(region, box, inside, features, run.check)
                 for model, features in zip(models, coarse, strict=True)
             ]
             mean = torch.stack(one_each).mean(dim=0)
             z, y, x = box
-            result[:, z, y, x][:, wanted[box]] = mean.T.cpu().numpy()
+            result[:, z, y, x][:, inside_mask[box]] = mean.T.cpu().numpy()
     run.report(total, total, Phase.PREDICTING)
     return result
 
@@ -117,12 +117,12 @@ def tile_steps_for(budget_bytes: int = DEFAULT_MEMORY_BUDGET_BYTES, bytes_per_va
     return 1
 
 
-def plan_tiles(wanted: NDArray[np.bool_], edge: int) -> list[Box]:
+def plan_tiles(mask: NDArray[np.bool_], edge: int) -> list[Box]:
     """Boxes of at most `edge` voxels that cover the wanted voxels, each shrunk to them; empty ones are left out."""
-    bounds = bounding_box(wanted)
+    bounds = bounding_box(mask)
     tiles = []
     for box in _grid_boxes(bounds, edge):
-        inner = bounding_box(wanted[box])
+        inner = bounding_box(mask[box])
         if all(axis.stop > axis.start for axis in inner):
             tiles.append(_shifted(inner, box))
     return tiles
@@ -169,8 +169,8 @@ class _Region:
     origin: tuple[int, int, int]
 
     @classmethod
-    def around(cls, image: NDArray[np.float32], wanted: NDArray[np.bool_]) -> _Region:
-        bounds = bounding_box(wanted)
+    def around(cls, image: NDArray[np.float32], mask: NDArray[np.bool_]) -> _Region:
+        bounds = bounding_box(mask)
         start = [axis.start // TILE_GRID * TILE_GRID for axis in bounds]
         stop = [-(-axis.stop // TILE_GRID) * TILE_GRID for axis in bounds]
         low = [s - CONTEXT for s in start]
@@ -182,11 +182,11 @@ class _Region:
         return cls(torch.from_numpy(padded)[None, None], (start[0], start[1], start[2]))
 
     def for_path(self, scale: int) -> Tensor:
-        """What the path of this scale needs for the whole region."""
+        """The region that the path of this scale needs."""
         return crop_border(self.padded, CONTEXT - scale * PATH_SHRINKAGE // 2)
 
     def for_tile(self, box: Box) -> Tensor:
-        """What the full-resolution path needs for one box of image voxels."""
+        """The voxels that the full-resolution path needs for one box of the image."""
         halo = PATH_SHRINKAGE // 2
         z, y, x = (
             slice(axis.start - first + CONTEXT - halo, axis.stop - first + CONTEXT + halo)
@@ -266,10 +266,10 @@ class DenseDeepMedic:
     @classmethod
     def prepare(cls, network: DeepMedic, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> DenseDeepMedic:
         """Folds each BatchNorm into one scale and shift, and lays the kernels out channels-last."""
-        place = torch.device(device)
-        paths = {path.scale: tuple(_Layer.of(block, place, dtype) for block in path.blocks) for path in network.paths}
-        head = tuple(_Layer.of(block, place, dtype) for block in network.head_blocks)
-        return cls(paths, head, place, dtype, head[-1].kernel.shape[0])
+        target = torch.device(device)
+        paths = {path.scale: tuple(_Layer.of(block, target, dtype) for block in path.blocks) for path in network.paths}
+        head = tuple(_Layer.of(block, target, dtype) for block in network.head_blocks)
+        return cls(paths, head, target, dtype, head[-1].kernel.shape[0])
 
     def coarse_features(self, region: _Region, check: Callable[[], None]) -> dict[int, Tensor]:
         """Scale to (z, y, x, 50) features of the whole region on that path's grid."""

@@ -23,16 +23,16 @@ from ICHSegmenterLib.methods.blast_ct.network import DeepMedic
 from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.resample import from_regular, labelmap_to_regular, regular_grid, to_regular
 from ICHSegmenterLib.preprocessing.spec import VolumePreprocessing
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
 CONTEXT_MM = 45.0
-"""What the network sees around a voxel: half of the coarsest path's 85 voxels, and its phase."""
+"""Reach of the network around a voxel: half of the coarsest path's 85 voxels, and its phase."""
 
 EDGE_VOXELS = 2
 """Grid voxels computed around the brain, so that linear interpolation at its edge has all neighbors."""
@@ -104,8 +104,8 @@ class BlastCtPredictor:
             grid.shape,
             np.count_nonzero(near_brain),
         )
-        found = self._probabilities(image, near_brain, run)
-        maps = from_regular(found[1:], grid, geometry, where=exam.brain_mask)
+        probabilities = self._probabilities(image, near_brain, run)
+        maps = from_regular(probabilities[1:], grid, geometry, where=exam.brain_mask)
         run.check()
         bone = bone_like_blood(maps, exam.volume, self._blood)
         for n in self._blood:
@@ -113,17 +113,17 @@ class BlastCtPredictor:
         return [self._slice(k, maps[:, k], exam) for k in range(geometry.shape[0])]
 
     def _probabilities(
-        self, image: NDArray[np.float32], wanted: NDArray[np.bool_], run: RunContext
+        self, image: NDArray[np.float32], mask: NDArray[np.bool_], run: RunContext
     ) -> NDArray[np.float16]:
         """float16 (classes, z, y, x): the mean over the networks, and over both views if it is asked for."""
 
-        def look(image: NDArray[np.float32], wanted: NDArray[np.bool_], run: RunContext) -> NDArray[np.float16]:
-            return predict_probabilities(image, self._models, mask=wanted, tile_steps=self.batch_size, run=run)
+        def look(image: NDArray[np.float32], mask: NDArray[np.bool_], run: RunContext) -> NDArray[np.float16]:
+            return predict_probabilities(image, self._models, mask=mask, tile_steps=self.batch_size, run=run)
 
         if not self.tta:
-            return look(image, wanted, run)
-        mean = look(image, wanted, _of_two(run, 0))
-        mean += _mirrored(look(_mirrored(image), _mirrored(wanted), _of_two(run, 1)))
+            return look(image, mask, run)
+        mean = look(image, mask, _of_two(run, 0))
+        mean += _mirrored(look(_mirrored(image), _mirrored(mask), _of_two(run, 1)))
         mean *= 0.5
         return mean
 
@@ -178,7 +178,7 @@ def slice_probabilities(
     labels: Sequence[SegmentLabel],
     pixel_mm2: float,
 ) -> Mapping[str, float]:
-    """What a slice says of each blood class, and of blood of any class (edema never counts).
+    """Value of a slice for each blood class, and for blood of any class (edema never counts).
 
     The value is the probability that is reached on `DETECTION_AREA_MM2` of the slice: the highest p such that so much
     area has at least p. For "any" the probabilities of the blood classes are added in each pixel first.

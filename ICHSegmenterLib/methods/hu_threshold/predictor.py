@@ -16,10 +16,10 @@ from scipy import ndimage
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 
@@ -59,7 +59,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class _Blocks:
-    """What is known of each block, (slices, rows, columns).
+    """Measures of each block, (slices, rows, columns).
 
     Attributes:
         hu: Denoised density of the tissue, 0 where there is none.
@@ -173,7 +173,7 @@ def _guarded(blocks: _Blocks) -> Mask:
 
 
 def _reach(core: Mask, blocks: _Blocks) -> Mask:
-    """Where a bleed may grow from its core, in the slice and to the slices within reach."""
+    """The voxels into which a bleed may grow from its core, in the slice and to the slices within reach."""
     reach = dilate_in_plane(core, blocks.pixels(GROWTH_MM))
     slices, done = max(1, int(GROWTH_MM / blocks.slice_step_mm)), 0
     while done < slices:  # each turn reaches twice as far: of 0.2 mm slices there are 30 to go

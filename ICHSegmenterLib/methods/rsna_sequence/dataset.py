@@ -70,8 +70,8 @@ class SeriesDataset(Dataset[Sample]):
         slices = [self._reader.hu(str(shard), int(offset), int(size)) for shard, offset, size in places]
         if len({one.shape for one in slices}) > 1:  # the authors' reader stacks; a stray scout view cannot be stacked
             slices = [one if one.shape == slices[0].shape else np.full_like(slices[0], -1000.0) for one in slices]
-        wanted = self._preprocessing
-        return network_slices(windowed_cube(np.stack(slices), wanted.windows), wanted.side)
+        preprocessing = self._preprocessing
+        return network_slices(windowed_cube(np.stack(slices), preprocessing.windows), preprocessing.side)
 
     def _augmented(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         if not self._augmentation.per_slice:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 ENSEMBLE_WEIGHTS = (0.85, 0.05, 0.10)
-"""Of the authors' three models, best first (log loss 0.04368, 0.04407, 0.05117)."""
+"""Weights of the authors' three models, best first (log loss 0.04368, 0.04407, 0.05117)."""
 CERTAIN = 0.998
-"""Where all three models exceed it, the authors' ensemble says exactly 1."""
+"""Value above which in all three models the authors' ensemble says exactly 1."""
 
 
 def combine(probabilities: Sequence[NDArray[np.floating[Any]]]) -> NDArray[np.floating[Any]]:

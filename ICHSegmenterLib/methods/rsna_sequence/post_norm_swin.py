@@ -193,15 +193,15 @@ def _shift_mask(grid: int, shift: int) -> Tensor:
 
 def initialize(module: nn.Module) -> None:
     """The authors' initial values: truncated normal (0.02), zero biases, He normal for the patches."""
-    for one in module.modules():
-        if isinstance(one, nn.Linear):
-            nn.init.trunc_normal_(one.weight, std=0.02, a=-0.04, b=0.04)
-            if one.bias is not None:
-                nn.init.zeros_(one.bias)
-        elif isinstance(one, nn.Conv2d):
-            fan_in = one.in_channels * math.prod(one.kernel_size)
-            nn.init.normal_(one.weight, std=math.sqrt(2.0 / fan_in))
-            if one.bias is not None:
-                nn.init.zeros_(one.bias)
-        elif isinstance(one, WindowAttention):
-            nn.init.trunc_normal_(one.relative_position_bias_table, std=0.02, a=-0.04, b=0.04)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Conv2d):
+            fan_in = layer.in_channels * math.prod(layer.kernel_size)
+            nn.init.normal_(layer.weight, std=math.sqrt(2.0 / fan_in))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, WindowAttention):
+            nn.init.trunc_normal_(layer.relative_position_bias_table, std=0.02, a=-0.04, b=0.04)

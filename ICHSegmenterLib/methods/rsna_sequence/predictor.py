@@ -18,10 +18,10 @@ from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
 from ICHSegmenterLib.methods.rsna_sequence.ensemble import combine
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH, SliceSequenceTransformer
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 from ICHSegmenterLib.protocol import Phase
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
@@ -100,11 +100,11 @@ class RsnaSequencePredictor:
         run.report(0, total, Phase.PREDICTING)
         each = []
         for number, network in enumerate(self._networks):
-            found = []
-            for place, view in enumerate(views, start=number * len(views)):
-                features = self._features(network, view, run, place * len(slices), total)
-                found.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
-            each.append(np.mean(found, axis=0))
+            probabilities = []
+            for pass_number, view in enumerate(views, start=number * len(views)):
+                features = self._features(network, view, run, pass_number * len(slices), total)
+                probabilities.append(network.sequence(features)[: len(slices)].sigmoid().cpu().numpy())
+            each.append(np.mean(probabilities, axis=0))
         return combine(each).astype(np.float32)
 
     def _features(
@@ -131,7 +131,7 @@ def _xyz_order(exam: PreparedVolume, used: slice) -> NDArray[np.intp]:
 
 
 def _slices_to_show(exam: PreparedVolume, slices: int) -> tuple[slice, NDArray[np.intp]]:
-    """Which axial slices the network sees, and the group of each: all, or those with brain if they are too many."""
+    """The axial slices that the network sees, and the group of each: all, or those with brain if they are too many."""
     step_mm = exam.volume.geometry.slice_step_mm
     groups = series_cube.slice_groups(slices, step_mm)
     if groups[-1] < SERIES_LENGTH:

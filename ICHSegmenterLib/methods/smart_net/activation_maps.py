@@ -1,4 +1,4 @@
-"""Where a SMART-Net encoder is active: the mean of its deepest feature maps, and their pooled vector.
+"""Activation of a SMART-Net encoder: the mean of its deepest feature maps, and their pooled vector.
 
 Promised by the authors (babbu3682/SMART-Net, MIT) and never released; the definition is that of their helper.
 """

@@ -36,7 +36,7 @@ from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 
 
 class SmartNetDataset(Dataset[Sample]):
-    """What both kinds share: one sample a series."""
+    """Base of both kinds: one sample a series."""
 
     def __init__(
         self,
@@ -83,10 +83,12 @@ class SmartNetDataset(Dataset[Sample]):
         over: Any,
     ) -> tuple[Tensor, Tensor]:
         """float32 (slices, 1, size, size) in [0, 1] and float32 masks of the same shape, changed alike."""
-        wanted = self._wanted
-        small = resized(windowed(hu, wanted.window), (wanted.size, wanted.size))
-        image = torch.from_numpy(as_fractions(equalized(as_bytes(small), wanted.clip_limit, wanted.tiles)))[:, None]
-        mask = torch.from_numpy(without_specks(resized_mask(masks, wanted.size)).astype(np.int64))
+        preprocessing = self._wanted
+        small = resized(windowed(hu, preprocessing.window), (preprocessing.size, preprocessing.size))
+        image = torch.from_numpy(
+            as_fractions(equalized(as_bytes(small), preprocessing.clip_limit, preprocessing.tiles))
+        )[:, None]
+        mask = torch.from_numpy(without_specks(resized_mask(masks, preprocessing.size)).astype(np.int64))
         if draw.seed:
             image, changed = apply_change(draw_change(self._augmentation, random), image, mask)
             mask = mask if changed is None else changed

@@ -38,19 +38,21 @@ class SmartNetStack:
     display_shape: tuple[int, int]
 
     @classmethod
-    def of(cls, volume: Volume, view: AxialView, wanted: SmartNetPreprocessing) -> SmartNetStack:
+    def of(cls, volume: Volume, view: AxialView, preprocessing: SmartNetPreprocessing) -> SmartNetStack:
         """The stack of a volume whose acquired slices are axial.
 
         Raises:
             DependencyError: OpenCV is missing.
         """
-        shown = windowed(view.apply(volume.hu), wanted.window)
-        kept = shown_slices(shown) if wanted.drop_empty_ends else slice(0, len(shown))
-        small = resized(shown[kept], (wanted.size, wanted.size))
-        equal = equalized(as_bytes(small), wanted.clip_limit, wanted.tiles)
+        shown = windowed(view.apply(volume.hu), preprocessing.window)
+        kept = shown_slices(shown) if preprocessing.drop_empty_ends else slice(0, len(shown))
+        small = resized(shown[kept], (preprocessing.size, preprocessing.size))
+        equal = equalized(as_bytes(small), preprocessing.clip_limit, preprocessing.tiles)
         count = len(shown)
         indices = tuple(view.acquired_index(k, count) for k in range(*kept.indices(count)))
-        return cls(normalized(as_fractions(equal), wanted.normalize), indices, view, (shown.shape[1], shown.shape[2]))
+        return cls(
+            normalized(as_fractions(equal), preprocessing.normalize), indices, view, (shown.shape[1], shown.shape[2])
+        )
 
     def restore(self, maps: NDArray[np.floating[Any]]) -> Slices:
         """Maps of the network's pixels (..., size, size) on the pixels of an acquired slice (..., rows, columns)."""
@@ -117,10 +119,10 @@ def normalized(slices: Slices, over: Literal["slice", "volume"]) -> Slices:
     return np.where(flat, slices, (slices - least) / np.where(flat, np.float32(1), width))
 
 
-def _neighbors(size: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Of each new pixel: its lower neighbor, and the share of the next one; in single precision, as torch does."""
-    step = np.float32((size - 1) / (wanted - 1)) if wanted > 1 else np.float32(0)
-    position = np.arange(wanted, dtype=np.float32) * step
+def _neighbors(size: int, new_size: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """The lower neighbor of each new pixel, and the share of the next one; in single precision, as torch does."""
+    step = np.float32((size - 1) / (new_size - 1)) if new_size > 1 else np.float32(0)
+    position = np.arange(new_size, dtype=np.float32) * step
     low = np.minimum(position.astype(np.intp), size - 1)
     return low, position - low.astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What SMART-Net minimizes: classification, segmentation, reconstruction, and agreement between the first two.
+"""Losses of SMART-Net: classification, segmentation, reconstruction, and agreement between the first two.
 
 Re-creates Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). All losses take logits.
 """
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ICHSegmenterLib.methods.smart_net.network import TASKS, Task
+from ICHSegmenterLib.methods.smart_net.networks.upstream import TASKS, Task
 
 CONSISTENCY_WEIGHT = 0.5
-"""Of the authors' code; the paper's weight is not known (1 or 0.5)."""
+"""Weight in the authors' code; the paper's weight is not known (1 or 0.5)."""
 CONSISTENCY_POOL = 16
 MIN_VOXELS = 1e-7
 """Keeps the Dice of two empty masks finite."""
@@ -78,6 +78,6 @@ def smart_net_terms(
 
 
 def by_task(outputs: Tensor | Sequence[Tensor], tasks: Sequence[Task]) -> dict[Task, Tensor]:
-    """What `SmartNetUp` returns, named by its tasks."""
+    """Outputs of `SmartNetUp`, named by its tasks."""
     tensors = (outputs,) if isinstance(outputs, torch.Tensor) else tuple(outputs)
     return dict(zip(tasks, tensors, strict=True))

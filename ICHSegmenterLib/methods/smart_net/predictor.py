@@ -15,10 +15,11 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
-from ICHSegmenterLib.methods.smart_net.network import SmartNetUp
+from ICHSegmenterLib.methods.smart_net.input import SmartNetStack
+from ICHSegmenterLib.methods.smart_net.networks.upstream import SmartNetUp
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
@@ -64,32 +65,59 @@ class SmartNetUpPredictor:
         """
         if "seg" not in self._network.tasks:
             run.warn("This variant of SMART-Net only classifies slices: nothing is outlined, and 0 mL means nothing.")
-        stack = smart_net_slices.stack_of(exam, mode=self._mode)
-        with_brain = set(exam.brain_slices)
-        shown = [place for place, index in enumerate(stack.indices) if index in with_brain]
-        predictions = [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
+        stack, shown, predictions = self._slices_to_show(exam)
         if not shown:
             return predictions
-        found = list(
+        batches = list(
             smart_net_slices.in_batches(
                 stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._probabilities
             )
         )
-        values, maps = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        values, maps = (torch.cat(parts).cpu() for parts in zip(*batches, strict=True))
         maps *= smart_net_slices.brain_of(exam, stack)[shown]
         if "cls" not in self._network.tasks:
             values = slice_probability(maps)
-        for place, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
-            index = stack.indices[place]
+        for number, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):
+            index = stack.indices[number]
             outline = stack.restore(probability[None]) if "seg" in self._network.tasks else None
             predictions[index] = SlicePrediction(index, {ANY: value}, outline)
         return predictions
 
     @torch.inference_mode()
+    def detect(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
+        """The same values without maps, by encoder and cls head alone; without a cls head the map has to be made."""
+        if "cls" not in self._network.tasks:
+            return [SlicePrediction(each.index, each.probabilities) for each in self.predict(exam, run)]
+        stack, shown, predictions = self._slices_to_show(exam)
+        batches = smart_net_slices.in_batches(
+            stack.slices[shown], self.batch_size, self.device, self._dtype, run, self._slice_values
+        )
+        values = [value for batch in batches for value in batch.tolist()]
+        for number, value in zip(shown, values, strict=True):
+            index = stack.indices[number]
+            predictions[index] = SlicePrediction(index, {ANY: value})
+        return predictions
+
+    @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice."""
+        """Features of each slice."""
         stack = smart_net_slices.stack_of(exam, mode=self._mode)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
+
+    def _slices_to_show(self, exam: PreparedVolume) -> tuple[SmartNetStack, list[int], list[SlicePrediction]]:
+        """The slices that the network sees, which of its slices hold brain, and zeros for every acquired slice."""
+        stack = smart_net_slices.stack_of(exam, mode=self._mode)
+        with_brain = set(exam.brain_slices)
+        shown = [number for number, index in enumerate(stack.indices) if index in with_brain]
+        return stack, shown, [SlicePrediction(index, {ANY: 0.0}) for index in range(exam.volume.geometry.shape[0])]
+
+    def _slice_values(self, batch: Tensor) -> Tensor:
+        """Slices (B, 1, size, size) to values (B,), float32, by the cls head."""
+        return self._classified(self._network.encoder(batch))
+
+    def _classified(self, features: Sequence[Tensor]) -> Tensor:
+        probabilities: Tensor = self._network.classification_head(features[-1]).float().sigmoid().squeeze(1)
+        return probabilities
 
     def _probabilities(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Slices (B, 1, size, size) to values (B,) and maps (B, size, size), float32; zeros where a head is absent."""
@@ -97,7 +125,7 @@ class SmartNetUpPredictor:
         features = network.encoder(batch)
         values, maps = torch.zeros(len(batch)), torch.zeros(batch[:, 0].shape)
         if "cls" in network.tasks:
-            values = network.classification_head(features[-1]).float().sigmoid().squeeze(1)
+            values = self._classified(features)
         if "seg" in network.tasks:
             maps = network.segmentation_head(network.seg_decoder(features)).float().sigmoid().squeeze(1)
         return values, maps

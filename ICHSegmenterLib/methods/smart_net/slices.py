@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ICHSegmenterLib.errors import WeightsError, WeightsMissingError
 from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps, pooled_features
-from ICHSegmenterLib.methods.smart_net.fused import fuse
 from ICHSegmenterLib.methods.smart_net.input import Slices, SmartNetStack
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask
+from ICHSegmenterLib.methods.smart_net.networks.fused import fuse
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.protocol import Phase
@@ -35,7 +35,7 @@ MODES = (STACKED, SLICE_WISE)
 
 @dataclass(frozen=True, eq=False)
 class EncodedSlices:
-    """What a SMART-Net encoder makes of an exam.
+    """Features and activation of an exam's slices.
 
     Attributes:
         stack: The slices it saw.
@@ -88,12 +88,12 @@ def fit_for_inference(network: nn.Module, device: str, dtype: torch.dtype, in_fl
 
 
 def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool = False) -> SmartNetStack:
-    """What the network sees of an exam."""
+    """Network input of an exam."""
     if not isinstance(exam.preprocessing, SmartNetPreprocessing):
         raise ValueError(f"{type(exam.preprocessing).__name__} does not say what SMART-Net sees")
     normalize: Literal["slice", "volume"] = "volume" if mode == STACKED else "slice"
-    wanted = replace(exam.preprocessing, normalize=normalize, drop_empty_ends=drop_empty_ends)
-    return SmartNetStack.of(exam.volume, exam.view, wanted)
+    preprocessing = replace(exam.preprocessing, normalize=normalize, drop_empty_ends=drop_empty_ends)
+    return SmartNetStack.of(exam.volume, exam.view, preprocessing)
 
 
 def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
@@ -105,7 +105,7 @@ def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
 def in_batches(
     slices: Slices, batch_size: int, device: str, dtype: torch.dtype, run: RunContext, step: Callable[[Tensor], Found]
 ) -> Iterator[Found]:
-    """What `step` says of each batch (B, 1, size, size); progress is told in slices.
+    """The output of `step` for each batch (B, 1, size, size); progress is counted in slices.
 
     Raises:
         CancelledError: Between two batches.
@@ -127,8 +127,8 @@ def encode(
         deepest = encoder(batch)[-1]
         return pooled_features(deepest), activation_maps(deepest, size)
 
-    found = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
-    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    batches = list(in_batches(stack.slices, batch_size, device, dtype, run, step))
+    vectors, maps = (torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True))
     return EncodedSlices(stack, vectors, maps)
 
 

@@ -15,7 +15,7 @@ from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.learning.task import IGNORED, ScoredBatch, TrainingTask, real_samples
 from ICHSegmenterLib.methods.smart_net.loss import by_task, segmentation_loss, smart_net_terms
-from ICHSegmenterLib.methods.smart_net.network import Task
+from ICHSegmenterLib.methods.smart_net.networks.upstream import Task
 
 POSITIVE = 0.5
 
@@ -100,9 +100,9 @@ def _slice_score(outputs: dict[Task, Tensor]) -> Tensor:
 
 def _dice_sum(logits: Tensor, masks: Tensor, is_real: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the Dice of what has blood, and how many those are."""
-    found, truth = (logits.sigmoid() > POSITIVE).flatten(1), (masks > POSITIVE).flatten(1)
+    outlined, truth = (logits.sigmoid() > POSITIVE).flatten(1), (masks > POSITIVE).flatten(1)
     has_blood = truth.any(1) & is_real
-    dice = 2 * (found & truth).sum(1) / (found.sum(1) + truth.sum(1)).clamp(min=1)
+    dice = 2 * (outlined & truth).sum(1) / (outlined.sum(1) + truth.sum(1)).clamp(min=1)
     return dice[has_blood].sum(), has_blood.sum()
 
 

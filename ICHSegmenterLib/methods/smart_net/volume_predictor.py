@@ -19,10 +19,10 @@ from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
 from ICHSegmenterLib.methods.smart_net.activation_maps import pooled_features
-from ICHSegmenterLib.methods.smart_net.volume_network import SmartNetDownCls, SmartNetDownSeg
+from ICHSegmenterLib.methods.smart_net.networks.downstream import SmartNetDownCls, SmartNetDownSeg
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
+from ICHSegmenterLib.predictions import ExamPredictions, SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import ExamPredictions, SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 from ICHSegmenterLib.runtime.networks import create_model
@@ -68,7 +68,7 @@ class _ExamPredictor(Generic[Network]):
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice."""
+        """Features of each slice."""
         stack = smart_net_slices.stack_of(exam, drop_empty_ends=self._drop_empty_ends)
         return smart_net_slices.encode(self._network.encoder, stack, self.batch_size, self.device, self._dtype, run)
 
@@ -107,11 +107,11 @@ class SmartNetClsPredictor(_ExamPredictor[SmartNetDownCls]):
 
     @torch.inference_mode()
     def encode(self, exam: PreparedVolume, run: RunContext) -> smart_net_slices.EncodedSlices:
-        """What the encoder makes of each slice, and the vector from which the exam is classified."""
-        found = super().encode(exam, run)
-        features = torch.from_numpy(found.vectors)[None].to(self.device)
+        """Features of each slice, and the vector from which the exam is classified."""
+        encoded = super().encode(exam, run)
+        features = torch.from_numpy(encoded.vectors)[None].to(self.device)
         vector = self._network.pooled(features, torch.tensor([features.shape[1]]))[0]
-        return replace(found, exam_vector=vector.cpu().numpy())
+        return replace(encoded, exam_vector=vector.cpu().numpy())
 
     def _probabilities(self, features: Tensor) -> Tensor:
         """Slice features (exams, slices, 2048) to (exams,)."""
@@ -137,9 +137,9 @@ class SmartNetSegPredictor(_ExamPredictor[SmartNetDownSeg]):
                 )
             )
         )
-        found = volume_probabilities(self._network, maps, run).cpu() * smart_net_slices.brain_of(exam, stack)
+        probabilities = volume_probabilities(self._network, maps, run).cpu() * smart_net_slices.brain_of(exam, stack)
         for index, value, probability in zip(
-            stack.indices, slice_probability(found).tolist(), found.numpy(), strict=True
+            stack.indices, slice_probability(probabilities).tolist(), probabilities.numpy(), strict=True
         ):
             if index in exam.brain_slices:
                 predictions[index] = SlicePrediction(index, {ANY: value}, stack.restore(probability[None]))
@@ -151,11 +151,11 @@ def volume_probabilities(network: SmartNetDownSeg, maps: Tensor, run: RunContext
 
     In overlapping chunks, so that a thin-slice exam fits into memory; equal to all slices at once.
     """
-    found = []
+    chunks = []
     for start in range(0, len(maps), CHUNK):
         run.check()
         first, last = max(start - REACH, 0), min(start + CHUNK + REACH, len(maps))
         stack = maps[first:last].permute(1, 2, 3, 0)[None]  # (slices, 16, H, W) -> (1, 16, H, W, slices)
         logits = network.volume_logits(stack)[0, 0].float()
-        found.append(logits[..., start - first : start - first + CHUNK].permute(2, 0, 1).sigmoid())
-    return torch.cat(found)
+        chunks.append(logits[..., start - first : start - first + CHUNK].permute(2, 0, 1).sigmoid())
+    return torch.cat(chunks)

@@ -18,8 +18,8 @@ from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
@@ -44,6 +44,7 @@ class SwinMapPredictor:
         self.labels = SUBTYPE_LABELS if network.head.out_features == len(SUBTYPE_LABELS) else (ANY,)
         network = network.requires_grad_(False).eval().to(device=device, dtype=torch_dtype(precision))
         mapper = AttentionMapper(network)
+        self._logits = mapper.logits
         self._maps = {"hgi-sam": mapper.hgi_sam, "swin-sam": mapper.swin_sam, "grad-cam": mapper.grad_cam}[map_kind]
 
     @classmethod
@@ -67,15 +68,30 @@ class SwinMapPredictor:
             slices = torch.from_numpy(exam.batch(indices)).to(self.device)
             brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
             logits, maps = self._maps(slices, brain)
-            found = probabilities_of(logits)
+            views = [logits]
             if self.tta:
-                logits, turned = self._maps(mirrored(slices), mirrored(brain))
-                other = probabilities_of(logits)
-                found = {label: np.mean((values, other[label]), axis=0) for label, values in found.items()}
-                maps = (maps + mirrored(turned)) / 2
-            return SliceBatch(found, maps[:, None].cpu().numpy())
+                logits, mirrored_maps = self._maps(mirrored(slices), mirrored(brain))
+                views.append(logits)
+                maps = (maps + mirrored(mirrored_maps)) / 2
+            return SliceBatch(_mean_probabilities(views), maps[:, None].cpu().numpy())
 
         return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
+
+    def detect(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
+        """The same probabilities without maps; the attention matrices are never made, nor a gradient."""
+
+        def detect_batch(indices: Sequence[int]) -> SliceBatch:
+            slices = torch.from_numpy(exam.batch(indices)).to(self.device)
+            views = [slices, mirrored(slices)] if self.tta else [slices]
+            return SliceBatch(_mean_probabilities([self._logits(view) for view in views]))
+
+        return predict_slices(exam, run, self.batch_size, self.labels, detect_batch)
+
+
+def _mean_probabilities(views: Sequence[torch.Tensor]) -> Mapping[str, NDArray[np.float32]]:
+    """Label to mean probabilities (B,) of the logits (B, classes) of several views of the same slices."""
+    each = [probabilities_of(logits) for logits in views]
+    return {label: np.mean([values[label] for values in each], axis=0) for label in each[0]}
 
 
 def probabilities_of(logits: torch.Tensor) -> Mapping[str, NDArray[np.float32]]:

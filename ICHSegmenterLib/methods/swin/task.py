@@ -17,7 +17,7 @@ from ICHSegmenterLib.methods.swin.network import SwinClassifier
 
 ANY_COLUMN = 5
 BLEEDING_CELL_WEIGHT = 4.0
-"""Of a cell with blood; one without has 1."""
+"""Weight of a cell with blood; one without has 1."""
 
 
 class SliceClassification(TrainingTask):
@@ -28,7 +28,7 @@ class SliceClassification(TrainingTask):
         if recipe.loss.name not in ("cross-entropy", "focal"):
             raise RecipeError(f"loss {recipe.loss.name} is not for classification; choose cross-entropy or focal.")
         self._focal = FocalLoss(gamma=recipe.loss.gamma, use_softmax=False)
-        self._cells = WhichCells(self.network) if recipe.loss.cell_weight else None
+        self._cells = CellClassifier(self.network) if recipe.loss.cell_weight else None
 
     def loss_of(self, batch: Any) -> Tensor:
         """Mean loss of a batch."""
@@ -62,8 +62,8 @@ class SliceClassification(TrainingTask):
         return cost
 
 
-class WhichCells(nn.Module):
-    """Which cells of a slice bleed, told by one layer on each stage of a Swin; only while it learns.
+class CellClassifier(nn.Module):
+    """Classifier of the cells of a slice, one layer on each stage of a Swin; only while it learns.
 
     A transformer that starts from nothing and hears of each slice only whether it bleeds needs far more slices than
     one that also hears where. The first stage, whose cells are 4 pixels wide, learns soon what blood looks like; the

@@ -48,7 +48,7 @@ class BlockAttention:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """What the attention of one block needs besides its input.
+    """Constants of the attention of one block.
 
     Attributes:
         scale: factor of the query-key products.
@@ -83,11 +83,11 @@ class AttentionRecorder:
             gradients: start the graph at the first recorded block, for a backward pass inside the `with`.
         """
         recorded: list[BlockAttention] = []
-        for module, kernel, (stage, place) in zip(self._modules, self._kernels, self._places, strict=True):
+        for module, kernel, (stage, depth) in zip(self._modules, self._kernels, self._places, strict=True):
             block = None
             if stage in stages:
                 rows, columns = module.window_size
-                shift = (rows // 2, columns // 2) if place % 2 else (0, 0)
+                shift = (rows // 2, columns // 2) if depth % 2 else (0, 0)
                 block = BlockAttention(stage, module.input_resolution, module.window_size, shift)
                 recorded.append(block)
             is_root = gradients and len(recorded) == 1 and block is not None

@@ -17,8 +17,8 @@ from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
@@ -99,26 +99,27 @@ class UnetPredictor:
     def _without_bone(self, predictions: list[SlicePrediction], exam: PreparedVolume) -> list[SlicePrediction]:
         """The same without what is bone; slices that lose something are valued again."""
         blood = np.zeros((1, *exam.volume.geometry.shape), dtype=np.float32)
-        for one in predictions:
-            if one.maps is not None:
-                blood[0, one.index] = one.maps.sum(axis=0)
+        for prediction in predictions:
+            if prediction.maps is not None:
+                blood[0, prediction.index] = prediction.maps.sum(axis=0)
         bone = bone_like_blood(blood, exam.volume, [0])
         kept = list(predictions)
-        for k, one in enumerate(predictions):
-            if one.maps is None or not bone[k].any():
+        for k, prediction in enumerate(predictions):
+            if prediction.maps is None or not bone[k].any():
                 continue
-            maps = np.where(bone[k], 0, one.maps).astype(np.float32)
+            maps = np.where(bone[k], 0, prediction.maps).astype(np.float32)
             seen = torch.from_numpy(exam.grid.forward(exam.view.apply_to_slices(maps)))
             values = {
-                label: min(float(value), one.probabilities[label]) for label, value in self._values(seen[None]).items()
+                label: min(float(value), prediction.probabilities[label])
+                for label, value in self._values(seen[None]).items()
             }
-            kept[k] = replace(one, probabilities=values, maps=maps)
+            kept[k] = replace(prediction, probabilities=values, maps=maps)
         return kept
 
     def _values(self, blood: torch.Tensor) -> dict[str, torch.Tensor]:
         """Value (B,) of each label of probabilities (B, classes of blood, H, W); that of `ANY` is of their sum."""
-        found = (*blood.unbind(dim=1), blood.sum(dim=1))[-len(self.labels) :]
-        values = (slice_probability(maps, self.min_pixels) for maps in found)
+        label_maps = (*blood.unbind(dim=1), blood.sum(dim=1))[-len(self.labels) :]
+        values = (slice_probability(maps, self.min_pixels) for maps in label_maps)
         return dict(zip(self.labels, values, strict=True))
 
     def _blood(self, slices: torch.Tensor) -> torch.Tensor:

@@ -62,16 +62,16 @@ class SliceSegmentation(TrainingTask):
         classes = logits.shape[1]
         if classes not in (TWO_CLASSES, SUBTYPE_CLASSES):
             raise RecipeError(f"segmentation networks have 2 or 6 classes, this one has {classes}.")
-        wanted, logits = self.recipe.loss, logits.float()
+        loss, logits = self.recipe.loss, logits.float()
         target = (mask > 0).long() if classes == TWO_CLASSES else mask
-        if wanted.dice_of == "blood":
+        if loss.dice_of == "blood":
             dice = self._dice(1 - logits.softmax(dim=1)[:, :1], (mask > 0).float()[:, None])
         else:
             dice = self._dice(logits, target[:, None])
-        blood = wanted.blood_weight * (classes - 1 if len(wanted.blood_weight) == 1 else 1)
+        blood = loss.blood_weight * (classes - 1 if len(loss.blood_weight) == 1 else 1)
         if len(blood) != classes - 1:
             raise RecipeError(f"loss.blood_weight has {len(blood)} numbers; give one, or {classes - 1}.")
         weight = logits.new_tensor([1.0, *blood])
         entropy = F.cross_entropy(logits, target, weight=weight)
-        cost: Tensor = wanted.dice_weight * dice + wanted.cross_entropy_weight * entropy
+        cost: Tensor = loss.dice_weight * dice + loss.cross_entropy_weight * entropy
         return cost

@@ -33,7 +33,7 @@ UNREADABLE = (
     InvalidDicomError,
     BytesLengthException,
 )
-"""What pydicom raises for files that are truncated or damaged, depending on where."""
+"""Exceptions that pydicom raises for files that are truncated or damaged, depending on where."""
 
 DICOM_SUFFIXES = (".dcm", ".ima")
 """Only these names promise DICOM; most files from hospitals have no suffix at all."""
@@ -111,7 +111,7 @@ class DicomFile:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """What a folder holds: DICOM files in order of their paths, and the number of all files."""
+    """Content of a folder: DICOM files in order of their paths, and the number of all files."""
 
     files: tuple[DicomFile, ...]
     file_count: int
@@ -171,11 +171,11 @@ def _files_in(folder: Path, *, nested: bool) -> list[Path]:
         raise VolumeError(f"{folder.name}: there is no such folder.")
     if not nested:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found: list[Path] = []
+    files: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found.extend(Path(parent, name) for name in sorted(names) if not name.startswith("."))
-    return found
+        files.extend(Path(parent, name) for name in sorted(names) if not name.startswith("."))
+    return files
 
 
 def _read_if_dicom(path: Path) -> DicomFile | None:

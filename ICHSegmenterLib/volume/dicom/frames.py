@@ -1,4 +1,4 @@
-"""Where DICOM keeps an element: directly in the header, or in functional groups of a multi-frame file.
+"""Look-up of a DICOM element: directly in the header, or in functional groups of a multi-frame file.
 
 DICOM PS3.3, section C.7.6.16: an element stands in a group of one frame, else in the shared groups.
 """
@@ -33,10 +33,10 @@ def frames_of(header: Dataset) -> list[list[Dataset]]:
     return [[frame, *shared, header] for frame in frames]
 
 
-def look_up(places: Sequence[Dataset], keyword: str) -> Any:
+def look_up(headers: Sequence[Dataset], keyword: str) -> Any:
     """The value in the first place that has it, directly or in its functional group; None if nowhere or empty."""
-    for place in places:
-        for holder in (place, *(place.get(_GROUPS.get(keyword, "")) or ())[:1]):
+    for header in headers:
+        for holder in (header, *(header.get(_GROUPS.get(keyword, "")) or ())[:1]):
             value = holder.get(keyword)
             if value is not None and value != "":
                 return value

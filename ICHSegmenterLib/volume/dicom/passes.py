@@ -14,12 +14,12 @@ from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, DicomSlice
 MIN_PASS_SLICES = 3
 """Fewer slices are repeats of moved ones, or what one turn of the tube gives."""
 MIN_BETWEEN_SHARE = 1 / 3
-"""Of a pass, so many slices lie between those of another: skull base and vertex only overlap where they meet."""
+"""Share of a pass's slices that lie between those of another: skull base and vertex only overlap where they meet."""
 MAX_PASSES = 4
 """Files whose numbers change direction more often are numbered without order, which says nothing."""
 
 Pass = tuple[str, Sequence[DicomSlice]]
-"""What a pass is called in a message, and its slices."""
+"""Name of a pass in a message, and its slices."""
 
 
 def interleaved_passes(slices: Sequence[DicomSlice]) -> str:
@@ -91,9 +91,9 @@ def _sweeps(slices: Sequence[DicomSlice], normal: NDArray[np.float64]) -> list[P
 
 def _interleaved(passes: Sequence[Pass], normal: NDArray[np.float64]) -> tuple[Pass, Pass] | None:
     """The first two passes of which one lies between the slices of the other."""
-    for one, other in combinations(passes, 2):
-        if _lies_between(one[1], other[1], normal) or _lies_between(other[1], one[1], normal):
-            return one, other
+    for first, second in combinations(passes, 2):
+        if _lies_between(first[1], second[1], normal) or _lies_between(second[1], first[1], normal):
+            return first, second
     return None
 
 

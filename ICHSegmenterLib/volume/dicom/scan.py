@@ -68,14 +68,14 @@ def _read(series: Series, warnings: Sequence[str]) -> Volume:
         raise VolumeError("The series holds one slice; a head CT needs the whole stack. Export all its images.")
     hu = read_hu(slices)
     header = series.files[0].header
-    found = (*warnings, *stack_warnings, _rescale(slices, hu), _padding(slices), _contrast(header), _loss(header))
+    sentences = (*warnings, *stack_warnings, _rescale(slices, hu), _padding(slices), _contrast(header), _loss(header))
     source = VolumeSource(
         format="DICOM",
         series_uid=series.summary.uid,
         study_uid=str(header.get("StudyInstanceUID", "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
         kernel=series.summary.kernel,
-        warnings=tuple(sentence for sentence in found if sentence),
+        warnings=tuple(sentence for sentence in sentences if sentence),
         instance_uids=tuple(item.uid for item in slices),
     )
     return Volume(hu, geometry_of(slices), source)

@@ -1,5 +1,6 @@
 """Tests inside the Slicer stand-in: the `shell` fixture boots it once and fails a test whose slots raised."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -29,6 +30,10 @@ def parts_of_the_shell():
 
 @pytest.fixture(scope="session")
 def running_shell(parts_of_the_shell):
+    # Mesa's LLVM, loaded by the first picture, and the one inside Triton, which torchvision imports, have the same
+    # symbols: Triton after Mesa ends the process, Mesa after Triton works.
+    with contextlib.suppress(ImportError):
+        import triton  # noqa: F401
     shell = SlicerShell.boot()
     yield shell
     shell.close()

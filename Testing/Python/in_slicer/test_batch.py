@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.cli.main import main as library
 from ICHSegmenterLib.errors import WorkerError
+from ICHSegmenterLib.outputs.table import OUTPUTS
+from ICHSegmenterLib.outputs.writer import Output
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
@@ -123,6 +126,7 @@ def test_all_that_is_said_of_method_and_detector_is_read_by_the_worker(shell, ex
         ("--detector rsna-sequence --detector-option tat=true", "wrong use: rsna-sequence has no option 'tat'"),
         ("--detector-option tta=true", "wrong use: weights or options of a detector were given, but no detector"),
         ("--threshold 2", "argument --threshold: must lie between 0 and 1, got 2"),
+        ("--outputs +reprot", "wrong use: there is no output 'reprot'. Did you mean report?"),
         ("--precision half", "argument --precision: invalid choice: 'half'"),
     ],
 )
@@ -134,6 +138,22 @@ def test_what_is_wrong_is_told_in_the_words_of_the_command_line(wrong, answer, s
     told = [line.partition(" error: ")[2] or line for line in capsys.readouterr().err.splitlines() if answer in line]
     assert len(told) == 2
     assert told[0] == told[1]
+
+
+def test_an_output_from_outside_is_written_in_slicer_too(shell, exams, tmp_path, monkeypatch):
+    """Slicer's batch writes the files itself; the worker, whose part is done here in this process, writes none."""
+    from ICHSegmenterSlicer import batch
+
+    def write(exam):
+        (exam.folder / "count.txt").write_text(str(len(exam.result.detection.slices)))
+
+    monkeypatch.setitem(OUTPUTS, "slice_count", Output(write, files=("count.txt",)))
+    monkeypatch.setattr(batch.WorkerAnalyzer, "__call__", lambda analyzer, volume: analyze(volume, analyzer._request))
+    monkeypatch.setattr(batch, "_missing", lambda settings: [])
+    arguments = ["--input", str(exams[0] / "a"), "--output", str(tmp_path / "out"), "--method", "hu-threshold"]
+    assert batch.main([*arguments, "--outputs", "csv", "slice_count"]) == 0
+    (folder,) = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert {path.name for path in folder.iterdir()} == {"slices.csv", "count.txt", "result.json"}
 
 
 def test_results_of_another_method_are_refused_until_they_may_be_replaced(finished, exams, tmp_path):

@@ -158,7 +158,7 @@ def test_the_uncertainty_of_an_ensemble_is_written_with_the_maps_and_not_without
     result = analyze(
         exam, AnalysisRequest("unet", weights=[tmp_path / "fold.pt"], options={"tta": True}, outputs=("map",))
     )
-    files = write_outputs(result, exam, tmp_path / "out", save_maps=True)
+    files = write_outputs(result, exam, tmp_path / "out", outputs=["+map"])
     written = read_volume(files["uncertainty.nii.gz"]).hu
     np.testing.assert_allclose(written, result.segmentation.uncertainty, atol=1e-5)
     assert written.max() > 0

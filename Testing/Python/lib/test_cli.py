@@ -38,6 +38,16 @@ def test_json_is_the_result_and_nothing_else(series, tmp_path, capsys):
     assert plain["positive"]
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     assert written.pop("files") == {"segmentation_grid": "regular"}  # of the files beside it, so only in the file
+    assert written.pop("outputs") == [
+        "seg_nrrd",
+        "labelmap",
+        "labelmap_regular",
+        "csv",
+        "overview",
+        "report",
+        "json",
+    ]
+    assert written.pop("exam").startswith("series-")
     assert plain == written
 
 
@@ -64,12 +74,23 @@ def test_batch_exits_with_one_if_an_exam_failed(series, tmp_path, capsys):
     (tmp_path / "broken.nii.gz").write_bytes(b"x")
     arguments = ["batch", series, str(tmp_path / "broken.nii.gz"), "--output", str(tmp_path / "out")]
     assert main([*arguments, "--method", "hu-threshold"]) == 1
-    assert "1 done, 0 done before, 1 failed" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "1 done, 0 done before, 1 failed" in shown.out
+
+
+def test_what_failed_in_a_batch_is_said_once(tmp_path):
+    (tmp_path / "broken.nii.gz").write_bytes(b"x")
+    words = ["batch", str(tmp_path / "broken.nii.gz"), "--output", str(tmp_path / "out"), "--method", "hu-threshold"]
+    program = subprocess.run([sys.executable, "-m", "ICHSegmenterLib", *words], capture_output=True, text=True)
+    assert program.returncode == 1
+    lines = program.stderr.splitlines()
+    assert lines[0] == "[1/1] broken"
+    assert [line.partition(": ")[0] for line in lines[1:]] == ["failed"]
 
 
 def test_a_batch_on_a_processor_of_no_known_name_fails_before_its_first_exam(series, tmp_path, capsys):
     arguments = ["batch", series, "--method", "hu-threshold", "--output", str(tmp_path / "out"), "--device", "gpu"]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     (told,) = capsys.readouterr().err.strip().splitlines()
     assert told.startswith("error: The device 'gpu' cannot be used")
     assert not (tmp_path / "out").exists()
@@ -91,13 +112,13 @@ def test_wrong_use_exits_with_two(arguments):
     assert main(arguments) == 2
 
 
-def test_an_input_that_does_not_exist_fails_with_its_name(tmp_path, capsys):
-    assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 1
+def test_an_input_that_does_not_exist_is_wrong_use_with_its_name(tmp_path, capsys):
+    assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 2
     assert "nothing.nii.gz" in capsys.readouterr().err
 
 
 def test_an_unknown_method_names_the_known_ones(series, capsys):
-    assert main(["segment", series, "--method", "best"]) == 1
+    assert main(["segment", series, "--method", "best"]) == 2
     assert "available:" in capsys.readouterr().err
 
 
@@ -146,7 +167,7 @@ def test_running_out_of_memory_fails_with_one_line(series, monkeypatch, capsys):
     def exhausted(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("ICHSegmenterLib.cli.segment.read_volume", exhausted)
+    monkeypatch.setattr("ICHSegmenterLib.cli.verbs.segment.read_volume", exhausted)
     assert main(["segment", series, "--method", "hu-threshold"]) == 1
     (told,) = capsys.readouterr().err.strip().splitlines()
     assert "ran out of memory" in told

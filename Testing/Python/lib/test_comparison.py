@@ -20,7 +20,7 @@ from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNo
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.report.comparison_picture import slices_to_show
+from ICHSegmenterLib.report.comparison_picture import COLORS, DASH, dash_pattern, slices_to_show, write_picture
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
@@ -137,6 +137,38 @@ def test_everything_promised_is_written(both, phantom, tmp_path):
     with Image.open(files["comparison.png"]) as picture:
         assert picture.size == (1320, 1100)
         assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20)) > 100
+
+
+def near(picture, color, *, tolerance=40):
+    """bool (rows, columns): pixels of this color, "#rrggbb", edges smoothed into their background left out."""
+    red_green_blue = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+    return (np.abs(picture.astype(int) - red_green_blue) < tolerance).all(axis=-1)
+
+
+def test_outlines_that_coincide_are_each_seen(phantom, tmp_path):
+    """Three methods that outline the same: along the edge their colors take turns, none covers the others."""
+    mask = np.zeros(phantom.volume.geometry.shape, dtype=bool)
+    mask[4:12, 30:50, 30:50] = True
+    result = with_mask(analyze(phantom.volume, AnalysisRequest("hu-threshold")), mask)
+    same = agreement_of(dict.fromkeys("abc", result), phantom.volume.geometry)
+    write_picture(same, phantom.volume, tmp_path / "comparison.png")
+    picture = np.asarray(Image.open(tmp_path / "comparison.png").convert("RGB"))
+    slices = picture[int(0.09 * 1100) : int(0.67 * 1100)]
+    seen = [np.count_nonzero(near(slices, color)) for color in COLORS[:3]]
+    assert min(seen) > 100
+    assert max(seen) < 2 * min(seen)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_dashes_of_outlines_fill_the_gaps_of_the_others(count):
+    """At each place of a common edge exactly one outline draws."""
+    places = (np.arange(4 * count * 10) + 0.5) / 10 * DASH
+    drawn = np.zeros(len(places), dtype=int)
+    for number in range(count):
+        offset, (dash, gap) = dash_pattern(number, count)
+        drawn += (places + offset) % (dash + gap) < dash
+    assert (drawn == 1).all()
+    assert dash_pattern(0, 1) == "solid"
 
 
 def test_the_vote_comes_back_voxel_for_voxel(three, phantom, tmp_path):

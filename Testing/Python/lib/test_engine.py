@@ -11,8 +11,9 @@ from ICHSegmenterLib.analysis import single_method
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import RESEARCH_NOTICE, SlicePrediction
+from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom

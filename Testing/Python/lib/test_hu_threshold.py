@@ -13,10 +13,10 @@ from conftest import shared_data
 from ICHSegmenterLib.errors import CancelledError
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.methods.hu_threshold.predictor import GROWTH_MM, HuThresholdPredictor, _Blocks, _reach
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.blocks import dilate_in_plane
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
-from ICHSegmenterLib.results import SlicePrediction
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_volume

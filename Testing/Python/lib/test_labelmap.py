@@ -9,7 +9,7 @@ from ICHSegmenterLib.analysis.detection import summarize
 from ICHSegmenterLib.analysis.labelmap import assemble, blood_per_slice_ml, measure
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.labels import ICH, IPH, PERILESIONAL_EDEMA
-from ICHSegmenterLib.results import SlicePrediction
+from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 

@@ -19,7 +19,7 @@ from ICHSegmenterLib.analysis.differences import differences
 from ICHSegmenterLib.cards.table import get_card, read_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import CardError, WeightsCorruptError, WeightsError
-from ICHSegmenterLib.learning.recipe import load_recipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.methods.table import load_predictor
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.pipeline import prepare

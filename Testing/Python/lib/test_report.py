@@ -11,6 +11,8 @@ from PIL import Image
 
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.outputs import overview
+from ICHSegmenterLib.outputs import report as page
 from ICHSegmenterLib.outputs import write as report
 from ICHSegmenterLib.report.overview import fit_width, slices_to_show
 from ICHSegmenterLib.request import AnalysisRequest
@@ -30,7 +32,7 @@ def exam():
 
 def test_everything_promised_is_written(exam, tmp_path):
     volume, result = exam
-    files = report.write_outputs(result, volume, tmp_path / "out", save_maps=True)
+    files = report.write_outputs(result, volume, tmp_path / "out", outputs=["+map"])
     assert set(files) == {
         "segmentation.seg.nrrd",
         "labelmap.nii.gz",
@@ -128,6 +130,18 @@ def test_the_overview_shows_gray_slices_and_the_color_of_the_segment(exam, tmp_p
     assert np.count_nonzero((red == green) & (green == blue) & (red > 40)) > 10_000  # brain
 
 
+def test_the_overview_has_legends_of_segments_and_bars(exam, tmp_path):
+    """Above the slices a square of each segment's color, below the bars those of positive and negative slices."""
+    volume, result = exam
+    path = report.write_outputs(result, volume, tmp_path / "out")["overview.png"]
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    height = len(picture)
+    header, footer = picture[: round(0.11 * height)], picture[round(0.96 * height) :]
+    (label,) = result.segmentation.labels
+    for part, color in ((header, label.color), (footer, (0xFF, 0x6B, 0x57)), (footer, (0x5B, 0x70, 0x83))):
+        assert np.count_nonzero((part == color).all(axis=-1)) > 100
+
+
 def test_the_key_slice_is_always_shown(exam):
     _, result = exam
     assert result.detection.key_slice in slices_to_show(result, 8)
@@ -143,7 +157,7 @@ def test_an_interrupted_write_leaves_the_earlier_results_whole(exam, tmp_path, m
     def full_disk(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "write_report", full_disk)
+    monkeypatch.setattr(page, "write_report", full_disk)
     with pytest.raises(OutputError, match="No space left on device. Free some space"):
         report.write_outputs(result, volume, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -163,7 +177,7 @@ def test_without_matplotlib_everything_but_the_picture_is_written(exam, tmp_path
     def missing(*_):
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
 
-    monkeypatch.setattr(report, "write_overview", missing)
+    monkeypatch.setattr(overview, "write_overview", missing)
     files = report.write_outputs(result, volume, tmp_path / "out")
     assert "overview.png" not in files
     assert {"report.html", "result.json", "labelmap.nii.gz"} <= set(files)

@@ -69,3 +69,9 @@ def test_a_result_that_was_cut_off_says_what_is_missing(stored, field):
     incomplete = {key: value for key, value in stored[0].items() if key != field}
     with pytest.raises(ResultError, match=f"incomplete .KeyError: '{field}'"):
         AnalysisResult.from_json(incomplete, stored[1])
+
+
+def test_a_printed_result_is_one_short_line_without_voxels():
+    phantom = make_phantom(head_geometry((8, 48, 48), pixel_mm=(4.8, 4.8), slice_step_mm=18.0), HeadModel(), seed=1)
+    result = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
+    assert str(result) == repr(result) == f"AnalysisResult(hu-threshold: {result.verdict})"

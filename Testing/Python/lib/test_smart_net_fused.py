@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ICHSegmenterLib.methods.smart_net import fused_convolution
-from ICHSegmenterLib.methods.smart_net.fused import enlarging_kernel, fuse
-from ICHSegmenterLib.methods.smart_net.fused_convolution import FusedConvolution
+from ICHSegmenterLib.methods.smart_net.networks import fused_convolution
+from ICHSegmenterLib.methods.smart_net.networks.fused import enlarging_kernel, fuse
+from ICHSegmenterLib.methods.smart_net.networks.fused_convolution import FusedConvolution
 from ICHSegmenterLib.methods.smart_net.slices import fit_for_inference
 from ICHSegmenterLib.models import create_model
 

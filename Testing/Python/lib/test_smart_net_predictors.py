@@ -15,7 +15,7 @@ from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.cards.table import get_card, with_options
 from ICHSegmenterLib.errors import CancelledError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.methods.smart_net import volume_predictor as smart_net_volume
-from ICHSegmenterLib.methods.smart_net.batch_norm import fold_batch_norms
+from ICHSegmenterLib.methods.smart_net.networks.batch_norm import fold_batch_norms
 from ICHSegmenterLib.methods.smart_net.predictor import SmartNetUpPredictor
 from ICHSegmenterLib.methods.smart_net.slices import brain_of, stack_of
 from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredictor, SmartNetSegPredictor

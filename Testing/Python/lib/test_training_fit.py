@@ -33,6 +33,7 @@ from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.training.callbacks import StepProgress
 from ICHSegmenterLib.training.data_module import TrainingData
 from ICHSegmenterLib.training.fit import TrainerOptions, fit
 from ICHSegmenterLib.training.trained_model import start_from, write_trained_model
@@ -381,6 +382,15 @@ def test_no_patient_is_both_trained_on_and_validated(physionet: Path, tmp_path: 
     assert set(split.test) and not set(split.test) & (seen["train"] | seen["validation"])
 
 
+def test_a_training_reports_its_steps_one_by_one(physionet: Path, tmp_path: Path) -> None:
+    reports: list[tuple[int, int, str]] = []
+    watch = StepProgress(lambda *report: reports.append(report))
+    fit(unet(), physionet, tmp_path / "run", machine=HERE, callbacks=[watch])
+    total = reports[0][1]
+    assert total > 0 and total % unet().phases[0].max_epochs == 0
+    assert reports == [(done, total, "Training, phase 1") for done in range(1, total + 1)]
+
+
 def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_nifti_folder(tmp_path / "data", 6)
     assert main(["prepare", "nifti", "--data", str(folder), "--output", str(tmp_path / "cache"), "--workers", "0"]) == 0
@@ -389,7 +399,7 @@ def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.Cap
     arguments = ["--data", str(tmp_path / "cache"), "--output", str(tmp_path / "run"), "--accelerator", "cpu"]
     assert main(["train", "unet", *arguments, "--devices", "1", "--set", *changes]) == 0
     assert "unet.safetensors" in capsys.readouterr().out
-    assert main(["train", "unet", *arguments, "--set", "data.fild=1"]) == 1
+    assert main(["train", "unet", *arguments, "--set", "data.fild=1"]) == 2
     assert "unknown key 'fild'; known are layout, split_by, folds, fold" in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ICHSegmenterLib.methods.smart_net.network import FEATURES, MAP_WIDTH, SegmentationDecoder, SliceEncoder
+from ICHSegmenterLib.methods.smart_net.networks.upstream import FEATURES, MAP_WIDTH, SegmentationDecoder, SliceEncoder
 
 HIDDEN = 512
 

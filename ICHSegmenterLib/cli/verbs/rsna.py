@@ -9,7 +9,7 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cli.arguments import add_method_arguments, request_of
+from ICHSegmenterLib.cli.arguments import add_method_arguments, request_of, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.evaluation.rsna.csv_files import read_slice_ids, write_ensemble, write_submission
 from ICHSegmenterLib.evaluation.rsna.run import predict_folder
@@ -42,6 +42,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run_predict(arguments: argparse.Namespace) -> int:
     """The action `predict`: exit code 1 if a series failed."""
+    require_existing(arguments, "folder", "weights")
     request = request_of(arguments)
     if not request.card.knows_subtypes:
         raise ValueError(f"{request.method} tells no subtypes of hemorrhage; choose {METHOD}")
@@ -50,12 +51,12 @@ def run_predict(arguments: argparse.Namespace) -> int:
     def analyze_and_show(volume: Volume) -> AnalysisResult:
         return analyze(volume, request, progress.run(), session)
 
-    def announce(done: int, total: int, series: str) -> None:
+    try:
+        failures = predict_folder(
+            arguments.folder, arguments.output, arguments.meta, analyze_and_show, announce=progress.announce
+        )
+    finally:
         progress.close()
-        print(f"[{done + 1}/{total}] {series}", file=sys.stderr)
-
-    failures = predict_folder(arguments.folder, arguments.output, arguments.meta, analyze_and_show, announce=announce)
-    progress.close()
     for series, message in failures.items():
         print(f"failed: {series}: {message}", file=sys.stderr)
     print(f"{arguments.output} and {arguments.meta}; {len(failures)} series failed")
@@ -64,6 +65,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def run_submission(arguments: argparse.Namespace) -> int:
     """The action `submission`."""
+    require_existing(arguments, "predictions", "meta")
     write_submission(arguments.predictions, read_slice_ids(arguments.meta), arguments.output)
     print(arguments.output)
     return 0
@@ -71,6 +73,7 @@ def run_submission(arguments: argparse.Namespace) -> int:
 
 def run_ensemble(arguments: argparse.Namespace) -> int:
     """The action `ensemble`."""
+    require_existing(arguments, "submissions")
     write_ensemble(arguments.submissions, arguments.output)
     print(arguments.output)
     return 0

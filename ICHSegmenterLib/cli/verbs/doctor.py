@@ -29,7 +29,7 @@ PACKAGES = {
     "matplotlib": "overview.png",
     "lightning": "training",
 }
-"""What the library itself uses; what methods need stands on their cards."""
+"""Packages of the library itself; those of methods stand on their cards."""
 
 
 def add_parsers(verbs: Any) -> None:
@@ -58,8 +58,8 @@ def _print_devices() -> None:
     try:
         for device in available_devices():
             print(f"  {device['name']:12} {device['problem'] or 'works':14} {device['title']}")
-        chosen = choose_device()
-        print(f"Device for auto: {chosen.name} in {chosen.precision}")
+        automatic = choose_device()
+        print(f"Device for auto: {automatic.name} in {automatic.precision}")
     except DependencyError as error:
         print(f"  {error}", file=sys.stderr)
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import DependencyError
 
 
@@ -41,14 +43,16 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--devices", default="auto", type=_devices, help="of each machine: auto or a number")
     parser.add_argument("--nodes", default=1, type=int, help="machines; start one process a device, as torchrun does")
     parser.add_argument("--strategy", default="auto", help="auto, ddp, or another of Lightning's")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb."""
+    require_existing(arguments, "data", "pseudo_labels")
     try:
         from ICHSegmenterLib.learning.recipe_file import load_recipe
+        from ICHSegmenterLib.training.callbacks import StepProgress
         from ICHSegmenterLib.training.fit import fit  # needs the train extra
         from ICHSegmenterLib.training.pseudo_labels import Confidence, UnlabeledSeries, fit_twice
         from ICHSegmenterLib.training.trainer import TrainerOptions
@@ -62,12 +66,21 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.strategy,
         not arguments.quiet and sys.stderr.isatty(),
     )
+    lines = [] if arguments.quiet or options.progress else [StepProgress(TerminalProgress().update)]
     if arguments.pseudo_labels is None:
-        trained = fit(recipe, arguments.data, arguments.output, resume=arguments.resume, machine=options)
+        trained = fit(
+            recipe, arguments.data, arguments.output, resume=arguments.resume, machine=options, callbacks=lines
+        )
     else:
         unlabeled = UnlabeledSeries(arguments.pseudo_labels, Confidence(arguments.confidence))
         trained = fit_twice(
-            recipe, arguments.data, unlabeled, arguments.output, resume=arguments.resume, machine=options
+            recipe,
+            arguments.data,
+            unlabeled,
+            arguments.output,
+            resume=arguments.resume,
+            machine=options,
+            callbacks=lines,
         )
     measures = ", ".join(f"{name} {value:.4g}" for name, value in trained.results.items() if name.startswith("val_"))
     print(f"{recipe.keeps.capitalize()} epoch: {measures}" if measures else "No validation was done")

@@ -10,9 +10,10 @@ from typing import Any
 from ICHSegmenterLib.analysis.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterLib.cli.arguments import add_save_maps_argument, option
+from ICHSegmenterLib.cli.arguments import add_output_arguments, option, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
+from ICHSegmenterLib.outputs.table import check_outputs, select
 from ICHSegmenterLib.request import PRECISIONS, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -55,21 +56,23 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS)
-    add_save_maps_argument(parser, "also write the maps of each method")
+    add_output_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any method failed."""
+    require_existing(arguments, "input", "brain_mask", "weights")
     request = _request_of(arguments)
     volume = read_volume(arguments.input, series_uid=arguments.series)
+    check_outputs(request.outputs, volume, arguments.input)
     mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
         comparison = compare(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
-    files = write_comparison(comparison, volume, arguments.output, save_maps=request.keeps_maps)
+    files = write_comparison(comparison, volume, arguments.output, outputs=request.outputs, source=arguments.input)
     for failure in comparison.failures:
         print(f"failed: {failure.method}: {failure.message}", file=sys.stderr)
     print(summary(comparison))
@@ -93,12 +96,12 @@ def _request_of(arguments: argparse.Namespace) -> CompareRequest:
         options=options,
         device=arguments.device,
         precision=arguments.precision,
-        outputs=arguments.outputs,
+        outputs=select(arguments.outputs),
     )
 
 
 def summary(comparison: Comparison) -> str:
-    """What a person reads after a run."""
+    """Summary for people."""
     width = max((len(name) for name in comparison.results), default=0)
     lines = [f"{name:{width}}  {result.verdict}" for name, result in comparison.results.items()]
     lines += [f"Dice {one.first} and {one.second}: {one.dice:.2f}" for one in comparison.pairs]

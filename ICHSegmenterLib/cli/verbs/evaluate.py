@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import labeled_layout
@@ -68,6 +69,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if a case could not be scored."""
+    require_existing(arguments, "data", "results", "folds", "patients", "weights")
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise DependencyError(
@@ -86,20 +88,18 @@ def run(arguments: argparse.Namespace) -> int:
     )
     cases = find_cases(arguments.data, arguments.layout, arguments.output / HEADERS_FOLDER, arguments.patients)
 
-    def announce(done: int, total: int, name: str) -> None:
+    try:
+        evaluation = evaluate(
+            cases,
+            methods,
+            arguments.output,
+            folds=folds,
+            resamples=arguments.resamples,
+            seed=arguments.seed,
+            announce=progress.announce,
+        )
+    finally:
         progress.close()
-        if name:
-            print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
-
-    evaluation = evaluate(
-        cases,
-        methods,
-        arguments.output,
-        folds=folds,
-        resamples=arguments.resamples,
-        seed=arguments.seed,
-        announce=announce,
-    )
     for line in summary_lines(evaluation.summary):
         print(line)
     for failure in evaluation.failures:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.train import needs_extra
+from ICHSegmenterLib.cli.verbs.train import needs_extra
 from ICHSegmenterLib.datasets.layouts import get_layout
 
 
@@ -29,6 +30,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb."""
+    require_existing(arguments, "data")
     try:
         from ICHSegmenterLib.datasets.prepare import BAD_FILES, PrepareOptions, prepare_dataset  # needs the train extra
     except ModuleNotFoundError as error:

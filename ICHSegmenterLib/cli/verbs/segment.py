@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.batch.existing import check_folder
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
-    add_save_maps_argument,
+    add_output_arguments,
     request_of,
+    require_existing,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.outputs.table import check_outputs
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
@@ -32,11 +35,12 @@ def add_parsers(verbs: Any) -> None:
     for parser in (segment, detect):
         parser.add_argument("input", type=Path, help="DICOM folder or file, NIfTI, NRRD or MHA")
         add_method_arguments(parser)
+        add_output_arguments(parser)
         parser.add_argument("--output", type=Path, help=f"folder (default: {DEFAULT_OUTPUT}/EXAM-METHOD)")
         parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
         parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
+        parser.add_argument("--overwrite", action="store_true", help="replace what another exam or request left there")
         parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
-    add_save_maps_argument(segment, "also write map.nii.gz (and uncertainty.nii.gz), 0 to 1 on the input grid")
     add_detector_arguments(segment)
     segment.set_defaults(run=run_segment)
     detect.set_defaults(run=run_detect)
@@ -44,25 +48,33 @@ def add_parsers(verbs: Any) -> None:
 
 def run_segment(arguments: argparse.Namespace) -> int:
     """The verb `segment`."""
-    return _run(arguments, request_of(arguments))
+    return _run(arguments, _request_of(arguments))
 
 
 def run_detect(arguments: argparse.Namespace) -> int:
     """The verb `detect`."""
-    return _run(arguments, replace(request_of(arguments), detection_only=True))
+    return _run(arguments, replace(_request_of(arguments), detection_only=True))
+
+
+def _request_of(arguments: argparse.Namespace) -> AnalysisRequest:
+    require_existing(arguments, "input", "brain_mask", "weights", "detector_weights")
+    return request_of(arguments)
 
 
 def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
     volume = read_volume(arguments.input, series_uid=arguments.series)
+    check_outputs(request.outputs, volume, arguments.input)
+    words = (exam_name(volume.source.series_uid, arguments.input), request.method, request.detector)
+    folder = arguments.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
+    if not arguments.overwrite:
+        check_folder(folder, request, volume.source.series_uid, arguments.input)
     mask = None if arguments.brain_mask is None else read_mask(arguments.brain_mask, volume.geometry)
     progress = TerminalProgress()
     try:
         result = analyze(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
-    words = (exam_name(volume.source.series_uid, arguments.input), request.method, request.detector)
-    folder = arguments.output or DEFAULT_OUTPUT / "-".join(filter(None, words))
-    files = write_outputs(result, volume, folder, save_maps=request.keeps_maps)
+    files = write_outputs(result, volume, folder, outputs=request.outputs, source=arguments.input)
     if arguments.json:
         print(json.dumps(result.to_json(), indent=1))
     else:
@@ -72,9 +84,9 @@ def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
 
 
 def summary(result: AnalysisResult) -> str:
-    """What a person reads after a run."""
+    """Summary for people."""
     lines = [result.verdict]
-    lines += [f"  {one.name}: {one.volume_ml:.1f} mL, mean {one.mean_hu:.0f} HU" for one in result.measurements]
+    lines += [f"  {each.name}: {each.volume_ml:.1f} mL, mean {each.mean_hu:.0f} HU" for each in result.measurements]
     lines += [f"  Note: {sentence}" for sentence in result.provenance.warnings]
     used = result.provenance
     timing = ", ".join(f"{phase} {value:.1f} s" for phase, value in used.seconds.items())

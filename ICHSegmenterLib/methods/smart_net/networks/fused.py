@@ -9,9 +9,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from ICHSegmenterLib.methods.smart_net.batch_norm import fold_batch_norms
-from ICHSegmenterLib.methods.smart_net.fused_convolution import FusedConvolution
-from ICHSegmenterLib.methods.smart_net.network import SkipBlock, SliceEncoder
+from ICHSegmenterLib.methods.smart_net.networks.batch_norm import fold_batch_norms
+from ICHSegmenterLib.methods.smart_net.networks.fused_convolution import FusedConvolution
+from ICHSegmenterLib.methods.smart_net.networks.upstream import SkipBlock, SliceEncoder
 
 
 def fuse(network: nn.Module) -> None:
@@ -33,8 +33,8 @@ class FusedBottleneck(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """The tokens are overwritten where they are the shortcut: between blocks of a layer nobody else reads them."""
         shortcut = tokens if self.downsample is None else self.downsample(tokens)
-        found: Tensor = self.conv3(self.conv2(self.conv1(tokens)), shortcut)
-        return found
+        output: Tensor = self.conv3(self.conv2(self.conv1(tokens)), shortcut)
+        return output
 
 
 class FusedSkipBlock(nn.Module):
@@ -55,7 +55,7 @@ class FusedSkipBlock(nn.Module):
 
 
 def enlarging_kernel(weight: Tensor) -> Tensor:
-    """Of a 3x3 convolution after nearest x2 upsampling: the transposed convolution of stride 2 that does both.
+    """The transposed convolution of stride 2 that equals nearest x2 upsampling and a 3x3 convolution.
 
     Each token is spread over 2x2 pixels and each pixel over the 3x3 around it: (out, in, 3, 3) to (in, out, 4, 4).
     """

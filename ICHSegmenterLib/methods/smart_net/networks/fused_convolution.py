@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 TRIAL_TOLERANCE = 0.05
-"""Of sums near 1, rounded to bfloat16 once or thrice."""
+"""Largest difference of sums near 1, rounded to bfloat16 once or thrice."""
 
 
 class FusedConvolution(nn.Module):

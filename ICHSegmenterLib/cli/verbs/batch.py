@@ -13,8 +13,9 @@ from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
-    add_save_maps_argument,
+    add_output_arguments,
     request_of,
+    require_existing,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
 
@@ -26,30 +27,28 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     add_method_arguments(parser)
     add_detector_arguments(parser)
-    add_save_maps_argument(parser, "also write map.nii.gz for each exam")
+    add_output_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
+    require_existing(arguments, "inputs", "weights", "detector_weights")
     request = request_of(arguments)
     exams = find_exams(arguments.inputs)
     session, progress = Session(), TerminalProgress()
-
-    def announce(done: int, total: int, name: str) -> None:
+    try:
+        outcomes = run_batch(
+            exams,
+            arguments.output,
+            lambda volume: analyze(volume, request, progress.run(), session),
+            request=request,
+            overwrite=arguments.overwrite,
+            announce=progress.announce,
+        )
+    finally:
         progress.close()
-        if name:
-            print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
-
-    outcomes = run_batch(
-        exams,
-        arguments.output,
-        lambda volume: analyze(volume, request, progress.run(), session),
-        request=request,
-        overwrite=arguments.overwrite,
-        announce=announce,
-    )
     failed = [one for one in outcomes if one.status == "failed"]
     for outcome in failed:
         print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)

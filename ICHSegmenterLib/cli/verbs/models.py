@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.cards.requirement import missing_text
 from ICHSegmenterLib.cards.table import get_card, method_cards
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.runtime.device import import_torch
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import in_megabytes, weights_folder
@@ -59,10 +62,10 @@ def run_list(_: argparse.Namespace) -> int:
     return 0
 
 
-def run_download(chosen: argparse.Namespace) -> int:
+def run_download(arguments: argparse.Namespace) -> int:
     """The action `download`."""
     progress = TerminalProgress()
-    for name in chosen.method:
+    for name in arguments.method:
         card = get_card(name)
         try:
             files = download_model(card, Transfer(progress=progress.update))
@@ -72,26 +75,46 @@ def run_download(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def run_import(chosen: argparse.Namespace) -> int:
-    """The action `import`."""
-    for file in store.import_files(chosen.file):
-        print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})")
-    return 0
+def run_import(arguments: argparse.Namespace) -> int:
+    """The action `import`: each file by itself, so that what is done is said before what fails; exit code 1 then."""
+    require_existing(arguments, "file")
+    progress, failures = TerminalProgress(), []
+    for number, path in enumerate(arguments.file):
+        progress.update(number, len(arguments.file), f"Importing {path.name}")
+        try:
+            files = store.import_files([path])
+        except WeightsError as error:
+            failures.append(str(error))
+            continue
+        finally:
+            progress.close()
+        for file in files:
+            print(f"{file.name}: imported ({in_megabytes(file.size)}, {file.license})", flush=True)
+    for message in failures:
+        print(f"error: {message}", file=sys.stderr)
+    if failures and len(arguments.file) > 1:
+        print(f"{len(arguments.file) - len(failures)} of {len(arguments.file)} imported", file=sys.stderr)
+    return int(bool(failures))
 
 
-def run_convert(chosen: argparse.Namespace) -> int:
+def run_convert(arguments: argparse.Namespace) -> int:
     """The action `convert`."""
+    require_existing(arguments, "file")
     import_torch()
     from ICHSegmenterLib.methods.convert import convert  # needs torch, which the other actions do without
 
-    path = convert(chosen.file, get_card(chosen.method), chosen.output, license_text=chosen.license)
+    path = convert(arguments.file, get_card(arguments.method), arguments.output, license_text=arguments.license)
     print(f"{path} and {path.with_suffix('.json').name}; use it with --weights, or `{COMMAND} import {path}`")
     return 0
 
 
 def run_verify(_: argparse.Namespace) -> int:
     """The action `verify`: exit code 1 if a file is corrupt."""
-    conditions = store.verify()
+    progress = TerminalProgress()
+    try:
+        conditions = store.verify(progress.update)
+    finally:
+        progress.close()
     for path, condition in conditions:
         print(f"{condition.value:20} {path}")
     if not conditions:
@@ -99,8 +122,8 @@ def run_verify(_: argparse.Namespace) -> int:
     return int(any(condition is store.FileCondition.CORRUPT for _, condition in conditions))
 
 
-def run_remove(chosen: argparse.Namespace) -> int:
+def run_remove(arguments: argparse.Namespace) -> int:
     """The action `remove`."""
-    for path in store.remove(chosen.name):
+    for path in store.remove(arguments.name):
         print(f"removed {path}")
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import writable_layout
@@ -55,6 +56,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run_synthesize(arguments: argparse.Namespace) -> int:
     """The verb."""
+    require_existing(arguments, "insert_into", "beside")
     if arguments.beside is not None and arguments.contact_sheet is None:
         raise ValueError("--beside needs --contact-sheet")
     sheet: list[Any] = []
@@ -137,6 +139,7 @@ def _shown(
 ) -> Iterator[Any]:
     """Hands exams on, reports progress, and keeps the first ones for the contact sheet."""
     run = progress.run()
+    run.report(0, arguments.exams, Phase.SYNTHESIZING)
     for number, exam in enumerate(islice(exams, arguments.exams)):
         if arguments.contact_sheet is not None and number < SHEET_EXAMS:
             title = ", ".join(f"{key} {ml:.1f} mL" for key, ml in exam.blood_ml.items() if ml) or "no blood"

@@ -11,7 +11,7 @@ import numpy as np
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, ExamFeatures, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.run import find_exams
-from ICHSegmenterLib.cli.arguments import option, request_of
+from ICHSegmenterLib.cli.arguments import option, request_of, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.activation import write_activation
@@ -46,11 +46,14 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb; the files are listed at its end."""
+    require_existing(arguments, "inputs", "weights")
     request = request_of(arguments)
     session, progress = Session(), TerminalProgress()
     features: dict[str, ExamFeatures] = {}
     written = []
-    for exam in find_exams(arguments.inputs):
+    exams = find_exams(arguments.inputs)
+    for number, exam in enumerate(exams):
+        progress.announce(number, len(exams), exam.name)
         volume = read_volume(exam.path, series_uid=exam.series_uid)
         try:
             extracted = extract_features(volume, request, progress.run(), session)
