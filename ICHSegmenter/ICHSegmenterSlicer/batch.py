@@ -32,7 +32,7 @@ from ICHSegmenterLib.cli.arguments import (
     add_output_arguments,
     request_of,
 )
-from ICHSegmenterLib.cli.parser import CommandParser
+from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
 from ICHSegmenterLib.protocol import VOXEL_FILE, Message, MessageType, Stage, exam_message
 from ICHSegmenterLib.request import AnalysisRequest
@@ -44,7 +44,7 @@ from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
 
-EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
+EXIT_DONE, EXIT_FAILED = 0, 1
 
 
 class WorkerAnalyzer:
@@ -177,7 +177,7 @@ def _missing(request: AnalysisRequest) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     parser = CommandParser(prog="batch.py", description=__doc__.splitlines()[0])
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
