@@ -150,6 +150,8 @@ class Provenance:
         warnings: Sentences for the reader (contrast, bone kernel, missing slices, memory fallback).
         series_uid: Of the input, if it was DICOM.
         created: UTC, ISO 8601.
+        input: Number, size and digests of the files that were read, as `volume.input_files` writes them; empty if
+            unknown.
     """
 
     method: str
@@ -167,6 +169,7 @@ class Provenance:
     detector: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     detector_options: Mapping[str, Any] = field(default_factory=dict)
+    input: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

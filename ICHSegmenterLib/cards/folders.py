@@ -15,7 +15,12 @@ _APPLICATION = "ICHSegmenter"
 def weights_folder() -> Path:
     """Folder of downloaded and imported files; it may not exist yet."""
     named = os.environ.get(FOLDER_VARIABLE, "").strip()
-    return Path(named).expanduser() if named else _user_data_folder() / _APPLICATION / "weights"
+    return Path(named).expanduser() if named else user_folder() / "weights"
+
+
+def user_folder() -> Path:
+    """Folder of what belongs to this user of this computer; it may not exist yet."""
+    return _user_data_folder() / _APPLICATION
 
 
 def bundled_folder() -> Path:

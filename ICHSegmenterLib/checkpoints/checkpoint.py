@@ -27,6 +27,11 @@ COLORS = 3
 _NAMED = 3
 """How many keys an error names."""
 
+MAX_GROWTH = 20
+"""Times the size of a compressed weight file that its content may have."""
+SMALL_BYTES = 64 << 20
+"""What any file may become: new weights are zeros in part."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -109,6 +114,7 @@ def _read(path: Path) -> State:
 
 
 def _read_torch(path: Path) -> Any:
+    _check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -118,18 +124,19 @@ def _read_torch(path: Path) -> Any:
                 "Save the network's state_dict() alone."
             ) from error
         raise _truncated(path, error) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged pickle may fail in any way
         raise _truncated(path, error) from error
 
 
 def _read_safetensors(path: Path) -> Any:
     try:
         return read_safetensors(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, OverflowError) as error:
         raise _truncated(path, error) from error
 
 
 def _read_npz(path: Path) -> Any:
+    _check_archive(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
@@ -137,7 +144,7 @@ def _read_npz(path: Path) -> Any:
         raise WeightsCorruptError(
             f"{path.name}: is not a NumPy archive of plain arrays; pickled objects are not read. Save it with np.savez."
         ) from error
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # a damaged archive may fail in any way
         raise _truncated(path, error) from error
 
 
@@ -157,6 +164,21 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that becomes far larger than its file; weights hardly compress."""
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):  # no archive, or a damaged one
+        return
+    if inside > MAX_GROWTH * size + SMALL_BYTES:
+        raise WeightsCorruptError(
+            f"{path.name}: {size} bytes would become {inside}; weights do not compress so well. "
+            "The file is damaged, or made to do harm: get it from its authors again."
+        )
+
+
 def _truncated(path: Path, error: Exception) -> WeightsCorruptError:
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return WeightsCorruptError(
@@ -167,14 +189,23 @@ def _truncated(path: Path, error: Exception) -> WeightsCorruptError:
 
 def _unwrapped(content: Any, name: str) -> State:
     """The mapping of keys to tensors inside whatever a training script saved around it."""
-    while isinstance(content, Mapping) and not _is_state(content):
+    for _ in _WRAPPERS:  # not longer: a mapping may hold itself
+        if not isinstance(content, Mapping) or _is_state(content):
+            break
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             break
         content = inner
     if not isinstance(content, Mapping) or not _is_state(content):
         raise WeightsError(f"{name}: holds no weights (found {_described(content)}); a state_dict is expected.")
-    return {key: torch.as_tensor(value) for key, value in content.items()}
+    try:
+        state = {key: torch.as_tensor(value) for key, value in content.items()}
+    except (TypeError, ValueError, RuntimeError) as error:  # arrays of text, or of a kind that torch does not know
+        raise WeightsCorruptError(f"{name}: holds arrays that are no weights ({error}).") from error
+    strange = [key for key, tensor in state.items() if tensor.layout != torch.strided or tensor.is_quantized]
+    if strange or any(tensor.is_meta for tensor in state.values()):
+        raise WeightsError(f"{name}: {_named(strange)} are sparse, quantized or empty; save them as plain tensors.")
+    return state
 
 
 def _is_state(content: Mapping[Any, Any]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ _ALLOWED = {
     ("_codecs", "encode"),  # how pickle protocol 2 writes bytes
 }
 _NUMBERS = "biuf"
+_MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
@@ -36,7 +38,10 @@ def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as file:
-            content = _ArrayUnpickler(file, path.name).load()
+            bounded = _BoundedFile(file, path.stat().st_size)
+            _check_memo(bounded)
+            bounded.rewind()
+            content = _ArrayUnpickler(bounded, path.name).load()
     except WeightsCorruptError:
         raise
     except Exception as error:  # a damaged pickle may fail in any way
@@ -67,7 +72,56 @@ class _ArrayUnpickler(pickle.Unpickler):
                 f"{self._name}: asks for {module}.{name}; a weight file that runs code is refused. "
                 "Get the file from its authors again."
             )
-        return super().find_class(module, name)
+        return _SAFE.get(name) or super().find_class(module, name)
+
+
+class _BoundedFile:
+    """A file that refuses to promise more bytes than it has, for which an unpickler would take memory first."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left, self._size = file, size, size
+
+    def read(self, size: int) -> bytes:
+        """So many bytes."""
+        if size > self._left:
+            raise EOFError(f"{size} bytes are promised, {self._left} are left")
+        return self._taken(self._file.read(size))
+
+    def readline(self) -> bytes:
+        """A line."""
+        return self._taken(self._file.readline())
+
+    def rewind(self) -> None:
+        """Back to the start."""
+        self._file.seek(0)
+        self._left = self._size
+
+    def _taken(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        return data
+
+
+def _check_memo(file: Any) -> None:
+    """Refuse numbers of remembered objects beyond the objects there are: the memory for them is taken at once."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in _MEMO and int(argument or 0) > count:
+            raise ValueError(f"object {argument} is remembered among {count}")
+
+
+def _empty_array(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
+    """The array that a pickle fills afterwards; a large shape here would only take memory."""
+    return np.empty(0)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes that protocol 2 writes as text; other encodings would decompress."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"bytes are encoded as {encoding}")
+    return text.encode("latin1")
+
+
+_SAFE = {"_reconstruct": _empty_array, "encode": _encode, "ndarray": object}
+"""Stand-ins that take no memory for what they are asked to be."""
 
 
 def _array(value: Any) -> NDArray[Any] | None:

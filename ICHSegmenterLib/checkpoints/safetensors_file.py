@@ -50,10 +50,11 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _tensor(name: str, entry: Any, body: memoryview) -> torch.Tensor:
     try:
         dtype, shape, (begin, end) = DTYPES[entry["dtype"]], [int(n) for n in entry["shape"]], entry["data_offsets"]
-    except (KeyError, TypeError) as error:
+        is_placed = 0 <= begin <= end <= len(body)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"its header describes {name} by {entry}") from error
     size = math.prod(shape) * dtype.itemsize
-    if not 0 <= begin <= end <= len(body) or end - begin != size:
+    if min(shape, default=0) < 0 or not is_placed or end - begin != size:
         raise ValueError(f"{name} should lie in bytes {begin} to {end} of {len(body)} and have {size}")
     if not size:
         return torch.empty(shape, dtype=dtype)

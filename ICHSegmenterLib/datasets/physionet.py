@@ -27,7 +27,7 @@ from ICHSegmenterLib.datasets.sources import (
     existing_folder,
 )
 from ICHSegmenterLib.errors import TrainingDataError, VolumeError
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.files import replacing, typed_reader
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.volume.exam_name import exam_name
 from ICHSegmenterLib.volume.export import write_nifti
@@ -88,6 +88,7 @@ def source(folder: Path, options: ReadOptions) -> Source[PhysionetPlan]:
     return Source(plans, read_series, tuple(f"no file {name}" for name in missing))
 
 
+@typed_reader(TrainingDataError)
 def read_diagnoses(path: Path) -> Diagnoses:
     """Patient number, slice number (from 1) to six labels.
 

@@ -23,7 +23,7 @@ from ICHSegmenterLib.datasets.shards import write_shard
 from ICHSegmenterLib.datasets.slices import SliceItem, SliceTable, read_table, write_rows, write_table
 from ICHSegmenterLib.datasets.sources import BadFile, Plan, ReadOptions, SeriesContent
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.files import replacing, typed_reader
 
 INDEX, BAD_FILES, PLAN = "index.csv", "corrupt.csv", "plan.json"
 SLICES_A_SHARD = 2000
@@ -162,13 +162,18 @@ def _check_plan(cache: Path, folder: Path, layout: str, groups: list[list[Any]])
     """The shards in the cache must be of the same data set, cut in the same way."""
     plan = {"layout": layout, "shards": [[group[0].series, len(group)] for group in groups]}
     path = cache / PLAN
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != plan:
+    if path.is_file() and _read_plan(path) != plan:
         raise TrainingDataError(
             f"{cache} was begun for another state of the data set than {folder} has now (files were added or "
             "removed, or shards had another size). Choose another output folder, or empty this one."
         )
     with replacing(path) as draft:
         draft.write_text(json.dumps(plan), encoding="utf-8")
+
+
+@typed_reader(TrainingDataError)
+def _read_plan(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _write(read: Callable[[Plan], SeriesContent], cache: Path, number: int, plans: list[Plan]) -> int:
@@ -195,12 +200,17 @@ def _merge(cache: Path, shards: int, bad: tuple[BadFile, ...]) -> int:
 
 
 def _bad_files(cache: Path, shards: int) -> tuple[BadFile, ...]:
-    bad = []
+    bad: list[BadFile] = []
     for path in (_bad_of(cache, number) for number in range(shards)):
         if path.is_file():
-            with path.open(newline="", encoding="utf-8") as stream:
-                bad += [BadFile(*line) for line in list(csv.reader(stream))[1:]]
+            bad += _read_bad(path)
     return tuple(bad)
+
+
+@typed_reader(TrainingDataError)
+def _read_bad(path: Path) -> list[BadFile]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [BadFile(*line) for line in list(csv.reader(stream))[1:]]
 
 
 def _write_bad(path: Path, bad: list[BadFile] | tuple[BadFile, ...]) -> None:

@@ -29,7 +29,7 @@ from ICHSegmenterLib.datasets.sources import (
     existing_folder,
 )
 from ICHSegmenterLib.errors import TrainingDataError, VolumeError
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.files import replacing, typed_reader
 from ICHSegmenterLib.labels import SUBTYPE_LABELS, HemorrhageSubtype
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.dicom.pixels import read_stored_values
@@ -79,6 +79,7 @@ def source(folder: Path, options: ReadOptions) -> Source[RsnaPlan]:
     return Source(plan_series(images, labeled, labels, options), partial(read_series, images), tuple(notes))
 
 
+@typed_reader(TrainingDataError)
 def read_labels(path: Path) -> dict[str, Labels]:
     """Image id to six labels in the order of `SUBTYPE_LABELS`; rows that stand twice count once.
 

@@ -5,6 +5,7 @@ They are kept in parts, so that a broken run continues where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from ICHSegmenterLib.datasets.sources import BadFile, ReadOptions
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.errors import TrainingDataError
+from ICHSegmenterLib.files import replacing, typed_reader
 
 HEADERS_AT_ONCE = 5000
 _TAGS = [
@@ -32,7 +33,6 @@ _TAGS = [
     "WindowCenter",
     "WindowWidth",
 ]
-_UNREADABLE = (InvalidDicomError, OSError, ValueError, TypeError, AttributeError, KeyError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,32 @@ def read_headers(images: Path, names: list[str], options: ReadOptions) -> tuple[
     list(run(partial(_read_headers, images), parts, paths))
     headers, bad = [], []
     for path in paths:
-        with path.open(newline="", encoding="utf-8") as stream:
-            for line in csv.reader(stream):
-                if len(line) == 2:
-                    bad.append(BadFile(*line))
-                else:
-                    headers.append(_header_of(line))
+        read, unreadable = _read_part(path)
+        headers += read
+        bad += unreadable
     return headers, bad
 
 
+@typed_reader(TrainingDataError)
+def _read_part(path: Path) -> tuple[list[Header], list[BadFile]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.reader(stream))
+    return [_header_of(line) for line in lines if len(line) != 2], [BadFile(*line) for line in lines if len(line) == 2]
+
+
 def _read_headers(images: Path, names: list[str], path: Path) -> Path:
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as stream:
-            if [line[0] for line in csv.reader(stream)] == names:
-                return path
+    with (
+        contextlib.suppress(OSError, ValueError, IndexError, csv.Error),  # absent or damaged: read again
+        path.open(newline="", encoding="utf-8") as stream,
+    ):
+        if [line[0] for line in csv.reader(stream)] == names:
+            return path
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         for name in names:
             try:
                 writer.writerow(_line_of(images / name))
-            except _UNREADABLE as error:
+            except Exception as error:  # a damaged header fails in many ways
                 writer.writerow([name, f"the header cannot be read ({error})"])
     return path
 

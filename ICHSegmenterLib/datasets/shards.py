@@ -1,6 +1,7 @@
 """Shards: plain tar files in the WebDataset convention, `KEY.hu.png` and `KEY.mask.png`, read at random by offset.
 
-PNG holds 16-bit gray without loss, so a slice costs about 40 % of its bytes and any tool can look at it.
+PNG holds 16-bit gray without loss, so a slice costs about 40 % of its bytes and any tool can look at it. Its parts have
+checksums, which Pillow does not look at for pixels; they are checked here.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +29,7 @@ STORED_MAXIMUM = 4095
 FAST_COMPRESSION = 1
 """Level of PNG: higher ones save 3 % and take twice as long."""
 _BLOCK = 512
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
 def write_shard(items: Iterable[SliceItem], path: Path) -> list[SliceRow]:
@@ -65,6 +68,25 @@ def decode_hu(data: bytes) -> NDArray[np.float32]:
         return np.asarray(image).astype(np.float32) + np.float32(STORED_OFFSET_HU)
 
 
+def check_png(data: bytes) -> None:
+    """Compare the checksum of every part of a PNG file.
+
+    Raises:
+        ValueError: A bit is wrong, or the end is missing.
+    """
+    if not data.startswith(_PNG_START):
+        raise ValueError("no PNG file")
+    at, name = len(_PNG_START), b""
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")  # length, name, content, checksum
+        name = data[at + 4 : at + 8]
+        if end > len(data) or zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ValueError(f"the part {name!r} does not have its checksum")
+        at = end
+    if name != _PNG_END:
+        raise ValueError("the end is missing")
+
+
 class ShardReader:
     """Reads slices by place; keeps the shards open. Each loading process has its own."""
 
@@ -80,7 +102,7 @@ class ShardReader:
         """
         try:
             return decode_hu(self._bytes(shard, offset, size))
-        except OSError as error:
+        except Exception as error:  # Pillow raises SyntaxError and others for damaged files
             raise self._damaged(shard) from error
 
     def mask(self, shard: str, offset: int, size: int) -> NDArray[np.uint8]:
@@ -92,7 +114,7 @@ class ShardReader:
         try:
             with Image.open(io.BytesIO(self._bytes(shard, offset, size))) as image:
                 return np.asarray(image, dtype=np.uint8)
-        except OSError as error:
+        except Exception as error:  # as above
             raise self._damaged(shard) from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,7 +125,9 @@ class ShardReader:
         if stream is None:
             stream = self._streams[shard] = (self._folder / shard).open("rb")
         stream.seek(offset)
-        return stream.read(size)
+        data = stream.read(size)
+        check_png(data)
+        return data
 
     def _damaged(self, shard: str) -> TrainingDataError:
         return TrainingDataError(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.files import replacing, typed_reader
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 
 UNKNOWN = -1
@@ -145,22 +145,27 @@ def read_table(paths: Sequence[Path]) -> SliceTable:
     """The table of one or more index files.
 
     Raises:
-        TrainingDataError: A file has other columns, or a slice stands twice.
+        TrainingDataError: A file is damaged or has other columns, or a slice stands twice.
     """
-    values: list[list[str]] = []
-    for path in paths:
-        with path.open(newline="", encoding="utf-8") as stream:
-            lines = csv.reader(stream)
-            if tuple(next(lines, [])) != COLUMNS:
-                raise TrainingDataError(f"{path}: its columns are of another version; prepare the data set again.")
-            values += lines
-    kinds = {one.name: str(one.type) for one in fields(SliceRow)}
-    turned = list(zip(*values, strict=True)) or [()] * len(COLUMNS)
-    columns = {
-        name: np.array(column, dtype=np.str_).astype(_DTYPES[kinds[name]])
-        for name, column in zip(COLUMNS, turned, strict=True)
-    }
+    parts = [_read_columns(path) for path in paths] or [{name: np.array([], dtype=_dtype(name)) for name in COLUMNS}]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     unique, counts = np.unique(columns["key"], return_counts=True)
     if len(unique) < len(columns["key"]):
         raise TrainingDataError(f"{paths[0].parent}: slice {unique[counts > 1][0]} stands twice; prepare it again.")
     return SliceTable(columns)
+
+
+@typed_reader(TrainingDataError)
+def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = csv.reader(stream)
+        if tuple(next(lines, [])) != COLUMNS:
+            raise TrainingDataError(f"{path}: its columns are of another version; prepare the data set again.")
+        turned = list(zip(*lines, strict=True)) or [()] * len(COLUMNS)
+    return {
+        name: np.array(column, dtype=np.str_).astype(_dtype(name)) for name, column in zip(COLUMNS, turned, strict=True)
+    }
+
+
+def _dtype(name: str) -> Any:
+    return _DTYPES[next(str(field.type) for field in fields(SliceRow) if field.name == name)]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.files import replacing, typed_reader
 
 SplitBy = Literal["patient", "series", "slice"]
 _PLURALS = {"patient": "patients", "series": "series", "slice": "slices"}
@@ -169,6 +169,7 @@ def save_split(split: Split, path: Path) -> None:
         draft.write_text(json.dumps(asdict(split), indent=1), encoding="utf-8")
 
 
+@typed_reader(TrainingDataError)
 def load_split(path: Path) -> Split:
     """Read a saved split; leaks are found again."""
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.datasets.layouts import labeled_layout
 from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.files import typed_reader
 
 
 def find_cases(folder: Path, layout: str, cache: Path, patients: Path | None = None) -> list[Case]:
@@ -30,6 +31,7 @@ def find_cases(folder: Path, layout: str, cache: Path, patients: Path | None = N
     return cases if patients is None else _with_patients(cases, _read_patients(patients))
 
 
+@typed_reader(EvaluationError)
 def _read_patients(path: Path) -> dict[str, str]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -161,7 +161,7 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
         ICHSegmenterError: The case cannot be read, analyzed or scored.
     """
     exam = read_exam(case)
-    prediction = predict(method, case.name, exam.volume)
+    prediction = predict(method, case, exam.volume)
     if len(prediction.slice_values) != len(exam.slice_truth):
         raise EvaluationError(
             f"{case.name}: the result speaks of {len(prediction.slice_values)} slices, the truth of "

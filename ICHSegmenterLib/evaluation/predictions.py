@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.batch.names import result_name
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
@@ -33,7 +35,7 @@ class Method:
 
     Attributes:
         name: In tables and pictures.
-        folder: One subfolder a case, named after it.
+        folder: One subfolder a case, named after it or as `batch` names it.
         analyze: Runs it on cases that have no result yet; None: all results are there already.
         weights: File name to SHA-256 that a result on disk must have been made with; None: any.
         map_rule: Its outlines are maps above one threshold, which is to be searched; maps are kept.
@@ -87,14 +89,15 @@ class Prediction:
         return mask
 
 
-def predict(method: Method, case_name: str, volume: Volume) -> Prediction:
+def predict(method: Method, case: Case, volume: Volume) -> Prediction:
     """The result on disk, or a new one, which is kept.
 
     Raises:
         EvaluationError: There is no result and no way to make one.
         ICHSegmenterError: Whatever the method says.
     """
-    folder = method.folder / case_name
+    name = result_name(method.folder, case.name, case.images[0], volume.source.series_uid or None)
+    folder = method.folder / name
     plain = _read_done(folder)
     if plain is None or not _is_current(plain, method, folder):
         if method.analyze is None:

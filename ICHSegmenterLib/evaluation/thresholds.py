@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.files import typed_reader
 
 MAP_GRID = tuple(round(0.01 * step, 2) for step in range(1, 20)) + tuple(round(0.05 * step, 2) for step in range(4, 20))
 """Thresholds tried on maps: fine where attention maps are cut, coarse above."""
@@ -38,6 +39,7 @@ class Thresholds:
     map: float | None
 
 
+@typed_reader(EvaluationError)
 def read_folds(path: Path) -> dict[str, str]:
     """Patient to fold, from a CSV with the columns patient,fold or a JSON object.
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ICHSegmenterLib.errors import RecipeError, did_you_mean
+from ICHSegmenterLib.files import typed_reader
 from ICHSegmenterLib.learning.config import build
 from ICHSegmenterLib.learning.recipe import Recipe
 
@@ -40,13 +41,18 @@ def load_recipe(name_or_file: str | Path, changes: Sequence[str] = ()) -> Recipe
             f"There is no recipe {name_or_file}; choose {', '.join(recipe_names())}, or a .yaml file."
             + did_you_mean(str(name_or_file), recipe_names())
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path.name}: no valid YAML ({str(error).splitlines()[0]}).") from error
+    content = _read_yaml(path)
     for change in changes:
         _change(content, change)
     return recipe_from(content)
+
+
+@typed_reader(RecipeError)
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path.name}: no valid YAML ({str(error).splitlines()[0]}).") from error
 
 
 def _recipe_files() -> dict[str, Path]:
@@ -60,7 +66,10 @@ def recipe_from(content: Any) -> Recipe:
     Raises:
         RecipeError: An unknown key, a missing one, or a value of the wrong kind.
     """
-    return build(Recipe, content, "")
+    try:
+        return build(Recipe, content, "")
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise RecipeError(f"A value of the recipe is impossible ({str(error)[:100]}). Correct it.") from error
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -87,7 +96,10 @@ def _change(content: Any, change: str) -> None:
             node = node.setdefault(part, {})
         else:
             raise RecipeError(f"{key}: there is nothing called {part} to change.")
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecipeError(f"{key}: {text[:60]!r} is no value in YAML ({str(error).splitlines()[0]}).") from error
     if isinstance(node, list) and last.isdigit() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.files import replacing_folder
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.outputs.writer import ExamOutput
@@ -43,29 +42,19 @@ def write_outputs(
     """
     names = select(outputs)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".ichsegmenter-", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"Cannot write to {folder.parent}: {error.strerror}. Choose another folder.") from error
-    try:
-        exam = ExamOutput(result, volume, scratch, names, source)
-        for name in names:
-            OUTPUTS[name].write(exam)
-        return _publish(scratch, folder)
+        with replacing_folder(folder, own_files=_own_files(), done_file=DONE_FILE) as scratch:
+            exam = ExamOutput(result, volume, scratch, names, source)
+            for name in names:
+                OUTPUTS[name].write(exam)
+            written = [path.name for path in scratch.iterdir()]
     except OSError as error:
         raise OutputError(
-            f"Cannot write to {folder}: {error.strerror}. Free some space or choose another output folder."
+            f"Cannot write to {folder}: {error.strerror}. Free some space there. Choose another folder if "
+            "that does not help."
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return {name: folder / name for name in written}
 
 
-def _publish(scratch: Path, folder: Path) -> dict[str, Path]:
-    """Move finished files into place, the done-file last; stale files of an earlier run do not stay beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = sorted((file.name for file in scratch.iterdir()), key=lambda name: name == DONE_FILE)
-    for stale in {file for output in OUTPUTS.values() for file in output.files} - set(names):
-        (folder / stale).unlink(missing_ok=True)
-    for name in names:
-        (scratch / name).replace(folder / name)
-    return {name: folder / name for name in names}
+def _own_files() -> set[str]:
+    """Names of every file that a run may have left; those of an earlier one do not stay beside new ones."""
+    return {file for output in OUTPUTS.values() for file in output.files}

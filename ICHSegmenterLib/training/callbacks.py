@@ -11,7 +11,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
+from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.task import TrainingTask
 
@@ -124,6 +126,27 @@ class ResumePoint(pl.Callback):
         assert isinstance(pl_module, TrainingTask)
         pl_module.position = position
         trainer.save_checkpoint(self._path)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place first: Lightning's way by the temporary folder may leave half of one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write it, or leave the one of before.
+
+        Raises:
+            OutputError: The disk is full, or cannot be written.
+        """
+        target = Path(path)
+        try:
+            with replacing(target) as draft:
+                torch.save(checkpoint, draft)
+        except RuntimeError as error:  # torch's word for a full disk
+            reason = (str(error).splitlines() or [""])[0]
+            raise OutputError(
+                f"{target.name} cannot be written ({reason}). Free some space on the disk of {target.parent}, then go "
+                "on with --resume."
+            ) from error
 
 
 class StepLimit(pl.Callback):

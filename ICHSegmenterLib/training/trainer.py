@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ICHSegmenterLib.learning.recipe import Recipe
-from ICHSegmenterLib.training.callbacks import ResumePoint, StepLimit
+from ICHSegmenterLib.training.callbacks import ResumePoint, StepLimit, WholeCheckpoints
 
 BEST = "best.ckpt"
 INTENDED = (
@@ -96,6 +96,7 @@ def make_trainer(
         enable_progress_bar=options.progress,
         enable_model_summary=False,
         deterministic="warn",
+        plugins=[WholeCheckpoints()],
     )
 
 

@@ -1,7 +1,8 @@
-"""NRRD and MetaImage files, read by SimpleITK."""
+"""NRRD and MetaImage files, read by SimpleITK, which damaged ones crash: it works in the reader process only."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.volume.compressed import check_compressed
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.process import READER_VARIABLE, ReaderProcess
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +28,21 @@ def read_image_file(path: Path) -> ImageFile:
     """One 3-D image with one number a voxel; a sheared grid stays sheared.
 
     Raises:
-        VolumeError: The file is damaged, or not one 3-D image.
+        VolumeError: The file is damaged, or not one 3-D image; of these `ReaderKilledError` if it crashed the reader.
         DependencyError: SimpleITK is not installed.
     """
+    if READER_VARIABLE in os.environ:
+        return _read_here(path)
+    with ReaderProcess() as reader:
+        return ImageFile(*reader.image(path))
+
+
+def _read_here(path: Path) -> ImageFile:
     try:
         import SimpleITK as sitk  # noqa: N813  (loading it crashes PythonSlicer, which has its own ITK)
     except ImportError as error:
         raise DependencyError(f"{path.name}: reading this format needs SimpleITK: pip install SimpleITK") from error
+    check_compressed(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

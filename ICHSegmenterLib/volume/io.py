@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom.files import is_dicom
-from ICHSegmenterLib.volume.dicom.scan import list_series, read_dicom_file, read_dicom_folder
+from ICHSegmenterLib.volume.dicom.scan import list_series, read_dicom_file, read_dicom_folder, read_dicom_series
 from ICHSegmenterLib.volume.dicom.series import SeriesSummary
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
@@ -36,7 +37,7 @@ MASK_TOLERANCE_MM = 0.1
 """A mask file is on the same grid if its voxels lie this near: other programs write positions with few digits."""
 
 
-def read_volume(path: Path | str, *, series_uid: str | None = None) -> Volume:
+def read_volume(path: Path | str, *, series_uid: str | None = None, files: Sequence[str] = ()) -> Volume:
     """A CT volume in Hounsfield units on its acquired grid.
 
     DICOM slices come in ascending position along the normal; the array of another file stays as it is stored.
@@ -45,11 +46,14 @@ def read_volume(path: Path | str, *, series_uid: str | None = None) -> Volume:
         path: A folder with DICOM files (nested folders are searched), one DICOM file (its series is read from its
             folder), or a NIfTI, NRRD or MetaImage file.
         series_uid: SeriesInstanceUID of the DICOM series to read, if a folder holds several.
+        files: Names of that series' files in the folder, if they are known; no others are looked at.
 
     Raises:
         VolumeError: What is at `path` cannot be read as one CT volume; the message says why and what to do.
     """
     path = Path(path)
+    if files and series_uid:
+        return read_dicom_series([path / name for name in files], series_uid)
     if path.is_dir():
         return read_dicom_folder(path, series_uid=series_uid)
     _check_exists(path)
@@ -116,7 +120,7 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
             image = read_image_file(path)
             return image.values, image.geometry, ()
         nifti = read_nifti(path)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise VolumeError(
             f"{path.name}: the header's orientation or spacing makes no grid. Load the DICOM files."
         ) from error

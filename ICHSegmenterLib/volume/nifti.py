@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.limits import check_promised_bytes, check_voxels
 
 SCANNER_ANATOMICAL = 1
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -50,6 +50,8 @@ def read_nifti(path: Path) -> NiftiImage:
         if not isinstance(image, nibabel.Nifti1Pair):
             raise nibabel.filebasedimages.ImageFileError("Analyze 7.5")
         shape = _shape(image, path)
+        check_voxels(shape, path.name)
+        _check_size(image, path)
         values = np.asarray(image.dataobj).T.reshape(shape)
         affine, has_orientation = _affine(image)
     except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
@@ -57,7 +59,9 @@ def read_nifti(path: Path) -> NiftiImage:
             f"{path.name}: no NIfTI image, or a damaged header (Analyze 7.5, which does not say left from right, is "
             "not read). Convert it, or load the DICOM files."
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (VolumeError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file fails in many ways: OSError, EOFError, zlib.error, OverflowError
         raise VolumeError(
             f"{path.name}: the file is truncated or damaged, or the .img of its .hdr is missing; copy it again."
         ) from error
@@ -98,6 +102,13 @@ def _shape(image: Any, path: Path) -> tuple[int, int, int]:
     if min(sizes) < 1 or any(size != 1 for size in sizes[3:]):
         raise VolumeError(f"{path.name}: the image has dimensions {sizes}; a CT is one 3-D volume.")
     return sizes[2], sizes[1], sizes[0]
+
+
+def _check_size(image: Any, path: Path) -> None:
+    """A header may promise more voxels than there is memory."""
+    data = Path(image.file_map["image"].filename)
+    promised = int(np.prod(image.shape, dtype=object)) * image.get_data_dtype().itemsize
+    check_promised_bytes(promised, data.stat().st_size, path.name, is_compressed=data.suffix.lower() != ".nii")
 
 
 def _affine(image: Any) -> tuple[NDArray[np.float64], bool]:

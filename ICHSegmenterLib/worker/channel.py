@@ -52,7 +52,10 @@ def parse(line: bytes) -> dict[str, Any]:
     Raises:
         ValueError: It is not a JSON object with a "type".
     """
-    message = json.loads(line.decode("utf-8"))
+    try:
+        message = json.loads(line.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("its lists and objects are nested too deep") from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ValueError('a request is a JSON object with a "type"')
     return message

@@ -38,6 +38,14 @@ def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", str(tmp_path_factory.mktemp("weights-cache")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_keys_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves keys of its outputs with the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ICHSEGMENTER_KEYS", str(tmp_path_factory.mktemp("keys")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def bundled_folder(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,31 @@ def add_parsers(verbs: Any) -> None:
     add_detector_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--map", type=Path, metavar="FILE", help="write which name belongs to which exam, for you only")
     parser.set_defaults(run=run)
+
+
+class Search:
+    """Says on standard error how far the search for exams is: nothing of a short one, then a line every few seconds."""
+
+    INTERVAL_S = 5.0
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, files: int, exams: int) -> None:
+        """So many files were seen, so many exams are known."""
+        now = time.monotonic()
+        if now - self._said >= self.INTERVAL_S:
+            self._said = now
+            print(f"searching: {files} files, {exams} exams", file=sys.stderr, flush=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
     require_existing(arguments, "inputs", "weights", "detector_weights")
     request = request_of(arguments)
-    exams = find_exams(arguments.inputs)
+    exams = find_exams(arguments.inputs, Search())
     session, progress = Session(), TerminalProgress()
     try:
         outcomes = run_batch(
@@ -46,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             request=request,
             overwrite=arguments.overwrite,
             announce=progress.announce,
+            map_file=arguments.map,
         )
     finally:
         progress.close()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.files import replacing, typed_reader
 from ICHSegmenterLib.labels import HemorrhageSubtype
 from ICHSegmenterLib.methods.rsna_sequence.ensemble import ENSEMBLE_WEIGHTS, combine
 
@@ -45,6 +45,7 @@ def write_predictions(path: Path, rows: Sequence[int], probabilities: NDArray[np
             file.write(f"{int(row)},{' '.join(repr(float(value)) for value in values)}\n")
 
 
+@typed_reader(VolumeError)
 def read_predictions(path: Path) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Meta rows (N,) and probabilities (N, 6) of a prediction CSV, without padding and without repeated lines.
 
@@ -72,6 +73,7 @@ def read_predictions(path: Path) -> tuple[NDArray[np.intp], NDArray[np.float64]]
     return np.asarray(rows, dtype=np.intp), np.asarray(probabilities).reshape(-1, len(CLASSES))
 
 
+@typed_reader(VolumeError)
 def read_slice_ids(meta: Path) -> list[str]:
     """Column `slice_id` of a meta CSV; the place in the list is the meta row.
 
@@ -113,6 +115,7 @@ def write_submission(predictions: Path, slice_ids: Sequence[str], path: Path) ->
     )
 
 
+@typed_reader(VolumeError)
 def read_submission(path: Path) -> dict[str, float]:
     """ID to value.
 

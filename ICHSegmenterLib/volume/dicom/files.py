@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +11,15 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.volume.dicom.deflated import META_BYTES, check_inflated_size
 
 READ_THREADS = min(8, os.cpu_count() or 1)
 """Files are read concurrently: hospital folders lie on network drives, where waiting dominates."""
 
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    struct.error,
-    InvalidDicomError,
-    BytesLengthException,
-)
-"""Exceptions that pydicom raises for files that are truncated or damaged, depending on where."""
+Seen = Callable[[int], None]
 
 DICOM_SUFFIXES = (".dcm", ".ima")
 """Only these names promise DICOM; most files from hospitals have no suffix at all."""
@@ -120,23 +106,43 @@ class FolderListing:
 def is_dicom(path: Path) -> bool:
     """True if the file begins like DICOM: "DICM" after the preamble, or bare elements of group 0002 or 0008."""
     try:
-        with path.open("rb") as file:
-            start = file.read(PREAMBLE_BYTES + 4)
+        return _begins_like_dicom(_start_of(path))
     except OSError:
         return False
-    return start[PREAMBLE_BYTES:] == b"DICM" or (start[:2] in _BARE_STARTS and len(start) > 8 and start[3] == 0)
 
 
-def list_dicom_files(folder: Path, *, nested: bool = True) -> FolderListing:
+def list_dicom_files(folder: Path, *, nested: bool = True, progress: Seen = lambda files: None) -> FolderListing:
     """Headers of all DICOM files in a folder, and with `nested` in the folders below it.
+
+    Args:
+        folder: To search.
+        nested: Below it too.
+        progress: Called with the number of files seen, after each.
 
     Raises:
         VolumeError: The folder does not exist, or a DICOM file is broken.
     """
     paths = _files_in(folder, nested=nested)
+    headers: list[DicomFile] = []
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        for seen, header in enumerate(pool.map(_read_if_dicom, paths), start=1):
+            headers += [] if header is None else [header]
+            progress(seen)
+    return FolderListing(tuple(headers), len(paths))
+
+
+def listing_of(paths: Sequence[Path]) -> FolderListing:
+    """Headers of files that are known to be DICOM.
+
+    Raises:
+        VolumeError: One of them has gone, or is broken.
+    """
     with ThreadPoolExecutor(READ_THREADS) as pool:
         headers = list(pool.map(_read_if_dicom, paths))
-    return FolderListing(tuple(found for found in headers if found is not None), len(paths))
+    gone = [path for path, header in zip(paths, headers, strict=True) if header is None]
+    if gone:
+        raise VolumeError(f"{base_names(gone)}: no DICOM file any more; it was moved or changed. Run again.")
+    return FolderListing(tuple(header for header in headers if header is not None), len(paths))
 
 
 def read_header(path: Path) -> DicomFile | None:
@@ -145,12 +151,18 @@ def read_header(path: Path) -> DicomFile | None:
     Raises:
         VolumeError: The header is truncated or damaged.
     """
-    whole = _has_preamble(path)
+    return _read_header(path, _start_of(path))
+
+
+def _read_header(path: Path, start: bytes) -> DicomFile | None:
+    whole = _has_preamble(start)
+    if DeflatedExplicitVRLittleEndian.encode() in start:
+        check_inflated_size(path)
     try:
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
             at_end = file.tell() >= os.fstat(file.fileno()).st_size
-    except UNREADABLE as error:
+    except Exception as error:  # a damaged header fails in many ways, RecursionError and zlib.error among them
         if not whole:
             return None
         raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
@@ -174,14 +186,23 @@ def _files_in(folder: Path, *, nested: bool) -> list[Path]:
     files: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files.extend(Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        paths = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        files.extend(path for path in paths if path.is_file())  # a pipe would be waited for without end
     return files
 
 
 def _read_if_dicom(path: Path) -> DicomFile | None:
-    _check_rights(path)
-    if is_dicom(path):
-        return read_header(path)
+    """The header of a file that begins like DICOM; a slice that may not be read must not silently be missing."""
+    try:
+        start = _start_of(path)
+    except PermissionError as error:
+        raise VolumeError(
+            f"{path.name}: no right to read this file, which may be a slice. Copy the folder, or ask for the right."
+        ) from error
+    except OSError:  # a link to nowhere and the like
+        start = b""
+    if _begins_like_dicom(start):
+        return _read_header(path, start)
     if path.suffix.lower() in DICOM_SUFFIXES:
         raise VolumeError(
             f"{path.name}: the file is named like DICOM but is not; it is empty or damaged, copy it again."
@@ -189,30 +210,26 @@ def _read_if_dicom(path: Path) -> DicomFile | None:
     return None
 
 
-def _check_rights(path: Path) -> None:
-    """A slice that may not be read must not silently be missing."""
-    try:
-        path.open("rb").close()
-    except PermissionError as error:
-        raise VolumeError(
-            f"{path.name}: no right to read this file, which may be a slice. Copy the folder, or ask for the right."
-        ) from error
-    except OSError:  # a link to nowhere and the like
-        return
-
-
 def drop_unreadable(header: Dataset) -> None:
     """Remove elements whose value makes no sense, such as a number that is text: as good as absent."""
     for tag in list(header.keys()):
         try:
             header[tag]
-        except UNREADABLE:
+        except Exception:  # as above
             del header[tag]
 
 
-def _has_preamble(path: Path) -> bool:
+def _start_of(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(PREAMBLE_BYTES + 4)[PREAMBLE_BYTES:] == b"DICM"
+        return file.read(META_BYTES)
+
+
+def _begins_like_dicom(start: bytes) -> bool:
+    return _has_preamble(start) or (start[:2] in _BARE_STARTS and len(start) > 8 and start[3] == 0)
+
+
+def _has_preamble(start: bytes) -> bool:
+    return start[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM"
 
 
 def base_names(files: Iterable[Path], *, at_most: int = 3) -> str:

@@ -14,9 +14,11 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom.files import READ_THREADS, UNREADABLE, drop_unreadable
+from ICHSegmenterLib.volume.dicom.deflated import check_inflated_size
+from ICHSegmenterLib.volume.dicom.files import READ_THREADS, drop_unreadable
 from ICHSegmenterLib.volume.dicom.slices import DicomSlice
 from ICHSegmenterLib.volume.hounsfield import AIR_HU, LOWEST_HU
+from ICHSegmenterLib.volume.limits import check_voxels
 
 HIGHEST_PADDING_HU = -500.0
 """Padding that maps above this is a mistake in the header (0 in a file that stores HU): it would erase tissue."""
@@ -29,6 +31,7 @@ def read_hu(slices: Sequence[DicomSlice]) -> NDArray[np.float32]:
         VolumeError: A file is truncated, has no pixels, or is compressed without a decoder for it.
     """
     rows, columns = slices[0].shape
+    check_voxels((len(slices), rows, columns), slices[0].path.name)
     hu = np.empty((len(slices), rows, columns), dtype=np.float32)
     frames_of: dict[Path, list[int]] = {}
     for index, item in enumerate(slices):
@@ -52,9 +55,10 @@ def read_hu(slices: Sequence[DicomSlice]) -> NDArray[np.float32]:
 
 def read_stored_values(path: Path) -> NDArray[np.number[Any]]:
     """(frames, rows, columns) stored integers of one file, decompressed."""
+    check_inflated_size(path)
     try:
         dataset = pydicom.dcmread(path, force=True)
-    except UNREADABLE as error:
+    except Exception as error:  # a damaged file fails in many ways
         raise VolumeError(f"{path.name}: the file is truncated or damaged; copy it again.") from error
     drop_unreadable(dataset.file_meta)
     if "TransferSyntaxUID" not in dataset.file_meta:  # a file without meta header
@@ -97,7 +101,9 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
             "decoded. The file is damaged, or a decoder is missing: install pylibjpeg, pylibjpeg-libjpeg and "
             "pylibjpeg-openjpeg."
         ) from error
-    except UNREADABLE as error:
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a decoder that is written in Rust panics, which is no Exception
         raise VolumeError(f"{path.name}: pixels are missing; the file is truncated, copy it again.") from error
 
 

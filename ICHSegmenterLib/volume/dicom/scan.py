@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom.files import FolderListing, list_dicom_files, read_header
+from ICHSegmenterLib.errors import ICHSegmenterError, VolumeError
+from ICHSegmenterLib.volume.dicom.files import FolderListing, Seen, list_dicom_files, listing_of, read_header
 from ICHSegmenterLib.volume.dicom.frames import count_of, text_of
 from ICHSegmenterLib.volume.dicom.pixels import padding_is_tissue, read_hu
 from ICHSegmenterLib.volume.dicom.series import Series, SeriesSummary, choose_series, group_series, preferred
@@ -22,17 +23,32 @@ from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
 def list_series(folder: Path | str) -> list[SeriesSummary]:
     """Every series in a folder and the folders below it, those that are no CT scan included, with the reason."""
-    return [item.summary for item in group_series(list_dicom_files(Path(folder)).files)]
+    with _sensible_headers():
+        return [item.summary for item in group_series(list_dicom_files(Path(folder)).files)]
 
 
-def scans_in(folder: Path) -> list[SeriesSummary]:
+def scans_in(folder: Path, progress: Seen = lambda files: None) -> list[Series]:
     """The series of this folder alone (not below) that a batch should analyze: what `read_volume` would choose from.
+
+    Args:
+        folder: Of DICOM files, perhaps among others.
+        progress: Called with the number of files seen, after each.
 
     Raises:
         VolumeError: A DICOM file is broken.
     """
-    every = group_series(list_dicom_files(folder, nested=False).files)
-    return [item.summary for item in preferred([item for item in every if not item.summary.rejected])]
+    with _sensible_headers():
+        every = group_series(list_dicom_files(folder, nested=False, progress=progress).files)
+    return preferred([item for item in every if not item.summary.rejected])
+
+
+def read_dicom_series(files: Sequence[Path], series_uid: str) -> Volume:
+    """A series whose files are known; no other header is read.
+
+    Raises:
+        VolumeError: A file has gone, or the series is no CT scan or broken.
+    """
+    return _chosen(listing_of(files), series_uid)
 
 
 def read_dicom_folder(folder: Path, *, series_uid: str | None = None) -> Volume:
@@ -41,8 +57,7 @@ def read_dicom_folder(folder: Path, *, series_uid: str | None = None) -> Volume:
     Raises:
         VolumeError: No CT scan, several, or one that is broken.
     """
-    series, warnings = choose_series(list_dicom_files(folder), series_uid=series_uid)
-    return _read(series, warnings)
+    return _chosen(list_dicom_files(folder), series_uid)
 
 
 def read_dicom_file(path: Path, *, series_uid: str | None = None) -> Volume:
@@ -58,8 +73,26 @@ def read_dicom_file(path: Path, *, series_uid: str | None = None) -> Volume:
         listing = FolderListing((file,), 1)
     else:
         listing = list_dicom_files(path.parent, nested=False)
-    series, warnings = choose_series(listing, series_uid=series_uid or file.series_uid)
-    return _read(series, warnings)
+    return _chosen(listing, series_uid or file.series_uid)
+
+
+def _chosen(listing: FolderListing, series_uid: str | None) -> Volume:
+    with _sensible_headers():
+        series, warnings = choose_series(listing, series_uid=series_uid)
+        return _read(series, warnings)
+
+
+@contextmanager
+def _sensible_headers() -> Iterator[None]:
+    """Elements of any type and size can stand in a header; arithmetic with them may fail in any way."""
+    try:
+        yield
+    except (ICHSegmenterError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise VolumeError(
+            f"The DICOM headers make no sense ({type(error).__name__}); the files are damaged. Copy them again."
+        ) from error
 
 
 def _read(series: Series, warnings: Sequence[str]) -> Volume:

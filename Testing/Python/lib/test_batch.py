@@ -10,12 +10,18 @@ import pytest
 
 from head_volumes import set_elements
 from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.batch import settled
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.errors import OutputError, VolumeError
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,14 @@ def analyze(volume):
     return engine.analyze(volume, AnalysisRequest("hu-threshold"))
 
 
+def batch(exams, output, analyze=analyze, **options):
+    """Run it; the outcomes in the order of the files' own names, and own name to name of the results."""
+    options.setdefault("request", CLASSICAL)
+    outcomes = {(one.exam.path, one.exam.series_uid): one for one in run_batch(exams, output, analyze, **options)}
+    ordered = [outcomes[exam.path, exam.series_uid] for exam in exams]
+    return ordered, {exam.name: one.exam.name for exam, one in zip(exams, ordered, strict=True)}
+
+
 def summary(output):
     with (output / SUMMARY_FILE).open() as file:
         return {row["exam"]: row for row in csv.DictReader(file)}
@@ -56,14 +70,14 @@ def test_dicom_and_files_are_found_in_nested_folders(inputs):
 
 def test_one_broken_exam_does_not_stop_the_others(inputs, tmp_path):
     output = tmp_path / "out"
-    outcomes = run_batch(find_exams([inputs]), output, analyze, request=CLASSICAL)
+    outcomes, names = batch(find_exams([inputs]), output)
     assert [one.status for one in outcomes] == ["done", "failed", "done"]
     rows = summary(output)
-    assert rows["case_c"]["error"] == "bad_input"
-    assert rows["case_b"]["positive"] == "1"
-    assert float(rows["case_b"]["blood_ml"]) > 15
-    assert (output / "case_b" / "result.json").exists()
-    assert not (output / "case_c").exists()
+    assert rows[names["case_c"]]["error"] == "bad_input"
+    assert rows[names["case_b"]]["positive"] == "1"
+    assert float(rows[names["case_b"]]["blood_ml"]) > 15
+    assert (output / names["case_b"] / "result.json").exists()
+    assert not (output / names["case_c"]).exists()
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(inputs, tmp_path):
@@ -74,21 +88,21 @@ def test_a_second_call_goes_on_where_the_first_stopped(inputs, tmp_path):
         return analyze(volume)
 
     exams = find_exams([inputs])
-    run_batch(exams[:1], output, counting, request=CLASSICAL)
-    outcomes = run_batch(exams, output, counting, request=CLASSICAL)
+    batch(exams[:1], output, counting)
+    outcomes, names = batch(exams, output, counting)
     assert [one.status for one in outcomes] == ["skipped", "failed", "done"]
     assert len(seen) == 2
-    assert summary(output)["case_b"]["status"] == "skipped"
-    assert float(summary(output)["case_b"]["blood_ml"]) > 15  # a skipped exam keeps its numbers
+    assert summary(output)[names["case_b"]]["status"] == "skipped"
+    assert float(summary(output)[names["case_b"]]["blood_ml"]) > 15  # a skipped exam keeps its numbers
 
 
 def test_results_of_other_settings_are_refused_untouched_until_they_may_be_replaced(inputs, tmp_path):
     exams, output = find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out"
-    run_batch(exams, output, analyze, request=CLASSICAL)
+    _, names = batch(exams, output)
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     strict = AnalysisRequest("hu-threshold", threshold=0.9)
-    told = "case_b of threshold 0.5 instead of 0.9. Name another --output folder, or replace them by --overwrite"
-    with pytest.raises(OutputError, match=told):
+    told = "of threshold 0.5 instead of 0.9. Name another --output folder, or replace them by --overwrite"
+    with pytest.raises(OutputError, match=f"{names['case_b']} {told}"):
         run_batch(exams, output, analyze, request=strict)
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
     assert run_batch(exams, output, analyze, request=strict, overwrite=True)[0].status == "done"
@@ -98,16 +112,16 @@ def test_a_folder_with_exams_of_another_method_is_refused_for_new_exams_too(inpu
     output = tmp_path / "out"
     run_batch(find_exams([inputs]), output, analyze, request=CLASSICAL)
     shutil.copy(inputs / "case_b.nii.gz", tmp_path / "other.nii.gz")
-    told = "case_b and 1 more exams of hu-threshold instead of unet"
+    told = "exam-[0-9a-f]{16} and 1 more exams of hu-threshold instead of unet"
     with pytest.raises(OutputError, match=told):
         run_batch(find_exams([tmp_path / "other.nii.gz"]), output, analyze, request=AnalysisRequest("unet"))
 
 
 def test_a_result_that_is_not_whole_is_made_again(inputs, tmp_path):
     exams, output = find_exams([inputs / "case_b.nii.gz"]), tmp_path / "out"
-    (output / "case_b").mkdir(parents=True)
+    _, names = batch(exams, output)
     for broken in ("{", "[]", '{"provenance": 1}', '{"provenance": {"method": "unet"'):
-        (output / "case_b" / "result.json").write_text(broken)
+        (output / names["case_b"] / "result.json").write_text(broken)
         assert run_batch(exams, output, analyze, request=CLASSICAL)[0].status == "done"
 
 
@@ -136,8 +150,8 @@ def test_an_empty_folder_says_what_would_be_an_exam(tmp_path):
 
 def test_results_of_an_earlier_run_are_no_exams(inputs, tmp_path):
     before = find_exams([inputs])
-    run_batch(before, inputs / "results", analyze, request=CLASSICAL)
-    assert (inputs / "results" / "case_b" / "labelmap.nii.gz").exists()
+    _, names = batch(before, inputs / "results")
+    assert (inputs / "results" / names["case_b"] / "labelmap.nii.gz").exists()
     assert find_exams([inputs]) == before
 
 

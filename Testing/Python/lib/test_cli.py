@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import runpy
+import re
 import subprocess
 import sys
 
@@ -84,7 +85,7 @@ def test_what_failed_in_a_batch_is_said_once(tmp_path):
     program = subprocess.run([sys.executable, "-m", "ICHSegmenterLib", *words], capture_output=True, text=True)
     assert program.returncode == 1
     lines = program.stderr.splitlines()
-    assert lines[0] == "[1/1] broken"
+    assert re.fullmatch(r"\[1/1\] exam-[0-9a-f]{16}", lines[0])
     assert [line.partition(": ")[0] for line in lines[1:]] == ["failed"]
 
 

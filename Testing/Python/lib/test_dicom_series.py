@@ -192,7 +192,7 @@ def test_every_series_is_listed_with_the_reason_why_it_is_no_scan(tmp_path: Path
 def test_a_batch_sees_the_scans_of_one_folder_alone(tmp_path: Path) -> None:
     files = write_head(tmp_path, series_number=2)
     write_head(tmp_path / "below", series_number=3)
-    assert [scan.uid for scan in scans_in(tmp_path)] == [uid_of(files[0])]
+    assert [scan.summary.uid for scan in scans_in(tmp_path)] == [uid_of(files[0])]
 
 
 def test_files_without_preamble_are_dicom_too(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""`python -m ICHSegmenterLib.volume.reader`: exams are asked for by JSON lines, and their voxels left in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.image_files import read_image_file
+from ICHSegmenterLib.volume.io import read_volume
+from ICHSegmenterLib.volume.reader.limits import Limits, lift_time_limit, limit_this_process
+from ICHSegmenterLib.volume.reader.process import VALUES_FILE
+
+
+def main() -> None:
+    """Answer requests until nobody asks any more."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a library prints must not come between
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        limit_this_process(Limits(request["seconds"], request["memory_bytes"]))
+        answer = _answer(request)
+        lift_time_limit()
+        answers.write(json.dumps(answer).encode("ascii") + b"\n")
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    path = Path(request["path"])
+    values = Path(request["folder"]) / VALUES_FILE
+    try:
+        if request["kind"] == "image":
+            image = read_image_file(path)
+            np.save(values, image.values)
+            return _plain(image.geometry)
+        volume = read_volume(path, series_uid=request["series_uid"], files=request["files"])
+        np.save(values, volume.hu)
+        return {**_plain(volume.geometry), "source": asdict(volume.source)}
+    except DependencyError as error:
+        return {"error": "DependencyError", "message": str(error)}
+    except VolumeError as error:
+        return {"error": "VolumeError", "message": str(error)}
+    except MemoryError:
+        return {"error": "MemoryError"}
+    except OSError as error:
+        return {"error": "OSError", "number": error.errno, "message": error.strerror, "file": str(error.filename)}
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a decoder's panic is no Exception
+        return {
+            "error": "VolumeError",
+            "message": f"{path.name}: the file cannot be read ({type(error).__name__}); it is damaged. Copy it again.",
+        }
+
+
+def _plain(geometry: VolumeGeometry) -> dict[str, Any]:
+    return {
+        "shape": list(geometry.shape),
+        "column_step": geometry.column_step.tolist(),
+        "row_step": geometry.row_step.tolist(),
+        "slice_origins": geometry.slice_origins.tolist(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Limits of time and memory for reading one exam, by the size of its files."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY_BYTES = 2 << 30
+MEMORY_FACTOR = 16
+"""Memory for each byte of the files: compressed slices become float32 by way of a copy or two."""
+SECONDS = 30.0
+SECONDS_PER_MB = 1.0
+"""A slow share."""
+GRACE_S = 10.0
+"""How much longer a process lives that nobody watches any more."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one exam may take."""
+
+    seconds: float = SECONDS
+    memory_bytes: int = MEMORY_BYTES
+
+    def of_files(self, size: int) -> Limits:
+        """The limits for files of so many bytes."""
+        return Limits(self.seconds + SECONDS_PER_MB * size / 1e6, self.memory_bytes + MEMORY_FACTOR * size)
+
+
+def limit_this_process(limits: Limits) -> None:
+    """Have the system end this process when it takes too long, and refuse it more memory; not on Windows.
+
+    The watching process does both as well, but it may be gone.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+    import signal
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, limits.seconds + GRACE_S)
+    with contextlib.suppress(ValueError, OSError):  # the administrator's own limit may be lower
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, hard))
+
+
+def lift_time_limit() -> None:
+    """After an exam: waiting for the next one takes as long as it takes."""
+    if sys.platform != "win32":
+        import signal
+
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def resident_bytes(process: subprocess.Popen[bytes]) -> int:
+    """Memory that a process holds; 0 if the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+        if sys.platform == "win32":
+            return _of_windows(process)
+        if sys.platform == "darwin":
+            said = subprocess.run(["ps", "-o", "rss=", "-p", str(process.pid)], capture_output=True, check=False)
+            return 1024 * int(said.stdout)
+        import resource
+
+        pages = Path(f"/proc/{process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * resource.getpagesize()
+    return 0
+
+
+if sys.platform == "win32":
+
+    class _MemoryCounters(ctypes.Structure):
+        """PROCESS_MEMORY_COUNTERS of the Windows API."""
+
+        _fields_ = (
+            ("cb", ctypes.c_ulong),
+            ("PageFaultCount", ctypes.c_ulong),
+            *((name, ctypes.c_size_t) for name in ("PeakWorkingSetSize", "WorkingSetSize")),
+            *((f"Quota{number}", ctypes.c_size_t) for number in range(4)),
+            *((name, ctypes.c_size_t) for name in ("PagefileUsage", "PeakPagefileUsage")),
+        )
+
+    def _of_windows(process: subprocess.Popen[bytes]) -> int:
+        counters = _MemoryCounters()
+        counters.cb = ctypes.sizeof(counters)
+        handle = ctypes.c_void_p(int(process._handle))
+        if not ctypes.windll.kernel32.K32GetProcessMemoryInfo(handle, ctypes.byref(counters), counters.cb):
+            raise OSError("K32GetProcessMemoryInfo failed")
+        return max(counters.WorkingSetSize, counters.PagefileUsage)
