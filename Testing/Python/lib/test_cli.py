@@ -3,8 +3,8 @@
 import json
 import logging
 import os
-import runpy
 import re
+import runpy
 import subprocess
 import sys
 
