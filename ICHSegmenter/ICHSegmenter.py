@@ -274,11 +274,11 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showResult(self, *, jump: bool = False) -> None:
         """Show the result that the parameter node holds, after a run or after loading a scene."""
-        self.shown.show(self._parameters.result, self._parameters.opacity, jump=jump)
         try:
             self.comparison.show(self._parameters.comparison, self._parameters.result)
         except ResultError as error:
             self.status.fail(Failure(error.kind, str(error)))
+        self.shown.show(self._parameters.result, self._parameters.opacity, jump=jump)
 
     def _onComparedSelected(self, resultNode: slicer.vtkMRMLTextNode) -> None:
         """Another row of the agreement: its result is shown, the views follow."""

@@ -32,6 +32,7 @@ from ICHSegmenterLib.cli.arguments import (
     add_output_arguments,
     request_of,
 )
+from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
 from ICHSegmenterLib.protocol import VOXEL_FILE, Message, MessageType, Stage, exam_message
 from ICHSegmenterLib.request import AnalysisRequest
@@ -43,7 +44,7 @@ from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
 
-EXIT_DONE, EXIT_FAILED, EXIT_WRONG_USE = 0, 1, 2
+EXIT_DONE, EXIT_FAILED = 0, 1
 
 
 class WorkerAnalyzer:
@@ -124,9 +125,9 @@ def main(arguments: Sequence[str]) -> int:
         return _run(parsed)
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_WRONG_USE if error.is_wrong_use else EXIT_FAILED
     except ValueError as error:
-        print(f"wrong use: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
     except Exception:  # Slicer would stay open, without a window
         traceback.print_exc()
@@ -176,8 +177,8 @@ def _missing(request: AnalysisRequest) -> list[str]:
     return list(dict.fromkeys(missing))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="batch.py", description=__doc__.splitlines()[0])
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="batch.py", description=__doc__.splitlines()[0])
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     add_method_arguments(parser)

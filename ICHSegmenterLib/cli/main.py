@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
-from ICHSegmenterLib.cli import completion
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
     compare,
+    completion,
     doctor,
     evaluate,
     features,
@@ -90,6 +90,7 @@ def _set_up_logging(*, verbose: bool) -> dict[str, int]:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="ichsegmenter",
+        conflict_handler="resolve",  # --verbose is shown here, and is known to each verb
         description="Find and outline intracranial hemorrhage on head CT. " + RESEARCH_NOTICE,
     )
     parser.add_argument("--version", action="version", version=__version__)

@@ -13,15 +13,19 @@ from ICHSegmenterLib.errors import ModelNotFoundError, did_you_mean
 
 EXIT_WRONG_USE = 2
 HELP_WORDS = ("-h", "--help")
-METHOD_WORD = "--method"
+METHOD_WORD, VERBOSE_WORD = "--method", "--verbose"
 
 
 class CommandParser(argparse.ArgumentParser):
     """argparse with one line of error in place of the usage.
 
     `--help` beside `--method NAME` also lists the options of that method. Without any word a parser that has verbs
-    shows its help.
+    shows its help. `--verbose` may stand before and behind the verb.
     """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.add_argument(VERBOSE_WORD, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As of argparse, which also calls it for the verbs; words that are left over are refused here, by the verb."""

@@ -29,7 +29,7 @@ BYTES_IF_ABOVE = 100_000
 """No exam has so many slices or tiles; a total above it is in bytes."""
 
 QUIET_SECONDS = 5.0
-"""A pipe gets no line of a run that is done before."""
+"""A pipe gets no line of a run, or of an item of a list, that is done before."""
 LINE_SECONDS = 10.0
 """Between two lines of one phase in a pipe."""
 STEP_SECONDS = 0.5
@@ -78,7 +78,8 @@ class TerminalProgress:
     def announce(self, done: int, total: int, name: str) -> None:
         """A line for the next item of a list, with the time that the rest will take; an empty name ends the list."""
         self.close()
-        self._list_times.append(self._clock())
+        self._born = self._clock()
+        self._list_times.append(self._born)
         if name:
             left = self._time_left_of_list(total - done)
             print(f"[{done + 1}/{total}] {name}{left}", file=self._stream, flush=True)

@@ -24,7 +24,7 @@ class SampleIndex:
     Attributes:
         index: Number of the slice or series.
         seed: For its augmentation; () for none.
-        counts: False for the copies that only fill the last validation batch.
+        is_real: False for the copies that only fill the last validation batch.
     """
 
     index: int

@@ -346,19 +346,28 @@ def sagittal_import(mrml, segments, scenes, tmp_path):
     np.save(tmp_path / "labelmap.npy", labelmap)
     message = {"result": result(axial), "labelmap": "labelmap.npy"}
     answer = Answer.fromMessage(message, tmp_path, mrml.geometryOf(node))
-    return node, labelmap, scenes.drain(segments.importResult(answer, node))
+    return node, answer, scenes.drain(segments.importResult(answer, node))
 
 
 def test_segments_of_sagittal_slices_lie_on_them_and_the_views_on_axial_ones(sagittal_import):
     import slicer
 
-    node, labelmap, imported = sagittal_import
+    node, answer, imported = sagittal_import
     outlined = slicer.util.arrayFromSegmentBinaryLabelmap(imported.segmentationNode, imported.segmentIds[0], node)
-    assert_array_equal(outlined > 0, labelmap == 1)
+    assert_array_equal(outlined > 0, answer.result.segmentation.labelmap == 1)
     stored = imported.result
     assert [row.number for row in stored.slices] == list(range(1, 13))
     assert stored.focuses == {}  # acquired slices and those of the detection are not the same
     assert_allclose(stored.pointRas(3)[2], stored.analysis.geometry.slice_origins[3, 2])
+
+
+def test_an_answer_for_sagittal_slices_can_be_written_to_a_file(sagittal_import, mrml):
+    """More axial slices than acquired ones: the detection has the grid of the first, the masks that of the second."""
+    node, answer, _ = sagittal_import
+    written = answer.result.to_json()["slices"]
+    origins = [[entry["origin_lps_mm"] for entry in entries] for entries in (written, answer.plain["slices"])]
+    assert_allclose(*origins, atol=1e-4)  # the digits of the file
+    assert answer.result.segmentation.geometry.matches(mrml.geometryOf(node))
 
 
 def test_an_edit_of_sagittal_slices_is_measured_in_milliliters(sagittal_import):

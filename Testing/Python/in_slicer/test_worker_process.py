@@ -82,8 +82,13 @@ def isAlive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")  # a zombie still answers signals
-    return not status.exists() or status.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+    if not Path("/proc/self/stat").exists():
+        return True
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):  # it ended in between
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"  # a zombie still answers signals
 
 
 def test_the_real_worker_says_hello_and_leads_its_own_process_group(shell, clients):

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from ICHSegmenterLib.cards.table import MODEL_CARDS
-from ICHSegmenterLib.cli.completion import SHELLS
 from ICHSegmenterLib.cli.main import main
+from ICHSegmenterLib.cli.verbs.completion import SHELLS
 
 
 @pytest.fixture

@@ -79,6 +79,14 @@ def test_each_later_phase_of_a_long_run_has_a_line(log, clock):
     assert text_of(log).splitlines() == ["Finding the brain", "Resampling to 1 mm"]
 
 
+def test_the_phases_of_a_short_item_of_a_list_are_not_logged(log, clock):
+    progress = TerminalProgress(log, clock)
+    for number in range(20):
+        progress.announce(number, 20, "exam")
+        predict(progress, clock, slices=3, seconds_a_slice=1.0)
+    assert all(line.startswith("[") for line in text_of(log).splitlines())
+
+
 def test_a_download_in_a_pipe_is_counted_in_megabytes(log, clock):
     progress = TerminalProgress(log, clock)
     progress.update(0, 40_000_000, "Downloading model.pt")

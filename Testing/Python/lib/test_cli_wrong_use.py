@@ -1,5 +1,7 @@
 """Wrong use of the command line: exit code 2, one line of what is wrong, and the word that was probably meant."""
 
+import logging
+
 import pytest
 
 from ICHSegmenterLib.cards.table import MODEL_CARDS
@@ -123,3 +125,12 @@ def test_a_file_that_is_not_there_is_wrong_use_and_a_similar_one_is_named(words,
 def test_a_file_in_a_folder_that_is_not_there_names_the_folder(tmp_path, capsys):
     assert main(["segment", str(tmp_path / "exams" / "head.nii.gz")]) == 2
     assert f"no folder {tmp_path / 'exams'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--verbose", "models", "verify"], ["models", "verify", "--verbose"]])
+def test_verbose_stands_before_or_behind_the_verb(words, monkeypatch):
+    levels = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: levels.append(settings["level"]))
+    assert main(words) == 0
+    assert main(["models", "verify"]) == 0
+    assert levels == [logging.INFO, logging.WARNING]

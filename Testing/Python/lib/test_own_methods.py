@@ -83,7 +83,7 @@ def test_one_card_file_makes_a_method_on_an_existing_network(exam: Path, tmp_pat
     assert main(["segment", str(exam), "--method", "my-unet", "--option", "tat=true"]) == 2
     assert "my-unet has no option 'tat'; available: tta" in capsys.readouterr().err
     assert main(["models", "remove", "my-unet"]) == 0
-    assert main(["segment", str(exam), "--method", "my-unet"]) == 1
+    assert main(["segment", str(exam), "--method", "my-unet"]) == 2
     assert "Unknown method 'my-unet'" in capsys.readouterr().err
 
 

@@ -17,8 +17,9 @@ from ICHSegmenterLib.cards.table import get_card  # noqa: E402
 from ICHSegmenterLib.methods.blast_ct import predictor as blast_ct  # noqa: E402
 from ICHSegmenterLib.methods.blast_ct.predictor import BlastCtPredictor  # noqa: E402
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood  # noqa: E402
+from ICHSegmenterLib.predictions import SlicePrediction  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
-from ICHSegmenterLib.results import SegmentationResult, SlicePrediction  # noqa: E402
+from ICHSegmenterLib.results import SegmentationResult  # noqa: E402
 from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
 from ICHSegmenterLib.synthesis.lesions import LesionPlan  # noqa: E402

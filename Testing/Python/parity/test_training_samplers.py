@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 pytest.importorskip("yaml", reason="needs the train extra")
 
+from ICHSegmenterLib.errors import RecipeError
 from ICHSegmenterLib.learning.recipe_file import load_recipe
-from ICHSegmenterLib.learning.samplers import Shard, TrainingBatches, epoch_order
+from ICHSegmenterLib.learning.samplers import EvaluationBatches, SampleIndex, Shard, TrainingBatches, epoch_order
 
 SAMPLES, POSITIVES = 1000, 55
 DEVIATIONS = 6
@@ -106,3 +107,39 @@ def test_a_training_begins_with_the_first_batch_of_the_first_epoch() -> None:
     sampler = TrainingBatches("shuffle", bleeding(), batch_size=10, seed=3, shard=Shard())
     begun = [[draw.seed for draw in batch] for batch in sampler]
     assert begun == [[(3, begun[0][0][1], 0, 10 * batch + n) for n in range(10)] for batch in range(SAMPLES // 10)]
+
+
+def test_a_resumed_training_begins_in_its_epoch_and_skips_what_is_done_there_only() -> None:
+    sampler = TrainingBatches("shuffle", bleeding(), batch_size=100, seed=3, shard=Shard(), start=(5, 4))
+    resumed = [draw.seed for batch in sampler for draw in batch]
+    assert [seed[2:] for seed in resumed] == [(5, place) for place in range(400, SAMPLES)]
+    sampler.set_epoch(4)
+    assert [draw.seed[2:] for batch in sampler for draw in batch] == [(4, place) for place in range(SAMPLES)]
+
+
+def test_the_last_evaluation_batch_is_filled_with_copies_of_the_last_sample_that_do_not_count() -> None:
+    batches = [list(EvaluationBatches(10, batch_size=3, shard=Shard(rank, 2))) for rank in range(2)]
+    assert [[draw.index for draw in batch] for batch in batches[0]] == [[0, 2, 4], [6, 8, 9]]
+    assert [[draw.index for draw in batch] for batch in batches[1]] == [[1, 3, 5], [7, 9, 9]]
+    assert [draw.is_real for draw in batches[0][1]] == [True, True, False]
+    assert [draw.is_real for draw in batches[1][1]] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "processes", "batches"), [(10, 3, 2, 2), (24, 4, 3, 2), (1, 4, 3, 1)]
+)
+def test_evaluation_takes_as_few_batches_as_show_every_sample(samples, batch_size, processes, batches) -> None:
+    assert len(EvaluationBatches(samples, batch_size=batch_size, shard=Shard(0, processes))) == batches
+
+
+@pytest.mark.parametrize(("batch_size", "processes", "multiple"), [(7, 3, 6), (5, 2, 4), (2, 3, 3), (1, 4, 4)])
+def test_a_batch_that_processes_cannot_share_is_answered_with_one_that_they_can(
+    batch_size, processes, multiple
+) -> None:
+    with pytest.raises(RecipeError, match=rf"such as data\.batch_size={multiple}\.$"):
+        TrainingBatches("shuffle", bleeding(), batch_size=batch_size, seed=0, shard=Shard(0, processes))
+
+
+def test_a_sample_is_real_unless_it_is_said_to_fill_a_batch() -> None:
+    assert SampleIndex(0).is_real
+    assert SampleIndex(0).seed == ()
