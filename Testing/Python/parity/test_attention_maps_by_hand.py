@@ -25,6 +25,8 @@ ROWS, COLUMNS, BATCH = 64, 32, 3
 WINDOW = (4, 2)
 HEADS = (1, 2, 2, 4)
 GRIDS = ((16, 8), (8, 4), (4, 2), (2, 1))
+DEPTHS = (2, 4, 2, 2)
+BLOCKS = [(stage, number) for stage, depth in enumerate(DEPTHS) for number in range(depth)]
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
 """Maps span 0 to 1. A sum over the 128 channels or the 64 entries of a window in single precision is good to 1e-5; a
 stage's map divides it by its extent, which the gain keeps near its size."""
@@ -33,18 +35,16 @@ stage's map divides it by its extent, which the gain keeps near its size."""
 def tiny_classifier(seed: int = 1, gain: float = 4.0) -> Any:
     """Attention of initial weights is nearly uniform; the gain makes it look at something."""
     torch.manual_seed(seed)
-    network = SwinClassifier(
-        2, image_size=ROWS, window_size=2, embed_dim=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 4)
-    )
+    network = SwinClassifier(2, image_size=ROWS, window_size=2, embed_dim=16, depths=DEPTHS, num_heads=HEADS)
     network.swin = SwinTransformer(
-        img_size=(ROWS, COLUMNS), window_size=WINDOW, embed_dim=16, depths=(2, 2, 2, 2), num_heads=HEADS, num_classes=0
+        img_size=(ROWS, COLUMNS), window_size=WINDOW, embed_dim=16, depths=DEPTHS, num_heads=HEADS, num_classes=0
     )
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "qkv" in name or "bias_table" in name:
                 parameter.mul_(gain)
         network.head.weight.mul_(20)
-        network.head.bias += torch.tensor([21.0, 0.0])  # the slices are then of both classes
+        network.head.bias += torch.tensor([-4.0, 0.0])  # the slices are then of both classes
     return network.eval().requires_grad_(False)
 
 
@@ -124,14 +124,15 @@ def map_by_hand(run: PlainRun, stages: int, brain: torch.Tensor, *, gradients: b
     for sample in range(BATCH):
         product = np.ones((ROWS, COLUMNS))
         for stage in range(stages):
-            pair = np.ones(GRIDS[stage])
-            for number in range(2):
-                values = run.received[2 * stage + number]
+            tokens = []
+            for index in (n for n, block in enumerate(BLOCKS) if block[0] == stage):
+                values = run.received[index]
                 if gradients:
-                    values = values * run.norms[2 * stage + number][:, :, None]
+                    values = values * run.norms[index][:, :, None]
                 values = values.reshape(BATCH, -1, *values.shape[1:])[sample].mean(axis=1)
-                pair *= token_map(values, stage, number)
-            product *= bilinear(scaled(pair), ROWS, COLUMNS)
+                tokens.append(token_map(values, stage, BLOCKS[index][1]))
+            pairs = [tokens[n] * tokens[n + 1] for n in range(0, len(tokens), 2)]
+            product *= bilinear(scaled(np.mean(pairs, axis=0)), ROWS, COLUMNS)
         maps.append(scaled(product * (brain[sample].numpy() != 0)))
     return np.stack(maps)
 
@@ -209,26 +210,34 @@ def test_only_the_asked_stages_are_recorded_with_what_they_received(
         assert scores.requires_grad == gradients
         if gradients:
             scores[:, 1].sum().backward()
-    numbers = [2 * stage + number for stage in stages for number in range(2)]
-    assert [(b.stage, b.grid) for b in blocks] == [(n // 2, GRIDS[n // 2]) for n in numbers]
-    for number, block in zip(numbers, blocks, strict=True):
-        high, wide = (min(size, side) for size, side in zip(WINDOW, GRIDS[number // 2], strict=True))
+    indices = [n for n, block in enumerate(BLOCKS) if block[0] in stages]
+    assert [(b.stage, b.grid) for b in blocks] == [(BLOCKS[n][0], GRIDS[BLOCKS[n][0]]) for n in indices]
+    for index, block in zip(indices, blocks, strict=True):
+        stage, number = BLOCKS[index]
+        high, wide = (min(size, side) for size, side in zip(WINDOW, GRIDS[stage], strict=True))
         assert tuple(block.window) == (high, wide)
         assert block.shift == ((high // 2, wide // 2) if number % 2 else (0, 0))
-        assert block.received is not None and block.received.shape == run.received[number].shape
-        np.testing.assert_allclose(block.received.numpy(), run.received[number], rtol=1e-4)
+        assert block.received is not None and block.received.shape == run.received[index].shape
+        np.testing.assert_allclose(block.received.numpy(), run.received[index], rtol=1e-4)
         if not gradients:
             assert block.gradient_norm is None
             continue
         assert block.gradient_norm is not None
-        largest = float(run.norms[number].max())
+        largest = float(run.norms[index].max())
         assert largest > 0
-        np.testing.assert_allclose(block.gradient_norm.numpy(), run.norms[number], rtol=1e-3, atol=1e-3 * largest)
+        np.testing.assert_allclose(block.gradient_norm.numpy(), run.norms[index], rtol=1e-3, atol=1e-3 * largest)
 
 
 def test_a_map_of_blocks_that_saw_nothing_is_refused(brain: torch.Tensor) -> None:
     blocks = [BlockAttention(2, GRIDS[2], WINDOW, (0, 0)) for _ in range(2)]
     with pytest.raises(ValueError, match="stage 2: run the network while recording"):
+        attention_maps._attention_maps(blocks, brain)
+
+
+def test_a_stage_whose_blocks_are_no_pairs_is_refused(brain: torch.Tensor) -> None:
+    received = torch.ones(BATCH * 4, 2, 8)
+    blocks = [BlockAttention(1, GRIDS[1], WINDOW, (0, 0), received) for _ in range(3)]
+    with pytest.raises(ValueError, match="zip"):
         attention_maps._attention_maps(blocks, brain)
 
 
