@@ -102,6 +102,9 @@ def test_grids_match_only_at_the_same_place() -> None:
     assert geometry.matches(shifted, tolerance_mm=0.6)
     assert not geometry.matches(turned)
     assert not geometry.matches(gantry_geometry(slices=11))
+    wide = VolumeGeometry((1, 5, 6), **STEPS, slice_origins=np.zeros((1, 3)))
+    narrow = VolumeGeometry((1, 5, 4), **STEPS, slice_origins=np.zeros((1, 3)))
+    assert not wide.matches(narrow, tolerance_mm=9) and not narrow.matches(wide, tolerance_mm=9)
 
 
 def test_arrays_of_a_geometry_cannot_be_changed() -> None:
@@ -119,6 +122,7 @@ def test_arrays_of_a_geometry_cannot_be_changed() -> None:
         ({"row_step": [0.0, np.nan, 0.0]}, "row_step must be finite"),
         ({"slice_origins": np.zeros((3, 3))}, "ascend or descend"),
         ({"slice_origins": [[0, 0, 0], [0, 0, 2], [0, 0, 1]]}, "ascend or descend"),
+        ({"shape": (2, 4, 4), "slice_origins": np.zeros((2, 3))}, "ascend or descend"),
     ],
 )
 def test_impossible_grids_are_refused(change: dict[str, object], message: str) -> None:
@@ -130,9 +134,10 @@ def test_impossible_grids_are_refused(change: dict[str, object], message: str) -
         VolumeGeometry(**{**fields, **change})  # type: ignore[arg-type]
 
 
-def test_an_affine_must_be_4x4() -> None:
+@pytest.mark.parametrize("size", [3, 5])
+def test_an_affine_must_be_4x4(size: int) -> None:
     with pytest.raises(ValueError, match="4x4"):
-        VolumeGeometry.from_affine((2, 2, 2), np.eye(3))
+        VolumeGeometry.from_affine((2, 2, 2), np.eye(size))
 
 
 STEPS = {"column_step": np.array((0.5, 0.0, 0.0)), "row_step": np.array((0.0, 0.7, 0.0))}
