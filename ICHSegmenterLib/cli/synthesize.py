@@ -117,7 +117,7 @@ def _make(order: _Order) -> Any:
     """The exam of an order."""
     from ICHSegmenterLib.synthesis.exam import draw_plans, make_exam
     from ICHSegmenterLib.synthesis.insertion import insert_lesions
-    from ICHSegmenterLib.synthesis.lesions import LesionPlan
+    from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
 
     if order.scan is None and order.subtype is None and order.volume_ml is None:
         return make_exam(order.seed, style=order.style, matrix=order.matrix, positive_share=order.positive)

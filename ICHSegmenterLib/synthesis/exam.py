@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.synthesis.acquisition import Protocol, scan
-from ICHSegmenterLib.synthesis.anatomy import make_head
+from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol, scan
+from ICHSegmenterLib.synthesis.anatomy.head import make_head
+from ICHSegmenterLib.synthesis.anatomy.head_shape import HeadParameters
 from ICHSegmenterLib.synthesis.fields import Field, Random
-from ICHSegmenterLib.synthesis.head_shape import HeadParameters
-from ICHSegmenterLib.synthesis.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
+from ICHSegmenterLib.synthesis.pathology.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource

@@ -11,9 +11,9 @@ import pytest
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
 from ICHSegmenterLib.datasets.sources import ReadOptions
-from ICHSegmenterLib.synthesis.acquisition import Protocol
+from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
 from ICHSegmenterLib.synthesis.exam import make_exam
-from ICHSegmenterLib.synthesis.lesions import LesionPlan
+from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
 PROTOCOL = Protocol(matrix=64, steps_mm=(9.0,) * 14)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.fields import Field, Random, cover, smooth_noise
-from ICHSegmenterLib.synthesis.lesion_shapes import SCORES, Site
-from ICHSegmenterLib.synthesis.mass_effect import Displacement, displacement_of
+from ICHSegmenterLib.synthesis.pathology.lesion_shapes import SCORES, Site
+from ICHSegmenterLib.synthesis.pathology.mass_effect import Displacement, displacement_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SUBTYPES = SUBTYPE_LABELS[:-1]

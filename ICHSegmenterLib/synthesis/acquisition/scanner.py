@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.fields import Field, Random
 from ICHSegmenterLib.volume.geometry import Points, VolumeGeometry
 

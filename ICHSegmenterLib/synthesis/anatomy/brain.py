@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from ICHSegmenterLib.synthesis.anatomy.head_shape import TEMPLATE_RADII, CavityShape, HeadParameters, head_axes
 from ICHSegmenterLib.synthesis.fields import (
     Coordinates,
     Field,
@@ -23,7 +24,6 @@ from ICHSegmenterLib.synthesis.fields import (
     smooth_noise,
     tube_distance,
 )
-from ICHSegmenterLib.synthesis.head_shape import TEMPLATE_RADII, CavityShape, HeadParameters, head_axes
 
 DURA_HU, VESSEL_HU, BRAINSTEM_HU, CALCIFICATION_HU = 52.0, 40.0, 31.0, 400.0
 CORTEX_MM = 3.2
