@@ -89,6 +89,6 @@ def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
 
 def test_the_command_line_knows_every_style():
     from ICHSegmenterLib.cli.synthesize import STYLE_NAMES
-    from ICHSegmenterLib.synthesis.exam import STYLES
+    from ICHSegmenterLib.synthesis.styles import STYLES
 
     assert set(STYLE_NAMES) == set(STYLES)
