@@ -12,7 +12,9 @@ from scipy import ndimage
 from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol, scan
 from ICHSegmenterLib.synthesis.anatomy.head import make_head
 from ICHSegmenterLib.synthesis.anatomy.head_shape import HeadParameters
+from ICHSegmenterLib.synthesis.clinical import head_of, person_of, plans_of, protocol_of
 from ICHSegmenterLib.synthesis.fields import Field, Random
+from ICHSegmenterLib.synthesis.parts import Part, draw_parts
 from ICHSegmenterLib.synthesis.pathology.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
 from ICHSegmenterLib.synthesis.styles import Style, draw_parameters, draw_protocol, style_named
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
@@ -44,6 +46,7 @@ class SyntheticExam:
         brain_mask: bool (slices, rows, columns).
         plans: The lesions that were placed.
         seed: What it was made from.
+        parts: What a detailed head and its acquisition have; empty for a plain head and a real scan.
     """
 
     volume: Volume
@@ -52,6 +55,7 @@ class SyntheticExam:
     brain_mask: NDArray[np.bool_]
     plans: tuple[LesionPlan, ...]
     seed: int
+    parts: frozenset[Part] = frozenset()
 
     @property
     def slice_labels(self) -> NDArray[np.uint8]:
@@ -98,12 +102,19 @@ def make_exam(
         shift = random.uniform(*ranges.density_hu)
         lesions = tuple(replace(plan, hu=plan.hu + shift) for plan in lesions)
     acquisition = protocol or draw_protocol(ranges, random, matrix=matrix)
-    head = make_head(random, anatomy)
+    parts: frozenset[Part] = frozenset()
+    if ranges.parts is None:
+        head = make_head(random, anatomy)
+    else:
+        parts = draw_parts(ranges.parts, random)
+        lesions = lesions if plans is not None else plans_of(lesions, parts, random)
+        acquisition = acquisition if protocol is not None else protocol_of(acquisition, parts, random)
+        head = head_of(anatomy if parameters is not None else person_of(anatomy, parts, random), parts, random)
     painted, bleeding = bleed_into(head, lesions, random)
     seen = scan(painted, bleeding.fractions, bleeding.grid, acquisition, random)
     volume = Volume(seen.hu, seen.geometry, VolumeSource("synthetic"))
     labelmap, total = label(seen.fractions, bleeding.plans, volume)
-    return SyntheticExam(volume, labelmap, total, seen.cavity, bleeding.plans, seed)
+    return SyntheticExam(volume, labelmap, total, seen.cavity, bleeding.plans, seed, parts)
 
 
 def draw_plans(random: Random, *, positive_share: float = 1.0) -> tuple[LesionPlan, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
 from ICHSegmenterLib.synthesis.anatomy.head_shape import HeadParameters
 from ICHSegmenterLib.synthesis.fields import Random
+from ICHSegmenterLib.synthesis.parts import CLINICAL, Part, Probabilities, switched
 
 COVERAGE_MM = 150.0
 
@@ -22,6 +24,7 @@ class Style:
         head_size: Factor of the head's half-axes.
         skull_mm, atrophy: Ranges of the head.
         density_hu: Added to gray and white matter and to blood.
+        parts: Probability of each part of a detailed head and its acquisition; None for a plain head.
     """
 
     slice_mm: tuple[float, float] = (2.5, 5.5)
@@ -34,8 +37,26 @@ class Style:
     skull_mm: tuple[float, float] = (4.5, 8.0)
     atrophy: tuple[float, float] = (0.0, 1.0)
     density_hu: tuple[float, float] = (-1.5, 1.5)
+    parts: Probabilities | None = None
+
+    def with_parts(self, *, always: Iterable[Part] = (), without: Iterable[Part] = ()) -> Style:
+        """The style with some parts in every exam and others in none.
+
+        Raises:
+            ValueError: A part is both, or the style has a plain head.
+        """
+        if not (always or without):
+            return self
+        if self.parts is None:
+            names = ", ".join(name for name, style in STYLES.items() if style.parts is not None)
+            raise ValueError(f"parts can be switched in the styles {names}; this style draws a plain head")
+        return replace(self, parts=switched(self.parts, always=always, without=without))
 
 
+CLINICAL_STYLE = Style(
+    slice_mm=(2.0, 6.0), field_of_view_mm=(205.0, 255.0), noise_hu=(2.0, 6.5), tilt_deg=(-6.0, 22.0),
+    head_size=(0.92, 1.07), skull_mm=(4.0, 10.0), density_hu=(-6.0, 3.0), parts=CLINICAL,
+)  # fmt: skip
 STYLES = {
     "standard": Style(),
     "thin": Style(slice_mm=(0.6, 1.5), noise_hu=(4.0, 9.0), tilt_deg=(0.0, 0.0)),
@@ -44,8 +65,15 @@ STYLES = {
         sharpening=(0.5, 0.9), tilt_deg=(-14.0, -5.0), head_size=(1.05, 1.10), skull_mm=(7.5, 10.0),
         density_hu=(1.5, 3.0),
     ),
+    "clinical": CLINICAL_STYLE,
+    "contrast": replace(CLINICAL_STYLE, parts=switched(CLINICAL, always=[Part.CONTRAST])),
+    "clinical-shifted": replace(
+        CLINICAL_STYLE, field_of_view_mm=(250.0, 275.0), tilt_deg=(-14.0, -5.0), head_size=(1.04, 1.09),
+        skull_mm=(7.5, 10.0), density_hu=(2.0, 4.0), parts=dict.fromkeys(CLINICAL, 0.6) | {Part.CONTRAST: 0.0},
+    ),
 }  # fmt: skip
-"""`shifted` is anatomy and acquisition outside what `standard` draws, for testing what was trained on it."""
+"""`shifted` is anatomy and acquisition outside what `standard` draws, for testing what was trained on it;
+`clinical-shifted` is that to `clinical`, with every part but contrast medium in six of ten exams."""
 
 
 def style_named(style: str | Style) -> Style:
