@@ -27,7 +27,7 @@ class BackgroundChanges:
     """What is changed in one copy of a scan.
 
     Attributes:
-        scale: Factor of the size along x, y, z.
+        scale: Factor of the size along columns, rows and slices.
         warp_mm: SD of the elastic shift in the plane.
         is_mirrored: Left and right exchanged.
         turn_deg: Turn of the head in the plane.
@@ -102,11 +102,13 @@ def augment_background(volume: Volume, seed: int, changes: BackgroundChanges | N
 
 
 def _scaled(geometry: VolumeGeometry, scale: tuple[float, float, float]) -> VolumeGeometry:
-    """The grid stretched along the patient's axes, about its middle."""
-    factor = np.array(scale)
+    """The grid stretched along its own axes, about its middle; columns and rows stay at a right angle."""
+    steps = (geometry.column_step, geometry.row_step)
+    axes = np.stack([*(step / np.linalg.norm(step) for step in steps), geometry.normal])
+    stretch = axes.T @ np.diag(scale) @ axes
     middle = geometry.slice_origins.mean(axis=0)
-    origins = middle + (geometry.slice_origins - middle) * factor
-    return VolumeGeometry(geometry.shape, geometry.column_step * factor, geometry.row_step * factor, origins)
+    origins = middle + (geometry.slice_origins - middle) @ stretch.T
+    return VolumeGeometry(geometry.shape, steps[0] * scale[0], steps[1] * scale[1], origins)
 
 
 def _separated(hu: Field, pixel_mm: float) -> tuple[Field, Field]:

@@ -18,8 +18,8 @@ ANGLES = 72
 COARSE = 96
 """At most so many rows and columns of the grid that is projected."""
 BONE_HU, METAL_HU = 300.0, 3200.0
-FREE_CM = 2.2
-"""Bone on a ray, in cm of 1000 HU, that the scanner's own correction takes care of."""
+SQUARE, FREE_CM = 0.020, 2.2
+"""What is missing for each squared cm of bone (1000 HU) beyond what the scanner's own correction takes care of."""
 
 
 def projection_errors(
@@ -44,7 +44,7 @@ def projection_errors(
     matrix = _projector(bone.shape[1], bone.shape[2])
     step_cm = block * pixel_mm / 10
     paths = (matrix @ bone[used].reshape(len(used), -1).T) * np.float32(step_cm)
-    missing = -np.float32(0.012 * hardening) * np.maximum(paths - FREE_CM, 0) ** 2
+    missing = -np.float32(SQUARE * hardening) * np.maximum(paths - FREE_CM, 0) ** 2
     if metal and dense[used].any():
         trace = (matrix @ dense[used].reshape(len(used), -1).T) * np.float32(step_cm)
         share = np.minimum(trace / 0.4, 2.0)

@@ -22,7 +22,7 @@ DENSE_BONE_HU = 600.0
 PETROUS_PATH_MM = 14.0
 """Rays through more dense bone than this on both sides leave dark streaks; the vault alone has less."""
 SHARPENED_HU = (-150.0, 300.0)
-GLOW_MM, GLOW_BONE = 16.0, 0.45
+GLOW_MM, GLOW_BONE = 28.0, 0.28
 """Reach of bone's brightness, and its mean share around the vertex, where the brightness is full."""
 REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 

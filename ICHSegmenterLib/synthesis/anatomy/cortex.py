@@ -10,9 +10,10 @@ from ICHSegmenterLib.synthesis.fields import Field, Random, blend, cover, smooth
 
 FOLD_RADIUS_MM = 70.0
 """Radius of the sphere on which the folds are drawn, before they are carried inwards."""
-GYRUS_MM = (6.3, 8.8)
+GYRUS_MM = (5.6, 8.0)
 """About half the distance between primary sulci; secondary ones lie between them."""
-FOLDED_MM = 26.0
+FOLDED_MM, FOLDED_LEVEL = 26.0, 0.66
+"""Folds lie less deep than this, and not over the skull base near the middle of the head."""
 RIBBON_MM = (2.6, 4.2)
 NODE_MM = 2.0
 
@@ -25,7 +26,9 @@ def paint_cortical_ribbon(canvas: Canvas, surface: Field, random: Random) -> Non
         surface: float32 (n,), mm to the nearest surface of the unfolded brain.
         random: Of the folds.
     """
-    near = (canvas.depth < FOLDED_MM) & (canvas.tentorium > 0)
+    x, y, z = canvas.points
+    outer = (x / 68) ** 2 + (y / 86) ** 2 + (z / 70) ** 2 > FOLDED_LEVEL**2
+    near = (canvas.depth < FOLDED_MM) & (canvas.tentorium > 0) & outer
     ribbon = float(random.uniform(*RIBBON_MM))
     sheet, width = _folds(canvas, near, random)
     edge = surface.copy()
@@ -51,7 +54,7 @@ def _folds(canvas: Canvas, near: np.ndarray, random: Random) -> tuple[Field, Fie
     shallow = np.maximum(0, depth - (8 + 4 * ends))
     sheet = np.minimum(np.hypot(primary, deep), np.hypot(secondary, shallow))
     open_share = _carried(canvas, near, random, 18.0)
-    width = (0.35 + 1.35 * atrophy) * np.clip(1.3 - depth / 26, 0.35, 1.3) + 0.35 * open_share
+    width = (0.45 + 1.35 * atrophy) * np.clip(1.3 - depth / 26, 0.35, 1.3) + 0.35 * open_share
     return sheet.astype(np.float32), width.astype(np.float32)
 
 

@@ -118,11 +118,12 @@ def paint_parts(canvas: Canvas, parts: Set[Part], streams: PartStreams) -> None:
 
 
 def _tent_height(points: Coordinates, random: Random) -> Field:
-    """Mm above the tentorium: a cone from the petrous ridges and the transverse sinuses up to the straight sinus."""
+    """Mm above the tentorium, whose two halves fall from the straight sinus to the petrous ridges."""
     x, y, z = points
-    peak = float(random.uniform(22, 31))
-    slope = 1 - np.sqrt((x / 52) ** 2 + ((y - 22) / 62) ** 2 + 0.01)
-    height = z - (-21 + np.clip(y / 80, 0, 1) * 9 + peak * np.maximum(slope, -0.15))
+    top, bottom = float(random.uniform(3, 10)), float(random.uniform(-23, -18))
+    ridge = top - (top + 13) * np.clip((y - 24) / 56, 0, 1)
+    fall = (top - bottom) / 54 * (np.sqrt(x * x + 16) - 4)
+    height = z - np.maximum(ridge - fall, bottom + 4 * np.clip(y / 80, 0, 1))
     in_front = y < -4 + 0.58 * np.abs(x)
     return np.where(in_front & (z > -45), np.maximum(height, 30), height).astype(np.float32)
 

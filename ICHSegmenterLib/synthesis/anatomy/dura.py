@@ -20,11 +20,11 @@ TRANSVERSE_START_MM = 34.0
 
 
 def paint_tentorium(canvas: Canvas, random: Random) -> None:
-    """A tent of 1 to 3 mm, denser and thicker at its notch, where readers take it for subdural blood."""
+    """A tent of 0.6 to 2.7 mm, denser and thicker at its notch, where readers take it for subdural blood."""
     x, y, _ = canvas.points
     notch = np.hypot(x / 17, (y - 4) / 26)
     rim = np.exp(-(((notch - 1.12) / 0.12) ** 2))
-    half = 0.5 * float(random.uniform(0.8, 2.0)) * (1 + 0.6 * rim)
+    half = 0.5 * float(random.uniform(0.6, 1.7)) * (1 + 0.6 * rim)
     share = cover(np.abs(canvas.tentorium) - half) * (notch > 1) * (canvas.tentorium < 20)
     canvas.paint(share, canvas.densities.dura)
 
