@@ -29,7 +29,7 @@ from ICHSegmenterLib.synthesis.styles import STYLES
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
-CELL, TITLE, GAP, ACROSS = 150, 13, 6, 2
+CELL, TITLE, GAP, ACROSS = 134, 13, 6, 2
 FIELD_MM = 182.0
 GRAYS = 32
 SEED = 12
@@ -63,12 +63,12 @@ ZOOM: dict[Part, tuple[float, float, float]] = {
     Part.FALX: (0, 0, 110), Part.CALCIFIED_FALX: (0, -20, 110), Part.SAGITTAL_SINUS: (0, 48, 70),
     Part.STRAIGHT_SINUS: (0, 40, 90), Part.TRANSVERSE_SINUS: (0, 45, 125), Part.SIGMOID_SINUS: (0, 25, 130),
     Part.PLEXUS: (0, 20, 90), Part.CALCIFIED_PLEXUS: (0, 20, 90), Part.PINEAL: (0, 10, 80),
-    Part.CALCIFIED_PINEAL: (0, 10, 80), Part.DEEP_NUCLEI: (0, -8, 110), Part.BASAL_ARTERIES: (0, -10, 90),
-    Part.DENSE_ARTERY: (0, -10, 90), Part.CLINOIDS: (0, -15, 80), Part.CLIP: (0, -10, 120),
+    Part.CALCIFIED_PINEAL: (0, 10, 80), Part.DEEP_NUCLEI: (0, -8, 110), Part.BASAL_ARTERIES: (0, -10, 76),
+    Part.DENSE_ARTERY: (0, -10, 76), Part.CLINOIDS: (0, -15, 80), Part.CLIP: (0, -10, 120),
     Part.ORBITAL_ROOFS: (0, -45, 120),
 }  # fmt: skip
 """Middle (x to the left, y to posterior) and width in mm of what is shown of a slice."""
-SEEDS: dict[Part, int] = {Part.CRANIOTOMY: 5, Part.SHUNT: 3}
+SEEDS: dict[Part, int] = {Part.CRANIOTOMY: 5, Part.DENSE_ARTERY: 2, Part.SHUNT: 3}
 WINDOW: dict[Part, tuple[float, float]] = {Part.CONTRAST: (0, 150), Part.CRANIOTOMY: (-100, 700)}
 USUAL_WINDOW = (0.0, 80.0)
 
@@ -93,11 +93,11 @@ def _cell(part: Part, real: Volume) -> Image.Image:
     """Title over three slices."""
     window = WINDOW.get(part, USUAL_WINDOW)
     without, with_part = _made(part, USUAL - {part}), _made(part, USUAL | {part})
-    middle = len(without) // 2
-    if part is Part.MOTION:  # some slices are still
-        middle = int(np.argmax(np.abs(with_part - without)[1:-1].mean(axis=(1, 2)))) + 1
-    other = middle if len(with_part) == len(without) else len(with_part) // 2
-    slices = [_real_slice(real, part), without[middle], with_part[other]]
+    shown = (len(without) // 2, len(with_part) // 2)
+    if with_part.shape == without.shape:  # where the part is most of all
+        changed = np.abs(np.clip(with_part, *window) - np.clip(without, *window)).mean(axis=(1, 2))
+        shown = (int(changed.argmax()),) * 2
+    slices = [_real_slice(real, part), without[shown[0]], with_part[shown[1]]]
     picture = Image.new("L", (3 * CELL, CELL + TITLE))
     for number, image in enumerate(slices):
         gray = np.clip((image - window[0]) / (window[1] - window[0]), 0, 1) * 255
@@ -109,7 +109,7 @@ def _cell(part: Part, real: Volume) -> Image.Image:
 def _made(part: Part, parts: frozenset[Part]) -> np.ndarray:
     """Slices (n, CELL, CELL) about the part's level of a head with these parts."""
     x, y, field_mm = ZOOM.get(part, (0.0, 0.0, FIELD_MM))
-    steps = (5.0,) * (8 if part is Part.MOTION else 2)
+    steps = (5.0,) * 4
     usual = Protocol(CELL, field_mm, steps, noise_hu=2.2, has_head_rest=False, cupping_hu=1.0)
     protocol = protocol_of(usual, parts, np.random.default_rng(SEED))
     protocol = replace(protocol, center_mm=(x, y, LEVEL_MM[part]), streak_hu=0.0)

@@ -22,8 +22,10 @@ DENSE_BONE_HU = 600.0
 PETROUS_PATH_MM = 14.0
 """Rays through more dense bone than this on both sides leave dark streaks; the vault alone has less."""
 SHARPENED_HU = (-150.0, 300.0)
-GLOW_MM, GLOW_BONE = 28.0, 0.28
-"""Reach of bone's brightness, and its mean share around the vertex, where the brightness is full."""
+GLOW_MM, GLOW_BONE = 16.0, 0.45
+"""Reach of bone's brightness, and the mean share of bone at which it is full."""
+VERTEX_WIDTH = (0.45, 0.85)
+"""Width of the brain in a slice, as a share of its widest, at which the vertex is full and at which it begins."""
 REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
 
@@ -132,7 +134,7 @@ def scan(
     if protocol.hardening or protocol.metal:
         hu += projection_errors(hu, pixel, random, hardening=protocol.hardening, metal=protocol.metal)
     if protocol.glow_hu:
-        hu += glow(hu, cavity, pixel, protocol.glow_hu)
+        hu += np.float32(protocol.glow_hu) * glow(hu, cavity, pixel, _vertex_share(head, seen, cavity))
     if protocol.double_mm:
         _double(hu, protocol.double_mm / pixel, random)
     hu = _reconstruct(hu, protocol, pixel, random)
@@ -140,16 +142,35 @@ def scan(
     return Scan(np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.float32), geometry, scanned, cavity)
 
 
-def glow(hu: Field, cavity: NDArray[np.bool_], pixel_mm: float, strength_hu: float) -> Field:
-    """HU (slices, rows, columns) to be added inside the skull: the more, the more bone lies around in the slice."""
+def glow(hu: Field, cavity: NDArray[np.bool_], pixel_mm: float, vertex: Field) -> Field:
+    """Share (slices, rows, columns) of the brightness of brain under bone: all of the vertex, rims elsewhere.
+
+    Args:
+        hu: float32 (slices, rows, columns).
+        cavity: bool (slices, rows, columns), the inside of the skull.
+        pixel_mm: Of rows and columns.
+        vertex: float32 (slices,), 0 where a slice is wide or low, 1 near the vertex.
+    """
     result = np.zeros_like(hu)
     for k in np.flatnonzero(cavity.any(axis=(1, 2))):
         bone = np.clip(hu[k, ::4, ::4] / 1000, 0, 1.5).astype(np.float32)
         around = ndimage.gaussian_filter(bone, GLOW_MM / (4 * pixel_mm), truncate=2.5)
         wide = np.kron(around, np.ones((4, 4), dtype=np.float32))[: hu.shape[1], : hu.shape[2]]
-        smooth = ndimage.uniform_filter(wide, 5)
-        result[k] = cavity[k] * np.float32(strength_hu) * np.clip(smooth / GLOW_BONE, 0, 1.6) ** 2
+        near = np.clip(ndimage.uniform_filter(wide, 5) / GLOW_BONE, 0, 1.6) ** 2
+        result[k] = cavity[k] * (vertex[k] * (0.7 + 0.5 * near) + 0.25 * near)
     return result
+
+
+def _vertex_share(head: Head, geometry: VolumeGeometry, cavity: NDArray[np.bool_]) -> Field:
+    """How near each slice is to the vertex, from how much narrower than the widest one the brain is in it."""
+    areas = head.cavity.sum(axis=(1, 2))
+    widest = int(areas.argmax())
+    rows, columns = geometry.shape[1:]
+    middles = geometry.slice_origins + (geometry.row_step * rows + geometry.column_step * columns) / 2
+    is_upper = middles[:, 2] > head.grid.slice_origins[widest][2]
+    pixel_mm2 = float(np.prod(geometry.pixel_spacing_mm))
+    width = np.sqrt(cavity.sum(axis=(1, 2)) * pixel_mm2 / areas[widest])
+    return np.asarray(is_upper * np.clip((VERTEX_WIDTH[1] - width) / np.diff(VERTEX_WIDTH), 0, 1), dtype=np.float32)
 
 
 def sample(

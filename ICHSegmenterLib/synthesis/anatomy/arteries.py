@@ -39,9 +39,9 @@ def paint_basal_arteries(canvas: Canvas, random: Random) -> None:
 def paint_dense_artery(canvas: Canvas, random: Random) -> None:
     """Thrombus in a middle cerebral or the basilar artery: 60 to 85 HU in a vessel, not in a sulcus."""
     kind = random.random()
-    path = BASILAR if kind < 0.2 else MIDDLE if kind < 0.8 else MIDDLE + INSULAR[int(random.integers(2))]
+    path = BASILAR if kind < 0.2 else MIDDLE if kind < 0.8 else MIDDLE + INSULAR[int(random.integers(2))][1:]
     sign = int(random.choice((-1, 1)))
-    _paint(canvas, sign, path, float(random.uniform(1.1, 1.5)), float(random.uniform(60, 85)))
+    _paint(canvas, sign, path, float(random.uniform(1.3, 1.9)), float(random.uniform(60, 85)))
 
 
 def _paint(canvas: Canvas, sign: int, path: Path, wide: float, density: float) -> None:

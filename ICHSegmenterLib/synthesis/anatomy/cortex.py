@@ -50,8 +50,8 @@ def _folds(canvas: Canvas, near: np.ndarray, random: Random) -> tuple[Field, Fie
     pitch = float(random.uniform(*GYRUS_MM))
     primary, ends = _sheets(canvas, near, random, pitch)
     secondary, _ = _sheets(canvas, near, random, 0.62 * pitch)
-    deep = np.maximum(0, depth - (15 + 5 * ends))
-    shallow = np.maximum(0, depth - (8 + 4 * ends))
+    deep = np.maximum(0, depth - (13 + 5 * ends))
+    shallow = np.maximum(0, depth - (7 + 3 * ends))
     sheet = np.minimum(np.hypot(primary, deep), np.hypot(secondary, shallow))
     open_share = _carried(canvas, near, random, 18.0)
     width = (0.45 + 1.35 * atrophy) * np.clip(1.3 - depth / 26, 0.35, 1.3) + 0.35 * open_share
@@ -78,7 +78,7 @@ def _on_sphere(canvas: Canvas, near: np.ndarray, random: Random, size: int) -> t
     """Indices (z, y, x) of each point's ray on the sphere, and its own distance from the middle, mm."""
     x, y, z = (p[near] for p in canvas.points)
     radius = np.sqrt(x * x + y * y + z * z) + 1
-    bends = [np.float32(0.22) * canvas.depth[near] * np.sin(p / 8 + random.uniform(0, 6)) for p in (y, z, x)]
+    bends = [np.float32(0.30) * canvas.depth[near] * np.sin(p / 8 + random.uniform(0, 6)) for p in (y, z, x)]
     middle = np.float32(size / 2)
     where = [
         ((FOLD_RADIUS_MM * p / radius + bend) / NODE_MM + middle).astype(np.float32)

@@ -121,9 +121,10 @@ def _tent_height(points: Coordinates, random: Random) -> Field:
     """Mm above the tentorium, whose two halves fall from the straight sinus to the petrous ridges."""
     x, y, z = points
     top, bottom = float(random.uniform(3, 10)), float(random.uniform(-23, -18))
-    ridge = top - (top + 13) * np.clip((y - 24) / 56, 0, 1)
-    fall = (top - bottom) / 54 * (np.sqrt(x * x + 16) - 4)
-    height = z - np.maximum(ridge - fall, bottom + 4 * np.clip(y / 80, 0, 1))
+    back = np.clip((y - 24) / 56, 0, 1)
+    ridge = top - (top + 13) * back
+    fall = (top - bottom) / 54 * (1 - 0.8 * back) * (np.sqrt(x * x + 16) - 4)
+    height = z - (ridge - fall)
     in_front = y < -4 + 0.58 * np.abs(x)
     return np.where(in_front & (z > -45), np.maximum(height, 30), height).astype(np.float32)
 

@@ -20,17 +20,17 @@ TRANSVERSE_START_MM = 34.0
 
 
 def paint_tentorium(canvas: Canvas, random: Random) -> None:
-    """A tent of 0.6 to 2.7 mm, denser and thicker at its notch, where readers take it for subdural blood."""
+    """A tent of 0.3 to 2.2 mm, denser and thicker at its notch, where readers take it for subdural blood."""
     x, y, _ = canvas.points
     notch = np.hypot(x / 17, (y - 4) / 26)
     rim = np.exp(-(((notch - 1.12) / 0.12) ** 2))
-    half = 0.5 * float(random.uniform(0.6, 1.7)) * (1 + 0.6 * rim)
+    half = 0.5 * float(random.uniform(0.3, 1.4)) * (1 + 0.6 * rim)
     share = cover(np.abs(canvas.tentorium) - half) * (notch > 1) * (canvas.tentorium < 20)
     canvas.paint(share, canvas.densities.dura)
 
 
 def paint_falx(canvas: Canvas, random: Random) -> None:
-    """A sickle of 0.4 to 1.5 mm between the hemispheres."""
+    """A sickle of 0.2 to 1.3 mm between the hemispheres."""
     canvas.paint(_falx_share(canvas, random), canvas.densities.dura)
 
 
@@ -86,7 +86,7 @@ def paint_sigmoid_sinus(canvas: Canvas, random: Random) -> None:
     """From the transverse sinus down behind the petrous bone to the jugular foramen."""
     for sign, size in zip((-1, 1), _sizes(random), strict=True):
         along = tube_distance(
-            canvas.side(sign), [(58, 38, -20, 7), (54, 31, -32, 7), (42, 25, -44, 6), (30, 20, -52, 5)]
+            canvas.side(sign), [(54, 38, -18, 10), (48, 32, -30, 10), (40, 26, -42, 9), (30, 22, -52, 7)]
         )
         distance = np.maximum(along, np.abs(canvas.depth - 1.8 * size) - 2.6 * size) + 99 * (canvas.tentorium > 2)
         canvas.paint(cover(distance.astype(np.float32), 1.3), canvas.densities.sinus)
@@ -105,7 +105,7 @@ def _vein(canvas: Canvas) -> float:
 def _falx_share(canvas: Canvas, random: Random) -> Field:
     x, y, z = canvas.points
     bow = float(random.uniform(0.2, 1.2)) * np.sin(y / float(random.uniform(20, 35)) + float(random.uniform(0, 6)))
-    half = float(random.uniform(0.2, 0.55)) * (1 + 0.4 * np.clip((y - 20) / 40, 0, 1))
+    half = float(random.uniform(0.1, 0.45)) * (1 + 0.4 * np.clip((y - 20) / 40, 0, 1))
     distance = np.maximum(np.abs(x - bow) - half, falx_edge(canvas.points) + 7 - z)
     distance = np.maximum(distance, np.where(y < -30, (-y - 30) * 0.15 - canvas.depth * 0.02, -9))
     return np.asarray(cover(distance.astype(np.float32)) * (canvas.tentorium > 0), dtype=np.float32)
