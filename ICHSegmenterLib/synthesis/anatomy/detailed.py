@@ -39,6 +39,8 @@ from ICHSegmenterLib.synthesis.fields import Coordinates, Field, Random, blend, 
 from ICHSegmenterLib.synthesis.parts import Part, PartStreams
 from ICHSegmenterLib.synthesis.pathology.chronic import paint_old_infarcts, paint_white_matter_lucency
 
+VENTRICLE_WIDTH = 0.8
+"""The ventricles of a plain head are so much narrower; here the caudate nuclei bulge into them."""
 RIM_MM = 3.0
 """Gray matter under the surface of a brain without folds."""
 RELIEF: dict[Part, Callable[[HeadParameters, CavityShape, Random], Field]] = {
@@ -90,7 +92,8 @@ def blank_canvas(head: HeadParameters, shape: CavityShape, random: Random, densi
     """White matter, ventricles and nothing else at the points of the cavity."""
     points = template_points(head, shape.cavity, random)
     x, y, z = points
-    wall = ventricle_distance((x * np.float32(0.84), y, z), head, random)
+    wall = ventricle_distance((x * np.float32(VENTRICLE_WIDTH), y, z), head, random)
+    wall -= np.float32(random.uniform(0, 0.8) + 1.6 * head.atrophy)
     wall = np.maximum(wall, -caudate_distance((np.abs(x), y, z)))  # it makes commas of the frontal horns
     hu = np.full_like(wall, head.white_hu)
     fluid = [np.zeros_like(wall) for _ in range(2)]
