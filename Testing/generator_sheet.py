@@ -36,7 +36,7 @@ SEED = 12
 USUAL = frozenset(part for part, share in CLINICAL.items() if share >= 0.8) - {Part.BEAM_HARDENING}
 LEVEL_MM: dict[Part, float] = {
     Part.TENTORIUM: -6, Part.FALX: 40, Part.CALCIFIED_FALX: 44, Part.SAGITTAL_SINUS: 48, Part.STRAIGHT_SINUS: 3,
-    Part.TRANSVERSE_SINUS: -14, Part.SIGMOID_SINUS: -32, Part.PLEXUS: 12, Part.CALCIFIED_PLEXUS: 11,
+    Part.TRANSVERSE_SINUS: -14, Part.SIGMOID_SINUS: -30, Part.PLEXUS: 12, Part.CALCIFIED_PLEXUS: 11,
     Part.PINEAL: 4, Part.CALCIFIED_PINEAL: 4, Part.DEEP_NUCLEI: 6, Part.CORTICAL_RIBBON: 46, Part.BASAL_ARTERIES: -12,
     Part.DENSE_ARTERY: -11, Part.ORBITAL_ROOFS: -14, Part.PETROUS_RIDGES: -20, Part.CLINOIDS: -14,
     Part.BRIGHT_VERTEX: 60, Part.BEAM_HARDENING: -30, Part.OLD_INFARCT: 10, Part.WHITE_MATTER_LUCENCY: 22,
@@ -46,23 +46,14 @@ LEVEL_MM: dict[Part, float] = {
 }  # fmt: skip
 """Height of the slice that shows a part, mm above the middle of the head."""
 REAL_HEIGHTS_MM = (
-    (5, -42),
-    (7, -32),
-    (8, -27),
-    (10, -18),
-    (12, -9),
-    (14, 2),
-    (15, 8),
-    (17, 20),
-    (19, 32),
-    (21, 45),
-    (24, 62),
-)
+    (5, -47), (7, -38), (8, -34), (10, -26), (12, -17), (14, -12), (15, -5), (16, 2), (17, 9), (18, 17), (19, 24),
+    (20, 31), (21, 39), (22, 46), (23, 54), (24, 61),
+)  # fmt: skip
 """Slices of the real head and about the heights that they would have in the made-up one."""
 ZOOM: dict[Part, tuple[float, float, float]] = {
     Part.FALX: (0, 0, 110), Part.CALCIFIED_FALX: (0, -20, 110), Part.SAGITTAL_SINUS: (0, 48, 70),
-    Part.STRAIGHT_SINUS: (0, 40, 90), Part.TRANSVERSE_SINUS: (0, 45, 125), Part.SIGMOID_SINUS: (0, 25, 130),
-    Part.PLEXUS: (0, 20, 90), Part.CALCIFIED_PLEXUS: (0, 20, 90), Part.PINEAL: (0, 10, 80),
+    Part.STRAIGHT_SINUS: (0, 40, 90), Part.TRANSVERSE_SINUS: (0, 45, 125), Part.SIGMOID_SINUS: (38, 30, 76),
+    Part.PLEXUS: (20, 28, 56), Part.CALCIFIED_PLEXUS: (0, 20, 90), Part.PINEAL: (0, 10, 80),
     Part.CALCIFIED_PINEAL: (0, 10, 80), Part.DEEP_NUCLEI: (0, -8, 110), Part.BASAL_ARTERIES: (0, -10, 76),
     Part.DENSE_ARTERY: (0, -10, 76), Part.CLINOIDS: (0, -15, 80), Part.CLIP: (0, -10, 120),
     Part.ORBITAL_ROOFS: (0, -45, 120),

@@ -20,6 +20,10 @@ from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
 from ICHSegmenterLib.synthesis.pathology.surgery import OPERATIONS
 
 YOUNG_ATROPHY = 0.12
+GLOW_HU = (6.0, 26.0)
+"""Of brain at the vertex; two real heads have 4 and 17 HU."""
+OVERLAP_MM, MOST_OVERLAP = 2.5, 0.6
+"""Thinner slices are often reconstructed with overlap, so that their noise is alike."""
 CHILD_SIZE, CHILD_SKULL_MM, CHILD_SCALP_MM = (0.74, 0.92), (2.0, 4.0), (2.0, 4.0)
 CHILD_WHITE_HU = (21.0, 27.0)
 THICK_MM, THIN_MM = (6.0, 10.0), (0.5, 1.5)
@@ -36,7 +40,7 @@ def person_of(head: HeadParameters, parts: Set[Part], random: Random) -> HeadPar
     streams = PartStreams(random)
     atrophy = streams[Part.ATROPHY]
     changed: dict[str, Any] = {
-        "gray_hu": head.white_hu + float(random.uniform(5.0, 9.0)),
+        "gray_hu": head.white_hu + float(random.uniform(6.0, 11.0)),
         "atrophy": float(atrophy.uniform(0.3, 1.0)) if Part.ATROPHY in parts else YOUNG_ATROPHY * head.atrophy,
         "leukoaraiosis": 0.0,
         "infarcts": 0,
@@ -92,10 +96,11 @@ def protocol_of(protocol: Protocol, parts: Set[Part], random: Random) -> Protoco
         steps_mm=steps,
         noise_hu=float(min(noise, MOST_NOISE_HU)),
         kernel=draw_kernel(sharpness, sharp),
+        noise_overlap=float(sharp.uniform(0, MOST_OVERLAP)) * (min(steps) < OVERLAP_MM),
         streak_hu=0.0,
         hardening=float(hardening.uniform(0.4, 1.6)) if Part.BEAM_HARDENING in parts else 0.0,
         metal=float(hardening.uniform(0.3, 1.2)) if {Part.CLIP, Part.SHUNT, Part.CRANIOTOMY} & parts else 0.0,
-        glow_hu=float(bright.uniform(4, 16)) if Part.BRIGHT_VERTEX in parts else 0.0,
+        glow_hu=float(bright.uniform(*GLOW_HU)) if Part.BRIGHT_VERTEX in parts else 0.0,
         motion_mm=float(motion.uniform(1.0, 4.0)) if Part.MOTION in parts else 0.1,
         double_mm=float(motion.uniform(2.0, 6.0)) if Part.MOTION in parts else 0.0,
     )

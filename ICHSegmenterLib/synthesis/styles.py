@@ -55,7 +55,7 @@ class Style:
 
 CLINICAL_STYLE = Style(
     slice_mm=(2.0, 6.0), field_of_view_mm=(205.0, 255.0), noise_hu=(2.0, 6.5), tilt_deg=(-6.0, 22.0),
-    head_size=(0.92, 1.07), skull_mm=(4.0, 10.0), density_hu=(-6.0, 3.0), parts=CLINICAL,
+    head_size=(0.92, 1.07), skull_mm=(4.0, 10.0), density_hu=(-5.0, 4.0), parts=CLINICAL,
 )  # fmt: skip
 STYLES = {
     "standard": Style(),
@@ -69,7 +69,7 @@ STYLES = {
     "contrast": replace(CLINICAL_STYLE, parts=switched(CLINICAL, always=[Part.CONTRAST])),
     "clinical-shifted": replace(
         CLINICAL_STYLE, field_of_view_mm=(250.0, 275.0), tilt_deg=(-14.0, -5.0), head_size=(1.04, 1.09),
-        skull_mm=(7.5, 10.0), density_hu=(2.0, 4.0), parts=dict.fromkeys(CLINICAL, 0.6) | {Part.CONTRAST: 0.0},
+        skull_mm=(7.5, 10.0), density_hu=(2.5, 5.0), parts=dict.fromkeys(CLINICAL, 0.6) | {Part.CONTRAST: 0.0},
     ),
 }  # fmt: skip
 """`shifted` is anatomy and acquisition outside what `standard` draws, for testing what was trained on it;

@@ -24,7 +24,7 @@ PETROUS_PATH_MM = 14.0
 SHARPENED_HU = (-150.0, 300.0)
 GLOW_MM, GLOW_BONE = 16.0, 0.45
 """Reach of bone's brightness, and the mean share of bone at which it is full."""
-VERTEX_WIDTH = (0.45, 0.85)
+VERTEX_WIDTH = (0.55, 0.92)
 """Width of the brain in a slice, as a share of its widest, at which the vertex is full and at which it begins."""
 REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
@@ -54,6 +54,7 @@ class Protocol:
         metal: Stars around metal, 1 as without correction.
         glow_hu: How much brighter brain is that bone surrounds on all sides, as at the vertex.
         double_mm: Second contour of slices in which the head moved.
+        noise_overlap: Correlation of the noise of neighboring slices, with a kernel.
     """
 
     matrix: int = 256
@@ -77,6 +78,7 @@ class Protocol:
     metal: float = 0.0
     glow_hu: float = 0.0
     double_mm: float = 0.0
+    noise_overlap: float = 0.0
 
     @property
     def geometry(self) -> VolumeGeometry:
@@ -284,9 +286,12 @@ def _reconstruct(hu: Field, protocol: Protocol, pixel: float, random: Random) ->
     """Kernel and correlated noise, stronger where rays cross more bone."""
     result = np.empty_like(hu)
     if protocol.kernel is not None:
+        grain, overlap = np.zeros(hu.shape[1:], dtype=np.float32), np.float32(protocol.noise_overlap)
         for k, image in enumerate(hu):
-            noise = protocol.kernel.noise((hu.shape[1], hu.shape[2]), pixel, random) * _noise_level(image)
-            result[k] = protocol.kernel.reconstruct(image, pixel) + np.float32(protocol.noise_hu) * noise
+            own = protocol.kernel.noise((hu.shape[1], hu.shape[2]), pixel, random)
+            grain = overlap * grain + np.sqrt(1 - overlap**2) * own if k else own
+            noise = np.float32(protocol.noise_hu) * grain * _noise_level(image)
+            result[k] = protocol.kernel.reconstruct(image, pixel) + noise
         return result
     blur, fine = protocol.blur_mm / pixel, max(0.35, 0.5 * protocol.blur_mm / pixel)
     for k, slice_hu in enumerate(hu):

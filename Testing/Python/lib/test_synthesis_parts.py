@@ -178,7 +178,7 @@ def test_children_are_smaller_and_the_old_have_wide_spaces(person):
         (Part.STRONG_NOISE, lambda p: 8 <= p.noise_hu <= 40),
         (Part.SHARP_KERNEL, lambda p: p.kernel.cutoff > 0.6 and p.kernel.boost > 0.3),
         (Part.BEAM_HARDENING, lambda p: p.hardening > 0),
-        (Part.BRIGHT_VERTEX, lambda p: p.glow_hu >= 4),
+        (Part.BRIGHT_VERTEX, lambda p: p.glow_hu >= 6),
         (Part.MOTION, lambda p: p.motion_mm >= 1 and p.double_mm >= 2),
         (Part.CLIP, lambda p: p.metal > 0),
     ],
