@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.synthesis.acquisition import Protocol, scan
-from ICHSegmenterLib.synthesis.anatomy import make_head
+from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol, scan
+from ICHSegmenterLib.synthesis.anatomy.head import make_head
+from ICHSegmenterLib.synthesis.anatomy.head_shape import HeadParameters
+from ICHSegmenterLib.synthesis.clinical import head_of, person_of, plans_of, protocol_of
 from ICHSegmenterLib.synthesis.fields import Field, Random
-from ICHSegmenterLib.synthesis.head_shape import HeadParameters
-from ICHSegmenterLib.synthesis.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
+from ICHSegmenterLib.synthesis.parts import Part, draw_parts
+from ICHSegmenterLib.synthesis.pathology.lesions import SMALLEST_ML, SUBTYPES, VOLUME_ML, LesionPlan, bleed_into
+from ICHSegmenterLib.synthesis.styles import Style, draw_parameters, draw_protocol, style_named
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26, component_volumes
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
@@ -31,43 +33,6 @@ SUBTYPE_WEIGHTS = {"EDH": 0.12, "IPH": 0.27, "IVH": 0.16, "SAH": 0.22, "SDH": 0.
 SCAN_ML = (10.0, 1.7, 150.0)
 """Log-normal volume of all blood of a scan: median mL (15 in the 192 scans of BHSD, 6.5 in the 36 of PhysioNet CT-ICH),
 sigma of the logarithm from BHSD's percentiles 5 and 95 (0.4 and 118 mL), maximum."""
-COVERAGE_MM = 150.0
-
-
-@dataclass(frozen=True)
-class Style:
-    """Ranges from which heads and protocols are drawn; (low, high) each.
-
-    Attributes:
-        slice_mm: Slice thickness.
-        field_of_view_mm, noise_hu, blur_mm, sharpening, tilt_deg: Ranges of the protocol.
-        head_size: Factor of the head's half-axes.
-        skull_mm, atrophy: Ranges of the head.
-        density_hu: Added to gray and white matter and to blood.
-    """
-
-    slice_mm: tuple[float, float] = (2.5, 5.5)
-    field_of_view_mm: tuple[float, float] = (215.0, 250.0)
-    noise_hu: tuple[float, float] = (2.0, 5.5)
-    blur_mm: tuple[float, float] = (0.45, 0.9)
-    sharpening: tuple[float, float] = (0.0, 0.5)
-    tilt_deg: tuple[float, float] = (-4.0, 22.0)
-    head_size: tuple[float, float] = (0.94, 1.06)
-    skull_mm: tuple[float, float] = (4.5, 8.0)
-    atrophy: tuple[float, float] = (0.0, 1.0)
-    density_hu: tuple[float, float] = (-1.5, 1.5)
-
-
-STYLES = {
-    "standard": Style(),
-    "thin": Style(slice_mm=(0.6, 1.5), noise_hu=(4.0, 9.0), tilt_deg=(0.0, 0.0)),
-    "shifted": Style(
-        slice_mm=(5.5, 7.0), field_of_view_mm=(250.0, 275.0), noise_hu=(4.5, 7.5), blur_mm=(0.9, 1.3),
-        sharpening=(0.5, 0.9), tilt_deg=(-14.0, -5.0), head_size=(1.05, 1.10), skull_mm=(7.5, 10.0),
-        density_hu=(1.5, 3.0),
-    ),
-}  # fmt: skip
-"""`shifted` is anatomy and acquisition outside what `standard` draws, for testing what was trained on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +46,7 @@ class SyntheticExam:
         brain_mask: bool (slices, rows, columns).
         plans: The lesions that were placed.
         seed: What it was made from.
+        parts: What a detailed head and its acquisition have; empty for a plain head and a real scan.
     """
 
     volume: Volume
@@ -89,6 +55,7 @@ class SyntheticExam:
     brain_mask: NDArray[np.bool_]
     plans: tuple[LesionPlan, ...]
     seed: int
+    parts: frozenset[Part] = frozenset()
 
     @property
     def slice_labels(self) -> NDArray[np.uint8]:
@@ -127,20 +94,27 @@ def make_exam(
         matrix: Rows and columns if the protocol is drawn.
         positive_share: Part of the exams with hemorrhage if lesions are drawn.
     """
-    ranges = _style(style)
+    ranges = style_named(style)
     random = np.random.default_rng(seed)
-    anatomy = parameters or _parameters(ranges, random)
+    anatomy = parameters or draw_parameters(ranges, random)
     lesions = draw_plans(random, positive_share=positive_share) if plans is None else tuple(plans)
     if plans is None:
         shift = random.uniform(*ranges.density_hu)
         lesions = tuple(replace(plan, hu=plan.hu + shift) for plan in lesions)
     acquisition = protocol or draw_protocol(ranges, random, matrix=matrix)
-    head = make_head(random, anatomy)
+    parts: frozenset[Part] = frozenset()
+    if ranges.parts is None:
+        head = make_head(random, anatomy)
+    else:
+        parts = draw_parts(ranges.parts, random)
+        lesions = lesions if plans is not None else plans_of(lesions, parts, random)
+        acquisition = acquisition if protocol is not None else protocol_of(acquisition, parts, random)
+        head = head_of(anatomy if parameters is not None else person_of(anatomy, parts, random), parts, random)
     painted, bleeding = bleed_into(head, lesions, random)
     seen = scan(painted, bleeding.fractions, bleeding.grid, acquisition, random)
     volume = Volume(seen.hu, seen.geometry, VolumeSource("synthetic"))
     labelmap, total = label(seen.fractions, bleeding.plans, volume)
-    return SyntheticExam(volume, labelmap, total, seen.cavity, bleeding.plans, seed)
+    return SyntheticExam(volume, labelmap, total, seen.cavity, bleeding.plans, seed, parts)
 
 
 def draw_plans(random: Random, *, positive_share: float = 1.0) -> tuple[LesionPlan, ...]:
@@ -167,33 +141,6 @@ def _within(subtype: str, volume_ml: float) -> float:
     return min(max(volume_ml, SMALLEST_ML), VOLUME_ML[subtype][2])
 
 
-def draw_protocol(style: Style, random: Random, *, matrix: int = 256) -> Protocol:
-    """A protocol within the ranges: one step for all slices, or thin ones below and thick ones above."""
-    step = random.uniform(*style.slice_mm)
-    count = round(COVERAGE_MM / step)
-    steps = [step] * (count - 1)
-    if step > 2 and random.random() < 0.25:
-        steps = [0.6 * step] * round(60 / (0.6 * step)) + [step] * round(90 / step)
-    return Protocol(
-        matrix=matrix,
-        field_of_view_mm=float(random.uniform(*style.field_of_view_mm)),
-        steps_mm=tuple(float(one) for one in steps),
-        tilt_deg=float(random.uniform(*style.tilt_deg)) if random.random() < 0.5 else 0.0,
-        pose_deg=(float(random.normal(0, 4)), float(random.normal(0, 2.5)), float(random.normal(0, 4))),
-        center_mm=(float(random.normal(0, 3)), float(random.normal(0, 4)), float(random.normal(4, 4))),
-        noise_hu=float(random.uniform(*style.noise_hu)),
-        blur_mm=float(random.uniform(*style.blur_mm)),
-        sharpening=float(random.uniform(*style.sharpening)),
-        cupping_hu=float(random.uniform(0, 5)),
-        streak_hu=float(random.uniform(4, 20)),
-        motion_mm=float(random.uniform(0.5, 2.0)) if random.random() < 0.15 else 0.15,
-        gain=float(random.normal(1, 0.008)),
-        offset_hu=float(random.normal(0, 1)),
-        has_head_rest=bool(random.random() < 0.8),
-        is_descending=bool(random.random() < 0.3),
-    )
-
-
 def label(fractions: Sequence[Field], plans: Sequence[LesionPlan], volume: Volume) -> tuple[NDArray[np.uint8], Field]:
     """The labelmap in the order of `SUBTYPES` and the share of blood, from what each lesion fills of each voxel."""
     labelmap = np.zeros(volume.hu.shape, dtype=np.uint8)
@@ -216,26 +163,3 @@ def _specks(blood: NDArray[np.bool_], geometry: VolumeGeometry) -> NDArray[np.bo
     is_speck = np.zeros(count + 1, dtype=bool)
     is_speck[1:] = component_volumes(pieces, count, geometry.voxel_volumes_mm3 / 1000) < VISIBLE_ML
     return is_speck[pieces]
-
-
-def _style(style: str | Style) -> Style:
-    if isinstance(style, Style):
-        return style
-    if style not in STYLES:
-        raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
-    return STYLES[style]
-
-
-def _parameters(style: Style, random: Random) -> HeadParameters:
-    drawn = HeadParameters.draw(random)
-    size = random.uniform(*style.head_size)
-    low, high = style.atrophy
-    shift = float(random.uniform(*style.density_hu))
-    changed: dict[str, Any] = {
-        "radii": tuple(r * size for r in drawn.radii),
-        "skull_mm": float(random.uniform(*style.skull_mm)),
-        "atrophy": low + (high - low) * drawn.atrophy,
-        "gray_hu": drawn.gray_hu + shift,
-        "white_hu": drawn.white_hu + shift,
-    }
-    return replace(drawn, **changed)

@@ -62,6 +62,28 @@ def ellipsoid_distance(points: Coordinates, center: Sequence[float], radii: Sequ
     return np.asarray((level - 1) * np.float32(np.prod(radii) ** (1 / 3)), dtype=np.float32)
 
 
+def near_tube_distance(points: Coordinates, path: Sequence[Sequence[float]], reach: float = 12.0) -> Field:
+    """`tube_distance` where it can be small, a large number elsewhere: most points are far from any one tube."""
+    low = np.min([corner[:3] for corner in path], axis=0) - reach
+    high = np.max([corner[:3] for corner in path], axis=0) + reach
+    near = np.ones(points[0].shape, dtype=bool)
+    for p, a, b in zip(points, low, high, strict=True):
+        near &= (p > np.float32(a)) & (p < np.float32(b))
+    result = np.full(points[0].shape, 99, dtype=np.float32)
+    x, y, z = (p[near] for p in points)
+    result[near] = tube_distance((x, y, z), path)
+    return result
+
+
+def near_ellipsoid_distance(points: Coordinates, center: Sequence[float], radii: Sequence[float]) -> Field:
+    """`ellipsoid_distance` within 12 mm of the center, a large number elsewhere."""
+    near = np.hypot(np.hypot(points[0] - center[0], points[1] - center[1]), points[2] - center[2]) < 12
+    result = np.full(points[0].shape, 99, dtype=np.float32)
+    x, y, z = (p[near] for p in points)
+    result[near] = ellipsoid_distance((x, y, z), center, radii)
+    return result
+
+
 def cover(distance: Real, softness: float = 1.0) -> Field:
     """Share of a voxel inside a surface, 0 to 1, from the signed distance to it (negative inside)."""
     share = np.multiply(distance, -1 / softness, dtype=np.float32)

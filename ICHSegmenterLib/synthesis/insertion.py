@@ -11,11 +11,11 @@ from scipy import ndimage
 
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask as find_brain
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid, to_regular
-from ICHSegmenterLib.synthesis.acquisition import sample
-from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.acquisition.scanner import sample
+from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.exam import SyntheticExam, label
 from ICHSegmenterLib.synthesis.fields import Field, Mask
-from ICHSegmenterLib.synthesis.lesions import MASS_EFFECT, Bleeding, LesionPlan, bleed_into
+from ICHSegmenterLib.synthesis.pathology.lesions import MASS_EFFECT, Bleeding, LesionPlan, bleed_into
 from ICHSegmenterLib.volume.volume import Volume
 
 GRID_MM = 1.0

@@ -24,7 +24,7 @@ from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.synthesis.insertion import insert_lesions
-from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan
+from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES, LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
 LESION_ML = 10.0

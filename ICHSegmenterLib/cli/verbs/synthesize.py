@@ -19,9 +19,11 @@ from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import writable_layout
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.protocol import Phase
+from ICHSegmenterLib.synthesis.parts import Part
 from ICHSegmenterLib.volume.io import read_volume
 
-STYLE_NAMES = ("standard", "thin", "shifted")
+STYLE_NAMES = ("standard", "thin", "shifted", "clinical", "contrast", "clinical-shifted")
+PART_NAMES = tuple(part.value for part in Part)
 SHEET_EXAMS = 8
 """So many exams are drawn on a contact sheet."""
 
@@ -36,6 +38,22 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="equal seeds make equal exams")
     parser.add_argument("--style", choices=STYLE_NAMES, default="standard", help="of anatomy and acquisition")
+    parser.add_argument(
+        "--with-part",
+        type=_part,
+        action="append",
+        default=[],
+        metavar="PART",
+        help=f"have this part in every exam of a style with parts; may be repeated: {', '.join(PART_NAMES)}",
+    )
+    parser.add_argument(
+        "--without-part",
+        type=_part,
+        action="append",
+        default=[],
+        metavar="PART",
+        help="have it in none; may be repeated",
+    )
     parser.add_argument("--matrix", type=_count, default=256, help="rows and columns (default: 256)")
     parser.add_argument("--positive", type=_share, default=0.6, metavar="SHARE", help="exams with blood (default: 0.6)")
     parser.add_argument(
@@ -45,6 +63,9 @@ def add_parsers(verbs: Any) -> None:
         default=(),
         metavar="CT",
         help="put lesions into these scans, in turn, instead of into made-up heads",
+    )
+    parser.add_argument(
+        "--augment", action="store_true", help="change shape, density, noise and kernel of the scans of --insert-into"
     )
     parser.add_argument("--subtype", choices=SUBTYPE_LABELS[:-1], help="only lesions of this subtype")
     parser.add_argument("--volume", type=float, metavar="ML", help="of every lesion (default: as in real exams)")
@@ -59,6 +80,8 @@ def run_synthesize(arguments: argparse.Namespace) -> int:
     require_existing(arguments, "insert_into", "beside")
     if arguments.beside is not None and arguments.contact_sheet is None:
         raise ValueError("--beside needs --contact-sheet")
+    if arguments.augment and not arguments.insert_into:
+        raise ValueError("--augment needs --insert-into: made-up heads vary by themselves")
     sheet: list[Any] = []
     if arguments.beside is not None:
         sheet.append(("real", read_volume(arguments.beside), None))
@@ -89,6 +112,9 @@ class _Order:
     subtype: str | None
     volume_ml: float | None
     scan: Path | None
+    with_parts: tuple[Part, ...]
+    without_parts: tuple[Part, ...]
+    is_augmented: bool
 
 
 def _exams(arguments: argparse.Namespace) -> Iterator[Any]:
@@ -104,6 +130,9 @@ def _exams(arguments: argparse.Namespace) -> Iterator[Any]:
             arguments.subtype,
             arguments.volume,
             scans[number % len(scans)],
+            tuple(arguments.with_part),
+            tuple(arguments.without_part),
+            arguments.augment,
         )
         for number, seed in enumerate(seeds)
     ]
@@ -117,12 +146,15 @@ def _exams(arguments: argparse.Namespace) -> Iterator[Any]:
 
 def _make(order: _Order) -> Any:
     """The exam of an order."""
+    from ICHSegmenterLib.synthesis.acquisition.background import augment_background
     from ICHSegmenterLib.synthesis.exam import draw_plans, make_exam
     from ICHSegmenterLib.synthesis.insertion import insert_lesions
-    from ICHSegmenterLib.synthesis.lesions import LesionPlan
+    from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
+    from ICHSegmenterLib.synthesis.styles import style_named
 
+    style = style_named(order.style).with_parts(always=order.with_parts, without=order.without_parts)
     if order.scan is None and order.subtype is None and order.volume_ml is None:
-        return make_exam(order.seed, style=order.style, matrix=order.matrix, positive_share=order.positive)
+        return make_exam(order.seed, style=style, matrix=order.matrix, positive_share=order.positive)
     random = np.random.default_rng((order.seed, 1))
     plans = draw_plans(random, positive_share=order.positive)
     if order.subtype:
@@ -130,8 +162,10 @@ def _make(order: _Order) -> Any:
     if order.volume_ml is not None:
         plans = tuple(LesionPlan.draw(random, plan.subtype, volume_ml=order.volume_ml) for plan in plans)
     if order.scan is not None:
-        return insert_lesions(read_volume(order.scan), plans, seed=order.seed)
-    return make_exam(order.seed, style=order.style, plans=plans, matrix=order.matrix)
+        volume = read_volume(order.scan)
+        volume = augment_background(volume, order.seed) if order.is_augmented else volume
+        return insert_lesions(volume, plans, seed=order.seed)
+    return make_exam(order.seed, style=style, plans=plans, matrix=order.matrix)
 
 
 def _shown(
@@ -160,3 +194,9 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
     return value
+
+
+def _part(text: str) -> Part:
+    if text not in PART_NAMES:
+        raise argparse.ArgumentTypeError(f"no part {text!r}; the parts are {', '.join(PART_NAMES)}")
+    return Part(text)

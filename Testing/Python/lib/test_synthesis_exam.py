@@ -7,9 +7,10 @@ import pytest
 from scipy import ndimage
 
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
-from ICHSegmenterLib.synthesis.acquisition import Protocol
-from ICHSegmenterLib.synthesis.exam import SCAN_ML, STYLES, VISIBLE_ML, draw_plans, draw_protocol, make_exam
-from ICHSegmenterLib.synthesis.lesions import SUBTYPES, VOLUME_ML, LesionPlan
+from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
+from ICHSegmenterLib.synthesis.exam import SCAN_ML, VISIBLE_ML, draw_plans, make_exam
+from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES, VOLUME_ML, LesionPlan
+from ICHSegmenterLib.synthesis.styles import STYLES, draw_protocol
 
 PROTOCOL = Protocol(matrix=128, steps_mm=(4.0,) * 34, tilt_deg=12.0)
 PLANS = [

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.synthesis.acquisition import Protocol
+from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
 from ICHSegmenterLib.synthesis.exam import make_exam
 from ICHSegmenterLib.synthesis.insertion import insert_lesions
-from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan
+from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES, LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 from phantom_scan import STEPS_MM, TILT_DEG
 from shared_folder import shared_folder

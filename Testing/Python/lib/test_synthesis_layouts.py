@@ -11,9 +11,9 @@ import pytest
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
 from ICHSegmenterLib.datasets.sources import ReadOptions
-from ICHSegmenterLib.synthesis.acquisition import Protocol
+from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
 from ICHSegmenterLib.synthesis.exam import make_exam
-from ICHSegmenterLib.synthesis.lesions import LesionPlan
+from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
 from ICHSegmenterLib.volume.io import read_volume
 
 PROTOCOL = Protocol(matrix=64, steps_mm=(9.0,) * 14)
@@ -89,6 +89,6 @@ def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
 
 def test_the_command_line_knows_every_style():
     from ICHSegmenterLib.cli.verbs.synthesize import STYLE_NAMES
-    from ICHSegmenterLib.synthesis.exam import STYLES
+    from ICHSegmenterLib.synthesis.styles import STYLES
 
     assert set(STYLE_NAMES) == set(STYLES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.synthesis.fields import cover, ellipsoid_distance, smooth_noise, tube_distance
-from ICHSegmenterLib.synthesis.mass_effect import displacement_of
+from ICHSegmenterLib.synthesis.pathology.mass_effect import displacement_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SIZE = 80

@@ -22,7 +22,7 @@ from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
 from ICHSegmenterLib.results import SegmentationResult  # noqa: E402
 from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
-from ICHSegmenterLib.synthesis.lesions import LesionPlan  # noqa: E402
+from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
 from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
 from ICHSegmenterLib.volume.volume import Volume  # noqa: E402

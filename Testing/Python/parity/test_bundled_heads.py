@@ -15,7 +15,7 @@ from ICHSegmenterLib.cards.table import get_card  # noqa: E402
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.exam import make_exam  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
-from ICHSegmenterLib.synthesis.lesions import SUBTYPES, LesionPlan  # noqa: E402
+from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES, LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
 from ICHSegmenterLib.weights import store  # noqa: E402
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ICHSegmenterLib.synthesis.brain import inside_dura
+from ICHSegmenterLib.synthesis.anatomy.brain import inside_dura
+from ICHSegmenterLib.synthesis.anatomy.head_shape import HeadParameters, cavity_shape, head_grid
+from ICHSegmenterLib.synthesis.anatomy.skull import outside_dura
 from ICHSegmenterLib.synthesis.fields import Field, Mask, Random
-from ICHSegmenterLib.synthesis.head_shape import HeadParameters, cavity_shape, head_grid
-from ICHSegmenterLib.synthesis.skull import outside_dura
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.fields import Field, Random, cover, smooth_noise
-from ICHSegmenterLib.synthesis.lesion_shapes import SCORES, Site
-from ICHSegmenterLib.synthesis.mass_effect import Displacement, displacement_of
+from ICHSegmenterLib.synthesis.pathology.broad_subdural import broad_subdural
+from ICHSegmenterLib.synthesis.pathology.lesion_shapes import SCORES, Site
+from ICHSegmenterLib.synthesis.pathology.mass_effect import Displacement, displacement_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 SUBTYPES = SUBTYPE_LABELS[:-1]
@@ -60,6 +61,7 @@ class LesionPlan:
         hu: Density of undiluted blood.
         edema_hu: By how much the surroundings of a parenchymal bleed are darkened.
         mixing: 0 to 1, share of older or unclotted, less dense blood.
+        is_broad: A subdural bleed along a whole convexity.
     """
 
     subtype: str
@@ -67,12 +69,15 @@ class LesionPlan:
     hu: float = 60.0
     edema_hu: float = 10.0
     mixing: float = 0.0
+    is_broad: bool = False
 
     def __post_init__(self) -> None:
         if self.subtype not in SUBTYPES:
             raise ValueError(f"subtype must be one of {', '.join(SUBTYPES)}, got {self.subtype!r}")
         if not self.volume_ml > 0:
             raise ValueError(f"volume_ml must be positive, got {self.volume_ml}")
+        if self.is_broad and self.subtype != "SDH":
+            raise ValueError(f"only a subdural bleed (SDH) can be broad, not {self.subtype}")
 
     @classmethod
     def draw(cls, random: Random, subtype: str, *, volume_ml: float | None = None) -> LesionPlan:
@@ -164,7 +169,8 @@ def _painted(head: Head, bleeding: Bleeding) -> Field:
 def _place(head: Head, plan: LesionPlan, occupied: Field, random: Random) -> tuple[Field, Field]:
     """Fraction of blood and signed distance (mm, negative inside) of one lesion: the lowest scores fill first."""
     volume_mm3 = plan.volume_ml * 1000
-    score, capacity = SCORES[plan.subtype](Site(head, occupied), volume_mm3, random)
+    shape = broad_subdural if plan.is_broad else SCORES[plan.subtype]
+    score, capacity = shape(Site(head, occupied), volume_mm3, random)
     room = capacity * (1 - occupied)
     at = np.nonzero(room > 0.05)
     fraction, distance = np.zeros_like(occupied), np.full_like(occupied, 99)

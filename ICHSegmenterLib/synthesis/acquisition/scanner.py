@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.acquisition.beam_hardening import projection_errors
+from ICHSegmenterLib.synthesis.acquisition.kernels import Kernel
+from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.fields import Field, Random
 from ICHSegmenterLib.volume.geometry import Points, VolumeGeometry
 
@@ -20,6 +22,10 @@ DENSE_BONE_HU = 600.0
 PETROUS_PATH_MM = 14.0
 """Rays through more dense bone than this on both sides leave dark streaks; the vault alone has less."""
 SHARPENED_HU = (-150.0, 300.0)
+GLOW_MM, GLOW_BONE = 16.0, 0.45
+"""Reach of bone's brightness, and the mean share of bone at which it is full."""
+VERTEX_WIDTH = (0.55, 0.92)
+"""Width of the brain in a slice, as a share of its widest, at which the vertex is full and at which it begins."""
 REST_HU, REST_MM, REST_RADIUS_MM = 130.0, 1.6, 99.0
 
 
@@ -43,6 +49,12 @@ class Protocol:
         gain, offset_hu: Calibration drift.
         has_head_rest: Whether the head rest shows.
         is_descending: Slices from top to bottom.
+        kernel: Instead of blur and sharpening, for picture and noise.
+        hardening: Bands between thick bones from projections, 1 as in a usual scanner.
+        metal: Stars around metal, 1 as without correction.
+        glow_hu: How much brighter brain is that bone surrounds on all sides, as at the vertex.
+        double_mm: Second contour of slices in which the head moved.
+        noise_overlap: Correlation of the noise of neighboring slices, with a kernel.
     """
 
     matrix: int = 256
@@ -61,6 +73,12 @@ class Protocol:
     offset_hu: float = 0.0
     has_head_rest: bool = True
     is_descending: bool = False
+    kernel: Kernel | None = None
+    hardening: float = 0.0
+    metal: float = 0.0
+    glow_hu: float = 0.0
+    double_mm: float = 0.0
+    noise_overlap: float = 0.0
 
     @property
     def geometry(self) -> VolumeGeometry:
@@ -115,9 +133,46 @@ def scan(
     if protocol.has_head_rest:
         _paint_head_rest(hu, geometry)
     _harden(hu, cavity, protocol, pixel)
+    if protocol.hardening or protocol.metal:
+        hu += projection_errors(hu, pixel, random, hardening=protocol.hardening, metal=protocol.metal)
+    if protocol.glow_hu:
+        hu += np.float32(protocol.glow_hu) * glow(hu, cavity, pixel, _vertex_share(head, seen, cavity))
+    if protocol.double_mm:
+        _double(hu, protocol.double_mm / pixel, random)
     hu = _reconstruct(hu, protocol, pixel, random)
     hu = hu * np.float32(protocol.gain) + np.float32(protocol.offset_hu)
     return Scan(np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.float32), geometry, scanned, cavity)
+
+
+def glow(hu: Field, cavity: NDArray[np.bool_], pixel_mm: float, vertex: Field) -> Field:
+    """Share (slices, rows, columns) of the brightness of brain under bone: all of the vertex, rims elsewhere.
+
+    Args:
+        hu: float32 (slices, rows, columns).
+        cavity: bool (slices, rows, columns), the inside of the skull.
+        pixel_mm: Of rows and columns.
+        vertex: float32 (slices,), 0 where a slice is wide or low, 1 near the vertex.
+    """
+    result = np.zeros_like(hu)
+    for k in np.flatnonzero(cavity.any(axis=(1, 2))):
+        bone = np.clip(hu[k, ::4, ::4] / 1000, 0, 1.5).astype(np.float32)
+        around = ndimage.gaussian_filter(bone, GLOW_MM / (4 * pixel_mm), truncate=2.5)
+        wide = np.kron(around, np.ones((4, 4), dtype=np.float32))[: hu.shape[1], : hu.shape[2]]
+        near = np.clip(ndimage.uniform_filter(wide, 5) / GLOW_BONE, 0, 1.6) ** 2
+        result[k] = cavity[k] * (vertex[k] * (0.7 + 0.5 * near) + 0.25 * near)
+    return result
+
+
+def _vertex_share(head: Head, geometry: VolumeGeometry, cavity: NDArray[np.bool_]) -> Field:
+    """How near each slice is to the vertex, from how much narrower than the widest one the brain is in it."""
+    areas = head.cavity.sum(axis=(1, 2))
+    widest = int(areas.argmax())
+    rows, columns = geometry.shape[1:]
+    middles = geometry.slice_origins + (geometry.row_step * rows + geometry.column_step * columns) / 2
+    is_upper = middles[:, 2] > head.grid.slice_origins[widest][2]
+    pixel_mm2 = float(np.prod(geometry.pixel_spacing_mm))
+    width = np.sqrt(cavity.sum(axis=(1, 2)) * pixel_mm2 / areas[widest])
+    return np.asarray(is_upper * np.clip((VERTEX_WIDTH[1] - width) / np.diff(VERTEX_WIDTH), 0, 1), dtype=np.float32)
 
 
 def sample(
@@ -230,6 +285,14 @@ def _harden(hu: Field, cavity: NDArray[np.bool_], protocol: Protocol, pixel: flo
 def _reconstruct(hu: Field, protocol: Protocol, pixel: float, random: Random) -> Field:
     """Kernel and correlated noise, stronger where rays cross more bone."""
     result = np.empty_like(hu)
+    if protocol.kernel is not None:
+        grain, overlap = np.zeros(hu.shape[1:], dtype=np.float32), np.float32(protocol.noise_overlap)
+        for k, image in enumerate(hu):
+            own = protocol.kernel.noise((hu.shape[1], hu.shape[2]), pixel, random)
+            grain = overlap * grain + np.sqrt(1 - overlap**2) * own if k else own
+            noise = np.float32(protocol.noise_hu) * grain * _noise_level(image)
+            result[k] = protocol.kernel.reconstruct(image, pixel) + noise
+        return result
     blur, fine = protocol.blur_mm / pixel, max(0.35, 0.5 * protocol.blur_mm / pixel)
     for k, slice_hu in enumerate(hu):
         image = ndimage.gaussian_filter(slice_hu, blur, truncate=3) if blur > 0.3 else slice_hu
@@ -243,6 +306,18 @@ def _reconstruct(hu: Field, protocol: Protocol, pixel: float, random: Random) ->
         noise *= np.float32(protocol.noise_hu / max(float(noise.std()), 1e-6))
         result[k] = image + noise * _noise_level(slice_hu)
     return result
+
+
+def _double(hu: Field, shift: float, random: Random) -> None:
+    """A second, weaker contour in runs of slices, as a head that moves during a rotation leaves; in place."""
+    k = int(random.integers(0, 4))
+    while k < len(hu):
+        run, angle = int(random.integers(1, 4)), random.uniform(0, 2 * np.pi)
+        arrow = (shift * np.sin(angle), shift * np.cos(angle))
+        for image in hu[k : k + run]:
+            moved = ndimage.shift(image, arrow, order=1, mode="nearest")
+            image += np.float32(random.uniform(0.25, 0.5)) * (moved - image)
+        k += run + int(random.integers(3, 8))
 
 
 def _noise_level(image: Field) -> Field:

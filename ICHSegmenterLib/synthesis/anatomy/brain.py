@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from ICHSegmenterLib.synthesis.anatomy.head_shape import TEMPLATE_RADII, CavityShape, HeadParameters, head_axes
 from ICHSegmenterLib.synthesis.fields import (
     Coordinates,
     Field,
@@ -20,10 +21,11 @@ from ICHSegmenterLib.synthesis.fields import (
     blend,
     cover,
     ellipsoid_distance,
+    near_ellipsoid_distance,
+    near_tube_distance,
     smooth_noise,
     tube_distance,
 )
-from ICHSegmenterLib.synthesis.head_shape import TEMPLATE_RADII, CavityShape, HeadParameters, head_axes
 
 DURA_HU, VESSEL_HU, BRAINSTEM_HU, CALCIFICATION_HU = 52.0, 40.0, 31.0, 400.0
 CORTEX_MM = 3.2
@@ -50,24 +52,24 @@ class Brain:
 
 def inside_dura(head: HeadParameters, shape: CavityShape, random: Random) -> Brain:
     """Fill the cavity of a head."""
-    points = _template_points(head, shape.cavity, random)
+    points = template_points(head, shape.cavity, random)
     depth = shape.depth_mm[shape.cavity]
     x, _, z = points
-    tentorium = _tentorium(points)
+    tentorium = tentorium_height(points)
     is_cerebrum = tentorium > 0
     uneven = smooth_noise(random, shape.cavity.shape, 12.0)[shape.cavity]
     rim = 0.4 + 2.0 * head.atrophy * np.maximum(0.1, 0.6 + 0.4 * np.tanh(z / 30) + 0.3 * uneven)
-    hemisphere = np.where(z > _falx_edge(points) - 2, np.abs(x) - (0.5 + 0.9 * head.atrophy), 99).astype(np.float32)
+    hemisphere = np.where(z > falx_edge(points) - 2, np.abs(x) - (0.5 + 0.9 * head.atrophy), 99).astype(np.float32)
     edge = np.minimum(depth - rim, hemisphere)
     edge = np.minimum(edge, np.abs(tentorium) - 0.9)
-    sulcus = _sulci(points, depth, head, random)
+    sulcus = sulcus_distance(points, depth, head, random)
     edge = np.where(is_cerebrum, np.minimum(edge, sulcus), edge).astype(np.float32)
-    edge = np.minimum(edge, _cisterns(points, head))
+    edge = np.minimum(edge, cistern_distance(points, head))
     gray = cover(edge - CORTEX_MM, 1.5)
     hu = np.full_like(depth, head.white_hu)
     blend(hu, gray, head.gray_hu)
     _deep_structures(hu, points, head, is_cerebrum, random)
-    ventricles = _ventricles(points, head, random)
+    ventricles = ventricle_distance(points, head, random)
     _age(hu, points, ventricles, head, random)
     hu += np.float32(0.8) * smooth_noise(random, shape.cavity.shape, 9.0)[shape.cavity]
     csf = cover(edge, 1.2)
@@ -79,7 +81,7 @@ def inside_dura(head: HeadParameters, shape: CavityShape, random: Random) -> Bra
     return Brain(hu, csf * (1 - ventricle_share), ventricle_share)
 
 
-def _template_points(head: HeadParameters, cavity: Mask, random: Random) -> Coordinates:
+def template_points(head: HeadParameters, cavity: Mask, random: Random) -> Coordinates:
     """Coordinates of the cavity's points in the template, gently warped."""
     index = np.nonzero(cavity)
     scaled = []
@@ -89,7 +91,7 @@ def _template_points(head: HeadParameters, cavity: Mask, random: Random) -> Coor
     return scaled[0], scaled[1], scaled[2]
 
 
-def _sulci(points: Coordinates, depth: Field, head: HeadParameters, random: Random) -> Field:
+def sulcus_distance(points: Coordinates, depth: Field, head: HeadParameters, random: Random) -> Field:
     """Distance to the walls of the sulci: thin sheets that go down from the surface where a noise crosses zero."""
     nodes = round(2 * (FOLD_RADIUS_MM + 12) / 2)
     noise = smooth_noise(random, (nodes,) * 3, GYRUS_PITCH_MM / 2)
@@ -112,7 +114,7 @@ def _sulci(points: Coordinates, depth: Field, head: HeadParameters, random: Rand
     return result
 
 
-def _cisterns(points: Coordinates, head: HeadParameters) -> Field:
+def cistern_distance(points: Coordinates, head: HeadParameters) -> Field:
     """Distance to the fluid around brain stem and vessels and in the Sylvian fissures."""
     x, y, z = points
     mirrored = (np.abs(x), y, z)
@@ -133,24 +135,11 @@ def _cisterns(points: Coordinates, head: HeadParameters) -> Field:
     ]  # fmt: skip
     nearest: Any = np.float32(np.inf)
     for path in paths:
-        nearest = np.minimum(nearest, _near_tube(mirrored, path))
+        nearest = np.minimum(nearest, near_tube_distance(mirrored, path))
     return np.asarray(nearest, dtype=np.float32)
 
 
-def _near_tube(points: Coordinates, path: list[tuple[float, float, float, float]], reach: float = 12.0) -> Field:
-    """`tube_distance` where it can be small, a large number elsewhere: most points are far from any one tube."""
-    low = np.min([corner[:3] for corner in path], axis=0) - reach
-    high = np.max([corner[:3] for corner in path], axis=0) + reach
-    near = np.ones(points[0].shape, dtype=bool)
-    for p, a, b in zip(points, low, high, strict=True):
-        near &= (p > np.float32(a)) & (p < np.float32(b))
-    result = np.full(points[0].shape, 99, dtype=np.float32)
-    x, y, z = (p[near] for p in points)
-    result[near] = tube_distance((x, y, z), path)
-    return result
-
-
-def _ventricles(points: Coordinates, head: HeadParameters, random: Random) -> Field:
+def ventricle_distance(points: Coordinates, head: HeadParameters, random: Random) -> Field:
     """Distance to the walls of lateral, third and fourth ventricle."""
     x, y, z = points
     grown = float(np.clip(0.62 + 0.75 * head.atrophy + random.normal(0, 0.10), 0.5, 1.6))
@@ -169,10 +158,10 @@ def _ventricles(points: Coordinates, head: HeadParameters, random: Random) -> Fi
             (27, -8, -20, 1.8 * side),
         ]
         for path in (lateral, temporal):
-            nearest = np.minimum(nearest, _near_tube(own, path, 28.0))
+            nearest = np.minimum(nearest, near_tube_distance(own, path, 28.0))
     third = np.maximum(np.abs(x) - (0.6 + 2.4 * head.atrophy), np.hypot((y + 7) / 1.35, z + 1) - 10)
     fourth = ellipsoid_distance((x * 0.75, y, z), (0, 26, -31), (5.5 * grown, 4.5 * grown, 9))
-    aqueduct = _near_tube(points, [(0, 8, -4, 1.0), (0, 17, -18, 1.0), (0, 24, -26, 1.5)])
+    aqueduct = near_tube_distance(points, [(0, 8, -4, 1.0), (0, 17, -18, 1.0), (0, 24, -26, 1.5)])
     return np.asarray(np.minimum.reduce([nearest, third, fourth, aqueduct]), dtype=np.float32)
 
 
@@ -206,7 +195,7 @@ def _age(hu: Field, points: Coordinates, ventricles: Field, head: HeadParameters
         blend(hu, cover(ragged.astype(np.float32), 6.0) * np.float32(random.uniform(0.4, 0.9)), head.csf_hu + 8)
 
 
-def _tentorium(points: Coordinates) -> Field:
+def tentorium_height(points: Coordinates) -> Field:
     """Height above the tentorium (negative: posterior fossa), which ends at the notch around the brain stem."""
     x, y, z = points
     ridge = -21 + np.clip(y / 80, 0, 1) * 9
@@ -216,7 +205,7 @@ def _tentorium(points: Coordinates) -> Field:
     return np.where(in_front & (z > -45), np.maximum(height, 30), height).astype(np.float32)
 
 
-def _falx_edge(points: Coordinates) -> Field:
+def falx_edge(points: Coordinates) -> Field:
     """Height of the corpus callosum's upper surface, above which the hemispheres are apart."""
     _, y, z = points
     arch = 29 - ((y + 4) / 34) ** 2 * 14
@@ -230,7 +219,7 @@ def _dura_and_sinuses(
     """Falx, tentorium, venous sinuses and the arteries at the base."""
     x, y, z = points
     bow = 0.6 * np.sin(y / 25 + random.uniform(0, 6))
-    falx = np.maximum(np.abs(x - bow) - random.uniform(0.4, 0.8), _falx_edge(points) + 7 - z)
+    falx = np.maximum(np.abs(x - bow) - random.uniform(0.4, 0.8), falx_edge(points) + 7 - z)
     falx = np.maximum(falx, np.where(y < -30, (-y - 30) * 0.15 - depth * 0.02, -9))
     blend(hu, cover(falx.astype(np.float32)) * (tentorium > 0), DURA_HU)
     notch = np.hypot(x / 17, (y - 4) / 26) > 1
@@ -250,7 +239,7 @@ def _dura_and_sinuses(
         [(0.0, -2.0, -18.0, 1.1), (16.0, 4.0, -13.0, 0.9)],
         [(4.0, -18.0, -13.0, 0.9), (1.5, -30.0, -8.0, 0.8), (1.5, -44.0, 14.0, 0.7)],
     ):
-        blend(hu, cover(_near_tube(mirrored, path)), artery)
+        blend(hu, cover(near_tube_distance(mirrored, path)), artery)
 
 
 def _calcifications(hu: Field, points: Coordinates, head: HeadParameters, random: Random) -> None:
@@ -268,17 +257,9 @@ def _calcifications(hu: Field, points: Coordinates, head: HeadParameters, random
             spots.append(((sign * 8.5, -14.0, -17.0), random.uniform(0.8, 1.6)))
     for center, radius in spots:
         stretch = (radius * 0.8, radius * random.uniform(1.0, 1.6), radius)
-        share = cover(_near_ellipsoid(points, center, stretch), 1.5)
+        share = cover(near_ellipsoid_distance(points, center, stretch), 1.5)
         blend(hu, share, CALCIFICATION_HU * random.uniform(0.4, 1.6))
     if random.random() < 0.4 * head.calcifications:
         start, height = random.uniform(-60, 30), random.uniform(35, 60)
         share = cover(np.abs(x) - 1.0) * cover(np.abs(y - start) - random.uniform(3, 9), 3.0)
         blend(hu, share * cover(np.abs(points[2] - height) - random.uniform(2, 6), 3.0), CALCIFICATION_HU)
-
-
-def _near_ellipsoid(points: Coordinates, center: tuple[float, float, float], radii: tuple[float, ...]) -> Field:
-    near = np.hypot(np.hypot(points[0] - center[0], points[1] - center[1]), points[2] - center[2]) < 12
-    result = np.full(points[0].shape, 99, dtype=np.float32)
-    x, y, z = (p[near] for p in points)
-    result[near] = ellipsoid_distance((x, y, z), center, radii)
-    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ICHSegmenterLib.synthesis.anatomy.head_shape import TEMPLATE_RADII, CavityShape, HeadParameters, head_axes
 from ICHSegmenterLib.synthesis.fields import (
     Coordinates,
     Field,
@@ -13,7 +14,6 @@ from ICHSegmenterLib.synthesis.fields import (
     ellipsoid_distance,
     smooth_noise,
 )
-from ICHSegmenterLib.synthesis.head_shape import TEMPLATE_RADII, CavityShape, HeadParameters, head_axes
 
 AIR_HU, SKIN_HU, FAT_HU, MUSCLE_HU = -1000.0, 30.0, -90.0, 52.0
 TABLE_HU, BASE_HU, PETROUS_HU, SPONGY_HU = 1350.0, 850.0, 1500.0, 350.0

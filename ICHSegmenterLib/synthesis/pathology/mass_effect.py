@@ -9,7 +9,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from ICHSegmenterLib.preprocessing.blocks import block_mean, linear_weights
-from ICHSegmenterLib.synthesis.anatomy import Head
+from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.fields import Field
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 

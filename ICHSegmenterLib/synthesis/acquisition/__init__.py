@@ -1,0 +1,1 @@
+"""How a head becomes a picture: protocols, kernels, noise, artifacts."""

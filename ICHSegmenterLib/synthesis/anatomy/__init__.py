@@ -1,0 +1,1 @@
+"""What a head is made of: its shape, skull, brain, vessels and dura."""
