@@ -79,6 +79,7 @@ def run_batch(
                 announce(number, len(exams), exam.name)
                 outcome = _from_before(exam, done) or batch.outcome_of(exam)
                 summary.add(outcome)
+                attempts.end(exam.name)  # also of what was published just before a kill
                 outcomes.append(replace(outcome, numbers={}))
         announce(len(exams), len(exams), "")
     return outcomes

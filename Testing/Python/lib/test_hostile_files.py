@@ -243,6 +243,17 @@ def test_a_damaged_header_fails_its_folder_and_nothing_below_it(head, tmp_path):
     assert failed["message"] == "file 1: the DICOM header cannot be read; copy the file again."
 
 
+def test_what_was_published_just_before_a_kill_leaves_no_record(head, tmp_path):
+    write_nifti(head.hu, head.geometry, tmp_path / "exams" / "ct.nii.gz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempts.Attempts, "end", lambda self, name: None)
+        run_batch(find_exams([tmp_path / "exams"]), tmp_path / "out", analyze, request=CLASSICAL)
+    assert (tmp_path / "out" / attempts.ATTEMPTS_FILE).exists()
+    (outcome,) = run_batch(find_exams([tmp_path / "exams"]), tmp_path / "out", analyze, request=CLASSICAL)
+    assert outcome.status == "skipped"
+    assert not (tmp_path / "out" / attempts.ATTEMPTS_FILE).exists()
+
+
 def test_an_exam_that_ended_the_batch_is_tried_after_the_others(head, tmp_path):
     for number in range(3):
         write_nifti(head.hu + number, head.geometry, tmp_path / "exams" / f"{number}.nii.gz")
