@@ -46,8 +46,8 @@ LEVEL_MM: dict[Part, float] = {
 }  # fmt: skip
 """Height of the slice that shows a part, mm above the middle of the head."""
 REAL_HEIGHTS_MM = (
-    (5, -47), (7, -38), (8, -34), (10, -26), (12, -17), (14, -12), (15, -5), (16, 2), (17, 9), (18, 17), (19, 24),
-    (20, 31), (21, 39), (22, 46), (23, 54), (24, 61),
+    (5, -42), (7, -32), (8, -27), (10, -18), (12, -9), (14, -4), (16, 1), (17, 7), (18, 14), (19, 23), (20, 31),
+    (21, 39), (22, 46), (23, 54), (24, 61),
 )  # fmt: skip
 """Slices of the real head and about the heights that they would have in the made-up one."""
 ZOOM: dict[Part, tuple[float, float, float]] = {

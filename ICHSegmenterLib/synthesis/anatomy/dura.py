@@ -86,7 +86,7 @@ def paint_sigmoid_sinus(canvas: Canvas, random: Random) -> None:
     """From the transverse sinus down behind the petrous bone to the jugular foramen."""
     for sign, size in zip((-1, 1), _sizes(random), strict=True):
         along = tube_distance(
-            canvas.side(sign), [(54, 38, -18, 10), (48, 32, -30, 10), (40, 26, -42, 9), (30, 22, -52, 7)]
+            canvas.side(sign), [(60, 41, -16, 9), (57, 37, -26, 9), (52, 33, -38, 9), (40, 27, -48, 8)]
         )
         distance = np.maximum(along, np.abs(canvas.depth - 1.8 * size) - 2.6 * size) + 99 * (canvas.tentorium > 2)
         canvas.paint(cover(distance.astype(np.float32), 1.3), canvas.densities.sinus)
