@@ -35,9 +35,12 @@ SMOOTHING_MM, RIM_MM, FLAT_HU_PER_MM = 3.0, 8.0, 0.5
 BRIGHT_HU = (50.0, 90.0)
 BRIGHT_SMOOTHING_MM = 1.5
 PUBLISHED = {
-    "EDH": (3.9, 56.0, 9.4), "IPH": (1.2, 47.5, 8.6), "IVH": (0.54, 39.9, 8.9), "SAH": (0.18, 43.9, 7.9),
+    "EDH": (3.9, 56.0, 9.4),
+    "IPH": (1.2, 47.5, 8.6),
+    "IVH": (0.54, 39.9, 8.9),
+    "SAH": (0.18, 43.9, 7.9),
     "SDH": (0.54, 50.3, 12.4),
-}  # fmt: skip
+}
 """BHSD, 1 873 connected lesions: median mL, mean and SD of HU (tables of InSilicoICH, CC0)."""
 
 

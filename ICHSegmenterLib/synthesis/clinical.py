@@ -74,9 +74,13 @@ def plans_of(plans: Sequence[LesionPlan], parts: Set[Part], random: Random) -> t
         return tuple(plans)
     low, high = np.log(BROAD_ML)
     broad = LesionPlan(
-        "SDH", float(np.exp(draw.uniform(low, high))), float(draw.uniform(*BROAD_HU)), 0.0,
-        float(draw.uniform(0.2, 0.8)) * (draw.random() < 0.3), is_broad=True,
-    )  # fmt: skip
+        "SDH",
+        float(np.exp(draw.uniform(low, high))),
+        float(draw.uniform(*BROAD_HU)),
+        0.0,
+        float(draw.uniform(0.2, 0.8)) * (draw.random() < 0.3),
+        is_broad=True,
+    )
     return (broad, *(plan for plan in plans if plan.subtype != "SDH"))
 
 

@@ -111,17 +111,25 @@ def _dense(network: nn.Module, x: Tensor, device: str, dtype: torch.dtype) -> Ou
 
 _SMALL_SWIN = {"image_size": 64, "window_size": 4, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 2)}
 _SWIN = {"network": "swin_classifier", "shape": (2, 3, 384, 384), "small_shape": (2, 3, 64, 64)}
-_UP = ("smart_net_up", *(f"smart_net_up_{name}" for name in (
-    "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg", "single_rec"
-)))  # fmt: skip
+_UP = (
+    "smart_net_up",
+    *(
+        f"smart_net_up_{name}"
+        for name in ("dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg", "single_rec")
+    ),
+)
 _SLICES, _SMALL_SLICES, _FLOAT32 = (2, 1, 256, 256), (2, 1, 32, 32), ("float32",)
 _UNET = {"network": "unet", "shape": (2, 3, 384, 384), "small_shape": (2, 3, 64, 64)}
 _SMALL_WIDTHS = (4, 8, 16, 32)
 
 CASES: tuple[Case, ...] = (
     *(
-        Case(f"unet ({variant})", **_UNET, config={"variant": variant},
-             small_config={"variant": variant, "widths": _SMALL_WIDTHS})
+        Case(
+            f"unet ({variant})",
+            **_UNET,
+            config={"variant": variant},
+            small_config={"variant": variant, "widths": _SMALL_WIDTHS},
+        )
         for variant in ("release", "final")
     ),
     Case("swin_unetr", "swin_unetr", (1, 3, 384, 384), (1, 3, 64, 64), rehearsed=_FLOAT32),
@@ -129,17 +137,26 @@ CASES: tuple[Case, ...] = (
     Case("hgi-sam's map", **_SWIN, small_config=_SMALL_SWIN, run=partial(_map, "hgi_sam"), passes=2),
     Case("swin-sam's map", **_SWIN, small_config=_SMALL_SWIN, run=partial(_map, "swin_sam")),
     Case("swin-gradcam's map", **_SWIN, small_config=_SMALL_SWIN, run=partial(_map, "grad_cam"), passes=2),
-    Case("slice_sequence_transformer", "slice_sequence_transformer", (2, 3, 224, 224), (2, 3, 224, 224),
-         small_config={"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1)}, run=_series),
+    Case(
+        "slice_sequence_transformer",
+        "slice_sequence_transformer",
+        (2, 3, 224, 224),
+        (2, 3, 224, 224),
+        small_config={"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1)},
+        run=_series,
+    ),
     *(Case(name, name, _SLICES, _SMALL_SLICES, rehearsed=()) for name in _UP),
     Case("smart_net_up, fused", "smart_net_up", _SLICES, _SMALL_SLICES, run=partial(_fused, _plain), rehearsed=()),
-    Case("smart_net_down_cls", "smart_net_down_cls", (4, *_SLICES[1:]), _SMALL_SLICES, run=_exam_class,
-         rehearsed=()),
-    Case("smart_net_down_seg", "smart_net_down_seg", (4, *_SLICES[1:]), _SMALL_SLICES, run=_exam_outline,
-         rehearsed=()),
-    Case("smart_net_down_seg, fused", "smart_net_down_seg", (4, *_SLICES[1:]), _SMALL_SLICES,
-         run=partial(_fused, _exam_outline), rehearsed=_FLOAT32),
+    Case("smart_net_down_cls", "smart_net_down_cls", (4, *_SLICES[1:]), _SMALL_SLICES, run=_exam_class, rehearsed=()),
+    Case("smart_net_down_seg", "smart_net_down_seg", (4, *_SLICES[1:]), _SMALL_SLICES, run=_exam_outline, rehearsed=()),
+    Case(
+        "smart_net_down_seg, fused",
+        "smart_net_down_seg",
+        (4, *_SLICES[1:]),
+        _SMALL_SLICES,
+        run=partial(_fused, _exam_outline),
+        rehearsed=_FLOAT32,
+    ),
     Case("deepmedic", "deepmedic", (1, 1, 110, 110, 110), (1, 1, 95, 95, 95), rehearsed=()),
-    Case("blast-ct, dense", "deepmedic", (1, 1, 30, 30, 30), (1, 1, 15, 15, 15), run=_dense,
-         rehearsed=_FLOAT32),
-)  # fmt: skip
+    Case("blast-ct, dense", "deepmedic", (1, 1, 30, 30, 30), (1, 1, 15, 15, 15), run=_dense, rehearsed=_FLOAT32),
+)

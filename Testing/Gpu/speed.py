@@ -110,11 +110,15 @@ def timed(method: str, setup: Setup) -> tuple[Mapping[str, str], str]:
     theirs = files * way.steps(exam) * seconds_of_step(method, setup)
     slices = len(exam.brain_slices)
     values = {
-        "files": str(files), "precision": result.provenance.precision, "exam, s": f"{statistics.median(totals):.2f}",
-        "predict, s": f"{ours:.2f}", "s a slice": f"{ours / slices:.4f}",
-        "authors' s a slice": f"{theirs / slices:.4f}", "times faster": f"{theirs / max(ours, 1e-3):.1f}",
+        "files": str(files),
+        "precision": result.provenance.precision,
+        "exam, s": f"{statistics.median(totals):.2f}",
+        "predict, s": f"{ours:.2f}",
+        "s a slice": f"{ours / slices:.4f}",
+        "authors' s a slice": f"{theirs / slices:.4f}",
+        "times faster": f"{theirs / max(ours, 1e-3):.1f}",
         "peak, GB": f"{peak_gb:.2f}",
-    }  # fmt: skip
+    }
     fallbacks = [text for text in result.provenance.warnings if "continued" in text]
     return values, " ".join(fallbacks)
 

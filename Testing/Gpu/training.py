@@ -70,9 +70,12 @@ def steps_of(recipe: Recipe, setup: Setup) -> tuple[Mapping[str, str], str]:
         trainer.fit(task, loader, loader)
     loss, after = float(task.last_loss), dict(task.network.named_parameters())
     values = {
-        "batch": str(recipe.data.batch_size), "precision": str(precision), "s a step": f"{clock.seconds[-1]:.3f}",
-        "peak, GB": f"{setup.peak_gb:.2f}", "loss": f"{loss:.3f}",
-    }  # fmt: skip
+        "batch": str(recipe.data.batch_size),
+        "precision": str(precision),
+        "s a step": f"{clock.seconds[-1]:.3f}",
+        "peak, GB": f"{setup.peak_gb:.2f}",
+        "loss": f"{loss:.3f}",
+    }
     if not math.isfinite(loss) or not math.isfinite(float(trainer.callback_metrics["val_loss"])):
         return values, "the loss is not finite"
     if not all(bool(after[key].isfinite().all()) for key in before):

@@ -77,11 +77,11 @@ def add_parsers(verbs: Any) -> None:
 
 def run_synthesize(arguments: argparse.Namespace) -> int:
     """The verb."""
-    require_existing(arguments, "insert_into", "beside")
     if arguments.beside is not None and arguments.contact_sheet is None:
         raise ValueError("--beside needs --contact-sheet")
     if arguments.augment and not arguments.insert_into:
         raise ValueError("--augment needs --insert-into: made-up heads vary by themselves")
+    require_existing(arguments, "insert_into", "beside")
     sheet: list[Any] = []
     if arguments.beside is not None:
         sheet.append(("real", read_volume(arguments.beside), None))

@@ -89,7 +89,7 @@ def test_float16_on_the_cpu_is_refused_before_anything_is_loaded():
 def test_the_command_line_knows_float16_and_says_why_the_cpu_does_not(capsys, tmp_path):
     assert (
         main(["batch", str(tmp_path), "--output", str(tmp_path / "o"), "--device", "cpu", "--precision", "float16"])
-        == 1
+        == 2
     )
     assert "'float16' is for graphics cards" in capsys.readouterr().err
 

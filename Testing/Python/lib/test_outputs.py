@@ -9,6 +9,7 @@ import pytest
 
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.verbs import segment
+from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.evaluation.predictions import Method, predict
 from ICHSegmenterLib.labels import EAH, IPH, IVH, PERILESIONAL_EDEMA
 from ICHSegmenterLib.outputs import table
@@ -147,12 +148,13 @@ def test_an_output_from_outside_is_written_by_segment(slice_count, image, tmp_pa
 
 def test_an_output_from_outside_is_written_by_batch_and_completed_where_it_is_absent(slice_count, image, tmp_path):
     assert run("batch", image, tmp_path / "out", "--outputs", "csv") == 0
-    assert not (tmp_path / "out" / "head" / "count.txt").exists()
+    (exam,) = (path.parent for path in (tmp_path / "out").glob("*/result.json"))
+    assert not (exam / "count.txt").exists()
     assert run("batch", image, tmp_path / "out", "--outputs", "csv", "slice_count") == 0
-    assert (tmp_path / "out" / "head" / "count.txt").read_text() == "18"
-    before = (tmp_path / "out" / "head" / "result.json").read_bytes()
+    assert (exam / "count.txt").read_text() == "18"
+    before = (exam / "result.json").read_bytes()
     assert run("batch", image, tmp_path / "out", "--outputs", "csv") == 0  # has more than is asked for: nothing to do
-    assert (tmp_path / "out" / "head" / "result.json").read_bytes() == before
+    assert (exam / "result.json").read_bytes() == before
 
 
 def test_an_output_from_outside_is_written_by_compare(slice_count, image, tmp_path):
@@ -200,7 +202,8 @@ def test_the_map_is_of_blood_whoever_writes_it(image, tmp_path):
     volume = read_volume(image)
     files = write_outputs(edema_only(volume), volume, tmp_path / "segment", outputs=["map"])
     method = Method("blast-ct", tmp_path / "evaluate", edema_only, map_rule=True)
-    prediction = predict(method, "case", volume)
+    case = Case("case", "patient", (image,), slice_labels=(0,) * volume.geometry.shape[0])
+    prediction = predict(method, case, volume)
     expected = np.zeros(volume.geometry.shape, np.float32)
     expected[3] = 0.05  # and the 0.9 of edema nowhere
     for path in (files["map.nii.gz"], tmp_path / "evaluate" / "case" / "map.nii.gz"):

@@ -18,9 +18,18 @@ from phantom_scan import HEAD_CENTER, PIXEL_MM, scan_geometry
 BLOCK = 4
 """The phantom is scanned with pixels so many times as wide as the real ones."""
 NOTHING = BackgroundChanges(
-    scale=(1.0, 1.0, 1.0), warp_mm=0.0, is_mirrored=False, turn_deg=0.0, offset_hu=0.0, contrast=1.0, bend_hu=0.0,
-    own_noise=1.0, noise_hu=0.0, sharpness=0.0, blur_mm=0.0,
-)  # fmt: skip
+    scale=(1.0, 1.0, 1.0),
+    warp_mm=0.0,
+    is_mirrored=False,
+    turn_deg=0.0,
+    offset_hu=0.0,
+    contrast=1.0,
+    bend_hu=0.0,
+    own_noise=1.0,
+    noise_hu=0.0,
+    sharpness=0.0,
+    blur_mm=0.0,
+)
 
 
 @pytest.fixture(scope="module")
