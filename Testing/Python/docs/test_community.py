@@ -89,7 +89,8 @@ def test_a_change_of_the_placeholders_reaches_every_file_that_repeats_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name = "SomebodyElse", "Ada Example"
-    repeating = [path for path in metadata.expected_texts() if re.search(rf"github(usercontent)?\.com/[\w.-]+/{metadata.PROJECT}", text(path))]
+    own_address = re.compile(rf"github(usercontent)?\.com/[\w.-]+/{metadata.PROJECT}")
+    repeating = [path for path in metadata.expected_texts() if own_address.search(text(path))]
     monkeypatch.setattr(metadata, "public_home", lambda: f"https://github.com/{owner}/{metadata.PROJECT}")
     monkeypatch.setattr(metadata, "contributors", lambda: [name, "Second Example"])
     changed = metadata.expected_texts()
