@@ -101,7 +101,7 @@ def _from_before(exam: Exam, done: DoneBefore) -> ExamOutcome | None:
 
 @dataclass(frozen=True)
 class _Batch:
-    """What all exams of a run share."""
+    """State that all exams of a run share."""
 
     output: Path
     analyze: Analyze

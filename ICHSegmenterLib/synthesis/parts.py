@@ -14,7 +14,7 @@ from ICHSegmenterLib.synthesis.fields import Random
 
 
 class Part(str, Enum):
-    """What can be switched; the order fixes each part's stream of random numbers, so new ones are appended."""
+    """Switchable part; the order fixes each part's stream of random numbers, so new ones are appended."""
 
     TENTORIUM = "tentorium"
     FALX = "falx"

@@ -24,7 +24,7 @@ PIVOT_HU = 30.0
 
 @dataclass(frozen=True)
 class BackgroundChanges:
-    """What is changed in one copy of a scan.
+    """Changes of one copy of a scan.
 
     Attributes:
         scale: Factor of the size along columns, rows and slices.

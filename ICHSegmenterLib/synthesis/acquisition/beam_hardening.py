@@ -70,9 +70,9 @@ def _projector(rows: int, columns: int) -> sparse.csr_matrix:
     pixel = np.arange(rows * columns)
     entries = []
     for number, angle in enumerate(np.pi * np.arange(ANGLES) / ANGLES):
-        place = x * np.cos(angle) + y * np.sin(angle) + (bins - 1) / 2
-        low = np.floor(place).astype(int)
-        for step, weight in ((0, 1 - (place - low)), (1, place - low)):
+        position = x * np.cos(angle) + y * np.sin(angle) + (bins - 1) / 2
+        low = np.floor(position).astype(int)
+        for step, weight in ((0, 1 - (position - low)), (1, position - low)):
             entries.append((number * bins + low + step, pixel, weight.astype(np.float32)))
     row, column, weight = (np.concatenate(part) for part in zip(*entries, strict=True))
     return sparse.csr_matrix((weight, (row, column)), shape=(ANGLES * bins, rows * columns))

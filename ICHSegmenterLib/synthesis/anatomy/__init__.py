@@ -1,1 +1,1 @@
-"""What a head is made of: its shape, skull, brain, vessels and dura."""
+"""Anatomy of a head: its shape, skull, brain, vessels and dura."""

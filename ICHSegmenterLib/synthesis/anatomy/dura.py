@@ -93,7 +93,7 @@ def paint_sigmoid_sinus(canvas: Canvas, random: Random) -> None:
 
 
 def _sizes(random: Random) -> tuple[float, float]:
-    """Of the right and the left sinus, 0.4 to 1.2."""
+    """Sizes of the right and the left sinus, 0.4 to 1.2."""
     large, small = float(random.uniform(0.85, 1.2)), float(random.uniform(0.4, 1.0))
     return (large, small) if random.random() < 0.65 else (small, large)
 

@@ -1,1 +1,1 @@
-"""What goes wrong in a head: hemorrhages and what they displace."""
+"""Pathology of a head: hemorrhages and what they displace."""

@@ -1,4 +1,4 @@
-"""What is old: infarcts and lucent white matter; atrophy is a parameter of the head."""
+"""Chronic changes: infarcts and lucent white matter; atrophy is a parameter of the head."""
 
 from __future__ import annotations
 

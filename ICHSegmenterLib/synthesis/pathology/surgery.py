@@ -1,4 +1,4 @@
-"""What a surgeon left: a bone flap or a gap, a clip on an aneurysm, a shunt."""
+"""Traces of surgery: a bone flap or a gap, a clip on an aneurysm, a shunt."""
 
 from __future__ import annotations
 

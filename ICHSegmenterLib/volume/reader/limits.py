@@ -21,7 +21,7 @@ GRACE_S = 10.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What one exam may take."""
+    """Time and memory that one exam may take."""
 
     seconds: float = SECONDS
     memory_bytes: int = MEMORY_BYTES
