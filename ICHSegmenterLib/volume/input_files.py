@@ -20,7 +20,7 @@ _PAIRED = {".hdr": (".img", ".img.gz"), ".hdr.gz": (".img.gz",)}
 
 @dataclass(frozen=True)
 class InputDigest:
-    """Digest of the files that were read. Names do not count: copies under other names, or elsewhere, are the same input.
+    """Digest of the files that were read. Names do not count: copies under other names or elsewhere are equal.
 
     Attributes:
         files, bytes: How many, and their sizes together.
