@@ -26,8 +26,7 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="several make an ensemble"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    add_device_arguments(parser)
     parser.add_argument(
         "--option",
         dest="options",
@@ -40,6 +39,12 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
     parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """The processor and its precision, for every verb that runs a network."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
 
 
 def add_detector_arguments(parser: argparse.ArgumentParser) -> None:

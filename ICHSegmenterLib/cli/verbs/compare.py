@@ -10,11 +10,11 @@ from typing import Any
 from ICHSegmenterLib.analysis.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterLib.cli.arguments import add_output_arguments, option, require_existing
+from ICHSegmenterLib.cli.arguments import add_device_arguments, add_output_arguments, option, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.outputs.table import check_outputs, select
-from ICHSegmenterLib.request import PRECISIONS, CompareRequest
+from ICHSegmenterLib.request import CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.io import read_mask, read_volume
 
@@ -54,8 +54,7 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     parser.add_argument("--brain-mask", type=Path, metavar="FILE", help="use this mask, on the grid of the CT")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    add_device_arguments(parser)
     add_output_arguments(parser)
     parser.set_defaults(run=run)
 

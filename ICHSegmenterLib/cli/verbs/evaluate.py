@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import method_cards
-from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.arguments import add_device_arguments, require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.datasets.layouts import labeled_layout
 from ICHSegmenterLib.errors import DependencyError
-from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
+from ICHSegmenterLib.request import MAP, AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -59,8 +59,7 @@ def add_parsers(verbs: Any) -> None:
         metavar="METHOD=FILE",
         help="files for a method instead of the installed ones",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    add_device_arguments(parser)
     parser.add_argument("--resamples", type=int, default=1000, help="of the patients, for the intervals")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     parser.add_argument("--overwrite", action="store_true", help="analyze cases again that have a result here")

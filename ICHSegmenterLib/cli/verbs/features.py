@@ -11,12 +11,11 @@ import numpy as np
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, ExamFeatures, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.run import find_exams
-from ICHSegmenterLib.cli.arguments import option, request_of, require_existing
+from ICHSegmenterLib.cli.arguments import add_device_arguments, option, request_of, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.activation import write_activation
 from ICHSegmenterLib.report.embedding import MIN_POINTS, embed, write_embedding
-from ICHSegmenterLib.request import PRECISIONS
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_volume
@@ -39,8 +38,7 @@ def add_parsers(verbs: Any) -> None:
         metavar="NAME=VALUE",
         help="of the method, such as drop_empty_ends=true",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    add_device_arguments(parser)
     parser.set_defaults(run=run)
 
 
