@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import detection, labelmap, provenance
+from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.analysis.verdict.assess import assess
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.predictions import SlicePrediction
@@ -73,28 +74,15 @@ def analyze_by_one(
     with _timed(seconds, "assemble"):
         context.report(1, 1, Phase.MEASURING)
         map_threshold = card.threshold if request.threshold is None else request.threshold
-        slice_threshold = card.detection_threshold
-        if request.detection_threshold is not None:
-            slice_threshold = request.detection_threshold
-        segmentation = None
-        if card.labels and not (request.detection_only and isinstance(predictor, SliceDetector)):
-            segmentation = labelmap.assemble(
-                predictions,
-                volume,
-                card,
-                threshold=map_threshold,
-                detection_threshold=slice_threshold,
-                keep_maps=request.keeps_maps,
-            )
-        blood_ml = None if segmentation is None else labelmap.blood_per_slice_ml(segmentation)
-        summary = detection.summarize(predictions, volume.geometry, slice_threshold, blood_ml)
-        if request.detection_only:
-            segmentation = None
+        judgement = assess(predictions, exam, card, request, context.caps)
+        segmentation = None if request.detection_only else judgement.segmentation
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
 
     origin = provenance.of_method(card, predictor, digests, map_threshold, seconds)
     origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
-    return AnalysisResult(volume.geometry, summary, segmentation, measurements, origin)
+    return AnalysisResult(
+        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
+    )
 
 
 @dataclass(frozen=True)
