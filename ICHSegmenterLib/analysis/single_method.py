@@ -57,6 +57,51 @@ def analyze_by_one(
     Raises:
         ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
     """
+    predicted = predict_by_one(volume, request, context, session, brain_mask)
+    card, seconds = predicted.card, predicted.seconds
+    with _timed(seconds, "assemble"):
+        context.report(1, 1, Phase.MEASURING)
+        map_threshold = card.threshold if request.threshold is None else request.threshold
+        judgement = assess(predicted.predictions, predicted.exam, card, request, context.caps)
+        segmentation = None if request.detection_only else judgement.segmentation
+        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
+
+    origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
+    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
+    return AnalysisResult(
+        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedExam:
+    """What a method says of an exam, before it is judged.
+
+    Attributes:
+        card: The card that ran.
+        exam: HU, grid and brain.
+        predictions: One a slice, in array order.
+        predictor: As it ran at last.
+        digests: Weight file to SHA-256.
+        seconds: Phase to wall time so far.
+    """
+
+    card: ModelCard
+    exam: PreparedVolume
+    predictions: list[SlicePrediction]
+    predictor: Predictor
+    digests: dict[str, str]
+    seconds: dict[str, float]
+
+
+def predict_by_one(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    session: Session,
+    brain_mask: NDArray[np.bool_] | None,
+) -> PredictedExam:
+    """Load, prepare and predict; arguments and errors are those of `analyze_by_one`."""
     card = request.card
     seconds: dict[str, float] = {}
     for sentence in (*volume.source.warnings, *check_head_ct(volume)):
@@ -71,18 +116,7 @@ def analyze_by_one(
         exam = prepare(volume, card.preprocessing, brain_mask)
     with _timed(seconds, "predict"):
         predictor, predictions = _predict(loaded, exam, context)
-    with _timed(seconds, "assemble"):
-        context.report(1, 1, Phase.MEASURING)
-        map_threshold = card.threshold if request.threshold is None else request.threshold
-        judgement = assess(predictions, exam, card, request, context.caps)
-        segmentation = None if request.detection_only else judgement.segmentation
-        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
-
-    origin = provenance.of_method(card, predictor, digests, map_threshold, seconds)
-    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
-    return AnalysisResult(
-        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
-    )
+    return PredictedExam(card, exam, predictions, predictor, digests, seconds)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -148,6 +150,12 @@ class Calibration:
             sensitivity=_pair(plain.get("sensitivity"), "sensitivity"),
             specificity=_pair(plain.get("specificity"), "specificity"),
         )
+
+
+def published_calibration(method: str) -> Calibration | None:
+    """The calibration of a method of the program with its published weights, None if it has none."""
+    file = Path(__file__).parent / "calibrations" / f"{method}.json"
+    return Calibration.from_json(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def _model(plain: Any, key: str) -> LogisticModel:

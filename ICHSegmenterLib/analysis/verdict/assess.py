@@ -57,7 +57,7 @@ def assess(
     if not card.judges_pieces:
         return _judge_by_slices(predictions, exam, card, request, (tuple(caps), outlines))
     screening, confirming = scores.operating_cuts(card, request.detection_threshold)
-    pieces, around = _candidates(predictions, exam, card, request)
+    pieces, around = find_pieces(predictions, exam, card, request)
     whole = scores.piece_probabilities(None if card.calibration is None else card.calibration.pieces, pieces.measures)
     value = scores.exam_probability(card.calibration, whole, pieces.measures.volume_ml)
     code = verdict_code(value, screening.exam, confirming.exam, tuple(caps))
@@ -94,7 +94,7 @@ def own_threshold(card: ModelCard, request: AnalysisRequest) -> float:
     return card.detection_threshold if request.detection_threshold is None else request.detection_threshold
 
 
-def _candidates(
+def find_pieces(
     predictions: Sequence[SlicePrediction], exam: PreparedVolume, card: ModelCard, request: AnalysisRequest
 ) -> tuple[Candidates, Surroundings]:
     """Whole pieces, and the brain around them."""
@@ -138,7 +138,7 @@ def _judge_by_slices(
     code = verdict_code(value, screening.exam, confirming.exam, caps)
     segmentation, listed, is_drawn = None, [], np.zeros(0, dtype=bool)
     if outlines:
-        parts, _ = _candidates(predictions, exam, card, request)
+        parts, _ = find_pieces(predictions, exam, card, request)
         on_slice = np.array([one.probabilities[ANY] for one in found.slices])
         probabilities = np.where(parts.measures.voxels_on_slice > 0, on_slice, 0.0).max(axis=1, initial=0.0)
         is_drawn = (probabilities >= at.exam) & (value >= at.exam)

@@ -46,7 +46,7 @@ def piece_probabilities(model: LogisticModel | None, measures: Measures) -> Valu
         return np.clip(measures.core_score, 0.0, 1.0)
     if not len(measures):
         return np.zeros(0)
-    return sigmoid(_logits(model, piece_features(measures)))
+    return sigmoid(model_logits(model, piece_features(measures)))
 
 
 def exam_features(probabilities: Values, volumes_ml: Values, slice_value: float = 0.0) -> dict[str, Values]:
@@ -70,7 +70,7 @@ def exam_probability(calibration: Calibration | None, probabilities: Values, vol
     """The exam's probability from its pieces, or the score without a calibration."""
     if calibration is None or calibration.pieces is None:
         return float(np.max(probabilities, initial=0.0))
-    return float(sigmoid(_logits(calibration.exam, exam_features(probabilities, volumes_ml)))[0])
+    return float(sigmoid(model_logits(calibration.exam, exam_features(probabilities, volumes_ml)))[0])
 
 
 def calibrated_value(calibration: Calibration | None, value: float) -> float:
@@ -78,7 +78,7 @@ def calibrated_value(calibration: Calibration | None, value: float) -> float:
     if calibration is None:
         return value
     none = np.zeros(0)
-    return float(sigmoid(_logits(calibration.exam, exam_features(none, none, value)))[0])
+    return float(sigmoid(model_logits(calibration.exam, exam_features(none, none, value)))[0])
 
 
 def operating_cuts(card: ModelCard, detection_threshold: float | None) -> tuple[Cuts, Cuts]:
@@ -99,7 +99,7 @@ def operating_cuts(card: ModelCard, detection_threshold: float | None) -> tuple[
     return screening, confirming
 
 
-def _logits(model: LogisticModel, features: Mapping[str, Values]) -> Values:
+def model_logits(model: LogisticModel, features: Mapping[str, Values]) -> Values:
     """(items,) of features (items,) each, clipped to what the model was fitted on."""
     total = np.full(len(next(iter(features.values()))), model.intercept)
     for name, weight in model.weights.items():
