@@ -44,7 +44,7 @@ class ModelCard:
         labelmap_rule: "threshold" (maps above `threshold`, in positive slices only if `positive_slices_only`),
             "sum" (their sum above it, named by the largest) or "argmax" (largest class, background included).
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
-        value_name: What its slice values are: "probability" or "score".
+        value_name: What its network's own slice values are: "probability" or "score".
         knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         license, paper, doi, limits: What a reader must know.

@@ -14,6 +14,8 @@ from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.evaluation.calibration.models import FOLDS, fit_logistic, fit_models, folds_of
 from ICHSegmenterLib.evaluation.calibration.observations import ObservedExam, ObservedPiece
 from ICHSegmenterLib.evaluation.calibration.points import choose_cuts, cross_validate
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.export import write_nifti
 
 
 def made_up_exams(count: int = 200) -> tuple[list[ObservedExam], np.ndarray]:
@@ -84,11 +86,16 @@ def test_probabilities_of_other_patients_are_calibrated_and_the_points_hold_what
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Twelve small exams, half of them with 20 mL of parenchymal blood."""
+    """Twelve small heads, half of them with 20 mL of blood."""
     folder = tmp_path_factory.mktemp("exams")
-    for share, seed in (("1", "1"), ("0", "2")):
-        words = ["synthesize", "--exams", "6", "--matrix", "64", "--positive", share, "--seed", seed]
-        assert main([*words, "--subtype", "IPH", "--volume", "20", "--output", str(folder / f"set{share}")]) == 0
+    geometry = head_geometry((12, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=11.0)
+    for name, model in (("set0", HeadModel()), ("set1", HeadModel((Bleed.sphere(20.0, (30.0, 5.0, 32.0)),)))):
+        for part in ("images", "masks"):
+            (folder / name / part).mkdir(parents=True)
+        for seed in range(6):
+            phantom = make_phantom(geometry, model, subsamples=(1, 1, 1), seed=seed)
+            write_nifti(phantom.volume.hu.astype(np.int16), geometry, folder / name / "images" / f"{seed}.nii.gz")
+            write_nifti(phantom.labelmap.astype(np.uint8), geometry, folder / name / "masks" / f"{seed}.nii.gz")
     return folder
 
 
