@@ -21,6 +21,10 @@ def card_facts(card: ModelCard) -> dict[str, Any]:
     facts["options"] = card.option_values
     facts["requirements"] = [one.module for one in card.requirements]
     facts["preprocessing"] = preprocessing_facts(card.preprocessing)
+    if card.calibration is None:
+        del facts["calibration"]
+    else:
+        facts["calibration"] = card.calibration.to_json()
     return facts
 
 
