@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from ICHSegmenterLib.cards.card import MAX_MODELS, ModelCard
 from ICHSegmenterLib.cards.json.consistency import check_consistent
 from ICHSegmenterLib.cards.json.preprocessing import preprocessing_from
+from ICHSegmenterLib.cards.json.trust import texts_of, trust_from
 from ICHSegmenterLib.cards.json.version_1 import upgraded
 from ICHSegmenterLib.cards.json.writer import FORMAT_VERSION
 from ICHSegmenterLib.cards.option import Option
@@ -39,8 +40,8 @@ _REQUIRED = (
 _TYPES: Mapping[str, type] = MappingProxyType(
     {
         **dict.fromkeys(("name", "title", "summary", "predictor", "license", "paper", "limits", "network", "doi"), str),
-        **dict.fromkeys(("labelmap_rule", "value_name"), str),
-        **dict.fromkeys(("network_config", "wiring", "options", "preprocessing"), dict),
+        **dict.fromkeys(("labelmap_rule", "value_name", "release"), str),
+        **dict.fromkeys(("network_config", "wiring", "options", "preprocessing", "trust"), dict),
         **dict.fromkeys(("labels", "requirements"), list),
         **dict.fromkeys(("positive_slices_only", "knows_subtypes"), bool),
         "default_models": int,
@@ -138,6 +139,9 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
     values["preprocessing"] = preprocessing_from(content["preprocessing"])
     values["options"] = _options(content["predictor"], content.get("options", {}))
     values["weights"] = _weights(content)
+    values["trust"] = trust_from(content.get("trust", {}))
+    for key, text in texts_of(values["trust"]).items():
+        _check_text(key, text)
     values["network_config"], values["wiring"] = (
         MappingProxyType(dict(values.get(key, {}))) for key in ("network_config", "wiring")
     )
