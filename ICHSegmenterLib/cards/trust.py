@@ -75,9 +75,9 @@ class Rate:
 
     @property
     def share(self) -> str:
-        """The value for people: "4 of 4", "0.79 of 281 exams", or "0.97" where the number of exams is unknown."""
+        """The value for people, before the population: "4 of 5", "0.79 of 281", or "0.97 of" an unknown number."""
         if self.exams is None:
-            return f"{self.value:.2f}"
+            return f"{self.value:.2f} of"
         if self.exams > MAX_COUNTED_EXAMS:
             return f"{self.value:.2f} of {self.exams}"
         return f"{round(self.value * self.exams)} of {self.exams}"
@@ -123,7 +123,7 @@ class Trust:
         trained_on: The exams it learned from.
         false_alarms: In exams without hemorrhage, the population most like patients first; empty if not published.
         sensitivity: In exams with hemorrhage, likewise.
-        not_seen: What it does not see or was never tried on, each in a few words.
+        not_seen: What it does not see, or sees badly, each in a few words that follow "does not see".
     """
 
     trained_on: TrainingData = field(default_factory=TrainingData)
@@ -143,7 +143,7 @@ class Trust:
             yield "Terms of the training data", self.terms
         yield "False alarms", _listed(self.false_alarms)
         yield "Sensitivity", _listed(self.sensitivity)
-        yield "Not for", "; ".join(self.not_seen) or NOT_STATED
+        yield "Does not see", "; ".join(self.not_seen) or NOT_STATED
 
     @property
     def summary(self) -> str:

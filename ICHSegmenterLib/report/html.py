@@ -28,7 +28,7 @@ PAGE = Template(
  small { color: #66717a }
 </style></head><body>
 <h1>$verdict</h1>
-<small>$title, ICHSegmenter $version, $device ($precision), $seconds s, $created</small>
+<small>$made_by, $device ($precision), $seconds s, $created</small>
 <p class="notice">$notice</p>
 $warnings
 $picture
@@ -51,7 +51,7 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
         title=escape(used.title),
         verdict=escape(result.verdict),
         color="#b3261e" if result.detection.is_positive else "#1d6b3a",
-        version=escape(used.version),
+        made_by=escape(used.made_by),
         device=escape(used.device),
         precision=escape(used.precision),
         seconds=f"{sum(used.seconds.values()):.1f}",

@@ -31,8 +31,8 @@ TRUST = Trust(
         ),
     ),
     not_seen=(
-        "isolated subarachnoid hemorrhage",
-        "which of epidural, subdural and subarachnoid it is: they are one class",
+        "isolated subarachnoid hemorrhage: Dice 0.31 of one that was put into a real head",
+        "which of epidural, subdural and subarachnoid blood is: they are one class",
         "small bleeds in a sharp kernel",
         "spontaneous hemorrhage as well as networks trained on it (Kok et al. 2022, TICH-2)",
     ),

@@ -20,7 +20,7 @@ TRUST = Trust(
         "Shang et al. 2022; the authors' code",
         RSNA_TERMS,
     ),
-    not_seen=("where blood lies: it draws no outline", "exams of more than 60 slices as the authors did"),
+    not_seen=("where blood lies: it draws no outline", "more than 60 slices at once"),
 )
 
 RSNA_SEQUENCE = ModelCard(
