@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ICHSegmenterLib.cards.card import ModelCard
+from ICHSegmenterLib.cards.table import MODEL_CARDS
 from ICHSegmenterLib.cards.trust import NO_TRUST
 from ICHSegmenterLib.weights.digests import file_sha256
 
@@ -53,11 +54,15 @@ NOTHING_STATED = OwnFacts()
 def card_with(card: ModelCard, paths: Sequence[Path], stated: OwnFacts = NOTHING_STATED) -> ModelCard:
     """The card of a method that runs with these files: its own, unless one of them is not published.
 
+    A method that people added has title and license of its own already, which go with any file named for it.
+
     Args:
         card: Of the method.
         paths: Files that exist.
         stated: By the user.
     """
+    if card.name not in MODEL_CARDS:
+        return replace(card, title=stated.title or card.title, license=stated.license or card.license)
     own = [path for path in paths if not is_published(path, card)]
     if not own or not card.needs_weights:
         return card
