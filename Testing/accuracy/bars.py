@@ -89,16 +89,16 @@ def _contrast(rows: Sequence[Row]) -> list[Bar]:
 def _unlike(rows: Sequence[Row], recipe: Recipe) -> list[Bar]:
     unlike, limits = figures.in_set(rows, "unlike"), recipe.definitions
     result = [
-        _at_least("unlike exams: AUC", AUC, figures.exam_auc(unlike).value, digits=3),
+        _at_least("unlike exams: AUC", AUC, figures.exam_auc(unlike, resamples=0).value, digits=3),
         _at_least(
             f"unlike exams: sensitivity at specificity {limits.specificity:g}, from {limits.sensitivity_from_ml:g} mL",
             SENSITIVITY,
-            figures.sensitivity_at(unlike, limits).value,
+            figures.sensitivity_at(unlike, limits, resamples=0).value,
         ),
         _at_least(
             f"unlike exams: lesion Dice, median, from {limits.lesion_dice_from_ml:g} mL",
             LESION_DICE,
-            figures.dice_median(figures.lesions(unlike, low=limits.lesion_dice_from_ml)).value,
+            figures.dice_median(figures.lesions(unlike, low=limits.lesion_dice_from_ml), resamples=0).value,
         ),
     ]
     for subtype in ("SAH", "SDH"):

@@ -76,16 +76,16 @@ def is_confirmed(row: Row) -> bool:
     return row.verdict is Verdict.SUSPECTED
 
 
-def exam_auc(rows: Sequence[Row]) -> Estimate:
-    """Area under the ROC curve of exams."""
+def exam_auc(rows: Sequence[Row], *, resamples: int = RESAMPLES) -> Estimate:
+    """Area under the ROC curve of exams; no interval without resamples, here and below."""
     items = scored(rows)
-    return _bootstrap(items.patients, partial(auc, items))
+    return _bootstrap(items.patients, partial(auc, items), resamples)
 
 
-def sensitivity_at(rows: Sequence[Row], definitions: Definitions) -> Estimate:
+def sensitivity_at(rows: Sequence[Row], definitions: Definitions, *, resamples: int = RESAMPLES) -> Estimate:
     """Sensitivity from the definitions' volume at the definitions' specificity."""
     items = scored(rows, definitions.sensitivity_from_ml)
-    return _bootstrap(items.patients, partial(_sensitivity_at, items, definitions.specificity))
+    return _bootstrap(items.patients, partial(_sensitivity_at, items, definitions.specificity), resamples)
 
 
 def calibrated(rows: Sequence[Row], definitions: Definitions) -> Calibration | None:
@@ -106,14 +106,14 @@ def lesions(
     ]
 
 
-def dice_median(pieces: Sequence[tuple[Row, TrueLesion]]) -> Estimate:
+def dice_median(pieces: Sequence[tuple[Row, TrueLesion]], *, resamples: int = RESAMPLES) -> Estimate:
     """Median Dice of pieces, resampled by exam."""
-    return median([row.exam for row, _ in pieces], [piece.dice for _, piece in pieces])
+    return median([row.exam for row, _ in pieces], [piece.dice for _, piece in pieces], resamples=resamples)
 
 
-def median(exams: Sequence[str], values: Sequence[float]) -> Estimate:
+def median(exams: Sequence[str], values: Sequence[float], *, resamples: int = RESAMPLES) -> Estimate:
     """Median with its interval over exams."""
-    return _bootstrap(tuple(exams), partial(_median, np.array(values, dtype=np.float64)))
+    return _bootstrap(tuple(exams), partial(_median, np.array(values, dtype=np.float64)), resamples)
 
 
 def found_share(rows: Iterable[Row], subtype: str, definitions: Definitions) -> Share:
@@ -128,7 +128,7 @@ def found_share(rows: Iterable[Row], subtype: str, definitions: Definitions) -> 
 def false_ml(rows: Sequence[Row]) -> Estimate:
     """Mean drawn mL in exams without blood."""
     drawn = np.array([row.drawn_ml for row in rows], dtype=np.float64)
-    return _bootstrap(tuple(row.exam for row in rows), partial(_mean, drawn))
+    return _bootstrap(tuple(row.exam for row in rows), partial(_mean, drawn), RESAMPLES)
 
 
 FACTORS: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
@@ -146,10 +146,13 @@ FACTORS: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
 """What, which, and the exams that are so."""
 
 
-def _bootstrap(exams: tuple[str, ...], statistic: Callable[[Weights], float]) -> Estimate:
+def _bootstrap(exams: tuple[str, ...], statistic: Callable[[Weights], float], resamples: int) -> Estimate:
     if not exams:
         return Estimate(None)
-    return PatientBootstrap(exams, RESAMPLES).estimate(statistic)
+    if not resamples:
+        value = statistic(np.ones(len(exams)))
+        return Estimate(None if np.isnan(value) else value)
+    return PatientBootstrap(exams, resamples).estimate(statistic)
 
 
 def _sensitivity_at(items: ScoredItems, specificity: float, weights: Weights) -> float:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from ICHSegmenterLib.evaluation.detection_metrics import roc
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -22,6 +24,8 @@ LEAST_ML = 1.0
 """Exams with less blood are no candidates for the worst: who misses 0.1 mL has a Dice of 0."""
 WIDTH_INCH, HEIGHT_INCH, DOTS_PER_INCH = 7.0, 4.2, 110
 SMALLEST_SHOWN_ML = 0.05
+BONE_HU, AROUND = 300.0, 4
+"""Pictures show what lies within the bone of all slices, and so many pixels around."""
 MARKERS = {"soft-straight": "o", "soft-tilted": "^", "bone-straight": "s", "bone-tilted": "D"}
 
 Methods = Mapping[str, Sequence[Row]]
@@ -65,7 +69,7 @@ def draw_all(
         panels = [panel(row, obtain(plans[row.exam]), rows) for row in worst(all_rows, recipe.training["judged_only"])]
         if panels:
             pictures[f"The {len(panels)} worst exams of {name}"] = plots.draw_worst(
-                panels, folder / f"accuracy-worst-{name}.png"
+                panels, folder / f"accuracy-worst-{name}.png", in_a_row=WORST
             )
     return pictures
 
@@ -95,11 +99,21 @@ def panel(row: Row, exam: KnownExam, rows: RowFolder) -> plots.Panel:
     hu, truth = view.apply(exam.volume.hu), view.apply(exam.labelmap > 0)
     outlined = np.zeros_like(truth) if outline is None else view.apply(outline)
     index = int((truth ^ outlined).sum(axis=(1, 2)).argmax())
+    box = _head_box(hu)
+    hu, truth, outlined = (array[index][box] for array in (hu, truth, outlined))
     row_mm, column_mm = view.geometry(exam.volume.geometry).pixel_spacing_mm
     kinds = ", ".join(f"{name} {ml:.1f}" for name, ml in row.facts["blood_ml"].items() if ml >= 0.05) or "no blood"
     dice = f", Dice {row.dice or 0:.2f}" if row.bleeds else ""
     title = f"{row.exam}\n{kinds}{' mL' if row.bleeds else ''}\ndrawn {row.drawn_ml:.1f} mL{dice}, {row.verdict.value}"
-    return plots.Panel(title, hu[index], truth[index], outlined[index], row_mm / column_mm)
+    return plots.Panel(title, hu, truth, outlined, row_mm / column_mm)
+
+
+def _head_box(hu: NDArray[np.float32]) -> tuple[slice, slice]:
+    """Rows and columns with bone in any slice, and a little around."""
+    bone = (hu > BONE_HU).any(axis=0)
+    box = ndimage.find_objects(bone.astype(np.uint8))[0]
+    rows, columns = (slice(max(0, side.start - AROUND), side.stop + AROUND) for side in box)
+    return rows, columns
 
 
 def draw_false_blood(methods: Mapping[str, Sequence[float]], path: Path) -> Path:

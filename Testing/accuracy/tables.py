@@ -160,7 +160,8 @@ def _parts(methods: Methods, recipe: Recipe) -> str:
                 subset = [row for row in rows if (part in row.facts["parts"]) == has_part]
                 clean = figures.Share.of(figures.is_screened(row) for row in figures.in_set(subset, "clean"))
                 text = f"{clean.hits} of {clean.total} clean" if clean.total else NOTHING
-                cells.append(f"{text}; {_screened_and_dice(subset, recipe)}")
+                bleeding = _screened_and_dice(subset, recipe)
+                cells.append(NOTHING if text == bleeding == NOTHING else f"{text}; {bleeding}")
             body.append([words, *cells])
     return _table(["suspected or possible: clean; bleeding, with median Dice of pieces from 1 mL", *methods], body)
 
@@ -172,7 +173,7 @@ def _screened_and_dice(rows: Sequence[Row], recipe: Recipe) -> str:
     if not bleeding:
         return NOTHING
     called = figures.Share.of(figures.is_screened(row) for row in bleeding)
-    dice = figures.dice_median(figures.lesions(bleeding, low=recipe.definitions.lesion_dice_from_ml))
+    dice = figures.dice_median(figures.lesions(bleeding, low=recipe.definitions.lesion_dice_from_ml), resamples=0)
     return f"{called.hits} of {called.total}; {NOTHING if dice.value is None else f'{dice.value:.2f}'}"
 
 
