@@ -152,6 +152,7 @@ class Judge:
         start = time.perf_counter()
         result = analyze(exam.volume, self.request, session=self._session)
         seconds = time.perf_counter() - start
+        value, value_name = exam_value(result)
         row: dict[str, Any] = {
             "exam": plan.name,
             "group": plan.group,
@@ -160,8 +161,8 @@ class Judge:
             "method": self.request.method,
             "weights": self.weights,
             "facts": exam.facts,
-            "value": exam_value(result),
-            "value_name": result.provenance.value_name,
+            "value": value,
+            "value_name": value_name,
             "verdict": verdict_of(result),
             "is_contrast_warned": is_contrast_warned(result),
             "seconds": seconds,
