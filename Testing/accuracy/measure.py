@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", nargs="+", default=(), metavar="SET")
     parser.add_argument("--share", type=float, default=1.0, help="of the exams of each group")
     parser.add_argument("--weights", nargs="+", default=(), metavar="METHOD=FILE")
+    parser.add_argument("--made", action="store_true", help="only exams that DIR/exams holds already")
     parser.add_argument("--again", action="store_true", help="take no row of an earlier run")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="(default: docs/accuracy.md)")
     parser.add_argument("--no-page", action="store_true", help="write tables and pictures into DIR only")
@@ -57,13 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     recipe = Recipe.read()
     scans = shared_data()
+    made = {path.stem for path in (options.output / "exams").glob("*.npz")} if options.made else None
     methods, absent = method_plans(options.methods, options.weights, scans)
     rows: dict[str, list[Row]] = {}
     folder = RowFolder(options.output / "rows")
     obtain = partial(KnownExam.obtain, folder=options.output / "exams", scans=scans)
     for method in methods:
         judge = Judge(method.name, method.weights)
-        plans = recipe.of_sets(options.sets, options.share * method.share)
+        plans = recipe.of_sets(options.sets, options.share * method.share, made)
         rows[method.name] = []
         start = time.perf_counter()
         for number, plan in enumerate(plans, start=1):

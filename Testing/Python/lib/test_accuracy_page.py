@@ -103,6 +103,9 @@ def test_a_share_takes_evenly_spaced_exams_of_every_group(recipe):
     seeds = [exam.facts["seed"] for exam in quarter if exam.group == "unlike-blood"]
     assert len(seeds) == 25 and set(np.diff(seeds)) == {4}
     assert {exam.group for exam in recipe.of_sets(share=0.001)} == {exam.group for exam in recipe.exams}
+    made = {"unlike-blood-910003", "unlike-blood-910050", "ge"}
+    assert {exam.name for exam in recipe.of_sets(among=made)} == made
+    assert len(recipe.of_sets(["unlike"], share=0.5, among=made)) == 1
     with pytest.raises(ValueError, match="no set other"):
         recipe.of_sets(["other"])
 
