@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 RECIPE_FILE = Path(__file__).parent / "exams.toml"
 KINDS = ("synthetic", "inserted", "scan", "phantom", "same-bleed")

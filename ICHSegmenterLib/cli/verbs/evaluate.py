@@ -155,7 +155,8 @@ def _figure(estimate: dict[str, Any]) -> str:
     if estimate["value"] is None:
         return estimate.get("note", "undefined")
     interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f} to {estimate['high']:.3f})"
-    return f"{estimate['value']:.3f}{interval}"
+    patients = f", {estimate['patients']} patients" if estimate.get("patients") else ""
+    return f"{estimate['value']:.3f}{interval}{patients}"
 
 
 def _method(
