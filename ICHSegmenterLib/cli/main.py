@@ -19,6 +19,7 @@ from ICHSegmenterLib.cli.verbs import (
     features,
     models,
     prepare,
+    reproduce,
     rsna,
     segment,
     synthesize,
@@ -28,7 +29,21 @@ from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED = 0, 1
-VERBS = (segment, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor, completion)
+VERBS = (
+    segment,
+    batch,
+    evaluate,
+    compare,
+    features,
+    prepare,
+    synthesize,
+    train,
+    reproduce,
+    rsna,
+    models,
+    doctor,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

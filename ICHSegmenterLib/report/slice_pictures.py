@@ -33,5 +33,20 @@ def draw_slice(gray: NDArray[np.uint8], truth: NDArray[np.bool_], outlined: NDAr
     return path
 
 
+def draw_reconstruction(seen: NDArray[np.float32], reconstructed: NDArray[np.float32], path: Path) -> Path:
+    """Write a PNG of three panels: what the network saw, what it made of it, and how far they differ.
+
+    Args:
+        seen, reconstructed: (rows, columns) in [0, 1]; what lies beyond is shown at the ends.
+        path: To write.
+    """
+    panels = (seen, reconstructed, np.abs(reconstructed - seen))
+    gray = np.concatenate([np.rint(np.clip(panel, 0, 1) * 255).astype(np.uint8) for panel in panels], axis=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        Image.fromarray(gray).save(draft, format="PNG")
+    return path
+
+
 def _border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~ndimage.binary_erosion(mask))

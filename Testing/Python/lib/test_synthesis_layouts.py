@@ -38,9 +38,7 @@ def test_physionet_layout_is_read_back(exams, tmp_path):
     assert not content.bad_files and len(content.items) == 15
     volume = read_volume(tmp_path / "ct_scans" / "001.nii")
     assert AxialView.of(volume.geometry).apply(volume.hu) == pytest.approx(exams[0].volume.hu)
-    assert [str(axis) for axis in nibabel.aff2axcodes(nibabel.load(tmp_path / "ct_scans" / "001.nii").affine)] == [
-        *"LAS"
-    ]
+    assert "".join(nibabel.aff2axcodes(nibabel.load(tmp_path / "ct_scans" / "001.nii").affine)) == "LAS"
     cases = with_brain_masks(physionet.cases(tmp_path, tmp_path), tmp_path / "brainmask_ero")
     brain = AxialView.of(volume.geometry).apply(read_exam(cases[0]).brain_mask)
     assert np.array_equal(brain, exams[0].brain_mask)
