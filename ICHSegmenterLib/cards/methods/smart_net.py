@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ICHSegmenterLib.cards.card import ModelCard
-from ICHSegmenterLib.cards.predictors import DROP_EMPTY_ENDS, MODE, VARIANT
+from ICHSegmenterLib.cards.predictors import DROP_EMPTY_ENDS, INSIDE_BRAIN, MODE, VARIANT
 from ICHSegmenterLib.cards.requirement import OPENCV, TORCH, TORCHVISION
 from ICHSegmenterLib.cards.trust import FalseAlarms, Sensitivity, TrainingData, Trust
 from ICHSegmenterLib.labels import ICH
@@ -33,7 +33,7 @@ CARDS = (
         title="SMART-Net, slices",
         summary="Finds bleeding slices and outlines blood on each by itself; one class",
         predictor="smart_net_up",
-        options=(VARIANT, MODE),
+        options=(VARIANT, MODE, INSIDE_BRAIN),
         requirements=REQUIREMENTS,
         network="smart_net_up",
         preprocessing=SmartNetPreprocessing(),
@@ -46,7 +46,8 @@ CARDS = (
         + (
             "Training normalized the gray values over each slice by itself, which mode=slice-wise does. The option "
             "variant names the network that the file was trained for; without its heads nothing is outlined, or slices "
-            "are judged by their outline. Outlines are kept inside the skull, which the authors did not do."
+            "are judged by their outline. Outlines are kept inside the skull, which the authors did not do: "
+            "inside_brain=false does not."
         ),
     ),
     ModelCard(
@@ -74,7 +75,7 @@ CARDS = (
         title="SMART-Net, exam segmentation",
         summary="Outlines blood with the slices above and below in view; one class",
         predictor="smart_net_seg",
-        options=(DROP_EMPTY_ENDS,),
+        options=(DROP_EMPTY_ENDS, INSIDE_BRAIN),
         requirements=REQUIREMENTS,
         network="smart_net_down_seg",
         preprocessing=SmartNetPreprocessing(),
@@ -86,7 +87,7 @@ CARDS = (
         limits=LIMITS
         + (
             "One class, no subtype. Training left empty end slices out, which drop_empty_ends=true does. Outlines are "
-            "kept inside the skull, which the authors did not do."
+            "kept inside the skull, which the authors did not do: inside_brain=false does not."
         ),
     ),
 )

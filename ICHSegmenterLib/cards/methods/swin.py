@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.methods.rsna_sequence import RSNA_TERMS
-from ICHSegmenterLib.cards.predictors import TTA
+from ICHSegmenterLib.cards.predictors import INSIDE_BRAIN, TTA
 from ICHSegmenterLib.cards.published_files import (
     APACHE,
     SWIN_CROSS_ENTROPY,
@@ -42,7 +42,7 @@ def _card(name: str, title: str, summary: str, *, map_kind: str, threshold: floa
         summary=summary,
         predictor="swin_map",
         wiring=MappingProxyType({"map_kind": map_kind}),
-        options=(TTA,),
+        options=(TTA, INSIDE_BRAIN),
         requirements=(TORCH, TIMM),
         network="swin_classifier",
         network_config=MappingProxyType({"num_classes": classes}),

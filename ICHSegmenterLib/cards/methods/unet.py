@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.methods.swin import HGI_SAM_PAPER
-from ICHSegmenterLib.cards.predictors import TTA
+from ICHSegmenterLib.cards.predictors import INSIDE_BRAIN, TTA
 from ICHSegmenterLib.cards.published_files import APACHE, UNET_FOLDS
 from ICHSegmenterLib.cards.requirement import EINOPS, MONAI, TORCH
 from ICHSegmenterLib.cards.trust import TrainingData, Trust
@@ -24,7 +24,7 @@ UNET = ModelCard(
     title="U-Net (five folds)",
     summary="Outlines blood slice by slice; one class",
     predictor="unet",
-    options=(TTA,),
+    options=(TTA, INSIDE_BRAIN),
     requirements=(TORCH,),
     network="unet",
     network_config=MappingProxyType({"variant": "release"}),
@@ -56,7 +56,7 @@ SWIN_UNETR = ModelCard(
     title="SwinUNETR (five folds)",
     summary="Outlines blood slice by slice; one class",
     predictor="unet",
-    options=(TTA,),
+    options=(TTA, INSIDE_BRAIN),
     requirements=(TORCH, MONAI, EINOPS),
     network="swin_unetr",
     preprocessing=SlicePreprocessing(),
