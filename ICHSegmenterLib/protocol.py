@@ -49,7 +49,10 @@ class MessageType(str, Enum):
 
 
 class Phase(str, Enum):
-    """Phase of a run. The value travels; each side has its own texts for people."""
+    """Phase of a run. The value travels; each side has its own texts for people.
+
+    A method without a network has no `LOADING`.
+    """
 
     LOADING = "loading"
     FINDING_BRAIN = "finding_brain"

@@ -102,7 +102,8 @@ class Provenance:
     """How a result came to be.
 
     Attributes:
-        method, title, version: Which method of which version of this program.
+        method, title: Which method; version: Of this program, not of the method.
+        release: Which release of the authors' weights, empty if it is none.
         detector: The method that the detection comes from, empty if it is `method` itself.
         value_name: What the slice values are: "probability" or "score".
         weights: File name to SHA-256.
@@ -133,6 +134,12 @@ class Provenance:
     options: Mapping[str, Any] = field(default_factory=dict)
     detector_options: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
+    release: str = ""
+
+    @property
+    def made_by(self) -> str:
+        """Method with the release of its weights, and program with its version, for people."""
+        return f"{self.title}{f' ({self.release})' if self.release else ''}, ICHSegmenter {self.version}"
 
 
 @dataclass(frozen=True, eq=False)

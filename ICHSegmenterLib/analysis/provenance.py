@@ -36,6 +36,7 @@ def of_method(
         method=card.name,
         title=card.title,
         version=__version__,
+        release=card.release,
         device=predictor.device,
         precision=predictor.precision,
         value_name="score" if card.calibration is None else "probability",
@@ -56,6 +57,7 @@ def of_pair(outlined: Provenance, detected: Provenance) -> Provenance:
     return replace(
         outlined,
         title=f"{outlined.title}, named by {detected.title}",
+        release="; ".join(filter(None, (outlined.release, detected.release))),
         detector=detected.method,
         value_name=detected.value_name,
         weights=weights,

@@ -34,6 +34,7 @@ from ICHSegmenterLib.weights.digests import named_digests
 
 SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
 """In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
+ATTENTION_NOTE = "The segments of {title} are an attention map, not an outline: they show where the network looked."
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def analyze_by_one(
         map_threshold = card.threshold if request.threshold is None else request.threshold
         judgement = assess(predicted.predictions, predicted.exam, card, request, context.caps)
         segmentation = None if request.detection_only else judgement.segmentation
+        if card.draws_attention and segmentation is not None:
+            context.warn(ATTENTION_NOTE.format(title=card.title))
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
 
     origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
@@ -108,7 +111,8 @@ def predict_by_one(
         context.warn(sentence)
 
     with _timed(seconds, "load"):
-        context.report(0, 1, Phase.LOADING)
+        if card.needs_weights:
+            context.report(0, 1, Phase.LOADING)
         loaded = _load(card, request, context, session)
         digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):

@@ -15,6 +15,7 @@ from ICHSegmenterLib.cards.option import Option
 from ICHSegmenterLib.cards.predictors import PREDICTORS
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.requirement import Requirement, missing
+from ICHSegmenterLib.cards.trust import NO_TRUST, Trust
 from ICHSegmenterLib.errors import did_you_mean
 from ICHSegmenterLib.labels import SegmentLabel
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing, Preprocessing
@@ -49,6 +50,8 @@ class ModelCard:
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         license, paper, doi, limits: What a reader must know.
         calibration: How its values become probabilities, and its two operating points; None: they are scores.
+        trust: Training data, false alarms, sensitivity and what is not seen, each with its source.
+        release: Which of its authors' releases the weights are of, as "April 2020, 96666a1"; empty if there is none.
 
     Raises:
         ValueError: A field does not fit the others; says which.
@@ -78,6 +81,8 @@ class ModelCard:
     default_models: int = 1
     doi: str = ""
     calibration: Calibration | None = None
+    trust: Trust = NO_TRUST
+    release: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in _RESERVED_NAMES:
@@ -139,6 +144,16 @@ class ModelCard:
     def option_values(self) -> dict[str, Any]:
         """Option name to what it is set to."""
         return {one.name: one.default for one in self.options}
+
+    @property
+    def license_text(self) -> str:
+        """The license of the weights, and whether terms of the training data bind their user too."""
+        return f"{self.license}, but training data with terms" if self.trust.terms else self.license
+
+    @property
+    def draws_attention(self) -> bool:
+        """True if its segments are where the network looked: an attention map, not an outline of blood."""
+        return self.predictor == "swin_map"
 
     @property
     def missing_packages(self) -> tuple[Requirement, ...]:

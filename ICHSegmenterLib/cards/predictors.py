@@ -35,6 +35,7 @@ VARIANT = Option(
     ("full", "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg"),
 )
 MODE = Option("mode", "choice", "stacked", "gray values over the whole volume or each slice", ("stacked", "slice-wise"))
+INSIDE_BRAIN = Option("inside_brain", "bool", True, "outline nothing outside the brain mask")
 DROP_EMPTY_ENDS = Option("drop_empty_ends", "bool", False, "leave out slices without tissue at both ends")
 
 
@@ -67,18 +68,20 @@ PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
         "smart_net_cls": PredictorKind(
             ("smart_net_down_cls",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,), values_slices=True
         ),
-        "smart_net_seg": PredictorKind(("smart_net_down_seg",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
+        "smart_net_seg": PredictorKind(("smart_net_down_seg",), SmartNetPreprocessing, (DROP_EMPTY_ENDS, INSIDE_BRAIN)),
         "smart_net_up": PredictorKind(
-            SMART_NET_UP_NETWORKS, SmartNetPreprocessing, (VARIANT, MODE), values_slices=True
+            SMART_NET_UP_NETWORKS, SmartNetPreprocessing, (VARIANT, MODE, INSIDE_BRAIN), values_slices=True
         ),
         "swin_map": PredictorKind(
             ("swin_classifier",),
             SlicePreprocessing,
-            (TTA,),
+            (TTA, INSIDE_BRAIN),
             MappingProxyType({"map_kind": ("hgi-sam", "swin-sam", "grad-cam")}),
             values_slices=True,
         ),
-        "unet": PredictorKind(("unet", "swin_unetr"), SlicePreprocessing, (TTA, SUPPRESS_BONE, MIN_PIXELS)),
+        "unet": PredictorKind(
+            ("unet", "swin_unetr"), SlicePreprocessing, (TTA, SUPPRESS_BONE, MIN_PIXELS, INSIDE_BRAIN)
+        ),
     }
 )
 """Predictor name to what it accepts."""

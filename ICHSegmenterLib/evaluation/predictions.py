@@ -26,7 +26,8 @@ LABELMAP_FILE, MAP_FILE = "labelmap.nii.gz", "map.nii.gz"
 
 SUBTYPE_KEYS = tuple(key for key in SUBTYPE_LABELS if key != ANY)
 
-Analyze = Callable[[Volume], AnalysisResult]
+Analyze = Callable[..., AnalysisResult]
+"""Volume, and `brain_mask` where the data set brings one, to result."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Method:
         weights: File name to SHA-256 that a result on disk must have been made with; None: any.
         map_rule: Its outlines are maps above one threshold, which is to be searched; maps are kept.
         positive_slices_only: Slices that are called negative are not outlined.
+        of_patient: For networks of folds: patient to the method with the network that never met that patient.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Method:
     weights: dict[str, str] | None = None
     map_rule: bool = False
     positive_slices_only: bool = False
+    of_patient: Callable[[str], Method] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +93,20 @@ class Prediction:
         return mask
 
 
-def predict(method: Method, case: Case, volume: Volume) -> Prediction:
+def predict(method: Method, case: Case, volume: Volume, brain_mask: NDArray[np.bool_] | None = None) -> Prediction:
     """The result on disk, or a new one, which is kept.
+
+    Args:
+        method: With the network of the fold that holds the patient out, where it has several.
+        case: With its name and patient.
+        volume: The exam.
+        brain_mask: bool (slices, rows, columns) to use instead of our own.
 
     Raises:
         EvaluationError: There is no result and no way to make one.
         ICHSegmenterError: Whatever the method says.
     """
+    method = method if method.of_patient is None else method.of_patient(case.patient)
     name = result_name(method.folder, case.name, case.images[0], volume.source.series_uid or None)
     folder = method.folder / name
     plain = _read_done(folder)
@@ -105,7 +115,8 @@ def predict(method: Method, case: Case, volume: Volume) -> Prediction:
             raise EvaluationError(
                 f"{folder} holds no result.json. Run `batch` on the same data, or name the method under --methods."
             )
-        _write(method.analyze(volume), folder, keeps_map=method.map_rule)
+        given = {} if brain_mask is None else {"brain_mask": brain_mask}
+        _write(method.analyze(volume, **given), folder, keeps_map=method.map_rule)
         plain = _read_done(folder)
         if plain is None:
             raise EvaluationError(f"{folder / DONE_FILE} was written but cannot be read. Check the disk.")

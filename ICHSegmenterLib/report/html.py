@@ -32,7 +32,7 @@ PAGE = Template(
  small { color: #66717a }
 </style></head><body>
 <h1>$verdict</h1>
-<small>$title, ICHSegmenter $version, $device ($precision), $seconds s, $created</small>
+<small>$made_by, $device ($precision), $seconds s, $created</small>
 <p class="notice">$notice</p>
 $warnings
 $picture
@@ -56,7 +56,7 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
         title=escape(used.title),
         verdict=escape(result.verdict),
         color=COLORS[result.assessment.code],
-        version=escape(used.version),
+        made_by=escape(used.made_by),
         device=escape(used.device),
         precision=escape(used.precision),
         seconds=f"{sum(used.seconds.values()):.1f}",

@@ -94,7 +94,7 @@ def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
 
 def _subtitle(result: AnalysisResult) -> str:
     parts = [f"{one.name} {one.volume_ml:.1f} mL" for one in result.measurements]
-    source = f"{result.provenance.title}, version {result.provenance.version}, {result.provenance.device}"
+    source = f"{result.provenance.made_by}, {result.provenance.device}"
     return "   ".join([*parts, source])
 
 

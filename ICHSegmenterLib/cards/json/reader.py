@@ -15,6 +15,7 @@ from ICHSegmenterLib.cards.calibration import Calibration
 from ICHSegmenterLib.cards.card import MAX_MODELS, ModelCard
 from ICHSegmenterLib.cards.json.consistency import check_consistent
 from ICHSegmenterLib.cards.json.preprocessing import preprocessing_from
+from ICHSegmenterLib.cards.json.trust import texts_of, trust_from
 from ICHSegmenterLib.cards.json.version_1 import upgraded
 from ICHSegmenterLib.cards.json.writer import FORMAT_VERSION
 from ICHSegmenterLib.cards.option import Option
@@ -40,8 +41,8 @@ _REQUIRED = (
 _TYPES: Mapping[str, type] = MappingProxyType(
     {
         **dict.fromkeys(("name", "title", "summary", "predictor", "license", "paper", "limits", "network", "doi"), str),
-        **dict.fromkeys(("labelmap_rule", "value_name"), str),
-        **dict.fromkeys(("network_config", "wiring", "options", "preprocessing", "calibration"), dict),
+        **dict.fromkeys(("labelmap_rule", "value_name", "release"), str),
+        **dict.fromkeys(("network_config", "wiring", "options", "preprocessing", "calibration", "trust"), dict),
         **dict.fromkeys(("labels", "requirements"), list),
         **dict.fromkeys(("positive_slices_only", "knows_subtypes"), bool),
         "default_models": int,
@@ -141,6 +142,9 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
     values["weights"] = _weights(content)
     if "calibration" in content:
         values["calibration"] = _calibration(content["calibration"])
+    values["trust"] = trust_from(content.get("trust", {}))
+    for key, text in texts_of(values["trust"]).items():
+        _check_text(key, text)
     values["network_config"], values["wiring"] = (
         MappingProxyType(dict(values.get(key, {}))) for key in ("network_config", "wiring")
     )

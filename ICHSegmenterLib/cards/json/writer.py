@@ -7,6 +7,7 @@ from typing import Any
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.preprocessing import preprocessing_facts
+from ICHSegmenterLib.cards.json.trust import trust_facts
 
 FORMAT_VERSION = 2
 """Version of the JSON. 1: written by ICHSegmenter 0.1, without this number."""
@@ -25,6 +26,7 @@ def card_facts(card: ModelCard) -> dict[str, Any]:
         del facts["calibration"]
     else:
         facts["calibration"] = card.calibration.to_json()
+    facts["trust"] = trust_facts(card.trust)
     return facts
 
 
