@@ -48,6 +48,7 @@ THRESHOLDS = Deviation(
 CHOICE = Deviation(
     "slices that are scored", "those with blood by label, whose mask is not empty", "those whose mask is not empty"
 )
+OUTSIDE = Deviation("outlines outside the brain mask", "are kept", "are taken away", switched=True)
 VALIDATION = Deviation(
     "validation part", "a tenth of the slices outside the fold, so that patients leak", "a tenth of the patients"
 )
@@ -82,8 +83,8 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         CHOICE,
         Deviation("learning rate", "1e-4 with Adam and batches of 16 in one script of 2022", "as HGI-SAM: 1e-5, AdamW"),
     ),
-    "unet": (MASK_RULE, PRECISION, BRAIN, FOLDS, CHOICE, VALIDATION),
-    "swin-unetr": (MASK_RULE, PRECISION, BRAIN, FOLDS, CHOICE, VALIDATION),
+    "unet": (MASK_RULE, PRECISION, OUTSIDE, FOLDS, CHOICE, VALIDATION),
+    "swin-unetr": (MASK_RULE, PRECISION, OUTSIDE, FOLDS, CHOICE, VALIDATION),
     "rsna-sequence": (
         PRECISION,
         SEMI,

@@ -160,11 +160,14 @@ def _card(card: ModelCard, *, as_authors: bool) -> ModelCard:
     preprocessing = card.preprocessing
     if not isinstance(preprocessing, SlicePreprocessing):
         raise EvaluationError(f"{card.name}: its card shows it {type(preprocessing).__name__}, not slices.")
+    options = {}
     if as_authors:
         preprocessing = replace(preprocessing, mask_sampling="floor")
+        if card.predictor == "unet":
+            options = {"inside_brain": False}
     if preprocessing.windows == RSNA_WINDOWS:  # the authors learn from these and look at PhysioNet through its own
         preprocessing = replace(preprocessing, windows=PHYSIONET_WINDOWS)
-    return replace(with_options(card, {}), preprocessing=preprocessing)
+    return replace(with_options(card, options), preprocessing=preprocessing)
 
 
 def _folds(cases: Sequence[Case], options: ReproduceOptions) -> dict[str, str]:
