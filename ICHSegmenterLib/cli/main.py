@@ -12,6 +12,7 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
+    calibrate,
     compare,
     completion,
     doctor,
@@ -33,6 +34,7 @@ VERBS = (
     segment,
     batch,
     evaluate,
+    calibrate,
     compare,
     features,
     prepare,

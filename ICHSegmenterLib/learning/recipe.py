@@ -209,6 +209,7 @@ class Recipe:
     Attributes:
         name: Name of the recipe and of the weight file.
         summary: One sentence.
+        title, license: Of the weights, in lists and results; without them the recipe's name, and a license unknown.
         method: Whose model card is filled.
         task: What is learned, see `fit.TASKS`.
         preprocessing: Differences from the method's card.
@@ -227,6 +228,8 @@ class Recipe:
     loss: LossRecipe
     phases: tuple[PhaseRecipe, ...]
     summary: str = ""
+    title: str = ""
+    license: str = ""
     preprocessing: dict[str, Any] = field(default_factory=dict)
     augmentation: AugmentationRecipe = AugmentationRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()

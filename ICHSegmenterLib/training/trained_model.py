@@ -18,6 +18,7 @@ from ICHSegmenterLib.cards.table import ModelCard, card_facts, get_card
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.weights.digests import hash_file
+from ICHSegmenterLib.weights.own_file import own_card
 
 PACKAGES = ("torch", "lightning", "monai", "timm", "numpy")
 
@@ -56,15 +57,15 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
 
 
 def trained_card(recipe: Recipe) -> ModelCard:
-    """The card of the method with this recipe's network and preprocessing."""
-    card = get_card(recipe.method)
+    """The card of the method with this recipe's network and preprocessing, and its own title and license."""
+    card = own_card(get_card(recipe.method), recipe.name, recipe.license)
     return dataclasses.replace(
         card,
+        title=recipe.title or card.title,
         summary=recipe.summary or card.summary,
         network=recipe.network.name,
         network_config=recipe.network.config,
         preprocessing=recipe.preprocessing_spec(),
-        weights=(),
         limits=f"Trained with the recipe {recipe.name} on data in the {recipe.data.layout} layout. Research only.",
     )
 

@@ -90,9 +90,8 @@ class ResultsView:
 
     def _showVerdict(self, result: StoredResult) -> None:
         provenance = result.analysis.provenance
-        made = _("{title} {version}, {device}, {seconds:.1f} s").format(
-            title=provenance.title,
-            version=provenance.version,
+        made = _("{made}, {device}, {seconds:.1f} s").format(
+            made=provenance.made_by,
             device=provenance.device,
             seconds=sum(provenance.seconds.values()),
         )
