@@ -76,12 +76,12 @@ def best_threshold(others: Sequence[SliceScores], climb: tuple[float, ...] = ())
     means = np.nanmean(np.concatenate(sweeps), axis=0)
     if not climb:
         return THRESHOLDS[int(means.argmax())]
-    places = [nearest_threshold(threshold) for threshold in climb]
-    best = places[0]
-    for place in places[1:]:
-        if means[place] <= means[best]:
+    columns = [nearest_threshold(threshold) for threshold in climb]
+    best = columns[0]
+    for column in columns[1:]:
+        if means[column] <= means[best]:
             break
-        best = place
+        best = column
     return THRESHOLDS[best]
 
 
