@@ -28,7 +28,6 @@ if missing := [
     sys.path[sitePackages:sitePackages] = missing
 
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterSlicer.client.worker_client import State
@@ -39,10 +38,10 @@ from ICHSegmenterSlicer.paths import rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import sample, terminology
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
+from ICHSegmenterSlicer.views.exam_results import ExamResults
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.options import OptionsView
-from ICHSegmenterSlicer.views.shown_result import ShownResult
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
 
@@ -101,10 +100,11 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
         self.input = InputView(self.ui)
-        self.shown = ShownResult(self.ui, self.status.fail)
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
-        self.comparison = ComparisonView(self.ui, self._onOptionsChanged, self._onComparedSelected)
+        self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
+        self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
+        self.shown = self.results.shown
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
         self.ui.applyButton.connect("clicked()", self.onApplyButton)
         self.ui.compareButton.connect("clicked()", self.onCompareButton)
@@ -119,7 +119,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.analysis:
             self.analysis.cancel()
         self.logic.client.shutdown()
-        self.shown.clear()
+        self.results.forget()
         self._setParameterNode(None)
         self.removeObservers()
 
@@ -148,22 +148,28 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.disconnectGui(self._guiTag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameters = parameters
+        self.results.setParameters(parameters)
         if parameters is not None:
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
             self.options.choose(parameters.detector)
             self.comparison.choose(tuple(parameters.comparedMethods.split()))
-            self._showResult()
+            self.results.refresh()
             self._onParametersModified()
 
     def _onParametersModified(self, _caller: Any = None, _event: Any = None) -> None:
         if self._parameters is None:
             return
+        self._onExamChanged()
+        self.shown.setOpacity(self._parameters.opacity)
+
+    def _onExamChanged(self) -> None:
+        """Another volume, or other voxels, another time point or another transform of the same one."""
         if self.input.update(self._parameters.inputVolume):
             self._warmUp()
+        self.results.follow()
         self._updateButtons()
-        self.shown.setOpacity(self._parameters.opacity)
 
     def _onMethodSelected(self) -> None:
         self._parameters.method, self._parameters.device = self.methods.method, self.methods.device
@@ -257,40 +263,24 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         if outcome.failure is not None:
             self.status.fail(outcome.failure)
+            if outcome.failure.kind != "cancelled":
+                self.results.runFailed()
         else:
             self.status.log(_("Done in {seconds:.1f} s").format(seconds=outcome.seconds))
-            imported = outcome.imported
-            if imported.result.agreement is not None:
-                self._parameters.comparison = imported.resultNode
-            else:
-                provenance = imported.result.analysis.provenance
+            result = outcome.imported.result
+            if result.agreement is None:
+                provenance = result.analysis.provenance
                 rememberSeconds(provenance.method, provenance.device, outcome.seconds)
-            self._parameters.result = imported.resultNode
             self.methods.update()
-            self._showResult(jump=True)
+            self.results.finish(outcome.imported.resultNode)
         self._updateButtons()
-
-    # ---- result
-
-    def _showResult(self, *, jump: bool = False) -> None:
-        """Show the result that the parameter node holds, after a run or after loading a scene."""
-        try:
-            self.comparison.show(self._parameters.comparison, self._parameters.result)
-        except ResultError as error:
-            self.status.fail(Failure(error.kind, str(error)))
-        self.shown.show(self._parameters.result, self._parameters.opacity, jump=jump)
-
-    def _onComparedSelected(self, resultNode: slicer.vtkMRMLTextNode) -> None:
-        """Another row of the agreement: its result is shown, the views follow."""
-        self._parameters.result = resultNode
-        self._showResult(jump=True)
 
     # ---- scene
 
     def _onSceneStartClose(self, _caller: vtk.vtkObject, _event: str) -> None:
         if self.analysis is not None:
             self.analysis.cancel()
-        self.shown.clear()
+        self.results.forget()
         self.input.forget()
         self._setParameterNode(None)
 
@@ -298,7 +288,6 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A scene was closed or loaded."""
         if self.parent.isEntered or self._parameters is None:
             self._initializeParameterNode()
-        self.shown.watchEdits()
 
 
 class ICHSegmenterTest(ScriptedLoadableModuleTest):

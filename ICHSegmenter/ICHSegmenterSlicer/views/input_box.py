@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterSlicer.scene import exam
 from ICHSegmenterSlicer.scene.volume_check import VolumeCheck, checkVolume
 
 UNCHECKED = ()
@@ -32,10 +33,7 @@ class InputView:
         Returns:
             True if it was checked and can be analyzed.
         """
-        key = None
-        if volumeNode is not None:
-            image = volumeNode.GetImageData()
-            key = (volumeNode.GetID(), image and image.GetMTime(), volumeNode.GetTransformNodeID())
+        key = None if volumeNode is None else exam.versionOf(volumeNode)
         if key == self._key:
             return False
         self._key = key

@@ -26,8 +26,8 @@ class MapView:
         ui.mapComboBox.connect("currentIndexChanged(int)", self._onMapSelected)
         ui.mapsCheckBox.connect("clicked(bool)", self._onShowMaps)
 
-    def show(self, resultNode: slicer.vtkMRMLTextNode | None, *, choose: bool) -> None:
-        """Offer the maps of a result; `choose` lays the first one over the CT."""
+    def show(self, resultNode: slicer.vtkMRMLTextNode | None) -> None:
+        """Offer the maps of a result, and lay the first one over the CT while the box is checked."""
         self._resultNode = resultNode
         kinds = [kind for kind in maps.KINDS if resultNode is not None and resultNode.GetNodeReference(kind.field)]
         box = self._ui.mapComboBox
@@ -37,13 +37,14 @@ class MapView:
         for kind in kinds:
             box.addItem(kind.title, kind.field)
         shown = [kind.field for kind in kinds if views.foreground() is resultNode.GetNodeReference(kind.field)]
-        if choose and kinds:
+        isRequested = not shown and bool(kinds) and self._ui.mapsCheckBox.checked
+        if isRequested:
             shown = [kinds[0].field]
         box.setCurrentIndex(max(0, box.findData(shown[0])) if shown else 0)
         box.blockSignals(blocked)
         for widget in (box, self._ui.mapLabel):
             widget.setVisible(bool(kinds))
-        if choose:
+        if isRequested:
             self._onMapSelected(0)
 
     def _onShowMaps(self, checked: bool) -> None:
