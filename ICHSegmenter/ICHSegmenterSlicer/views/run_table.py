@@ -43,7 +43,7 @@ class RunTable:
             result = StoredResult.fromNode(node)
             provenance = result.analysis.provenance
             name = cell(f"{timeText(provenance.created)}  {provenance.title}".strip())
-            name.setToolTip(f"{provenance.title}: {methodText(result)}")
+            name.setToolTip(f"{name.text()}\n{methodText(result)}")
             verdict = cell(_("suspected") if result.isPositive else _("none found"))
             for column, item in enumerate((name, verdict)):
                 table.setItem(row, column, item)
