@@ -5,6 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -34,14 +35,14 @@ from ICHSegmenterSlicer.client.worker_client import State
 from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
-from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
-from ICHSegmenterSlicer.scene import sample, terminology
+from ICHSegmenterSlicer.scene import maps, sample, terminology
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.exam_results import ExamResults
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
-from ICHSegmenterSlicer.views.options import OptionsView
+from ICHSegmenterSlicer.views.options import OptionsView, hasMap
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
 
@@ -55,6 +56,13 @@ INPUTS = (
     "compareComboBox",
 )
 """Widgets that stay as they are during a run."""
+SHORTCUTS = {
+    "applyButton": "Ctrl+Return",
+    "compareButton": "Ctrl+Shift+Return",
+    "editButton": "Ctrl+Shift+E",
+    "show3DButton": "Ctrl+Shift+D",
+}
+"""Keys of buttons, while the panel is shown."""
 
 
 class ICHSegmenter(ScriptedLoadableModule):
@@ -64,6 +72,8 @@ class ICHSegmenter(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Intracranial Hemorrhage Segmenter")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        # In a source checkout Resources is not beside this file, where Slicer looks for the icon.
+        parent.icon = qt.QIcon(str(resourcePath("Icons/ICHSegmenter.png")))
         parent.dependencies = ["Segmentations", "Terminologies"]
         parent.contributors = ["ICHSegmenter contributors"]
         parent.helpText = _(
@@ -106,6 +116,8 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
         self.shown = self.results.shown
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
+        for name in ("editButton", "show3DButton"):
+            getattr(self.ui, name).setShortcut(qt.QKeySequence(SHORTCUTS[name]))
         self.ui.applyButton.connect("clicked()", self.onApplyButton)
         self.ui.compareButton.connect("clicked()", self.onCompareButton)
         scene = slicer.mrmlScene
@@ -190,13 +202,16 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _updateButtons(self) -> None:
         busy = self.analysis is not None
-        for button, title, reason in (
-            (self.ui.applyButton, _("Detect && Segment"), self._whyNot()),
-            (self.ui.compareButton, _("Compare"), self._whyNotCompare()),
+        for button, title, tip, reason in (
+            (self.ui.applyButton, _("Detect && Segment"), _("Look for hemorrhage and outline it"), self._whyNot()),
+            (self.ui.compareButton, _("Compare"), _("Run the checked methods"), self._whyNotCompare()),
         ):
+            keys = SHORTCUTS[button.objectName]
+            tip = _("Stop; the scene stays as it was") if busy else tip
             button.setText(_("Cancel") if busy else title)
+            button.setShortcut(qt.QKeySequence(keys))  # a new text takes it away
             button.setEnabled(busy or not reason)
-            button.setToolTip(_("Stop; the scene stays as it was") if busy else reason)
+            button.setToolTip(reason if reason and not busy else f"{tip} ({keys})")
         for name in INPUTS:
             getattr(self.ui, name).setEnabled(not busy)
         self.options.update(self.methods.card, busy=busy)
@@ -229,9 +244,14 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
             threshold=parameters.threshold if parameters.useThreshold else None,
             device=self.methods.device,
-            outputs=(MAP,) if parameters.saveMaps else (),
+            outputs=(MAP,) if self._keepsMaps() else (),
         )
         self._startOrCancel(AnalysisJob(request, parameters.replaceUnedited))
+
+    def _keepsMaps(self) -> bool:
+        """Maps of the last result are kept, so that they can be looked at later; huge ones only on request."""
+        card, volumeNode = self.methods.card, self._parameters.inputVolume
+        return hasMap(card) and (self._parameters.saveMaps or maps.canBeKept(volumeNode, len(card.labels)))
 
     def onCompareButton(self) -> None:
         """Compare, or Cancel while a run is on."""
@@ -282,6 +302,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.analysis.cancel()
         self.results.forget()
         self.input.forget()
+        self.status.end()
         self._setParameterNode(None)
 
     def _onSceneEnd(self, _caller: vtk.vtkObject, _event: str) -> None:

@@ -114,6 +114,8 @@ class ExamResults(VTKObservationMixin):
         self.shown.clear()
         self._version, self._state, self._shownNode, self._hasFailed = UNKNOWN, None, None, False
         self._parameters = None
+        for name in ("resultButton", "noResultLabel", "runTable"):
+            getattr(self._ui, name).setVisible(False)
 
     # ---- the exam
 

@@ -48,12 +48,14 @@ class MapView:
             self._onMapSelected(0)
 
     def _onShowMaps(self, checked: bool) -> None:
-        """The user's click: what is there is shown or hidden at once, what is not comes with the next run."""
+        """The user's click: the map of the shown result is shown or hidden at once."""
         self._ui.mapComboBox.setCurrentIndex(1 if checked and self._ui.mapComboBox.count > 1 else 0)
 
     def _onMapSelected(self, _index: int) -> None:
         field = self._ui.mapComboBox.currentData
         node = self._resultNode.GetNodeReference(field) if self._resultNode is not None and field else None
         current = views.foreground()
+        if node is not None:
+            node.SetHideFromEditors(False)  # what is looked at is a volume like any other
         if node is not None or (current is not None and current.GetAttribute(maps.MAP)):
             views.showForeground(node, OPACITY)  # a foreground of the user's own stays

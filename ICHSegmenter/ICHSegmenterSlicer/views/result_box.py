@@ -14,7 +14,7 @@ from ICHSegmenterSlicer.views.segment_rows import SegmentRow, rowsAsMade, rowsNo
 from ICHSegmenterSlicer.views.slice_strip import NEGATIVE, POSITIVE, SliceStrip
 from ICHSegmenterSlicer.views.verdict_text import verdictLines
 
-BAR_WIDTH, BAR_HEIGHT = 84, 10
+BAR_WIDTH, BAR_HEIGHT = 60, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26
 NAME = 0
 NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
@@ -35,11 +35,12 @@ class ResultsView:
         self._jump = jump
         self._slices: Sequence[SliceRow] = ()
         self._isFilling = False
+        self._bars: dict[tuple[int, bool], qt.QIcon] = {}
         self._strip = SliceStrip(self.select)
         ui.sliceStripFrame.layout().addWidget(self._strip)
         prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
         prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
-        for column, width in ((NUMBER, 50), (PROBABILITY, 150), (BLOOD, 60)):
+        for column, width in ((NUMBER, 48), (PROBABILITY, 114), (BLOOD, 50)):
             ui.sliceTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Fixed)
             ui.sliceTable.setColumnWidth(column, width)
         ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
@@ -85,12 +86,15 @@ class ResultsView:
         current: int,
     ) -> None:
         self._isFilling = True
-        self._slices = slices
+        before, self._slices = self._slices, slices
         self._ui.verdictLabel.setText("<br>".join(verdictLines(result, measured)))
         self._ui.verdictIcon.setPixmap(_badge("!", POSITIVE) if result.isPositive else _badge("–", NEGATIVE))
         self._showSegments(segments)
         self._strip.setRows(slices, result.analysis.detection.threshold, current)
-        self._showSlices(result.analysis.provenance.value_name, current)
+        if [_detected(row) for row in before] == [_detected(row) for row in slices] and measured is not None:
+            self._updateSlices(before)
+        else:
+            self._showSlices(result.analysis.provenance.value_name, current)
         self._isFilling = False
 
     def _showSegments(self, rows: Sequence[SegmentRow]) -> None:
@@ -116,12 +120,26 @@ class ResultsView:
         table.setRowCount(len(self._slices))
         for row, shown in enumerate(self._slices):
             value = cell(f"{shown.value:.2f}")
-            value.setIcon(qt.QIcon(_bar(shown.value, shown.isPositive)))
-            blood = cell(f"{shown.bloodMl:.1f}" if shown.bloodMl >= MIN_SHOWN_ML else "", right=True)
+            value.setIcon(self._bar(shown))
+            blood = cell(_blood(shown), right=True)
             for column, item in enumerate((cell(str(shown.number), right=True), value, cell(shown.type), blood)):
                 table.setItem(row, column, item)
         table.setCurrentCell(current, NUMBER if current >= 0 else -1)
         table.setUpdatesEnabled(True)
+
+    def _bar(self, row: SliceRow) -> qt.QIcon:
+        """The bar of a value; hundreds of slices share few of them."""
+        key = (round(row.value * BAR_WIDTH), row.isPositive)
+        if key not in self._bars:
+            self._bars[key] = _bar(key[0], isPositive=row.isPositive)
+        return self._bars[key]
+
+    def _updateSlices(self, before: Sequence[SliceRow]) -> None:
+        """Write what the segments changed; hundreds of other cells stay as they are."""
+        for row, (old, new) in enumerate(zip(before, self._slices, strict=True)):
+            if old != new:
+                self._ui.sliceTable.item(row, TYPE).setText(new.type)
+                self._ui.sliceTable.item(row, BLOOD).setText(_blood(new))
 
     def _onCurrentRow(self, row: int) -> None:
         if not self._isFilling and 0 <= row < len(self._slices):
@@ -160,13 +178,22 @@ def cell(text: str, *, right: bool = False) -> qt.QTableWidgetItem:
     return item
 
 
-def _bar(value: float, positive: bool) -> qt.QPixmap:
+def _detected(row: SliceRow) -> tuple[int, float, bool]:
+    return row.index, row.value, row.isPositive
+
+
+def _blood(row: SliceRow) -> str:
+    return f"{row.bloodMl:.1f}" if row.bloodMl >= MIN_SHOWN_ML else ""
+
+
+def _bar(length: int, *, isPositive: bool) -> qt.QIcon:
+    """A bar of so many pixels."""
     pixmap = _canvas(BAR_WIDTH, BAR_HEIGHT)
     painter = qt.QPainter(pixmap)
     painter.fillRect(0, 0, BAR_WIDTH, BAR_HEIGHT, qt.QColor(128, 128, 128, 50))
-    painter.fillRect(0, 0, max(1, round(value * BAR_WIDTH)), BAR_HEIGHT, qt.QColor(POSITIVE if positive else NEGATIVE))
+    painter.fillRect(0, 0, max(1, length), BAR_HEIGHT, qt.QColor(POSITIVE if isPositive else NEGATIVE))
     painter.end()
-    return pixmap
+    return qt.QIcon(pixmap)
 
 
 def swatch(color: tuple[int, int, int]) -> qt.QPixmap:
