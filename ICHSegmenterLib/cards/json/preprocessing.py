@@ -121,6 +121,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "crop": _whole(8, MAX_SIDE),
         "drop_empty_ends": _switch,
         "hu_range": _hu_range,
+        "mask_sampling": _word("center", "floor"),
         "normalization": _word("minmax", "window"),
         "normalize": _word("slice", "volume"),
         "resize": _whole(8, MAX_SIDE),
