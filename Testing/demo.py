@@ -23,11 +23,17 @@ THIN_STEP_MM, THICK_STEP_MM = 4.2, 7.4
 BLEED_ML, BLEED_HU, BLEED_CENTER_LPS = 20.0, 62.0, (26.0, 6.0, 30.0)
 
 
-def make_series(folder: Path) -> Phantom:
+def demo_phantom(*, has_bleed: bool = True) -> Phantom:
     """A tilted series with thin slices below and thick slices above, as scanners acquire it."""
     steps = [THIN_STEP_MM] * 14 + [THICK_STEP_MM] * 13
     geometry = head_geometry((28, 384, 384), pixel_mm=(0.6, 0.6), slice_step_mm=steps, tilt_deg=TILT_DEG)
-    phantom = make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(BLEED_ML, BLEED_CENTER_LPS, BLEED_HU),)), seed=1)
+    bleeds = (Bleed.sphere(BLEED_ML, BLEED_CENTER_LPS, BLEED_HU),) if has_bleed else ()
+    return make_phantom(geometry, HeadModel(bleeds=bleeds), seed=1)
+
+
+def make_series(folder: Path) -> Phantom:
+    """The phantom with its bleed, written as a series."""
+    phantom = demo_phantom()
     write_dicom_series(phantom.volume, folder)
     return phantom
 
