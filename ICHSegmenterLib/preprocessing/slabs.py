@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.preprocessing.blocks import block_mean, linear_weights
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.preprocessing.windowing import apply_windows
@@ -80,42 +80,89 @@ class SlabGrid:
     @cached_property
     def positions_mm(self) -> NDArray[np.float64]:
         """(slabs,) middle of each along the slice normal, ascending."""
-        positions = self.geometry.slice_positions_mm
-        positions = positions if positions[-1] >= positions[0] else -positions
-        size = self.slices_a_slab
-        return np.array([positions[start : start + size].mean() for start in range(0, len(positions), size)])
+        return np.array([self._slice_positions_mm[self._slices_of(number)].mean() for number in range(self.count)])
 
-    def forward(self, acquired: Array) -> Array:
-        """HU (slices, rows, columns) of the acquired array to float32 (slabs, side, side); air outside."""
+    def forward(self, acquired: Array, outside: float = AIR_HU) -> Array:
+        """The acquired array at the network's pixels.
+
+        Args:
+            acquired: (slices, rows, columns), HU unless `outside` says otherwise.
+            outside: What lies beyond the slices.
+
+        Returns:
+            float32 (slabs, side, side).
+        """
         axial = self.view.apply(acquired)
-        if self._is_straight:
-            slabs = block_mean(np.ascontiguousarray(axial, dtype=np.float32), 0, self.slices_a_slab)
-            return self._resampled(slabs, range(0, len(axial), self.slices_a_slab))
-        return block_mean(self._resampled(axial, range(len(axial))), 0, self.slices_a_slab)
+        side = self.preprocessing.side
+        slabs = np.empty((self.count, side, side), dtype=np.float32)
+        for number in range(self.count):
+            members = self._slices_of(number)
+            if self._is_straight:
+                slabs[number] = self._at_pixels(axial[members], members.start, outside)
+                continue
+            shown = [self._at_pixels(axial[one : one + 1], one, outside) for one in range(members.start, members.stop)]
+            slabs[number] = np.mean(shown, axis=0)
+        return slabs
 
     def forward_share(self, acquired: NDArray[np.bool_]) -> Array:
         """How much of each of the network's pixels a mask of the acquired array fills: float32 (slabs, side, side)."""
-        return self.forward(acquired.astype(np.float32) + np.float32(AIR_HU)) - np.float32(AIR_HU)
+        return self.forward(acquired, outside=0.0)
 
-    def inverse(self, maps: Array, index: int) -> Array:
-        """Maps (slabs, labels, side, side) on one acquired slice: float32 (labels, rows, columns), zero outside."""
+    def inverse(self, maps: Array, index: int, within: NDArray[np.bool_] | None = None) -> Array:
+        """Maps on one acquired slice.
+
+        Args:
+            maps: float32 (slabs, labels, side, side).
+            index: Of the acquired slice.
+            within: bool (rows, columns) of that slice; elsewhere the maps are zero.
+
+        Returns:
+            float32 (labels, rows, columns), zero outside the network's square. Memory is taken up only around what is
+            not zero.
+        """
+        mixed = self.mixed(maps, index)
+        on_slice = np.zeros((len(mixed), *self._acquired_shape), dtype=np.float32)
+        seen = mixed.any(axis=0)
+        if not seen.any():
+            return on_slice
         axial_index = self.view.acquired_index(index, self.geometry.shape[0])
+        top_bottom, left_right = _span(seen.any(axis=1)), _span(seen.any(axis=0))
+        along_rows, rows = self._back(axial_index, 0, top_bottom)
+        along_columns, columns = self._back(axial_index, 1, left_right)
+        values = np.matmul(np.matmul(along_rows, mixed[:, top_bottom, left_right]), along_columns.T)
+        if within is not None:
+            values *= self.view.apply_to_slices(within)[rows, columns]
+        self.view.apply_to_slices(on_slice)[:, rows, columns] = values
+        return on_slice
+
+    def mixed(self, maps: Array, index: int) -> Array:
+        """Maps (slabs, ...) at the height of an acquired slice, at the network's pixels: (...)."""
         weights = self.slab_weights(index)
         used = np.flatnonzero(weights)
-        mixed = np.tensordot(weights[used], maps[used], axes=1)
-        _, rows, columns = self.geometry.shape
-        on_axial = np.zeros((len(mixed), rows, columns), dtype=np.float32)
-        seen = mixed.any(axis=0)
-        if seen.any():
-            top_bottom, left_right = _span(seen.any(axis=1)), _span(seen.any(axis=0))
-            along_rows = self._back_weights(axial_index, 0)[:, top_bottom]
-            along_columns = self._back_weights(axial_index, 1)[:, left_right]
-            on_axial = np.matmul(np.matmul(along_rows, mixed[:, top_bottom, left_right]), along_columns.T)
-        return np.ascontiguousarray(self.view.undo_slices(on_axial))
+        return np.tensordot(weights[used], maps[used], axes=1)
 
     def slab_weights(self, index: int) -> Array:
         """(slabs,) share of each in an acquired slice: linear between the middles of slabs."""
         return np.asarray(self._slab_weights[self.view.acquired_index(index, self.geometry.shape[0])])
+
+    @cached_property
+    def _slice_positions_mm(self) -> NDArray[np.float64]:
+        """(slices,) of the axial slices along their normal, ascending."""
+        positions = self.geometry.slice_positions_mm
+        return positions if positions[-1] >= positions[0] else -positions
+
+    @property
+    def _acquired_shape(self) -> tuple[int, int]:
+        """(rows, columns) of an acquired slice."""
+        shape = [0, 0]
+        for axis, count in zip(self.view.axes[1:], self.geometry.shape[1:], strict=True):
+            shape[axis - 1] = count
+        return shape[0], shape[1]
+
+    def _slices_of(self, number: int) -> slice:
+        """Axial slices of a slab."""
+        start = number * self.slices_a_slab
+        return slice(start, min(start + self.slices_a_slab, self.geometry.shape[0]))
 
     @cached_property
     def _drift(self) -> NDArray[np.float64]:
@@ -128,24 +175,32 @@ class SlabGrid:
     @cached_property
     def _slab_weights(self) -> Array:
         """(slices, slabs)."""
-        return linear_weights(self.geometry.shape[0], self.count, self.slices_a_slab)
+        return _interpolation(self._slice_positions_mm, self.positions_mm)
 
     def _center_pixel(self, axial_index: int, axis: int) -> float:
         return float((self.center_mm[axis] - self._drift[axial_index, axis]) / self.geometry.pixel_spacing_mm[axis])
 
-    def _resampled(self, slices: Array, axial_indices: range) -> Array:
-        """Slices whose axial indices are given, at the network's pixels."""
-        side = self.preprocessing.side
-        result = np.empty((len(slices), side, side), dtype=np.float32)
-        rows = columns = None
-        for number, index in enumerate(axial_indices):
-            if rows is None or columns is None or not self._is_straight:
-                rows, columns = (self._weights(index, axis) for axis in (0, 1))
-            result[number] = rows @ (slices[number] - np.float32(AIR_HU)) @ columns.T
-        return result + np.float32(AIR_HU)
+    def _at_pixels(self, slices: NDArray[Any], axial_index: int, outside: float) -> Array:
+        """(slices, rows, columns), averaged, at the network's pixels of one of them: (side, side)."""
+        (along_rows, rows), (along_columns, columns) = (self._weights(axial_index, axis) for axis in (0, 1))
+        mean = slices[:, rows, columns].mean(axis=0, dtype=np.float32) - np.float32(outside)
+        resampled: Array = along_rows @ mean @ along_columns.T + np.float32(outside)
+        return resampled
 
-    def _weights(self, axial_index: int, axis: int) -> Array:
-        """(side, pixels): a triangle over the wider of both pixels, so that fine pixels are averaged."""
+    def _weights(self, axial_index: int, axis: int) -> tuple[Array, slice]:
+        """(side, pixels in the span) weights, and the span: a triangle over the wider of both pixels.
+
+        So fine pixels are averaged. A straight stack needs them once.
+        """
+        if self._is_straight:
+            return self._straight_weights[axis]
+        return self._weights_of(axial_index, axis)
+
+    @cached_property
+    def _straight_weights(self) -> tuple[tuple[Array, slice], ...]:
+        return tuple(self._weights_of(0, axis) for axis in (0, 1))
+
+    def _weights_of(self, axial_index: int, axis: int) -> tuple[Array, slice]:
         spacing, side = self.preprocessing.spacing_mm, self.preprocessing.side
         scale = spacing / self.geometry.pixel_spacing_mm[axis]
         position = self._center_pixel(axial_index, axis) + (np.arange(side) - (side - 1) / 2) * scale
@@ -154,18 +209,21 @@ class SlabGrid:
         pixels = np.arange(first, int(np.ceil(position.max() + reach)) + 1)
         weights = np.maximum(0, 1 - np.abs(position[:, None] - pixels) / reach)
         weights /= weights.sum(axis=1, keepdims=True)
-        count = self.geometry.shape[1 + axis]
-        kept = np.zeros((side, count), dtype=np.float32)
-        inside = (pixels >= 0) & (pixels < count)
-        kept[:, pixels[inside]] = weights[:, inside]
-        return kept
+        inside = (pixels >= 0) & (pixels < self.geometry.shape[1 + axis])
+        span = slice(int(pixels[inside][0]), int(pixels[inside][-1]) + 1) if inside.any() else slice(0, 0)
+        return weights[:, inside].astype(np.float32), span
 
-    def _back_weights(self, axial_index: int, axis: int) -> Array:
-        """(pixels, side) weights of linear interpolation."""
+    def _back(self, axial_index: int, axis: int, seen: slice) -> tuple[Array, slice]:
+        """(pixels in the span, seen) weights of linear interpolation, and the span of pixels that they reach."""
         spacing, side = self.preprocessing.spacing_mm, self.preprocessing.side
         pixels = np.arange(self.geometry.shape[1 + axis]) - self._center_pixel(axial_index, axis)
         position = pixels * self.geometry.pixel_spacing_mm[axis] / spacing + (side - 1) / 2
-        return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(side))).astype(np.float32)
+        reached = np.flatnonzero((position > seen.start - 1) & (position < seen.stop))
+        if not len(reached):
+            return np.zeros((0, seen.stop - seen.start), dtype=np.float32), slice(0, 0)
+        span = slice(int(reached[0]), int(reached[-1]) + 1)
+        distance = np.abs(position[span, None] - np.arange(seen.start, seen.stop))
+        return np.maximum(0, 1 - distance).astype(np.float32), span
 
 
 def channels(slabs: Array, positions_mm: NDArray[np.float64], number: int, preprocessing: SlabPreprocessing) -> Array:
@@ -191,9 +249,7 @@ def neighbor_weights(
     positions_mm: NDArray[np.float64], number: int, preprocessing: SlabPreprocessing
 ) -> NDArray[np.float32]:
     """(neighbors, slabs) weights of linear interpolation; beyond the outermost slabs these are repeated."""
-    heights = positions_mm[number] + np.asarray(preprocessing.neighbors_mm)
-    identity = np.eye(len(positions_mm))
-    return np.stack([np.interp(heights, positions_mm, row) for row in identity], axis=1).astype(np.float32)
+    return _interpolation(positions_mm[number] + np.asarray(preprocessing.neighbors_mm), positions_mm)
 
 
 def windowed(slab: Array, around: Array, preprocessing: SlabPreprocessing) -> Array:
@@ -206,6 +262,12 @@ def _span(is_used: NDArray[np.bool_]) -> slice:
     """From the first to the last True."""
     places = np.flatnonzero(is_used)
     return slice(int(places[0]), int(places[-1]) + 1)
+
+
+def _interpolation(heights_mm: NDArray[np.float64], positions_mm: NDArray[np.float64]) -> Array:
+    """(heights, positions) weights of linear interpolation, constant beyond the outer positions."""
+    identity = np.eye(len(positions_mm))
+    return np.stack([np.interp(heights_mm, positions_mm, row) for row in identity], axis=1).astype(np.float32)
 
 
 def _drift_mm(geometry: VolumeGeometry) -> NDArray[np.float64]:

@@ -103,11 +103,11 @@ class SlabUnetPredictor:
             batch = todo[start : start + self.batch_size]
             shown = np.stack([channels(slabs, grid.positions_mm, number, self._preprocessing) for number in batch])
             blood = self._blood(torch.from_numpy(shown).to(self.device, self._dtype))
-            maps[batch] = blood.cpu().numpy()
+            maps[batch] = blood.masked_fill(blood < FAINT, 0).cpu().numpy()
             if entropy is not None:
-                entropy[batch, 0] = binary_entropy(blood.sum(dim=1)).cpu().numpy()
+                total = blood.sum(dim=1)
+                entropy[batch, 0] = binary_entropy(total).masked_fill(total < FAINT, 0).cpu().numpy()
             run.report(start + len(batch), len(todo), Phase.PREDICTING)
-        maps[maps < FAINT] = 0
         return [
             self._on_slice(index, grid, maps, entropy, exam.brain_mask[index])
             for index in range(exam.volume.geometry.shape[0])
@@ -133,18 +133,14 @@ class SlabUnetPredictor:
         entropy: NDArray[np.float32] | None,
         brain: NDArray[np.bool_],
     ) -> SlicePrediction:
-        weights = grid.slab_weights(index)
-        if not any(maps[number].any() for number in np.flatnonzero(weights)):
+        seen = grid.mixed(maps, index)
+        if not seen.any():
             return SlicePrediction(index, dict.fromkeys(self.labels, 0.0))
-        on_slice = grid.inverse(maps, index) * brain  # outside the skull nothing bleeds intracranially
-        seen = torch.from_numpy(np.tensordot(weights, maps, axes=1))
-        label_maps = (*seen, seen.sum(dim=0))[-len(self.labels) :]
-        values = {
-            label: float(slice_probability(map_[None], self.min_pixels)[0])
-            for label, map_ in zip(self.labels, label_maps, strict=True)
-        }
-        doubt = None if entropy is None else grid.inverse(entropy, index)[0] * brain
-        return SlicePrediction(index, values, on_slice, doubt)
+        label_maps = torch.from_numpy(np.concatenate((seen, seen.sum(axis=0)[None]))[-len(self.labels) :])
+        values = slice_probability(label_maps, self.min_pixels).tolist()
+        on_slice = grid.inverse(maps, index, within=brain)  # outside the skull nothing bleeds intracranially
+        doubt = None if entropy is None else grid.inverse(entropy, index, within=brain)[0]
+        return SlicePrediction(index, dict(zip(self.labels, values, strict=True)), on_slice, doubt)
 
     def _blood(self, slabs: torch.Tensor) -> torch.Tensor:
         """Mean probabilities float32 (B, classes of blood, side, side) of networks and flips."""
