@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.datasets import nifti_folder
 from ICHSegmenterLib.datasets.case import Case
-from ICHSegmenterLib.datasets.nifti_folder import NiftiPlan, read_label_mask
+from ICHSegmenterLib.datasets.nifti_folder import NiftiPlan, read_subtype_mask
 from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceItem
 from ICHSegmenterLib.datasets.sources import (
     SUBTYPE_COUNT,
@@ -58,11 +58,11 @@ def read_series(preprocessing: SlabPreprocessing, plan: NiftiPlan) -> SeriesCont
     """The slabs of one exam, lowest first; masks hold subtypes 1 to 5.
 
     Raises:
-        TrainingDataError: The mask lies on another grid.
+        TrainingDataError: The mask lies on another grid or has values that mean nothing.
     """
     try:
         volume = read_volume(plan.image)
-        mask = read_label_mask(plan.mask, volume)
+        mask = read_subtype_mask(plan.mask, volume)
         brain = brain_mask(volume)
     except VolumeError as error:
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])

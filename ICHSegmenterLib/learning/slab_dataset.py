@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.learning.augmentation import IDENTITY, Change, blurred, draw_change, resampled
 from ICHSegmenterLib.learning.beam_hardening import add_beam_hardening, draw_beam_hardening
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
@@ -36,6 +37,9 @@ class SlabDataset(Dataset[Sample]):
 
     A sample holds "image" float32 (neighbors + windows, side, side), "mask" int64 (side, side), "label" int64 (6,),
     "is_real" bool, and "index", the row in the table. In the recipe `noise_sd` and `brightness` are in HU.
+
+    Raises:
+        TrainingDataError: The data were prepared as slices, or at another pixel size.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class SlabDataset(Dataset[Sample]):
     ) -> None:
         self._reader, self._table, self._rows = ShardReader(cache), table, rows
         self._preprocessing, self._augmentation = preprocessing, augmentation
+        _check_fits(table, rows, preprocessing)
         order = np.lexsort((table.columns["number"], table.columns["series"]))
         starts = np.flatnonzero(np.r_[True, table.columns["series"][order][1:] != table.columns["series"][order][:-1]])
         self._order, self._place = order, np.argsort(order)
@@ -105,6 +110,15 @@ class SlabDataset(Dataset[Sample]):
         columns = self._table.columns
         place = (str(columns["shard"][row]), int(columns["mask_offset"][row]), int(columns["mask_size"][row]))
         return self._reader.mask(*place).astype(np.int64)
+
+
+def _check_fits(table: SliceTable, rows: NDArray[np.intp], preprocessing: SlabPreprocessing) -> None:
+    spacings = np.stack([table.columns[name][rows] for name in ("row_mm", "column_mm")])
+    if not np.allclose(spacings, preprocessing.spacing_mm, atol=1e-3):
+        raise TrainingDataError(
+            f"The prepared slices have pixels of {spacings.min():.2f} to {spacings.max():.2f} mm, and the recipe asks "
+            f"for slabs of {preprocessing.spacing_mm:.2f} mm. Prepare the data in the layout nifti-slabs."
+        )
 
 
 def changed(change: Change, stack: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

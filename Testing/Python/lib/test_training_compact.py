@@ -31,7 +31,7 @@ KEPT = ("last", "best")
 HERE = TrainerOptions("cpu", 1, progress=False)
 FEW_STEPS = ["data.workers=0", "data.validation_share=0.34", "phases.0.max_steps=3", "phases.0.max_epochs=1"]
 SMALL_SLICES = [*FEW_STEPS, "preprocessing.resize=70", "preprocessing.crop=64"]
-TINY_UNET = "network.config={variant: release, num_classes: 6, widths: [4, 4, 8, 8]}"
+TINY_UNET = "network.config={num_classes: 6, widths: [8, 8]}"
 TINY_SWIN = (
     "network.config={num_classes: 2, image_size: 64, window_size: 2, embed_dim: 8, depths: [1, 1, 1, 1], "
     "num_heads: [1, 1, 2, 2]}"
@@ -46,32 +46,43 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compact")
     made = ["--exams", "3", "--positive", "1", "--volume", "20", "--matrix", "64", "--workers", "2", "--seed", "5"]
     assert main(["synthesize", "--output", str(folder / "data"), *made]) == 0
-    prepare_dataset(folder / "data", folder / "cache", "nifti")
-    return folder / "cache"
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def slices(synthetic: Path) -> Path:
+    """The exams for networks that see slices."""
+    prepare_dataset(synthetic, synthetic.parent / "slices", "nifti")
+    return synthetic.parent / "slices"
+
+
+@pytest.fixture(scope="module")
+def slabs(synthetic: Path) -> Path:
+    """The exams for networks that see slabs."""
+    prepare_dataset(synthetic, synthetic.parent / "slabs", "nifti-slabs")
+    return synthetic.parent / "slabs"
 
 
 def compact_unet(*changes: str) -> Recipe:
-    return load_recipe("compact-unet", [*SMALL_SLICES, TINY_UNET, *changes])
+    return load_recipe("compact-unet", [*FEW_STEPS, "data.batch_size=2", TINY_UNET, *changes])
 
 
 def compact_hgi(*changes: str) -> Recipe:
     return load_recipe("compact-hgi", [*SMALL_SLICES, TINY_SWIN, *changes])
 
 
-def test_the_compact_unet_learns_subtypes_and_is_saved_in_half_the_bytes(synthetic: Path, tmp_path: Path) -> None:
-    trained = fit(compact_unet(), synthetic, tmp_path, machine=HERE)
+def test_the_compact_unet_learns_subtypes_and_is_saved_in_half_the_bytes(slabs: Path, tmp_path: Path) -> None:
+    trained = fit(compact_unet(), slabs, tmp_path, machine=HERE)
     saved = load_file(trained.weights)
     assert {tensor.dtype for tensor in saved.values()} == {torch.float16}
-    network = create_model("unet", variant="release", num_classes=6, widths=(4, 4, 8, 8))
+    network = create_model("context_unet", num_classes=6, widths=(8, 8))
     load_checkpoint(network, trained.weights)
     assert next(network.parameters()).dtype == torch.float32
-    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 6, 64, 64)
+    assert network(torch.zeros(1, 7, 64, 64)).shape == (1, 6, 64, 64)
 
 
-def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
-    synthetic: Path, tmp_path: Path
-) -> None:
-    trained = fit(compact_hgi(), synthetic, tmp_path, machine=HERE)
+def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(slices: Path, tmp_path: Path) -> None:
+    trained = fit(compact_hgi(), slices, tmp_path, machine=HERE)
     network = create_model(
         "swin_classifier",
         num_classes=2,
@@ -86,7 +97,7 @@ def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
 
 @pytest.mark.parametrize("keeps", KEPT)
 def test_the_weights_that_the_recipe_names_are_kept(
-    keeps: str, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keeps: str, slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The validation loss is prescribed as 2, 1, 3, so the second of three epochs is the best."""
     prescribed = (2.0, 1.0, 3.0)
@@ -97,7 +108,7 @@ def test_the_weights_that_the_recipe_names_are_kept(
 
     monkeypatch.setattr(SliceClassification, "score_batch", score_by_epoch)
     three_epochs = ["phases.0.max_epochs=3", "phases.0.max_steps=0", "optimizer.warmup_steps=0", "saved_as=float32"]
-    trained = fit(compact_hgi(f"keeps={keeps}", *three_epochs), synthetic, tmp_path, machine=HERE)
+    trained = fit(compact_hgi(f"keeps={keeps}", *three_epochs), slices, tmp_path, machine=HERE)
     with (tmp_path / "metrics.csv").open() as file:
         assert [float(row["val_loss"]) for row in csv.DictReader(file)] == pytest.approx(prescribed)
     assert trained.results["val_loss"] == pytest.approx({"last": 3.0, "best": 1.0}[keeps])
