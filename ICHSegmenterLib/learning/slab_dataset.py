@@ -28,6 +28,7 @@ UNEVEN_CELLS = 4
 """A slowly changing brightness has so many cells along a side."""
 LONE_SLAB = 0.06
 """Chance that a slab is shown without its neighbors, as at the ends of a scan."""
+_ADVICE = "Prepare the data in the layout nifti-slabs, and leave the recipe's pixels as they are."
 _BEAM_HARDENING, _SLAB = 1, 2
 """Keep these random numbers apart from those of the other changes."""
 
@@ -104,7 +105,14 @@ class SlabDataset(Dataset[Sample]):
 
     def _hu(self, row: int) -> NDArray[np.float32]:
         columns = self._table.columns
-        return self._reader.hu(str(columns["shard"][row]), int(columns["offset"][row]), int(columns["size"][row]))
+        hu = self._reader.hu(str(columns["shard"][row]), int(columns["offset"][row]), int(columns["size"][row]))
+        side = self._preprocessing.side
+        if hu.shape != (side, side):
+            raise TrainingDataError(
+                f"{columns['key'][row]}: the prepared slice has {hu.shape[1]} x {hu.shape[0]} pixels, and the recipe "
+                f"asks for slabs of {side} x {side}. {_ADVICE}"
+            )
+        return hu
 
     def _mask(self, row: int) -> NDArray[np.int64]:
         columns = self._table.columns
@@ -117,7 +125,7 @@ def _check_fits(table: SliceTable, rows: NDArray[np.intp], preprocessing: SlabPr
     if not np.allclose(spacings, preprocessing.spacing_mm, atol=1e-3):
         raise TrainingDataError(
             f"The prepared slices have pixels of {spacings.min():.2f} to {spacings.max():.2f} mm, and the recipe asks "
-            f"for slabs of {preprocessing.spacing_mm:.2f} mm. Prepare the data in the layout nifti-slabs."
+            f"for slabs of {preprocessing.spacing_mm:.2f} mm. {_ADVICE}"
         )
 
 

@@ -15,6 +15,8 @@ CHANNELS = 3
 """Windows that slice and sequence networks take."""
 SLAB_CHANNELS = 7
 """Neighbors and windows that the network with context takes."""
+CONTEXT_CLASSES, CONTEXT_GROUPS = 6, 8
+"""Of the network with context: classes unless the card says otherwise, and what its widths are divided into."""
 SUBTYPES = SUBTYPE_LABELS[:-1]
 SWIN_SIZE, SWIN_WINDOW, SWIN_PATCH, SWIN_WIDTH, SWIN_HEADS = 384, 12, 4, 128, (4, 8, 16, 32)
 """Defaults unless the card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
@@ -71,7 +73,7 @@ def _check_input(card: ModelCard) -> None:
 
 
 def _check_unet(card: ModelCard, keys: tuple[str, ...]) -> None:
-    classes = card.network_config.get("num_classes", 2)
+    classes = card.network_config.get("num_classes", CONTEXT_CLASSES if card.network == "context_unet" else 2)
     if card.knows_subtypes:
         _require(
             classes == len(SUBTYPE_LABELS) and keys == SUBTYPES,
@@ -86,6 +88,9 @@ def _check_unet(card: ModelCard, keys: tuple[str, ...]) -> None:
         divisor = 2 ** (levels - 1)
     elif card.network == "context_unet":
         divisor = 2**levels
+        for n, width in enumerate(card.network_config.get("widths", ())):
+            fits = width % CONTEXT_GROUPS == 0
+            _require(fits, f"network_config.widths.{n} must be a multiple of {CONTEXT_GROUPS}, got {width}")
     shown = card.preprocessing
     side, name = (shown.side, "side") if isinstance(shown, SlabPreprocessing) else (getattr(shown, "crop", 0), "crop")
     _require(side % divisor == 0, f"preprocessing.{name} must be a multiple of {divisor}, got {side}")

@@ -81,7 +81,7 @@ def test_neighbors_are_seen():
         ({"network_config": {"widths": [12, 16]}}, "network_config.widths.0 must be a multiple of 8, got 12"),
         ({"network_config": {"widths": [8]}}, "network_config.widths"),
         ({"network_config": {"num_classes": 2}}, "knows_subtypes needs num_classes 6"),
-        ({"network": "unet"}, "network must be one of context_unet"),
+        ({"network": "unet"}, "network of the predictor slab_unet must be one of context_unet, got 'unet'"),
         ({"preprocessing": {"kind": "SlicePreprocessing"}}, "SlicePreprocessing"),
     ],
 )
@@ -91,6 +91,15 @@ def test_a_card_that_could_not_run_says_what_is_wrong(change: dict, message: str
         content[key] = {**content[key], **value} if isinstance(value, dict) else value
     (tmp_path / "card.json").write_text(json.dumps(content))
     with pytest.raises(CardError, match=re.escape(message)):
+        read_card(tmp_path / "card.json")
+
+
+def test_six_classes_are_assumed_where_a_card_does_not_say_how_many(tmp_path: Path):
+    content = card_facts(get_card("compact-unet")) | {"network_config": {}}
+    (tmp_path / "card.json").write_text(json.dumps(content))
+    assert read_card(tmp_path / "card.json").knows_subtypes
+    (tmp_path / "card.json").write_text(json.dumps(content | {"knows_subtypes": False, "labels": ["ICH"]}))
+    with pytest.raises(CardError, match="labels must be 1 and num_classes 2, got 1 and 6"):
         read_card(tmp_path / "card.json")
 
 

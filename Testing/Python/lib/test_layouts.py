@@ -141,7 +141,10 @@ def test_a_module_without_a_reader_is_no_layout(monkeypatch: pytest.MonkeyPatch)
     ("arguments", "message"),
     [
         (["prepare", "bhds"], "There is no layout 'bhds'; choose nifti, nifti-slabs, physionet, rsna, rsna-unlabeled."),
-        (["evaluate", "--layout", "rsna-unlabeled"], "'rsna-unlabeled' comes without labels; choose nifti, nifti-slabs, physionet"),
+        (
+            ["evaluate", "--layout", "rsna-unlabeled"],
+            "'rsna-unlabeled' comes without labels; choose nifti, nifti-slabs, physionet",
+        ),
         (["synthesize", "--layout", "rsna-unlabeled"], "'rsna-unlabeled' can only be read; choose nifti, physionet"),
     ],
 )

@@ -91,9 +91,7 @@ STACKS = {
     "tilted, from above and mirrored": flipped(
         gantry_geometry(slices=10, size=64, pixel_mm=1.0, steps_mm=5.0, tilt_deg=15.0), "SC"
     ),
-    "wide": VolumeGeometry(
-        (10, 64, 80), PLAIN.column_step, PLAIN.row_step, PLAIN.slice_origins - [8.0, 0.0, 0.0]
-    ),
+    "wide": VolumeGeometry((10, 64, 80), PLAIN.column_step, PLAIN.row_step, PLAIN.slice_origins - [8.0, 0.0, 0.0]),
 }
 
 
@@ -201,7 +199,9 @@ def test_each_class_of_blood_has_a_map_and_a_value_and_any_is_their_sum():
     assert tuple(one.probabilities) == SUBTYPE_LABELS
     assert list(one.probabilities.values()) == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25, 0.75], abs=1e-5)
     inside = one.maps[:, exam.brain_mask[4]]
-    np.testing.assert_allclose(inside, np.array([[0.05], [0.1], [0.15], [0.2], [0.25]]).repeat(inside.shape[1], 1), atol=1e-5)
+    np.testing.assert_allclose(
+        inside, np.array([[0.05], [0.1], [0.15], [0.2], [0.25]]).repeat(inside.shape[1], 1), atol=1e-5
+    )
 
 
 def left_half(slabs: torch.Tensor) -> torch.Tensor:

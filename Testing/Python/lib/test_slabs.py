@@ -18,13 +18,17 @@ def _stack(steps_mm, *, rows=48, spacing=1.0, shear=0.0, flip=False):
     sign = -1.0 if flip else 1.0
     if flip:
         origins = origins + np.array([0.0, (rows - 1) * spacing, 0.0])
-    return VolumeGeometry((len(positions), rows, rows), np.array([spacing, 0, 0]), np.array([0, sign * spacing, 0]), origins)
+    return VolumeGeometry(
+        (len(positions), rows, rows), np.array([spacing, 0, 0]), np.array([0, sign * spacing, 0]), origins
+    )
 
 
 def _world(geometry):
     """LPS positions (slices, rows, columns, 3) of all voxels."""
     _, rows, columns = geometry.shape
-    in_plane = np.arange(rows)[:, None, None] * geometry.row_step + np.arange(columns)[None, :, None] * geometry.column_step
+    in_plane = (
+        np.arange(rows)[:, None, None] * geometry.row_step + np.arange(columns)[None, :, None] * geometry.column_step
+    )
     return geometry.slice_origins[:, None, None] + in_plane[None]
 
 

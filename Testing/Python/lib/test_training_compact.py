@@ -14,7 +14,7 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 
 from safetensors.torch import load_file
 
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cards.table import get_card, read_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import prepare_dataset
 from ICHSegmenterLib.errors import RecipeError
@@ -24,8 +24,10 @@ from ICHSegmenterLib.learning.task import ScoredBatch
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.training.fit import TrainerOptions, fit
 from ICHSegmenterLib.training.trained_model import network_weights
+from power_cut import PowerCut
 
 KEPT = ("last", "best")
 HERE = TrainerOptions("cpu", 1, progress=False)
@@ -79,6 +81,29 @@ def test_the_compact_unet_learns_subtypes_and_is_saved_in_half_the_bytes(slabs: 
     load_checkpoint(network, trained.weights)
     assert next(network.parameters()).dtype == torch.float32
     assert network(torch.zeros(1, 7, 64, 64)).shape == (1, 6, 64, 64)
+
+
+def test_the_command_trains_the_network_with_slabs_and_its_weights_run(synthetic: Path, tmp_path: Path) -> None:
+    changes = [word for change in (*FEW_STEPS, "data.batch_size=2", TINY_UNET) for word in ("--set", change)]
+    words = ["--data", str(synthetic), "--output", str(tmp_path / "run"), "--accelerator", "cpu", *changes]
+    assert main(["train", "compact-unet", *words]) == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"examples.png", "curves.png", "metrics.csv"}
+    weights = tmp_path / "run" / "compact-unet.safetensors"
+    card = read_card(weights.with_suffix(".json"))
+    assert (card.predictor, card.preprocessing) == ("slab_unet", SlabPreprocessing())
+    exam = next((synthetic / "images").iterdir())
+    asked = ["--method", "compact-unet", "--weights", str(weights), "--device", "cpu"]
+    assert main(["segment", str(exam), "--output", str(tmp_path / "out"), *asked]) == 0
+
+
+def test_a_killed_training_with_slabs_resumes_to_the_same_weights(slabs: Path, tmp_path: Path) -> None:
+    recipe = compact_unet("phases.0.max_steps=4", "checkpoint_every_steps=1")
+    whole = fit(recipe, slabs, tmp_path / "whole", machine=HERE)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(recipe, slabs, tmp_path / "cut", machine=HERE, callbacks=[PowerCut(2)])
+    resumed = fit(recipe, slabs, tmp_path / "cut", machine=HERE, resume=True)
+    first, second = load_file(whole.weights), load_file(resumed.weights)
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(slices: Path, tmp_path: Path) -> None:
