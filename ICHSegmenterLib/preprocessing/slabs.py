@@ -82,7 +82,7 @@ class SlabGrid:
         """(slabs,) middle of each along the slice normal, ascending."""
         return np.array([self._slice_positions_mm[self._slices_of(number)].mean() for number in range(self.count)])
 
-    def forward(self, acquired: Array, outside: float = AIR_HU) -> Array:
+    def forward(self, acquired: NDArray[Any], outside: float = AIR_HU) -> Array:
         """The acquired array at the network's pixels.
 
         Args:
@@ -122,11 +122,11 @@ class SlabGrid:
         """
         mixed = self.mixed(maps, index)
         on_slice = np.zeros((len(mixed), *self._acquired_shape), dtype=np.float32)
-        seen = mixed.any(axis=0)
+        seen: NDArray[np.bool_] = np.any(mixed, axis=0)
         if not seen.any():
             return on_slice
         axial_index = self.view.acquired_index(index, self.geometry.shape[0])
-        top_bottom, left_right = _span(seen.any(axis=1)), _span(seen.any(axis=0))
+        top_bottom, left_right = _span(np.any(seen, axis=1)), _span(np.any(seen, axis=0))
         along_rows, rows = self._back(axial_index, 0, top_bottom)
         along_columns, columns = self._back(axial_index, 1, left_right)
         values = np.matmul(np.matmul(along_rows, mixed[:, top_bottom, left_right]), along_columns.T)

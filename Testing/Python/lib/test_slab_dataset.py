@@ -15,6 +15,7 @@ for package in ("PIL", "yaml"):
 from scipy import ndimage
 
 from head_volumes import gantry_geometry, head, lps_of_voxels
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.slab_folder import PREPROCESSING, slab_mask
 from ICHSegmenterLib.datasets.slices import UNKNOWN, SliceTable
@@ -26,7 +27,6 @@ from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slab_dataset import SlabDataset, changed
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.slabs import AIR_HU, SlabGrid, channels
-from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
@@ -184,8 +184,8 @@ def test_a_lone_slab_is_its_own_neighbor(prepared: Path, table: SliceTable, monk
 
 @pytest.mark.parametrize("change", [{"spacing_mm": 1.2}, {"side": 192}])
 def test_data_prepared_for_other_pixels_are_refused(change: dict, prepared: Path, table: SliceTable):
+    other = replace(PREPROCESSING, **change)
     with pytest.raises(TrainingDataError, match="Prepare the data in the layout nifti-slabs"):
-        other = replace(PREPROCESSING, **change)
         SlabDataset(prepared / "cache", table, np.arange(len(table)), other, STILL)[SampleIndex(0)]
 
 
@@ -255,4 +255,4 @@ def test_contrast_turns_about_the_density_of_brain():
 
 
 def test_the_preprocessing_of_the_layout_is_that_of_the_method():
-    assert PREPROCESSING == SlabPreprocessing()
+    assert get_card("compact-unet").preprocessing == PREPROCESSING

@@ -67,7 +67,7 @@ def sheared(geometry: VolumeGeometry, shear: float) -> VolumeGeometry:
 
 def flipped(geometry: VolumeGeometry, axes: str) -> VolumeGeometry:
     """The same slices, stored in reverse along slices (S), rows (R) or columns (C)."""
-    slices, rows, columns = geometry.shape
+    _, rows, columns = geometry.shape
     origins, row_step, column_step = geometry.slice_origins, geometry.row_step, geometry.column_step
     if "R" in axes:
         origins, row_step = origins + (rows - 1) * row_step, -row_step
