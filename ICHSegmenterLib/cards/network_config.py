@@ -69,6 +69,7 @@ SMART_NET_UP_NETWORKS = (
 )
 NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingProxyType(
     {
+        "context_unet": {"num_classes": Whole(2, 6), "widths": Wholes(Whole(8, 1024), (2, 6))},
         "deepmedic": {"num_classes": Whole(2, 32)},
         "slice_sequence_transformer": {
             "embed_dim": Whole(4, 512),

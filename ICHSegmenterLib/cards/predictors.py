@@ -15,6 +15,7 @@ from ICHSegmenterLib.preprocessing.spec import (
     NoPreprocessing,
     Preprocessing,
     SeriesPreprocessing,
+    SlabPreprocessing,
     SlicePreprocessing,
     SmartNetPreprocessing,
     VolumePreprocessing,
@@ -65,6 +66,7 @@ PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
         "rsna_sequence": PredictorKind(
             ("slice_sequence_transformer",), SeriesPreprocessing, (MASKED, XYZ_ORDER, TTA), values_slices=True
         ),
+        "slab_unet": PredictorKind(("context_unet",), SlabPreprocessing, (TTA, MIN_PIXELS)),
         "smart_net_cls": PredictorKind(
             ("smart_net_down_cls",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,), values_slices=True
         ),

@@ -98,14 +98,9 @@ def read_series(has_subtypes: bool, plan: NiftiPlan) -> SeriesContent:
     """
     try:
         volume = read_volume(plan.image)
-        mask = read_label_mask(plan.mask, volume)
+        mask = read_subtype_mask(plan.mask, volume)
     except VolumeError as error:
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
-    if mask.max(initial=0) > SUBTYPE_COUNT:
-        raise TrainingDataError(
-            f"{plan.mask.name}: it has the value {int(mask.max())}; known are 0, 1 for blood, or 1 to {SUBTYPE_COUNT} "
-            "for EDH, IPH, IVH, SAH, SDH."
-        )
     labels = np.array([labels_of_mask(outline, has_subtypes=has_subtypes) for outline in mask], dtype=np.int64)
     return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
 
@@ -154,6 +149,22 @@ def read_label_mask(path: Path, volume: Volume) -> NDArray[np.uint8]:
             "mm). Copy the scan's header if it was drawn on it, else resample it."
         )
     return np.ascontiguousarray(image.values).astype(np.uint8)
+
+
+def read_subtype_mask(path: Path, volume: Volume) -> NDArray[np.uint8]:
+    """Mask values uint8 (slices, rows, columns) on the grid of the scan: 0, 1 for blood, or a subtype from 1.
+
+    Raises:
+        TrainingDataError: The mask lies on another grid or has values that mean nothing.
+        VolumeError: The file cannot be read.
+    """
+    mask = read_label_mask(path, volume)
+    if mask.max(initial=0) > SUBTYPE_COUNT:
+        raise TrainingDataError(
+            f"{path.name}: it has the value {int(mask.max())}; known are 0, 1 for blood, or 1 to {SUBTYPE_COUNT} "
+            "for EDH, IPH, IVH, SAH, SDH."
+        )
+    return mask
 
 
 def patient_of(name: str) -> str:

@@ -202,7 +202,16 @@ def _read(path: Path, header: Header, number: int, labels: Labels) -> SliceItem:
     spacing = header.spacing if view.axes[1] == 1 else header.spacing[::-1]
     window = (header.window[0], header.window[1])
     return SliceItem(
-        path.stem, header.patient, header.series, number, turned, None, labels, (spacing[0], spacing[1]), window
+        path.stem,
+        header.patient,
+        header.series,
+        number,
+        turned,
+        None,
+        labels,
+        (spacing[0], spacing[1]),
+        window,
+        header.position,
     )
 
 

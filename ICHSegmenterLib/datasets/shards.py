@@ -50,6 +50,7 @@ def write_shard(items: Iterable[SliceItem], path: Path) -> list[SliceRow]:
                     *hu_place,
                     *mask_place,
                     *item.spacing_mm,
+                    item.position_mm,
                     *item.header_window,
                     *item.labels,
                 )
@@ -156,6 +157,7 @@ def _facts(item: SliceItem) -> dict[str, Any]:
         "series": item.series,
         "number": item.number,
         "spacing_mm": item.spacing_mm,
+        "position_mm": item.position_mm,
         "window": item.header_window,
         "labels": dict(zip(SUBTYPE_LABELS, item.labels, strict=True)),
     }

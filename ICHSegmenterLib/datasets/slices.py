@@ -33,6 +33,7 @@ class SliceItem:
         labels: 1, 0 or `UNKNOWN` for each of `SUBTYPE_LABELS`; the last one is "any".
         spacing_mm: (between rows, between columns).
         header_window: (level, width) of the DICOM header; (0, 0) if it has none.
+        position_mm: Along the slice normal, ascending with `number`.
     """
 
     key: str
@@ -44,6 +45,7 @@ class SliceItem:
     labels: tuple[int, ...]
     spacing_mm: tuple[float, float]
     header_window: tuple[int, int] = (0, 0)
+    position_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class SliceRow:
     mask_size: int
     row_mm: float
     column_mm: float
+    position_mm: float
     window_level: int
     window_width: int
     EDH: int

@@ -138,6 +138,8 @@ def axial_items(
     turned = view.apply(hu)
     turned_mask = None if mask is None else view.apply(mask)
     rows_mm, columns_mm = (geometry.pixel_spacing_mm[axis - 1] for axis in view.axes[1:])
+    positions = view.geometry(geometry).slice_positions_mm
+    positions = positions if positions[-1] >= positions[0] else -positions
     name = plan.series.replace(".", "_")  # WebDataset ends a key at the first dot
     items = []
     for number, pixels in enumerate(turned):
@@ -154,6 +156,7 @@ def axial_items(
                 outline,
                 slice_labels,
                 (float(rows_mm), float(columns_mm)),
+                position_mm=float(positions[number]),
             )
         )
     return items

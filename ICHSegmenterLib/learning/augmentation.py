@@ -119,9 +119,9 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
     if change.matrix != IDENTITY:
         theta = torch.tensor(change.matrix, dtype=torch.float32).expand(len(images), 2, 3)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        images = _sampled(images, grid, change.resampling, change.border)
+        images = resampled(images, grid, change.resampling, change.border)
         if masks is not None:
-            masks = _sampled(masks[:, None].float(), grid, "nearest", change.border)[:, 0].long()
+            masks = resampled(masks[:, None].float(), grid, "nearest", change.border)[:, 0].long()
     if (change.gain, change.offset) != (1.0, 0.0):
         images = (images * change.gain + change.offset).clamp(0, 1)
     if change.noise_sd:
@@ -130,7 +130,7 @@ def apply_change(change: Change, images: Tensor, masks: Tensor | None = None) ->
     return blurred(images, change.blur, change.motion_degrees), masks
 
 
-def _sampled(images: Tensor, grid: Tensor, mode: str, border: str) -> Tensor:
+def resampled(images: Tensor, grid: Tensor, mode: str, border: str) -> Tensor:
     """Images (B, C, H, W) at the places (B, H, W, 2) in units of half a side."""
     if border == "zero":
         return F.grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)

@@ -17,6 +17,7 @@ _CLASSES: Mapping[str, str] = MappingProxyType(
         "blast_ct": "blast_ct.predictor:BlastCtPredictor",
         "hu_threshold": "hu_threshold.predictor:HuThresholdPredictor",
         "rsna_sequence": "rsna_sequence.predictor:RsnaSequencePredictor",
+        "slab_unet": "unet.slab_predictor:SlabUnetPredictor",
         "smart_net_cls": "smart_net.volume_predictor:SmartNetClsPredictor",
         "smart_net_seg": "smart_net.volume_predictor:SmartNetSegPredictor",
         "smart_net_up": "smart_net.predictor:SmartNetUpPredictor",

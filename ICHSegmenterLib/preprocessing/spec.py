@@ -53,6 +53,27 @@ class SlicePreprocessing:
 
 
 @dataclass(frozen=True)
+class SlabPreprocessing:
+    """Input of a network that sees a slab of an exam with its neighbors, all at equal distances in millimeters.
+
+    Attributes:
+        windows: Channels of the slab itself, window edges to 0 and 1.
+        neighbor_window: The window of the neighbors, a channel each; first of all channels, lowest first.
+        neighbors_mm: How far above the slab each neighbor lies; negative below.
+        slab_mm: Thinner slices are averaged until they are about as thick; thicker ones stay as acquired.
+        spacing_mm: Pixel of the network.
+        side: Pixels along a side of the square around the brain that the network sees.
+    """
+
+    windows: tuple[Window, ...] = (BRAIN_WINDOW, SUBDURAL_WINDOW, BONE_WINDOW)
+    neighbor_window: Window = BRAIN_WINDOW
+    neighbors_mm: tuple[float, ...] = (-10.0, -5.0, 5.0, 10.0)
+    slab_mm: float = 4.0
+    spacing_mm: float = 0.95
+    side: int = 208
+
+
+@dataclass(frozen=True)
 class VolumePreprocessing:
     """Input of a volume network: a regular LPS-aligned grid, HU clipped and mapped linearly to -1..1."""
 
@@ -95,4 +116,11 @@ class NoPreprocessing:
     """The method reads HU on the acquired grid."""
 
 
-Preprocessing = SlicePreprocessing | VolumePreprocessing | SmartNetPreprocessing | SeriesPreprocessing | NoPreprocessing
+Preprocessing = (
+    SlicePreprocessing
+    | SlabPreprocessing
+    | VolumePreprocessing
+    | SmartNetPreprocessing
+    | SeriesPreprocessing
+    | NoPreprocessing
+)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _BUILDERS = MappingProxyType(
     {
+        "context_unet": "unet.context_network:build_context_unet",
         "deepmedic": "blast_ct.network:build_deepmedic",
         "slice_sequence_transformer": "rsna_sequence.network:build_slice_sequence_transformer",
         "smart_net_down_cls": "smart_net.networks.downstream:build_smart_net_down_cls",

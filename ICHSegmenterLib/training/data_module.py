@@ -19,10 +19,16 @@ from ICHSegmenterLib.errors import RecipeError, TrainingDataError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.learning.samplers import EvaluationBatches, Shard, TrainingBatches
+from ICHSegmenterLib.learning.slab_dataset import SlabDataset
 from ICHSegmenterLib.learning.slice_dataset import Sample, SliceDataset
 from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset, as_list
 from ICHSegmenterLib.methods.smart_net.dataset import SmartNetDataset, SmartNetSlices, SmartNetVolumes, padded_volumes
-from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
+from ICHSegmenterLib.preprocessing.spec import (
+    SeriesPreprocessing,
+    SlabPreprocessing,
+    SlicePreprocessing,
+    SmartNetPreprocessing,
+)
 
 SUBTYPE_CLASSES = 6
 """Background and five subtypes."""
@@ -105,7 +111,7 @@ class TrainingData(pl.LightningDataModule):
         tasks = ("segmentation", "smart-net-slices", "smart-net-volumes")
         return self._recipe.task in tasks or self._recipe.loss.cell_weight > 0
 
-    def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SeriesDataset | SmartNetDataset:
+    def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SlabDataset | SeriesDataset | SmartNetDataset:
         recipe, preprocessing = self._recipe, self._recipe.preprocessing_spec()
         if recipe.task == "series":
             if not isinstance(preprocessing, SeriesPreprocessing):
@@ -116,6 +122,8 @@ class TrainingData(pl.LightningDataModule):
                 raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no SMART-Net method.")
             kind = SmartNetSlices if recipe.task == "smart-net-slices" else SmartNetVolumes
             return kind(self._cache, self._table, rows, preprocessing, recipe.augmentation)
+        if isinstance(preprocessing, SlabPreprocessing):
+            return SlabDataset(self._cache, self._table, rows, preprocessing, recipe.augmentation)
         if not isinstance(preprocessing, SlicePreprocessing):
             raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
         return SliceDataset(

@@ -14,15 +14,18 @@ from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
+from ICHSegmenterLib.learning.slab_dataset import SlabDataset
 from ICHSegmenterLib.learning.slice_dataset import SliceDataset
 from ICHSegmenterLib.methods.swin.task import any_probability
-from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
+from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing, SlicePreprocessing
 from ICHSegmenterLib.report.training_curves import Example, write_curves, write_examples
 
 CURVES, EXAMPLES = "curves.png", "examples.png"
 EXAMPLE_COUNT = 8
 BLOOD_SHARE = 0.75
 """Share of the examples that bleed, where there are so many bleeding slices."""
+SLICE_BRAIN_CHANNEL, SLAB_BRAIN_CHANNEL = 0, -3
+"""The channel that is drawn: the first window, of the slab itself where it comes with neighbors."""
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], output: Path, title: str) -> None:
@@ -35,13 +38,18 @@ def draw_curves(rows: Sequence[Mapping[str, float]], output: Path, title: str) -
 def draw_examples(
     network: nn.Module, recipe: Recipe, cache: Path, table: SliceTable, split: Split, output: Path
 ) -> None:
-    """Write examples.png: validation slices with truth and prediction; nothing for series."""
+    """Write examples.png: validation slices or slabs with truth and prediction; nothing for series."""
     preprocessing = recipe.preprocessing_spec()
-    if not isinstance(preprocessing, SlicePreprocessing):
-        return
     has_masks = recipe.task == "segmentation"
     rows = _chosen(table, split, needs_mask=has_masks, seed=recipe.seed)
-    dataset = SliceDataset(cache, table, rows, preprocessing, recipe.augmentation, with_masks=has_masks)
+    dataset: SliceDataset | SlabDataset
+    if isinstance(preprocessing, SlabPreprocessing):
+        dataset, shown = SlabDataset(cache, table, rows, preprocessing, recipe.augmentation), SLAB_BRAIN_CHANNEL
+    elif isinstance(preprocessing, SlicePreprocessing):
+        dataset = SliceDataset(cache, table, rows, preprocessing, recipe.augmentation, with_masks=has_masks)
+        shown = SLICE_BRAIN_CHANNEL
+    else:
+        return
     network.eval()
     examples = []
     for index, row in enumerate(rows):
@@ -52,10 +60,10 @@ def draw_examples(
             prediction = (1 - logits.softmax(dim=1)[0, 0] > 0.5).numpy()
             truth_mask = (sample["mask"] > 0).numpy()
             title = f"{int(truth_mask.sum())} pixels of blood, {int(prediction.sum())} found"
-            examples.append(Example(sample["image"][0].numpy(), truth_mask, prediction, title))
+            examples.append(Example(sample["image"][shown].numpy(), truth_mask, prediction, title))
         else:
             title = f"{'blood' if truth else 'no blood'}, found with {float(any_probability(logits)[0]):.2f}"
-            examples.append(Example(sample["image"][0].numpy(), None, None, title))
+            examples.append(Example(sample["image"][shown].numpy(), None, None, title))
     with replacing(output / EXAMPLES) as draft:
         write_examples(examples, draft)
 

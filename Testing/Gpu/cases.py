@@ -132,6 +132,14 @@ CASES: tuple[Case, ...] = (
         )
         for variant in ("release", "final")
     ),
+    Case(
+        "context_unet",
+        "context_unet",
+        (2, 7, 208, 208),
+        (2, 7, 64, 64),
+        config={"num_classes": 6},
+        small_config={"num_classes": 6, "widths": (8, 8, 16)},
+    ),
     Case("swin_unetr", "swin_unetr", (1, 3, 384, 384), (1, 3, 64, 64), rehearsed=_FLOAT32),
     Case("swin_classifier", **_SWIN, small_config=_SMALL_SWIN),
     Case("hgi-sam's map", **_SWIN, small_config=_SMALL_SWIN, run=partial(_map, "hgi_sam"), passes=2),

@@ -68,9 +68,10 @@ def _map_of_slice(network: nn.Module, x: torch.Tensor) -> object:
 
 
 _SLICE, _COMPACT, _SMART_NET = (1, 3, 384, 384), (1, 3, 192, 192), (1, 1, 256, 256)
+_SLAB = (1, 7, 208, 208)
 
 METHODS: Mapping[str, AuthorsWay] = {
-    "compact-unet": AuthorsWay(_COMPACT),
+    "compact-unet": AuthorsWay(_SLAB),
     "compact-hgi": AuthorsWay(_COMPACT, _map_of_slice, needs_gradients=True),
     "unet": AuthorsWay(_SLICE),
     "swin-unetr": AuthorsWay(_SLICE),

@@ -16,7 +16,12 @@ from torch.utils.data import DataLoader
 from ICHSegmenterLib.analysis.single_method import is_out_of_memory
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.learning.recipe_file import load_recipe, recipe_names
-from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
+from ICHSegmenterLib.preprocessing.spec import (
+    SeriesPreprocessing,
+    SlabPreprocessing,
+    SlicePreprocessing,
+    SmartNetPreprocessing,
+)
 from ICHSegmenterLib.training.fit import TASKS
 from ICHSegmenterLib.training.trainer import TrainerOptions, precision_of, quiet_lightning
 from Testing.Gpu.rows import Row, attempt
@@ -35,6 +40,12 @@ _SMALL = ("preprocessing.resize=40", "preprocessing.crop=32", "data.batch_size=2
 _TINY_SWIN = "{num_classes: 2, image_size: 32, window_size: 4, embed_dim: 8, depths: [2, 2], num_heads: [1, 2]}"
 REHEARSED: Mapping[str, tuple[str, ...]] = {
     "unet": _SMALL,
+    "compact-unet": (
+        "preprocessing.side=32",
+        "data.batch_size=2",
+        "network.config={num_classes: 6, widths: [8, 8]}",
+        "precision=32-true",
+    ),
     "compact-hgi": (*_SMALL, f"network.config={_TINY_SWIN}", "precision=32-true"),
 }
 
@@ -133,6 +144,10 @@ def noise_batch(recipe: Recipe) -> Any:
     if isinstance(spec, SlicePreprocessing):
         mask = _with_square(torch.zeros(count, spec.crop, spec.crop, dtype=torch.int64), bleeds)
         image = torch.rand(count, len(spec.windows), spec.crop, spec.crop)
+        return {**batch, "image": image, "mask": mask, "label": bleeds[:, None].expand(-1, 6).long()}
+    if isinstance(spec, SlabPreprocessing):
+        mask = _with_square(torch.zeros(count, spec.side, spec.side, dtype=torch.int64), bleeds)
+        image = torch.rand(count, len(spec.neighbors_mm) + len(spec.windows), spec.side, spec.side)
         return {**batch, "image": image, "mask": mask, "label": bleeds[:, None].expand(-1, 6).long()}
     if not isinstance(spec, SmartNetPreprocessing):
         raise TypeError(f"no batch is known for {type(spec).__name__}")

@@ -32,6 +32,14 @@ OWN_CARD: dict[str, Any] = {
     "limits": "Ours only",
 }
 """As a stranger writes it."""
+SUBTYPE_CHANGES: dict[str, Any] = {
+    "network_config": {"variant": "release", "num_classes": 6, "widths": [4, 8, 16]},
+    "labels": ["EDH", "IPH", "IVH", "SAH", "SDH"],
+    "labelmap_rule": "sum",
+    "knows_subtypes": True,
+    "options": {"tta": True, "suppress_bone": True, "min_pixels": 21},
+}
+"""Changes to that card for a U-Net that tells the subtypes of slices."""
 
 
 def write_card(path: Path, **changes: Any) -> Path:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
-from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing, SlicePreprocessing, SmartNetPreprocessing
+from ICHSegmenterLib.preprocessing.spec import (
+    SeriesPreprocessing,
+    SlabPreprocessing,
+    SlicePreprocessing,
+    SmartNetPreprocessing,
+)
 
 CHANNELS = 3
 """Windows that slice and sequence networks take."""
+SLAB_CHANNELS = 7
+"""Neighbors and windows that the network with context takes."""
+CONTEXT_CLASSES, CONTEXT_GROUPS = 6, 8
+"""Of the network with context: classes unless the card says otherwise, and what its widths are divided into."""
 SUBTYPES = SUBTYPE_LABELS[:-1]
 SWIN_SIZE, SWIN_WINDOW, SWIN_PATCH, SWIN_WIDTH, SWIN_HEADS = 384, 12, 4, 128, (4, 8, 16, 32)
 """Defaults unless the card says otherwise, in pixels, tokens, pixels, channels and heads of each stage."""
@@ -25,7 +34,7 @@ def check_consistent(card: ModelCard) -> None:
     """
     _check_input(card)
     keys = tuple(label.key for label in card.labels)
-    if card.predictor == "unet":
+    if card.predictor in ("unet", "slab_unet"):
         _check_unet(card, keys)
     elif card.predictor == "swin_map":
         _check_swin(card, keys)
@@ -41,7 +50,7 @@ def check_consistent(card: ModelCard) -> None:
         _require(len(keys) == most, f"labels of the predictor {card.predictor} must be {most}, got {len(keys)}")
     if card.predictor != "blast_ct":
         _require(card.labelmap_rule != "argmax", "labelmap_rule argmax is for the predictor blast_ct")
-    if card.predictor not in ("unet", "swin_map", "rsna_sequence"):
+    if card.predictor not in ("unet", "slab_unet", "swin_map", "rsna_sequence"):
         _require(not card.knows_subtypes, f"knows_subtypes must be false for the predictor {card.predictor}")
     _require(card.needs_weights or not card.weights, "weights must be empty for a method without network")
 
@@ -53,6 +62,10 @@ def _check_input(card: ModelCard) -> None:
         _require(count == CHANNELS, f"preprocessing.windows must be {CHANNELS}, one a channel, got {count}")
     if isinstance(shown, SlicePreprocessing):
         _require(shown.crop <= shown.resize, f"preprocessing.crop {shown.crop} is more than resize {shown.resize}")
+    if isinstance(shown, SlabPreprocessing):
+        count = len(shown.windows) + len(shown.neighbors_mm)
+        fits = len(shown.windows) == CHANNELS and count == SLAB_CHANNELS
+        _require(fits, f"preprocessing must have {CHANNELS} windows and {SLAB_CHANNELS - CHANNELS} neighbors_mm")
     if isinstance(shown, SeriesPreprocessing):
         _require(shown.side == SEQUENCE_SIDE, f"preprocessing.side must be {SEQUENCE_SIDE}, got {shown.side}")
     if isinstance(shown, SmartNetPreprocessing):
@@ -60,7 +73,7 @@ def _check_input(card: ModelCard) -> None:
 
 
 def _check_unet(card: ModelCard, keys: tuple[str, ...]) -> None:
-    classes = card.network_config.get("num_classes", 2)
+    classes = card.network_config.get("num_classes", CONTEXT_CLASSES if card.network == "context_unet" else 2)
     if card.knows_subtypes:
         _require(
             classes == len(SUBTYPE_LABELS) and keys == SUBTYPES,
@@ -70,10 +83,17 @@ def _check_unet(card: ModelCard, keys: tuple[str, ...]) -> None:
     else:
         _require(classes == 2 and len(keys) == 1, f"labels must be 1 and num_classes 2, got {len(keys)} and {classes}")
     divisor = SWIN_UNETR_DIVISOR
+    levels = len(card.network_config.get("widths", (0,) * 4))
     if card.network == "unet":
-        divisor = 2 ** (len(card.network_config.get("widths", (0,) * 4)) - 1)
-    crop = card.preprocessing.crop if isinstance(card.preprocessing, SlicePreprocessing) else 0
-    _require(crop % divisor == 0, f"preprocessing.crop must be a multiple of {divisor}, got {crop}")
+        divisor = 2 ** (levels - 1)
+    elif card.network == "context_unet":
+        divisor = 2**levels
+        for n, width in enumerate(card.network_config.get("widths", ())):
+            fits = width % CONTEXT_GROUPS == 0
+            _require(fits, f"network_config.widths.{n} must be a multiple of {CONTEXT_GROUPS}, got {width}")
+    shown = card.preprocessing
+    side, name = (shown.side, "side") if isinstance(shown, SlabPreprocessing) else (getattr(shown, "crop", 0), "crop")
+    _require(side % divisor == 0, f"preprocessing.{name} must be a multiple of {divisor}, got {side}")
 
 
 def _check_swin(card: ModelCard, keys: tuple[str, ...]) -> None:

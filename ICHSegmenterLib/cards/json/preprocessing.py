@@ -12,6 +12,7 @@ from ICHSegmenterLib.preprocessing.spec import (
     NoPreprocessing,
     Preprocessing,
     SeriesPreprocessing,
+    SlabPreprocessing,
     SlicePreprocessing,
     SmartNetPreprocessing,
     VolumePreprocessing,
@@ -24,6 +25,7 @@ KINDS: Mapping[str, type[Preprocessing]] = MappingProxyType(
         for one in (
             NoPreprocessing,
             SeriesPreprocessing,
+            SlabPreprocessing,
             SlicePreprocessing,
             SmartNetPreprocessing,
             VolumePreprocessing,
@@ -106,6 +108,12 @@ def _windows(key: str, value: Any) -> tuple[Window, ...]:
     return tuple(_window(f"{key}.{n}", one) for n, one in enumerate(value))
 
 
+def _neighbors(key: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_WINDOWS:
+        raise ValueError(f"{key} must be a list of at most {MAX_WINDOWS} distances in mm, got {value!r}")
+    return tuple(_number(-100, 100)(f"{key}.{n}", one) for n, one in enumerate(value))
+
+
 def _hu_range(key: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError(f"{key} must be a list of two HU, got {value!r}")
@@ -122,11 +130,14 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "drop_empty_ends": _switch,
         "hu_range": _hu_range,
         "mask_sampling": _word("center", "floor"),
+        "neighbor_window": _window,
+        "neighbors_mm": _neighbors,
         "normalization": _word("minmax", "window"),
         "normalize": _word("slice", "volume"),
         "resize": _whole(8, MAX_SIDE),
         "side": _whole(8, MAX_SIDE),
         "size": _whole(32, MAX_SIDE),
+        "slab_mm": _number(0.5, 20),
         "spacing_mm": _number(0.25, 10),
         "tiles": _whole(1, 64),
         "window": _window,

@@ -8,6 +8,9 @@ from typing import Any
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.writer import FORMAT_VERSION, card_facts
 
+SLICE_METHODS_OF_0_1 = {"compact-unet": "compact-unet-slices"}
+"""Methods that saw slices one by one, by the predictor unet, and see slabs today; what their weights are called now."""
+
 
 def upgraded_options(options: Mapping[str, Any], wiring: Mapping[str, Any]) -> dict[str, Any]:
     """Options under today's names, without what is wiring.
@@ -34,6 +37,8 @@ def upgraded(content: Mapping[str, Any], base: ModelCard) -> dict[str, Any]:
     facts = {**card_facts(base), **of_others, **content, "format_version": FORMAT_VERSION}
     for key in ("predictor", "wiring", "requirements"):
         facts[key] = card_facts(base)[key]
+    if base.name in SLICE_METHODS_OF_0_1:
+        facts |= {"name": SLICE_METHODS_OF_0_1[base.name], "predictor": "unet"}
     config = facts.pop("predictor_config", None)
     if isinstance(config, Mapping):
         facts["wiring"] = {key: config.get(key, value) for key, value in base.wiring.items()}

@@ -9,11 +9,11 @@ from types import MappingProxyType
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.methods.swin import HGI_SAM_PAPER
-from ICHSegmenterLib.cards.predictors import MIN_PIXELS, SUPPRESS_BONE, TTA
+from ICHSegmenterLib.cards.predictors import MIN_PIXELS, TTA
 from ICHSegmenterLib.cards.published_files import APACHE
 from ICHSegmenterLib.cards.requirement import TIMM, TORCH
 from ICHSegmenterLib.labels import EDH, ICH, IPH, IVH, SAH, SDH
-from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SlicePreprocessing
+from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SlabPreprocessing, SlicePreprocessing
 
 PREPROCESSING = SlicePreprocessing(RSNA_WINDOWS, resize=212, crop=192, normalization="window")
 """Slices of half the usual size, window edges to 0 and 1."""
@@ -25,13 +25,13 @@ LIMITS = (
 COMPACT_UNET = ModelCard(
     name="compact-unet",
     title="Compact U-Net (works offline)",
-    summary="Outlines blood slice by slice and names the five subtypes; ships with the program",
-    predictor="unet",
-    options=(TTA.with_default(True), SUPPRESS_BONE.with_default(True), MIN_PIXELS.with_default(21)),
+    summary="Outlines blood and names the five subtypes, seeing 2 cm of the head at a time; ships with the program",
+    predictor="slab_unet",
+    options=(TTA.with_default(True), MIN_PIXELS.with_default(21)),
     requirements=(TORCH,),
-    network="unet",
-    network_config=MappingProxyType({"variant": "release", "num_classes": 6}),
-    preprocessing=PREPROCESSING,
+    network="context_unet",
+    network_config=MappingProxyType({"num_classes": 6}),
+    preprocessing=SlabPreprocessing(),
     labels=(EDH, IPH, IVH, SAH, SDH),
     labelmap_rule="sum",
     threshold=0.6,

@@ -42,10 +42,11 @@ def detector_that_sees(weights):
         card = get_card("compact-unet")
         network = create_model(card.network, **card.network_config)
         with torch.no_grad():
-            network.head.weight.zero_()
-            network.head.bias.zero_()
+            last = network.head[-1]
+            last.weight.zero_()
+            last.bias.zero_()
             for subtype in subtypes:
-                network.head.bias[1 + SUBTYPES.index(subtype)] = ALWAYS
+                last.bias[1 + SUBTYPES.index(subtype)] = ALWAYS
         install(weights, "compact-unet", network)
 
     return make

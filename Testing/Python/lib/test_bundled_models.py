@@ -13,7 +13,7 @@ import torch
 from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card
+from ICHSegmenterLib.cards.table import DEFAULT_METHODS, get_card, read_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
@@ -26,6 +26,7 @@ from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.training.trained_model import write_trained_model
 from ICHSegmenterLib.weights import cache, store
 from ICHSegmenterLib.weights.store import FileCondition
+from own_method import SUBTYPE_CHANGES, write_card
 
 RESOURCES = Path(__file__).resolve().parents[3] / "Resources" / "Models"
 SHIPPED = sorted(RESOURCES.glob("*.safetensors"))
@@ -102,11 +103,11 @@ def test_an_altered_bundled_file_is_refused_with_the_way_out(bundled_folder: Pat
 def test_a_bundled_file_runs_with_the_input_of_its_own_card(bundled_folder: Path):
     path = write_seeded("compact-unet", bundled_folder)
     card = json.loads(path.with_suffix(".json").read_text())
-    card["preprocessing"]["crop"] = 128
+    card["preprocessing"]["side"] = 128
     path.with_suffix(".json").write_text(json.dumps(card))
     assert store.find(get_card("compact-unet")) == (path,)
-    assert store.card_of("compact-unet").preprocessing.crop == 128
-    assert get_card("compact-unet").preprocessing.crop == 192
+    assert store.card_of("compact-unet").preprocessing.side == 128
+    assert get_card("compact-unet").preprocessing.side == 208
 
 
 @pytest.mark.parametrize("name", ["compact-unet", "compact-unet.safetensors"])
@@ -127,9 +128,9 @@ def test_an_imported_file_wins_and_its_removal_brings_the_bundled_one_back(bundl
     assert store.find(get_card("compact-unet")) == (shipped,)
 
 
-def test_the_subtype_maps_add_up_to_the_probability_of_blood():
+def test_the_subtype_maps_add_up_to_the_probability_of_blood(tmp_path: Path):
     torch.manual_seed(0)
-    card = get_card("compact-unet")
+    card = read_card(write_card(tmp_path / "card.json", **SUBTYPE_CHANGES))
     network = create_model(card.network, **card.network_config).eval()
     volume, mask = small_exam()
     exam = prepare(volume, card.preprocessing, mask)

@@ -125,7 +125,7 @@ def test_an_imported_pair_is_a_method_of_its_own_with_its_own_title_and_license(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of compact-unet as a training with another size and other windows leaves them; thresholds by hand."""
-    changes = ["preprocessing={resize: 72, crop: 64, windows: [[50, 100], [80, 200], [500, 2000]]}"]
+    changes = ["preprocessing={spacing_mm: 3.0, side: 64, windows: [[50, 100], [80, 200], [500, 2000]]}"]
     recipe = load_recipe("compact-unet", changes)
     torch.manual_seed(1)
     network = create_model(recipe.network.name, **recipe.network.config)
@@ -140,7 +140,7 @@ def test_own_weights_run_with_their_own_size_windows_thresholds_and_options(
     exam: Path, trained: Path, tmp_path: Path, capsys
 ):
     own = read_card(trained.with_suffix(".json"))
-    assert (own.preprocessing.crop, own.preprocessing.windows[0]) == (64, Window(50, 100))
+    assert (own.preprocessing.side, own.preprocessing.windows[0]) == (64, Window(50, 100))
     expected = expected_values(exam, own, trained)
     assert expected != expected_values(
         exam, replace(own, preprocessing=get_card("compact-unet").preprocessing), trained
@@ -254,14 +254,17 @@ def test_a_card_may_not_take_the_name_of_a_method_of_the_program(tmp_path: Path)
         store.import_files([write_card(tmp_path / "card.json", name="unet")])
 
 
-def test_an_option_of_version_0_1_in_a_result_is_compared_by_its_meaning(exam: Path, trained: Path):
+def test_an_option_of_version_0_1_in_a_result_is_compared_by_its_meaning(exam: Path, tmp_path: Path):
     volume = read_volume(exam)
-    request = AnalysisRequest("compact-unet", weights=(trained,), device="cpu", precision="float32")
+    weights = write_network(tmp_path / "ours.pt")
+    options = {"tta": True, "suppress_bone": True, "min_pixels": 2}
+    write_card(tmp_path / "ours.json", options=options, **file_facts(weights))
+    request = AnalysisRequest("my-unet", weights=(weights,), device="cpu", precision="float32")
     result = analyze(volume, request).to_json()
     result["provenance"]["options"] = {"tta": True, "skull_guard": True, "ignored_pixels": 1}
     assert differences(request, result) == []
     result["provenance"]["options"]["ignored_pixels"] = 4
-    assert differences(request, result) == ["option min_pixels=5 of compact-unet instead of 2"]
+    assert differences(request, result) == ["option min_pixels=5 of my-unet instead of 2"]
 
 
 @pytest.mark.parametrize(

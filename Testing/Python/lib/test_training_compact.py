@@ -14,7 +14,7 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard"):
 
 from safetensors.torch import load_file
 
-from ICHSegmenterLib.cards.table import get_card
+from ICHSegmenterLib.cards.table import get_card, read_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import prepare_dataset
 from ICHSegmenterLib.errors import RecipeError
@@ -24,14 +24,16 @@ from ICHSegmenterLib.learning.task import ScoredBatch
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
+from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.training.fit import TrainerOptions, fit
 from ICHSegmenterLib.training.trained_model import network_weights
+from power_cut import PowerCut
 
 KEPT = ("last", "best")
 HERE = TrainerOptions("cpu", 1, progress=False)
 FEW_STEPS = ["data.workers=0", "data.validation_share=0.34", "phases.0.max_steps=3", "phases.0.max_epochs=1"]
 SMALL_SLICES = [*FEW_STEPS, "preprocessing.resize=70", "preprocessing.crop=64"]
-TINY_UNET = "network.config={variant: release, num_classes: 6, widths: [4, 4, 8, 8]}"
+TINY_UNET = "network.config={num_classes: 6, widths: [8, 8]}"
 TINY_SWIN = (
     "network.config={num_classes: 2, image_size: 64, window_size: 2, embed_dim: 8, depths: [1, 1, 1, 1], "
     "num_heads: [1, 1, 2, 2]}"
@@ -46,32 +48,66 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compact")
     made = ["--exams", "3", "--positive", "1", "--volume", "20", "--matrix", "64", "--workers", "2", "--seed", "5"]
     assert main(["synthesize", "--output", str(folder / "data"), *made]) == 0
-    prepare_dataset(folder / "data", folder / "cache", "nifti")
-    return folder / "cache"
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def slices(synthetic: Path) -> Path:
+    """The exams for networks that see slices."""
+    prepare_dataset(synthetic, synthetic.parent / "slices", "nifti")
+    return synthetic.parent / "slices"
+
+
+@pytest.fixture(scope="module")
+def slabs(synthetic: Path) -> Path:
+    """The exams for networks that see slabs."""
+    prepare_dataset(synthetic, synthetic.parent / "slabs", "nifti-slabs")
+    return synthetic.parent / "slabs"
 
 
 def compact_unet(*changes: str) -> Recipe:
-    return load_recipe("compact-unet", [*SMALL_SLICES, TINY_UNET, *changes])
+    return load_recipe("compact-unet", [*FEW_STEPS, "data.batch_size=2", TINY_UNET, *changes])
 
 
 def compact_hgi(*changes: str) -> Recipe:
     return load_recipe("compact-hgi", [*SMALL_SLICES, TINY_SWIN, *changes])
 
 
-def test_the_compact_unet_learns_subtypes_and_is_saved_in_half_the_bytes(synthetic: Path, tmp_path: Path) -> None:
-    trained = fit(compact_unet(), synthetic, tmp_path, machine=HERE)
+def test_the_compact_unet_learns_subtypes_and_is_saved_in_half_the_bytes(slabs: Path, tmp_path: Path) -> None:
+    trained = fit(compact_unet(), slabs, tmp_path, machine=HERE)
     saved = load_file(trained.weights)
     assert {tensor.dtype for tensor in saved.values()} == {torch.float16}
-    network = create_model("unet", variant="release", num_classes=6, widths=(4, 4, 8, 8))
+    network = create_model("context_unet", num_classes=6, widths=(8, 8))
     load_checkpoint(network, trained.weights)
     assert next(network.parameters()).dtype == torch.float32
-    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 6, 64, 64)
+    assert network(torch.zeros(1, 7, 64, 64)).shape == (1, 6, 64, 64)
 
 
-def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
-    synthetic: Path, tmp_path: Path
-) -> None:
-    trained = fit(compact_hgi(), synthetic, tmp_path, machine=HERE)
+def test_the_command_trains_the_network_with_slabs_and_its_weights_run(synthetic: Path, tmp_path: Path) -> None:
+    changes = [word for change in (*FEW_STEPS, "data.batch_size=2", TINY_UNET) for word in ("--set", change)]
+    words = ["--data", str(synthetic), "--output", str(tmp_path / "run"), "--accelerator", "cpu", *changes]
+    assert main(["train", "compact-unet", *words]) == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"examples.png", "curves.png", "metrics.csv"}
+    weights = tmp_path / "run" / "compact-unet.safetensors"
+    card = read_card(weights.with_suffix(".json"))
+    assert (card.predictor, card.preprocessing) == ("slab_unet", SlabPreprocessing())
+    exam = next((synthetic / "images").iterdir())
+    asked = ["--method", "compact-unet", "--weights", str(weights), "--device", "cpu"]
+    assert main(["segment", str(exam), "--output", str(tmp_path / "out"), *asked]) == 0
+
+
+def test_a_killed_training_with_slabs_resumes_to_the_same_weights(slabs: Path, tmp_path: Path) -> None:
+    recipe = compact_unet("phases.0.max_steps=4", "checkpoint_every_steps=1")
+    whole = fit(recipe, slabs, tmp_path / "whole", machine=HERE)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(recipe, slabs, tmp_path / "cut", machine=HERE, callbacks=[PowerCut(2)])
+    resumed = fit(recipe, slabs, tmp_path / "cut", machine=HERE, resume=True)
+    first, second = load_file(whole.weights), load_file(resumed.weights)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(slices: Path, tmp_path: Path) -> None:
+    trained = fit(compact_hgi(), slices, tmp_path, machine=HERE)
     network = create_model(
         "swin_classifier",
         num_classes=2,
@@ -86,7 +122,7 @@ def test_the_compact_classifier_learns_from_cells_and_leaves_their_layer_behind(
 
 @pytest.mark.parametrize("keeps", KEPT)
 def test_the_weights_that_the_recipe_names_are_kept(
-    keeps: str, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keeps: str, slices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The validation loss is prescribed as 2, 1, 3, so the second of three epochs is the best."""
     prescribed = (2.0, 1.0, 3.0)
@@ -97,7 +133,7 @@ def test_the_weights_that_the_recipe_names_are_kept(
 
     monkeypatch.setattr(SliceClassification, "score_batch", score_by_epoch)
     three_epochs = ["phases.0.max_epochs=3", "phases.0.max_steps=0", "optimizer.warmup_steps=0", "saved_as=float32"]
-    trained = fit(compact_hgi(f"keeps={keeps}", *three_epochs), synthetic, tmp_path, machine=HERE)
+    trained = fit(compact_hgi(f"keeps={keeps}", *three_epochs), slices, tmp_path, machine=HERE)
     with (tmp_path / "metrics.csv").open() as file:
         assert [float(row["val_loss"]) for row in csv.DictReader(file)] == pytest.approx(prescribed)
     assert trained.results["val_loss"] == pytest.approx({"last": 3.0, "best": 1.0}[keeps])
