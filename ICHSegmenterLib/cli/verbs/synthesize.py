@@ -23,7 +23,9 @@ from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.synthesis.parts import Part
 from ICHSegmenterLib.volume.io import read_volume
 
-STYLE_NAMES = ("standard", "thin", "shifted", "clinical", "contrast", "clinical-shifted")
+PHANTOM = "phantom"
+"""No style of a made-up head but the analytic one."""
+STYLE_NAMES = ("standard", "thin", "shifted", "clinical", "contrast", "clinical-shifted", PHANTOM)
 PART_NAMES = tuple(part.value for part in Part)
 _WHICH_BLEED = 2
 """Keeps these random numbers apart from those of the exams."""
@@ -90,6 +92,8 @@ def run_synthesize(arguments: argparse.Namespace) -> int:
         raise ValueError("--beside needs --contact-sheet")
     if arguments.augment and not arguments.insert_into:
         raise ValueError("--augment needs --insert-into: made-up heads vary by themselves")
+    if arguments.style == PHANTOM and (arguments.subtype or arguments.volume or arguments.with_part):
+        raise ValueError("--style phantom draws its own bleeds; leave out --subtype, --volume and --with-part")
     require_existing(arguments, "insert_into", "beside")
     sheet: list[Any] = []
     if arguments.beside is not None:
@@ -166,8 +170,11 @@ def _make(order: _Order) -> Any:
     from ICHSegmenterLib.synthesis.exam import draw_plans, make_exam
     from ICHSegmenterLib.synthesis.insertion import insert_lesions
     from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
+    from ICHSegmenterLib.synthesis.phantom_exam import make_phantom_exam
     from ICHSegmenterLib.synthesis.styles import style_named
 
+    if order.style == PHANTOM and order.scan is None:
+        return make_phantom_exam(order.seed, matrix=order.matrix, positive_share=order.positive)
     style = style_named(order.style).with_parts(always=order.with_parts, without=order.without_parts)
     if order.scan is None and order.subtype is None and order.volume_ml is None:
         return make_exam(order.seed, style=style, matrix=order.matrix, positive_share=order.positive)
