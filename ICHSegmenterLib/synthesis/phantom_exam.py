@@ -1,4 +1,4 @@
-"""The analytic phantom as an exam with random grid, noise and bleeds, so that a network also knows the plainest head."""
+"""The analytic phantom as an exam of random grid, noise and bleeds, so that a network knows the plainest head, too."""
 
 from __future__ import annotations
 
