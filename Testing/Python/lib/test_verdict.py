@@ -7,7 +7,10 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.analysis.combine import combine
+from ICHSegmenterLib.analysis.compare import agreement_of
 from ICHSegmenterLib.analysis.verdict.assess import assess
+from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.calibration import Calibration, Cuts, LogisticModel
 from ICHSegmenterLib.cards.table import card_facts, get_card
 from ICHSegmenterLib.labels import EDH, IPH, IVH, SAH, SDH
@@ -346,6 +349,37 @@ def test_a_detection_threshold_moves_where_screening_begins():
     higher = judge(grid(5.0), *boxes, card=card, request=replace(REQUEST, detection_threshold=0.8))
     assert higher.assessment.code is VerdictCode.NONE_FOUND
     assert higher.assessment.screening == 0.8 <= higher.assessment.confirming
+
+
+def test_blood_that_only_the_outline_sees_makes_the_exam_possible():
+    predictions, exam = bleeding(grid(5.0), box(0.9, 40, 60))
+    outlined = result_of(assess(predictions, exam, SCORED, REQUEST))
+    detector = replace(get_card("rsna-sequence"), calibration=None)
+    quiet = assess([SlicePrediction(k, {"any": 0.1}) for k in range(21)], exam, detector, REQUEST)
+    origin = Provenance("detector", "Detector", "0", "cpu", "float32", value_name="score")
+    silent = AnalysisResult(outlined.geometry, quiet.detection, None, (), origin, quiet.assessment)
+    both = combine(outlined, silent, exam.volume)
+    assert silent.assessment.code is VerdictCode.NONE_FOUND
+    assert both.assessment.code is VerdictCode.POSSIBLE and both.detection.is_positive
+    assert both.detection.positive_slices == outlined.detection.positive_slices
+    assert [piece.volume_ml for piece in both.assessment.pieces] == [outlined.assessment.pieces[0].volume_ml]
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ((0.9, 0.9, 0.45), VerdictCode.SUSPECTED),
+        ((0.9, 0.7, 0.45), VerdictCode.POSSIBLE),
+        ((0.9, 0.45, 0.45), VerdictCode.NONE_FOUND),
+    ],
+)
+def test_a_vote_says_what_most_methods_say(values, code):
+    card = replace(SCORED, threshold=0.4)
+    results = {str(n): result_of(judge(grid(5.0), box(v, 40, 60), card=card)) for n, v in enumerate(values)}
+    _, exam = bleeding(grid(5.0))
+    voted = vote_result(agreement_of(results, exam.volume.geometry), exam.volume)
+    assert voted.assessment.code is code
+    assert voted.detection.is_positive == (code is not VerdictCode.NONE_FOUND)
 
 
 def test_a_calibration_survives_the_card_as_json(tmp_path):
