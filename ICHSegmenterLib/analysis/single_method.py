@@ -26,7 +26,7 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.context import Predictor, RunContext, SliceDetector
+from ICHSegmenterLib.runtime.context import Predictor, RunContext, SelectiveMapper, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -161,11 +161,14 @@ class _Loaded:
     device: Device
     predictor: Predictor
     detection_only: bool
+    maps_from: float | None
 
     def predict(self, exam: PreparedVolume, context: RunContext) -> list[SlicePrediction]:
-        """Values of slices, with maps unless only a detection is requested and the predictor has a way without."""
+        """Values of slices, with maps where they are used, as far as the predictor has a way without."""
         if self.detection_only and isinstance(self.predictor, SliceDetector):
             return self.predictor.detect(exam, context)
+        if self.maps_from is not None and isinstance(self.predictor, SelectiveMapper):
+            return self.predictor.predict_above(exam, context, self.maps_from)
         return self.predictor.predict(exam, context)
 
     def on(self, device: str, precision: str) -> _Loaded:
@@ -177,19 +180,28 @@ class _Loaded:
 
 def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, session: Session) -> _Loaded:
     """The method on the requested device; on the CPU, if not even the network fits into the graphics memory."""
-    files = store.find(card, request.weights)
+    files, maps_from = store.find(card, request.weights), _maps_from(card, request)
     device = session.device(card, request.device, request.precision)
     if device.warning:
         context.warn(device.warning)
     try:
-        return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
+        predictor = session.predictor(card, files, device)
+        return _Loaded(card, files, session, device, predictor, request.detection_only, maps_from)
     except RuntimeError as error:
         if device.name == "cpu" or not is_out_of_memory(error):
             raise
     logger.info("out of memory on %s while loading", device.name)
     context.warn("The graphics memory is too small for the network; continued on the CPU.")
     device = session.device(card, "cpu", "auto")
-    return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
+    predictor = session.predictor(card, files, device)
+    return _Loaded(card, files, session, device, predictor, request.detection_only, maps_from)
+
+
+def _maps_from(card: ModelCard, request: AnalysisRequest) -> float | None:
+    """The slice value from which maps are used, None if all are: wanted in the result, or outlined everywhere."""
+    if request.keeps_maps or not card.positive_slices_only:
+        return None
+    return card.detection_threshold if request.detection_threshold is None else request.detection_threshold
 
 
 def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, list[SlicePrediction]]:

@@ -49,7 +49,7 @@ def slice_line(name: str, fold: str, figures: Mapping[str, Any]) -> str:
     parts = [f"{name}, fold {fold}: {figures['patients']} patients, {figures['outlined_slices']} bleeding slices"]
     if dice["value"] is not None:
         interval = "" if dice["low"] is None else f" ({dice['low']:.3f} to {dice['high']:.3f})"
-        parts.append(f"Dice {dice['value']:.3f}{interval}, SD {dice['sd']:.3f}, SEM {dice['sem']:.3f}")
+        parts.append(f"Dice {dice['value']:.3f}{interval}, SD {dice['sd']:.3f}, SEM {dice['sem'] or 0:.3f}")
         parts.append(f"IoU {figures['iou']['value']:.3f}")
     if detection["auc"]["value"] is not None:
         parts.append(f"slice AUC {detection['auc']['value']:.3f}")

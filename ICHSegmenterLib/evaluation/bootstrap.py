@@ -193,9 +193,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values corrected for their number after Holm."""
     order = np.argsort(p_values)
     corrected, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order.tolist()):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
+    for rank, number in enumerate(order.tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[number]))
+        corrected[number] = largest
     return corrected
 
 

@@ -37,7 +37,20 @@ STARTING = Deviation(
     "starting weights", "the Swin-SAM binary network", "random, unless network.initial_weights names a file"
 )
 FOLDS = Deviation(
-    "folds", "five by patient, whose members were not published", "five by patient, drawn by the seed, or --folds FILE"
+    "folds", "five, in fold files of their repository", "drawn by patient from the seed, unless --folds names theirs"
+)
+THRESHOLDS = Deviation(
+    "search of the threshold",
+    "0.03 to 0.14 in steps of 0.01, up to the first that is no better",
+    "the best of 0.01 to 0.99 in steps of 0.01",
+    switched=True,
+)
+CHOICE = Deviation(
+    "slices that are scored", "those with blood by label, whose mask is not empty", "those whose mask is not empty"
+)
+OUTSIDE = Deviation("outlines outside the brain mask", "are kept", "are taken away", switched=True)
+VALIDATION = Deviation(
+    "validation part", "a tenth of the slices outside the fold, so that patients leak", "a tenth of the patients"
 )
 SEMI = Deviation(
     "semi-supervised step", "named in the paper, absent from the code", "not done; train has --pseudo-labels"
@@ -54,7 +67,8 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         Deviation("held-out part of RSNA", "10 % of the images, so that patients leak", "10 % of the patients", True),
         Deviation("windows in training", "RSNA's, the first one from the DICOM header", "those of inference", True),
         Deviation("softmax before cross-entropy", "yes", "no", True),
-        Deviation("thresholds", "a grid that is not published", "0.01 to 0.99 in steps of 0.01, on the other folds"),
+        THRESHOLDS,
+        CHOICE,
     ),
     "swin-sam": (
         MASK_RULE,
@@ -65,10 +79,12 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         FOLDS,
         Deviation("held-out part of RSNA", "10 % of the images, so that patients leak", "10 % of the patients", True),
         Deviation("windows in training", "RSNA's, the first one from the DICOM header", "those of inference", True),
+        THRESHOLDS,
+        CHOICE,
         Deviation("learning rate", "1e-4 with Adam and batches of 16 in one script of 2022", "as HGI-SAM: 1e-5, AdamW"),
     ),
-    "unet": (MASK_RULE, PRECISION, BRAIN, FOLDS),
-    "swin-unetr": (MASK_RULE, PRECISION, BRAIN, FOLDS),
+    "unet": (MASK_RULE, PRECISION, OUTSIDE, FOLDS, CHOICE, VALIDATION),
+    "swin-unetr": (MASK_RULE, PRECISION, OUTSIDE, FOLDS, CHOICE, VALIDATION),
     "rsna-sequence": (
         PRECISION,
         SEMI,

@@ -29,7 +29,7 @@ class ReproduceOptions:
         weights: Files to evaluate in place of a training.
         as_authors: All their quirks on.
         changes: Of the recipes, as "key=value".
-        folds: Patient and fold, in place of drawn folds.
+        folds: Patient and fold, or the folder of HGI-SAM's fold files, in place of drawn folds.
         fold_count: Folds to draw.
         part: (n, of): this run trains every n-th fold of so many.
         machine: What to train on.

@@ -30,7 +30,7 @@ from ICHSegmenterLib.methods.rsna_sequence.ensemble import ENSEMBLE_WEIGHTS
 from ICHSegmenterLib.reproduce.deviations import Deviation
 from ICHSegmenterLib.reproduce.options import ReproduceOptions
 from ICHSegmenterLib.reproduce.outcome import Outcome
-from ICHSegmenterLib.training.fit import CACHE, RECIPE, SPLIT, bleeding_units, fit
+from ICHSegmenterLib.training.fit import CACHE, RECIPE, SPLIT, bleeding_units, fit, wait_for
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
@@ -103,9 +103,11 @@ def log_loss_figure(
 
 def _split(recipe: Recipe, data: Path, training: Path, options: ReproduceOptions) -> Split:
     """The split of the training, drawn before it and kept; the authors' where their quirks are on."""
+    if rank_zero_only.rank:
+        wait_for(training / SPLIT)
     if (training / SPLIT).is_file():
         return load_split(training / SPLIT)
-    if rank_zero_only.rank == 0 and not is_prepared(training / CACHE):
+    if not is_prepared(training / CACHE):
         prepare_dataset(data, training / CACHE, "rsna", PrepareOptions(recipe.data.workers))
     table = load_prepared(training / CACHE)
     split_by = recipe.data.split_by
@@ -115,8 +117,7 @@ def _split(recipe: Recipe, data: Path, training: Path, options: ReproduceOptions
         share = recipe.data.validation_share
         bleeds = bleeding_units(table, split_by)
         split = split_patients(bleeds, validation_share=share, seed=recipe.seed, split_by=split_by)
-    if rank_zero_only.rank == 0:
-        save_split(split, training / SPLIT)
+    save_split(split, training / SPLIT)
     return split
 
 

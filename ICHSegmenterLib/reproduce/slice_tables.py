@@ -16,9 +16,11 @@ from ICHSegmenterLib.datasets.splits import save_folds
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.cases import find_cases
 from ICHSegmenterLib.evaluation.fold_networks import FoldNetworks
+from ICHSegmenterLib.evaluation.slices.authors_folds import folds_of
 from ICHSegmenterLib.evaluation.slices.evaluate import SliceProtocol, evaluate_slices
 from ICHSegmenterLib.evaluation.slices.methods import SliceMethod
 from ICHSegmenterLib.evaluation.thresholds import read_folds
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.preprocessing.spec import PHYSIONET_WINDOWS, RSNA_WINDOWS, SlicePreprocessing
 from ICHSegmenterLib.reproduce.deviations import Deviation
@@ -37,6 +39,8 @@ RSNA_AS_AUTHORS = (
     "preprocessing.windows=[[40,80],[80,200],[600,2800]]",
 )
 SOFTMAX_TWICE = "loss.softmax_before_cross_entropy=true"
+CLIMBS = dict.fromkeys(("hgi-sam", "swin-sam"), tuple(round(0.01 * step, 2) for step in range(3, 15)))
+"""The authors' search of a threshold: 0.03 to 0.14, up to the first that is no better."""
 TRAINING, HEADERS = "training", "headers"
 
 
@@ -74,7 +78,7 @@ def fold_networks(table: str, options: ReproduceOptions) -> Outcome:
         files, folds = options.weights, _folds(cases, options)
     else:
         switched = AS_AUTHORS if options.as_authors else ()
-        given = () if options.folds is None else (f"data.folds_file={options.folds.absolute()}",)
+        given = () if options.folds is None else (f"data.folds_file={_folds_file(cases, options).absolute()}",)
         recipe = load_recipe(table, [*switched, f"data.folds={options.fold_count}", *given, *options.changes])
         done = fit_folds(
             recipe,
@@ -115,13 +119,14 @@ def _scored(
         further.append(
             Deviation(
                 "folds of the given files",
-                "the first release split slices, and no list of the held-out ones was published",
+                "the published U-Net files are of the first release, which split slices",
                 "file n is taken to have never met the patients of fold n",
             )
         )
     card = _card(store.card_of(table, files), as_authors=options.as_authors)
     method = SliceMethod(card, files, networks, options.device, options.precision)
-    protocol = SliceProtocol(folds, resamples=options.resamples, seed=options.seed)
+    climb = CLIMBS.get(table, ()) if options.as_authors else ()
+    protocol = SliceProtocol(folds, climb=climb, resamples=options.resamples, seed=options.seed)
     evaluation = evaluate_slices(cases, [method], options.output / "evaluation", protocol, announce=options.announce)
     if evaluation.failures:
         first = evaluation.failures[0]
@@ -155,18 +160,30 @@ def _card(card: ModelCard, *, as_authors: bool) -> ModelCard:
     preprocessing = card.preprocessing
     if not isinstance(preprocessing, SlicePreprocessing):
         raise EvaluationError(f"{card.name}: its card shows it {type(preprocessing).__name__}, not slices.")
+    options = {}
     if as_authors:
         preprocessing = replace(preprocessing, mask_sampling="floor")
+        if card.predictor == "unet":
+            options = {"inside_brain": False}
     if preprocessing.windows == RSNA_WINDOWS:  # the authors learn from these and look at PhysioNet through its own
         preprocessing = replace(preprocessing, windows=PHYSIONET_WINDOWS)
-    return replace(with_options(card, {}), preprocessing=preprocessing)
+    return replace(with_options(card, options), preprocessing=preprocessing)
 
 
 def _folds(cases: Sequence[Case], options: ReproduceOptions) -> dict[str, str]:
     """The given folds, or drawn ones, which are kept."""
-    if options.folds is not None:
-        return read_folds(options.folds)
-    bleeds = {case.patient: any(case.slice_labels or ()) for case in cases}
-    options.output.mkdir(parents=True, exist_ok=True)
-    save_folds(bleeds, options.output / FOLDS, folds=options.fold_count, seed=options.seed)
-    return read_folds(options.output / FOLDS)
+    return read_folds(_folds_file(cases, options))
+
+
+def _folds_file(cases: Sequence[Case], options: ReproduceOptions) -> Path:
+    """The file of patients and folds in the output."""
+    path = options.output / FOLDS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if options.folds is None:
+        bleeds = {case.patient: any(case.slice_labels or ()) for case in cases}
+        save_folds(bleeds, path, folds=options.fold_count, seed=options.seed)
+        return path
+    lines = [f"{patient},{fold}" for patient, fold in folds_of(options.folds, cases).items()]
+    with replacing(path) as draft:
+        draft.write_text("\n".join(["patient,fold", *lines]) + "\n", encoding="utf-8")
+    return path

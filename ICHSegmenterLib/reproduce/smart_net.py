@@ -77,7 +77,7 @@ def _trained(data: Path, options: ReproduceOptions) -> dict[str, Path]:
     cache = data
     for method in METHODS:
         recipe = load_recipe(method, [*LAYOUT, *(AS_AUTHORS if options.as_authors else ()), *options.changes])
-        if files and recipe.network.initial_weights is None:
+        if files:
             network = replace(recipe.network, initial_weights=str(files[METHODS[0]]))
             recipe = replace(recipe, network=network)
         if options.as_authors:

@@ -115,3 +115,12 @@ class SliceDetector(Protocol):
     def detect(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The same as `Predictor.predict`, without maps."""
         ...
+
+
+@runtime_checkable
+class SelectiveMapper(Protocol):
+    """A predictor whose maps cost far more than its values, so that it can leave out those that nobody looks at."""
+
+    def predict_above(self, exam: PreparedVolume, run: RunContext, threshold: float) -> list[SlicePrediction]:
+        """The same as `Predictor.predict`, with maps only of slices whose value of "any" is at or above a threshold."""
+        ...

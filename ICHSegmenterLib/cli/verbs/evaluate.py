@@ -51,8 +51,9 @@ def add_parsers(verbs: Any) -> None:
         "--folds",
         type=Path,
         metavar="FILE",
-        help="patient,fold as CSV or JSON: thresholds come from the other folds; of a method with as many weight files "
-        "as folds, in this order, the network of a fold meets only that fold's patients",
+        help="patient,fold as CSV or JSON, or HGI-SAM's folder of fold0.pt and so on: thresholds come from the other "
+        "folds; of a method with as many weight files as folds, in this order, the network of a fold meets only that "
+        "fold's patients",
     )
     parser.add_argument(
         "--protocol",
@@ -101,10 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ICHSegmenterLib.datasets.brain_masks import brain_mask_folder, with_brain_masks
     from ICHSegmenterLib.evaluation.cases import find_cases
     from ICHSegmenterLib.evaluation.evaluate import PAGE_FILE, evaluate
-    from ICHSegmenterLib.evaluation.thresholds import check_folds, read_folds
+    from ICHSegmenterLib.evaluation.slices.authors_folds import folds_of
+    from ICHSegmenterLib.evaluation.thresholds import check_folds
 
-    folds = None if arguments.folds is None else read_folds(arguments.folds)
     cases = find_cases(arguments.data, arguments.layout, arguments.output / HEADERS_FOLDER, arguments.patients)
+    folds = None if arguments.folds is None else folds_of(arguments.folds, cases)
     if folds is not None:
         check_folds(folds, cases)
     if arguments.brain_masks is not None:

@@ -45,12 +45,14 @@ class SliceProtocol:
     Attributes:
         folds: Patient to fold; None: the methods' own thresholds.
         every_bleeding: Outline every slice with true blood, as the authors do; else those that are called positive.
+        climb: Thresholds of the authors' search; without any all of `THRESHOLDS` are compared.
         pictures: Draw each bleeding slice under each method.
         resamples, seed: Of the bootstrap.
     """
 
     folds: Folds | None = None
     every_bleeding: bool = True
+    climb: tuple[float, ...] = ()
     pictures: bool = True
     resamples: int = 1000
     seed: int = 0
@@ -131,7 +133,7 @@ def _cut(scores: Sequence[SliceScores], method: SliceMethod, protocol: SliceProt
     if folds is not None and method.searches_threshold:
         of_scores = {each.patient: folds[each.patient] for each in scores}
         for fold in fold_names(of_scores):
-            thresholds[fold] = best_threshold([each for each in scores if folds[each.patient] != fold])
+            thresholds[fold] = best_threshold([each for each in scores if folds[each.patient] != fold], protocol.climb)
     cuts = []
     for each in scores:
         fold = "" if folds is None else folds[each.patient]

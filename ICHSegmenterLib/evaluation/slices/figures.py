@@ -14,7 +14,7 @@ from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation import detection_metrics
 from ICHSegmenterLib.evaluation.bootstrap import PatientBootstrap, Weights
 from ICHSegmenterLib.evaluation.detection_metrics import ScoredItems
-from ICHSegmenterLib.evaluation.slices.slice_scores import THRESHOLDS, SliceScores, iou_of
+from ICHSegmenterLib.evaluation.slices.slice_scores import THRESHOLDS, SliceScores, iou_of, nearest_threshold
 
 ALL = "all"
 
@@ -57,8 +57,12 @@ def cut(
     return CutScores(scores, fold, threshold, dice, positive)
 
 
-def best_threshold(others: Sequence[SliceScores]) -> float:
+def best_threshold(others: Sequence[SliceScores], climb: tuple[float, ...] = ()) -> float:
     """The threshold with the highest mean Dice over the bleeding slices of other patients; the lowest of equals.
+
+    Args:
+        others: Scores of the other folds.
+        climb: The authors' search: these thresholds in turn, up to the first that is no better than the one before.
 
     Raises:
         EvaluationError: They have none.
@@ -69,7 +73,16 @@ def best_threshold(others: Sequence[SliceScores]) -> float:
             "A threshold of the maps cannot be searched: the other folds hold no slice with true blood. Use fewer "
             "folds, or spread the patients with hemorrhage over them."
         )
-    return THRESHOLDS[int(np.nanmean(np.concatenate(sweeps), axis=0).argmax())]
+    means = np.nanmean(np.concatenate(sweeps), axis=0)
+    if not climb:
+        return THRESHOLDS[int(means.argmax())]
+    columns = [nearest_threshold(threshold) for threshold in climb]
+    best = columns[0]
+    for column in columns[1:]:
+        if means[column] <= means[best]:
+            break
+        best = column
+    return THRESHOLDS[best]
 
 
 def figures_of(cuts: Sequence[CutScores], *, resamples: int, seed: int) -> dict[str, Any]:
@@ -116,7 +129,7 @@ def _items(cuts: Sequence[CutScores]) -> ScoredItems:
 def _spread(values: NDArray[np.float64], whose: tuple[str, ...], resamples: int, seed: int) -> dict[str, Any]:
     """Mean with its interval over patients, SD and SEM over slices; slices without a value are left out.
 
-    The SD has the number of slices as divisor, which is NumPy's default and with it the authors'.
+    As the authors: the SD has the number of slices as divisor (NumPy's default), the SEM one less (SciPy's).
     """
     counted = ~np.isnan(values)
     values, patients = values[counted], tuple(np.asarray(whose, dtype=np.str_)[counted].tolist())
@@ -131,6 +144,6 @@ def _spread(values: NDArray[np.float64], whose: tuple[str, ...], resamples: int,
     return {
         **estimate.to_json(),
         "sd": deviation,
-        "sem": None if deviation is None else deviation / float(np.sqrt(len(values))),
+        "sem": float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None,
         "slices": len(values),
     }

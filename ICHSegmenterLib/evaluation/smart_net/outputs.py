@@ -90,7 +90,7 @@ def outputs_of(
 
 def drawn_slice(masks: NDArray[np.bool_], random: np.random.Generator) -> int:
     """The slice of a random voxel of blood, or any slice without blood, as the authors draw it."""
-    areas = masks.sum(axis=(1, 2)).astype(np.float64)
+    areas: NDArray[np.float64] = np.asarray(masks.sum(axis=(1, 2)), dtype=np.float64)
     return int(random.choice(len(masks), p=areas / areas.sum()) if areas.any() else random.integers(len(masks)))
 
 
@@ -102,7 +102,7 @@ def _slices(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.b
         for task, output in by_task(network(batch), tasks).items():
             parts.setdefault(task, []).append(output.float())
     said = {task: torch.cat(outputs) for task, outputs in parts.items()}
-    truth = masks.any(axis=(1, 2))
+    truth: NDArray[np.bool_] = np.asarray(masks.any(axis=(1, 2)))
     outlined = said["seg"].sigmoid()[:, 0].numpy() > metrics.POSITIVE_ABOVE if "seg" in said else None
     if "cls" in said:
         values = said["cls"].sigmoid().flatten().numpy().astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -21,6 +22,7 @@ from ICHSegmenterLib.methods.swin.network import SwinClassifier
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
@@ -95,6 +97,19 @@ class SwinMapPredictor:
             return SliceBatch(_mean_probabilities([self._logits(view) for view in views]))
 
         return predict_slices(exam, run, self.batch_size, self.labels, detect_batch)
+
+    def predict_above(self, exam: PreparedVolume, run: RunContext, threshold: float) -> list[SlicePrediction]:
+        """The probabilities of `detect`, and maps of the slices at or above a threshold."""
+        predictions = self.detect(exam, run)
+        positive = [each.index for each in predictions if each.probabilities[ANY] >= threshold]
+        for start in range(0, len(positive), self.batch_size):
+            indices = positive[start : start + self.batch_size]
+            maps = self.predict_batch(exam, indices).maps
+            if maps is not None:
+                for index, restored in zip(indices, exam.restore(maps, indices), strict=True):
+                    predictions[index] = replace(predictions[index], maps=restored)
+            run.report(start + len(indices), len(positive), Phase.PREDICTING)
+        return predictions
 
 
 def _mean_probabilities(views: Sequence[torch.Tensor]) -> Mapping[str, NDArray[np.float32]]:

@@ -127,7 +127,7 @@ def test_a_cache_says_its_layout_and_cut_as_before(heads: Path, tmp_path: Path, 
 def test_every_line_of_the_table_is_a_layout() -> None:
     for name in LAYOUTS:
         assert isinstance(get_layout(name), layouts.Layout)
-    assert labeled_names() == writable_names() == ["nifti", "physionet", "rsna"]
+    assert labeled_names() == writable_names() == ["nifti", "physionet", "smart-net", "rsna"]
 
 
 def test_a_module_without_a_reader_is_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,20 @@ import pytest
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.brain_masks import brain_mask_of, with_brain_masks
-from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.errors import EvaluationError, WeightsCorruptError
 from ICHSegmenterLib.evaluation.cases import find_cases
 from ICHSegmenterLib.evaluation.fold_networks import FoldNetworks, warn_of_training_data
+from ICHSegmenterLib.evaluation.slices.authors_folds import folds_of
 from ICHSegmenterLib.evaluation.slices.evaluate import SliceProtocol, evaluate_slices
+from ICHSegmenterLib.evaluation.slices.figures import best_threshold
 from ICHSegmenterLib.evaluation.slices.methods import SliceMethod
-from ICHSegmenterLib.evaluation.slices.slice_scores import THRESHOLDS, dice_sweep, iou_of, nearest_threshold
+from ICHSegmenterLib.evaluation.slices.slice_scores import (
+    THRESHOLDS,
+    SliceScores,
+    dice_sweep,
+    iou_of,
+    nearest_threshold,
+)
 from ICHSegmenterLib.methods.slice_batches import SliceBatch
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
 from ICHSegmenterLib.volume import overlap
@@ -107,7 +116,7 @@ def test_mean_deviation_and_error_are_of_slices_and_each_fold_has_its_own(data, 
         assert groups[fold]["outlined_slices"] == len(dice)
         assert groups[fold]["dice"]["value"] == pytest.approx(dice.mean(), rel=1e-5)
         assert groups[fold]["dice"]["sd"] == pytest.approx(dice.std(), rel=1e-4, abs=1e-7)
-        assert groups[fold]["dice"]["sem"] == pytest.approx(dice.std() / np.sqrt(len(dice)), rel=1e-4, abs=1e-7)
+        assert groups[fold]["dice"]["sem"] == pytest.approx(dice.std(ddof=1) / np.sqrt(len(dice)), rel=1e-4, abs=1e-7)
     assert groups["all"]["outlined_slices"] == 4 * 2  # two slices of every second patient
     assert len(list((tmp_path / "pictures" / "hgi-sam").glob("*.png"))) == 8
 
@@ -197,3 +206,32 @@ def test_the_command_line_lets_each_fold_meet_its_own_network(data, tmp_path, ca
 
 def test_thresholds_rise():
     assert list(THRESHOLDS) == sorted(set(THRESHOLDS))
+
+
+def test_the_authors_search_climbs_until_dice_first_falls():
+    """Their grid has a higher peak behind the first one, which they never reach."""
+    dice = np.zeros((1, len(THRESHOLDS)))
+    for threshold, value in ((0.03, 0.2), (0.04, 0.3), (0.05, 0.25), (0.06, 0.9)):
+        dice[0, nearest_threshold(threshold)] = value
+    none = np.zeros(1, dtype=bool)
+    scores = SliceScores("c", "p", "m", none, np.zeros(1), np.zeros(1, dtype=int), dice, {})
+    assert best_threshold([scores]) == 0.06
+    assert best_threshold([scores], climb=(0.03, 0.04, 0.05, 0.06)) == 0.04
+
+
+def test_the_authors_fold_files_become_folds_of_patients(data, tmp_path):
+    cases = find_cases(data, "physionet", tmp_path / "headers")
+    slices = {case.patient: list(range(4 * n, 4 * n + 4)) for n, case in enumerate(cases)}
+    for fold in range(2):
+        held_out = [index for patient in slices if FOLDS[patient] == str(fold) for index in slices[patient]]
+        (tmp_path / f"fold{fold}.pt").write_bytes(pickle.dumps(np.array(held_out)))
+    assert folds_of(tmp_path, cases) == FOLDS
+    (tmp_path / "fold1.pt").write_bytes(pickle.dumps(np.arange(0, 32, 2)))
+    with pytest.raises(EvaluationError, match="slices of patient 001 are in the folds .* no folds of patients"):
+        folds_of(tmp_path, cases)
+    (tmp_path / "fold1.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(EvaluationError, match="only a pointer of Git LFS"):
+        folds_of(tmp_path, cases)
+    (tmp_path / "fold1.pt").write_bytes(pickle.dumps(print))
+    with pytest.raises(WeightsCorruptError, match="runs code is refused"):
+        folds_of(tmp_path, cases)
