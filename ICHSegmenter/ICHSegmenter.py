@@ -32,12 +32,13 @@ from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterSlicer.client.worker_client import State
-from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job
+from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job, RecutJob
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import maps, sample, terminology
+from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.exam_results import ExamResults
 from ICHSegmenterSlicer.views.input_box import InputView
@@ -45,6 +46,7 @@ from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.options import OptionsView, hasMap
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
+from ICHSegmenterSlicer.views.threshold import ThresholdWatch, recutRequest
 
 MIN_COMPARED = 2
 INPUTS = (
@@ -115,6 +117,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
         self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
         self.shown = self.results.shown
+        self.threshold = ThresholdWatch(self._recut)
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
         for name in ("editButton", "show3DButton"):
             getattr(self.ui, name).setShortcut(qt.QKeySequence(SHORTCUTS[name]))
@@ -174,6 +177,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is None:
             return
         self._onExamChanged()
+        self.threshold.follow(self._parameters)
         self.shown.setOpacity(self._parameters.opacity)
 
     def _onExamChanged(self) -> None:
@@ -253,6 +257,13 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         card, volumeNode = self.methods.card, self._parameters.inputVolume
         return hasMap(card) and (self._parameters.saveMaps or maps.canBeKept(volumeNode, len(card.labels)))
 
+    def _recut(self) -> None:
+        """Another threshold: the shown result is cut anew by what the worker kept of it."""
+        node = self._parameters.result if self._parameters is not None else None
+        request = None if node is None else recutRequest(StoredResult.fromNode(node), self._parameters)
+        if request is not None and self.analysis is None:
+            self._startOrCancel(RecutJob(request, node))
+
     def onCompareButton(self) -> None:
         """Compare, or Cancel while a run is on."""
         self._startOrCancel(ComparisonJob(CompareRequest(self.comparison.methods, device=self.methods.device)))
@@ -277,22 +288,25 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updateButtons()
 
     def _onFinished(self, outcome: Outcome) -> None:
-        self.analysis = None
+        job, self.analysis = self.analysis and self.analysis.job, None
         self.status.end()
         if self._parameters is None or slicer.mrmlScene.IsClosing():
             return
-        if outcome.failure is not None:
+        if outcome.failure is not None and outcome.failure.kind == "not_kept":
+            self.status.show(_("The threshold applies to the next run: what the method saw is no longer kept."))
+        elif outcome.failure is not None:
             self.status.fail(outcome.failure)
             if outcome.failure.kind != "cancelled":
                 self.results.runFailed()
         else:
             self.status.log(_("Done in {seconds:.1f} s").format(seconds=outcome.seconds))
             result = outcome.imported.result
-            if result.agreement is None:
+            if isinstance(job, AnalysisJob):
                 provenance = result.analysis.provenance
                 rememberSeconds(provenance.method, provenance.device, outcome.seconds)
             self.methods.update()
-            self.results.finish(outcome.imported.resultNode)
+            self.results.finish(outcome.imported.resultNode, jump=not isinstance(job, RecutJob))
+            self.threshold.again()
         self._updateButtons()
 
     # ---- scene
@@ -301,6 +315,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.analysis is not None:
             self.analysis.cancel()
         self.results.forget()
+        self.threshold.forget()
         self.input.forget()
         self.status.end()
         self._setParameterNode(None)

@@ -119,6 +119,12 @@ class CancelledError(ICHSegmenterError):
     kind = "cancelled"
 
 
+class NotKeptError(ICHSegmenterError):
+    """What was to be judged again has not been kept."""
+
+    kind = "not_kept"
+
+
 class WorkerError(ICHSegmenterError):
     """The worker process ended or answered nonsense."""
 
@@ -153,6 +159,7 @@ class EvaluationError(ICHSegmenterError):
 ERROR_KINDS: tuple[str, ...] = (
     "failed",
     "bad_input",
+    "not_kept",
     "unknown_method",
     "weights_unusable",
     "weights_missing",

@@ -73,15 +73,10 @@ def _offerWeights(shell, panel, folder: Path) -> None:
 
 
 def _afterARun(shell, panel, folder: Path) -> None:
-    """The panel with its verdict, three slice views with the bleed, and the bleed in 3D."""
-    import slicer
-
+    """The panel with its verdict, three slice views with the bleed, and the bleed in 3D; the first run is hidden."""
     for _ in range(2):  # the second run is a warm one
         shell.click(panel.ui.applyButton)
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        if node is not panel.shown.segmentationNode:
-            slicer.mrmlScene.RemoveNode(node)
     shell.click(panel.ui.show3DButton)
     _lookClosely(panel.shown.segmentationNode)
     shell.process(0.5)
@@ -94,7 +89,6 @@ def _withMap(shell, panel, folder: Path) -> None:
     from ICHSegmenterLib.cards.table import get_card
     from ICHSegmenterLib.weights import store
 
-    _removeSegmentations()
     method = panel.methods.method
     _choose(panel, OUTLINER)
     if store.is_ready(get_card(DETECTOR)):
@@ -117,7 +111,6 @@ def _withMap(shell, panel, folder: Path) -> None:
 
 def _compared(shell, panel, folder: Path, *methods: str) -> None:
     """Two methods on the same exam: outlines in the color of each, their vote filled, the table of agreement."""
-    _removeSegmentations()
     panel.ui.compareSection.collapsed = False
     panel.comparison.choose(methods)
     panel._onOptionsChanged()
@@ -128,13 +121,6 @@ def _compared(shell, panel, folder: Path, *methods: str) -> None:
     _zoom(panel.shown.segmentationNode)
     shell.process(0.5)
     shell.screenshot(folder / "compare.png", panel.parent, size=TALL)
-
-
-def _removeSegmentations() -> None:
-    import slicer
-
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        slicer.mrmlScene.RemoveNode(node)
 
 
 def _zoom(segmentationNode, times: float = 2.0) -> None:

@@ -11,12 +11,18 @@ from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterSlicer.client.answer import Answer, ComparisonAnswer
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import compared_results, maps, segments
+from ICHSegmenterSlicer.scene import compared_results, maps, recut, segments
 from ICHSegmenterSlicer.scene.volumes import ExportedExam
 
 
 class Job(Protocol):
-    """A kind of run."""
+    """A kind of run.
+
+    Attributes:
+        method: Name of its only method, empty for several.
+    """
+
+    method: str
 
     def message(self) -> Message:
         """The worker's request, without the exam."""
@@ -42,6 +48,10 @@ class AnalysisJob:
 
     request: AnalysisRequest
     replaceUnedited: bool = False
+
+    @property
+    def method(self) -> str:
+        return self.request.method
 
     def message(self) -> Message:
         return {"type": MessageType.ANALYZE, "request": self.request.to_json()}
@@ -71,10 +81,44 @@ class AnalysisJob:
 
 
 @dataclass(frozen=True)
+class RecutJob:
+    """The last result at another threshold: the worker kept what the method predicted, no network runs.
+
+    Attributes:
+        request: That of the last result with the new threshold; its maps stay those of the scene.
+        resultNode: The last result. It goes, unless somebody edited its segments.
+    """
+
+    request: AnalysisRequest
+    resultNode: slicer.vtkMRMLTextNode
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    def message(self) -> Message:
+        return {"type": MessageType.ANALYZE, "request": self.request.to_json(), "only_kept": True}
+
+    def importSteps(
+        self,
+        exam: ExportedExam,
+        message: Message,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    ) -> Steps[segments.Imported]:
+        answer = Answer.fromMessage(message, exam.folder, exam.geometry)
+        isReplaced = yield from recut.canBeReplaced(self.resultNode, volumeNode)
+        imported = yield from segments.importResult(answer, volumeNode)
+        recut.replace(self.resultNode, imported.resultNode, removesOld=isReplaced)
+        return imported
+
+
+@dataclass(frozen=True)
 class ComparisonJob:
     """Several methods, one after the other; each makes a segmentation of its own."""
 
     request: CompareRequest
+    method = ""
 
     def message(self) -> Message:
         return {"type": MessageType.COMPARE, "request": self.request.to_json()}

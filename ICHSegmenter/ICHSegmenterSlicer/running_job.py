@@ -74,7 +74,7 @@ class RunningJob:
         self._client = client
         self._volumeId = volumeNode.GetID()
         self._segmentationId = segmentationNode.GetID() if segmentationNode else None
-        self._job = job
+        self.job = job
         self._progress = progress
         self._finished = finished
         self._exam: ExportedExam | None = None
@@ -114,7 +114,7 @@ class RunningJob:
     def _submit(self, exam: ExportedExam) -> None:
         self._exam = exam
         self._progress(Progress(None, _("Starting the analysis")))
-        request = {**self._job.message(), **exam.message()}
+        request = {**self.job.message(), **exam.message()}
         requestId = self._client.submit(request, progress=self._onProgress, done=self._onResult, failed=self._onFailed)
         if self._client.state.isBusy:  # else it has failed already
             self._requestId = requestId
@@ -125,7 +125,9 @@ class RunningJob:
             return
         # Of several methods the worker reports how far all of them are, in every phase of one of them.
         fraction = done / total if total and (stage.phase is Phase.PREDICTING or stage.method) else None
-        self._progress(Progress(fraction, stageText(done, total, stage), self._secondsLeft(done, total, stage)))
+        self._progress(
+            Progress(fraction, stageText(done, total, stage, self.job.method), self._secondsLeft(done, total, stage))
+        )
 
     def _secondsLeft(self, done: int, total: int, stage: Stage) -> float | None:
         """Time left by the pace since prediction began; loading the network is not counted."""
@@ -147,7 +149,7 @@ class RunningJob:
             return
         self._progress(Progress(1.0, _("Making segments")))
         segmentationNode = self._node(self._segmentationId)  # a new node if that one was deleted
-        steps = self._job.importSteps(self._exam, message, volumeNode, segmentationNode)
+        steps = self.job.importSteps(self._exam, message, volumeNode, segmentationNode)
         self._runner = StepRunner(steps, self._onImported, self._onError)
 
     def _onImported(self, imported: Imported) -> None:

@@ -6,7 +6,9 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ICHSegmenterLib.analysis.kept_predictions import KeptPredictions
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.writer import card_facts
 from ICHSegmenterLib.methods.table import load_predictor
@@ -21,9 +23,14 @@ Key = tuple[str, tuple[tuple[str, int], ...], str, str]
 
 
 class Session:
-    """Predictors by card, weights, device and precision; the least recently used one is dropped first."""
+    """Predictors by card, weights, device and precision; the least recently used one is dropped first.
 
-    def __init__(self) -> None:
+    Attributes:
+        predictions: What methods predicted for the last exam; None where every exam comes once.
+    """
+
+    def __init__(self, *, keeps_predictions: bool = False) -> None:
+        self.predictions: KeptPredictions[Any] | None = KeptPredictions() if keeps_predictions else None
         self._predictors: OrderedDict[Key, Predictor] = OrderedDict()
         self._devices: dict[tuple[str, str], Device] = {}
 
@@ -59,5 +66,7 @@ class Session:
         self._predictors = OrderedDict((key, kept) for key, kept in self._predictors.items() if kept is not predictor)
 
     def free(self) -> None:
-        """Forget all predictors."""
+        """Forget all predictors and what they predicted."""
         self._predictors.clear()
+        if self.predictions is not None:
+            self.predictions.clear()

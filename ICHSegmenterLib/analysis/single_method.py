@@ -19,7 +19,7 @@ from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.verdict.assess import assess
 from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.errors import NotKeptError, OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
@@ -104,7 +104,35 @@ def predict_by_one(
     session: Session,
     brain_mask: NDArray[np.bool_] | None,
 ) -> PredictedExam:
-    """Load, prepare and predict; arguments and errors are those of `analyze_by_one`."""
+    """Load, prepare and predict; arguments and errors are those of `analyze_by_one`.
+
+    What the session kept of the same method on the same exam is not predicted again.
+
+    Raises:
+        NotKeptError: Nothing is kept, and the context asks for that only.
+    """
+    kept, key = session.predictions, ""
+    if kept is not None:
+        key = kept.key(volume, request, store.find(request.card, request.weights), brain_mask)
+        again = kept.get(key)
+        if again is not None:
+            context.warnings.extend(sentence for sentence in again[1] if sentence not in context.warnings)
+            return replace(again[0], seconds={})
+    if context.only_kept:
+        raise NotKeptError("What the method predicted is no longer kept. Analyze the exam again.")
+    predicted = _predict_anew(volume, request, context, session, brain_mask)
+    if kept is not None:
+        kept.put(key, predicted, predicted.predictions, context.warnings)
+    return predicted
+
+
+def _predict_anew(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    session: Session,
+    brain_mask: NDArray[np.bool_] | None,
+) -> PredictedExam:
     card = request.card
     seconds: dict[str, float] = {}
     for sentence in (*volume.source.warnings, *check_head_ct(volume)):

@@ -36,6 +36,7 @@ class RunContext:
         caps: Codes of reasons for which no verdict may be confident, such as "contrast_medium"; "suspected" becomes
             "possible".
         method: Name of the method that runs, if several are compared; it stands in every stage.
+        only_kept: Nothing may be predicted anew: what the session keeps of the exam is judged again, or it fails.
     """
 
     progress: ProgressCallback = _silent
@@ -43,6 +44,7 @@ class RunContext:
     warnings: list[str] = field(default_factory=list)
     caps: list[str] = field(default_factory=list)
     method: str = ""
+    only_kept: bool = False
 
     def of_method(self, method: str) -> RunContext:
         """The context of one of several methods; its warnings are its own."""

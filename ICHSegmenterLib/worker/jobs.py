@@ -44,7 +44,7 @@ class Jobs:
     """The work of the worker; keeps networks between requests."""
 
     def __init__(self) -> None:
-        self._session = Session()
+        self._session = Session(keeps_predictions=True)
         self._threads_are_limited = False
 
     def handlers(self) -> dict[str, Handler]:
@@ -66,6 +66,7 @@ class Jobs:
         request = AnalysisRequest.from_json(read_object(message, "request"))
         self._limit_threads(request.card)
         volume = exam.volume()
+        context.only_kept = message.get("only_kept") is True
         result = analyze(volume, request, context, self._session, brain_mask=exam.brain_mask())
         answer = _answer(result, exam.job)
         answer["activation"] = None

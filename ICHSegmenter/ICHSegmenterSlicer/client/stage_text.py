@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.cards.table import title_of
+from ICHSegmenterLib.cards.table import method_cards, title_of
 from ICHSegmenterLib.protocol import Phase, Stage
 
 
-def stageText(done: int, total: int, stage: Stage) -> str:
-    """The stage in a few words; with the title of the method if several take part."""
+def stageText(done: int, total: int, stage: Stage, method: str = "") -> str:
+    """The stage in a few words; with the title of the method if several take part.
+
+    Args:
+        done, total: How far it is.
+        stage: The phase, and its method if several take part.
+        method: Name of the only method.
+    """
+    card = method_cards().get(stage.method or method)
+    isClassical = card is not None and not card.needs_weights
     texts = {
-        Phase.LOADING: _("Loading the network"),
+        Phase.LOADING: _("Getting ready") if isClassical else _("Loading the network"),
         Phase.FINDING_BRAIN: _("Finding the brain"),
         Phase.RESAMPLING: _("Resampling to 1 mm"),
         Phase.PREDICTING: _("Predicting") if stage.method else _("Predicting: {done} of {total}"),

@@ -15,6 +15,7 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.scene import compared_results
 from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
+from ICHSegmenterSlicer.views.verdict_text import methodText
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)
@@ -83,7 +84,7 @@ class ComparisonView:
         """
         agreement = None if voted is None else StoredResult.fromNode(voted).agreement
         rows = [] if agreement is None else compared_results.resultNodes(voted)
-        names = [StoredResult.fromNode(node).analysis.provenance.method for node in rows]
+        results = [StoredResult.fromNode(node) for node in rows]
         table = self._ui.agreementTable
         blocked = table.blockSignals(True)
         self._voted = voted
@@ -92,30 +93,32 @@ class ComparisonView:
             widget.setVisible(agreement is not None)
         if agreement is not None:
             self._rows = [*rows, voted]
-            self._fill(agreement, names)
+            self._fill(agreement, results)
             compared_results.fill(voted, shown)
         table.setCurrentCell(self._rows.index(shown) if shown in self._rows else -1, METHOD)
         table.blockSignals(blocked)
 
-    def _fill(self, agreement: Agreement, names: Sequence[str]) -> None:
+    def _fill(self, agreement: Agreement, results: Sequence[StoredResult]) -> None:
         table = self._ui.agreementTable
         numbers = {name: n for n, name in enumerate(agreement.methods, start=1)}
         headings = (_("Method"), _("mL"), *(_("Dice {n}").format(n=numbers[name]) for name in agreement.outlining))
         prepareTable(table, headings, METHOD)
         table.setRowCount(len(self._rows))
-        for row, name in enumerate(names):
-            self._fillMethod(row, name, numbers[name], agreement)
+        for row, result in enumerate(results):
+            name = result.analysis.provenance.method
+            self._fillMethod(row, numbers[name], result, agreement)
         self._fillVote(len(self._rows) - 1, len(headings), agreement.vote_ml)
         table.setFixedHeight(HEADER_HEIGHT + len(self._rows) * ROW_HEIGHT + 4)
         failed = [f"⚠ {failure.method}: {failure.message}" for failure in agreement.failures]
         text = _("Dice: overlap of two outlines, 0 none to 1 the same. Click a row to see that result.")
         self._ui.agreementLabel.setText("<br>".join((f"<small>{text}</small>", *failed)))
 
-    def _fillMethod(self, row: int, name: str, number: int, agreement: Agreement) -> None:
+    def _fillMethod(self, row: int, number: int, result: StoredResult, agreement: Agreement) -> None:
+        name = result.analysis.provenance.method
         summary = agreement.methods[name]
         title = cell(f"{number}  {summary.title}")
         title.setIcon(qt.QIcon(swatch(compared_results.colorOf(number - 1))))
-        title.setToolTip(f"{title.text()}\n{summary.verdict}")
+        title.setToolTip(f"{title.text()}\n{methodText(result)}")
         values = [NO_VALUE if summary.blood_ml is None else f"{summary.blood_ml:.1f}"]
         for other in agreement.outlining:
             isPair = name in agreement.outlining and name != other

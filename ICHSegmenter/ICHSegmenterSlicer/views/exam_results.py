@@ -88,13 +88,13 @@ class ExamResults(VTKObservationMixin):
         if self._parameters is not None and self._state is not None:
             self._settle(self._state, isOther=False)
 
-    def finish(self, resultNode: slicer.vtkMRMLTextNode) -> None:
-        """A run has ended well: show its result, if it is of the exam that is chosen."""
+    def finish(self, resultNode: slicer.vtkMRMLTextNode, *, jump: bool = True) -> None:
+        """A run has ended well: show its result, if it is of the exam that is chosen; `jump` moves the views."""
         self._hasFailed = False
         self._parameters.result = resultNode
         if self._state is None:
             return
-        self._settle(self._state, isOther=False, jump=True)
+        self._settle(self._state, isOther=False, jump=jump)
 
     def runFailed(self) -> None:
         """A run has failed: an earlier result that is shown must not be taken for its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, Failure
 from ICHSegmenterLib.protocol import Message, MessageType, Stage
@@ -21,7 +23,7 @@ from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
-MEGABYTE = 1_000_000
+MEGABYTE, GIGABYTE = 1_000_000, 1_000_000_000
 
 
 def rememberSeconds(method: str, device: str, seconds: float) -> None:
@@ -127,7 +129,7 @@ class MethodView:
         if missing:
             lacks.append(_("Needs the Python package {names}.").format(names=", ".join(missing)))
         if not state.is_ready:
-            lacks.append(_weightsText(state))
+            lacks.append(_weightsText(card, state))
         ui.needsFrame.setVisible(bool(lacks) or self.isTransferring)
         ui.needsLabel.setText(" ".join(lacks))
         ui.installButton.setVisible(bool(missing))
@@ -164,21 +166,26 @@ class MethodView:
         if self._requestId is not None:
             self._client.cancel(self._requestId)
             return
-        self._transfer({"type": MessageType.DOWNLOAD, "method": self.method})
+        terms = self.card.trust.terms
+        if terms and not slicer.util.confirmOkCancelDisplay(_termsText(self.card), _("Terms of the training data")):
+            return
+        self._transfer({"type": MessageType.DOWNLOAD, "method": self.method, "accept_license": bool(terms)})
 
     def _onImport(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(
             slicer.util.mainWindow(),
             _("Import weight files"),
             "",
-            _("Weights and cards (*.pt *.pth *.safetensors *.json);;All (*)"),
+            _("Weights and cards (*.pt *.pth *.pdparams *.safetensors *.json);;All (*)"),
         )
         if paths:
             self.importFiles(list(paths))
 
     def importFiles(self, paths: list[str]) -> None:
         """Import weight files by their SHA-256."""
-        self._transfer({"type": MessageType.IMPORT, "paths": paths})
+        # A file of the authors is known by the method alone; a published one by its SHA-256, whatever is said here.
+        method = self.method if self.method in AUTHORS_FILES else ""
+        self._transfer({"type": MessageType.IMPORT, "paths": paths, "method": method})
 
     def _transfer(self, message: Message) -> None:
         self._ui.downloadProgressBar.setRange(0, 0)
@@ -221,6 +228,10 @@ class MethodView:
 def _infoText(card: ModelCard) -> str:
     """One or two lines: what it does, licence, seconds, and whether it is ready."""
     parts = [card.license]
+    if card.trust.terms:
+        parts.append(
+            _("trained on data for non-commercial use") if _isNonCommercial(card) else _("training data: terms")
+        )
     names = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS"}
     for device, seconds in rememberedSeconds(card.name).items():
         parts.append(_("{seconds:.0f} s on {device} here").format(seconds=max(1.0, seconds), device=names[device]))
@@ -230,9 +241,35 @@ def _infoText(card: ModelCard) -> str:
     return f"{card.summary}.<br><small>{' · '.join(parts)}</small>"
 
 
-def _weightsText(state: store.WeightsState) -> str:
+def _isNonCommercial(card: ModelCard) -> bool:
+    """True if terms of the training data forbid commercial use."""
+    return "non-commercial" in card.trust.terms.lower()
+
+
+def _termsText(card: ModelCard) -> str:
+    return _(
+        "The weight files of {title} are under {license}, but they were trained on data with terms of their own:\n\n"
+        "{terms}\n\nDownload them only if you accept these terms."
+    ).format(title=card.title, license=card.license, terms=card.trust.terms)
+
+
+def _weightsText(card: ModelCard, state: store.WeightsState) -> str:
+    """HTML: which files the method needs, on which terms, and where they are."""
+    authors = AUTHORS_FILES.get(card.name)
+    if not state.wanted and authors is None:
+        return _("No weights were published; train the method, then import your file.")
     if not state.wanted:
-        return _("No published weights exist; train the method, then import your file.")
-    return _("Needs {count} weight file(s), {size:.0f} MB, {license}; not on this computer.").format(
+        return _(
+            'Needs the authors\' weights, {size:.2f} GB: open <a href="{page}">their page</a>, {steps}. Terms: {terms}.'
+        ).format(
+            size=authors.size / GIGABYTE,
+            page=html.escape(authors.page),
+            steps=_("download brain_ihd.tar.gz by the link there, unpack it, and import 0.04368_rank1/model.pdparams"),
+            terms=html.escape(card.trust.terms or card.license),
+        )
+    text = _("Needs {count} weight file(s), {size:.0f} MB, {license}; not on this computer.").format(
         count=len(state.wanted), size=state.download_bytes / MEGABYTE, license=state.wanted[0].license
     )
+    if card.trust.terms:
+        text += " " + _("Terms of the training data: {terms}.").format(terms=html.escape(card.trust.terms))
+    return text

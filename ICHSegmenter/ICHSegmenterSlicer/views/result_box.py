@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.verdict import VerdictCode
 from ICHSegmenterSlicer.scene.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.stored_result import SliceRow, StoredResult
 from ICHSegmenterSlicer.views.segment_rows import SegmentRow, rowsAsMade, rowsNow
@@ -18,6 +19,12 @@ BAR_WIDTH, BAR_HEIGHT = 60, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26
 NAME = 0
 NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
+BADGES = {
+    VerdictCode.SUSPECTED: ("!", POSITIVE),
+    VerdictCode.POSSIBLE: ("?", "#b26a00"),
+    VerdictCode.NONE_FOUND: ("–", NEGATIVE),
+}
+"""Sign and color of each verdict."""
 MIN_SHOWN_ML = 0.05
 """Less blood is not written beside a slice."""
 
@@ -88,9 +95,11 @@ class ResultsView:
         self._isFilling = True
         before, self._slices = self._slices, slices
         self._ui.verdictLabel.setText("<br>".join(verdictLines(result, measured)))
-        self._ui.verdictIcon.setPixmap(_badge("!", POSITIVE) if result.isPositive else _badge("–", NEGATIVE))
+        self._ui.verdictIcon.setPixmap(_badge(*BADGES[result.analysis.assessment.code]))
         self._showSegments(segments)
-        self._strip.setRows(slices, result.analysis.detection.threshold, current)
+        detection = result.analysis.detection
+        threshold = detection.threshold if detection.slice_threshold is None else detection.slice_threshold
+        self._strip.setRows(slices, threshold, current)
         if [_detected(row) for row in before] == [_detected(row) for row in slices] and measured is not None:
             self._updateSlices(before)
         else:

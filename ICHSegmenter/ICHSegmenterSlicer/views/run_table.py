@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
-from ICHSegmenterSlicer.views.verdict_text import methodText, timeText
+from ICHSegmenterSlicer.views.verdict_text import methodText, timeText, verdictWord
 
 RUN = 0
 MAX_ROWS = 4
@@ -44,7 +44,7 @@ class RunTable:
             provenance = result.analysis.provenance
             name = cell(f"{timeText(provenance.created)}  {provenance.title}".strip())
             name.setToolTip(f"{name.text()}\n{methodText(result)}")
-            verdict = cell(_("suspected") if result.isPositive else _("none found"))
+            verdict = cell(verdictWord(result.analysis.assessment.code))
             for column, item in enumerate((name, verdict)):
                 table.setItem(row, column, item)
         table.setCurrentCell(self._nodes.index(shown) if shown in self._nodes else -1, RUN)

@@ -7,12 +7,13 @@ from typing import Any
 import slicer
 
 from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.scene import edits
+from ICHSegmenterSlicer.scene import edits, surfaces
 from ICHSegmenterSlicer.scene.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.measured import MeasuredSegments, measure
 from ICHSegmenterSlicer.scene.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
+from ICHSegmenterSlicer.views.below_box import BelowView
 from ICHSegmenterSlicer.views.map_box import MapView
 from ICHSegmenterSlicer.views.result_box import ResultsView
 
@@ -30,7 +31,9 @@ class ShownResult:
         self._result: StoredResult | None = None
         self._measured: MeasuredSegments | None = None
         self._measuring: StepRunner[MeasuredSegments] | None = None
+        self._drawing: StepRunner[None] | None = None
         self._table = ResultsView(ui, self._onSliceSelected)
+        self._below = BelowView(ui, views.jump)
         self._maps = MapView(ui)
         self._watch = edits.SegmentsWatch(self._onSegmentsChanged)
         ui.editButton.connect("clicked()", self._onEdit)
@@ -58,6 +61,7 @@ class ShownResult:
         self._node = resultNode
         self._ui.resultButton.setVisible(self._result is not None)
         self._maps.show(resultNode)
+        self._below.show(self._result)
         if self._result is None:
             self._table.clear()
             return
@@ -72,6 +76,8 @@ class ShownResult:
     def clear(self) -> None:
         """Forget the result and its segments."""
         self._stopMeasuring()
+        if self._drawing is not None:
+            self._drawing.stop()
         self._watch.stop()
         self._node = self._result = self._measured = None
 
@@ -83,7 +89,7 @@ class ShownResult:
         if self.segmentationNode is not None:
             self._watch.watch(self.segmentationNode)
         steps = measure(self.segmentationNode, self._result, self.volumeNode)
-        self._measuring = StepRunner(steps, self._onMeasured, self._onMeasuringFailed, startNow=True)
+        self._measuring = StepRunner(steps, self._onMeasured, _raise, startNow=True)
 
     def setOpacity(self, opacity: float) -> None:
         """Opacity, 0 to 1, of the filling of the segments."""
@@ -124,9 +130,6 @@ class ShownResult:
         self._table.update(self._result, measured)
         self.updateButtons()
 
-    def _onMeasuringFailed(self, error: Exception) -> None:
-        raise error
-
     def _onSegmentsChanged(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         if segmentationNode is self.segmentationNode:
             self.measure()
@@ -138,5 +141,17 @@ class ShownResult:
         views.openSegmentEditor(self.segmentationNode, self.volumeNode)
 
     def _onShow3D(self, checked: bool) -> None:
-        if self.segmentationNode is not None:
-            views.setShow3D(self.segmentationNode, checked)
+        node = self.segmentationNode
+        if self._drawing is not None:
+            self._drawing.stop()
+        if node is not None and checked:
+            self._drawing = StepRunner(
+                surfaces.make(node), lambda _: views.setShow3D(node, True), _raise, startNow=True
+            )
+        elif node is not None:
+            views.setShow3D(node, False)
+
+
+def _raise(error: Exception) -> None:
+    """An error that nobody can do anything about goes to Slicer's console."""
+    raise error

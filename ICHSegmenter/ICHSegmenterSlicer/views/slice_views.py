@@ -54,9 +54,7 @@ def isShown3D(segmentationNode: slicer.vtkMRMLSegmentationNode) -> bool:
 
 
 def setShow3D(segmentationNode: slicer.vtkMRMLSegmentationNode, visible: bool) -> None:
-    """Make the surfaces and show them, or hide them."""
-    if visible:
-        segmentationNode.CreateClosedSurfaceRepresentation()
+    """Show the surfaces of segments, or hide them."""
     segmentationNode.GetDisplayNode().SetVisibility3D(visible)
     layoutManager = slicer.app.layoutManager()
     if visible and layoutManager is not None and layoutManager.threeDViewCount:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from datetime import datetime
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode
 from ICHSegmenterSlicer.scene.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.stored_result import StoredResult
 
@@ -24,11 +25,12 @@ def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> lis
         lines = [f"<b>{_editedText(result, measured)}</b>", _("Before: {verdict}").format(verdict=methodText(result))]
     else:
         lines = [f"<b>{methodText(result)}</b>"]
-    if not result.isPositive:
+    if result.analysis.assessment.code is VerdictCode.NONE_FOUND:
         lines.append(_("A negative result does not exclude hemorrhage."))
     lines += [f"⚠ {html.escape(warning)}" for warning in provenance.warnings]
+    release = f" ({provenance.release})" if provenance.release else ""
     made = _("{title} · ICHSegmenter {version} · {device} · {seconds:.1f} s").format(
-        title=html.escape(provenance.title),
+        title=html.escape(provenance.title + release),
         version=html.escape(provenance.version),
         device=html.escape(provenance.device),
         seconds=sum(provenance.seconds.values()),
@@ -38,31 +40,68 @@ def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> lis
 
 def methodText(result: StoredResult) -> str:
     """One sentence: what the method said of the exam, with its value and the threshold of that."""
-    analysis = result.analysis
-    detection = analysis.detection
+    analysis, said = result.analysis, result.analysis.statement
+    assessment = analysis.assessment
     fields = {
-        "word": _("probability") if analysis.provenance.value_name == "probability" else _("score"),
-        "value": detection.exam_probabilities[ANY],
-        "threshold": detection.threshold,
-        "slices": len(detection.positive_slices),
-        "total": len(detection.slices),
-        "number": analysis.slice_number(detection.key_slice),
+        "value": _valueText(assessment),
+        "slices": said.positive_slices,
+        "total": said.slices,
+        "number": said.look_at,
         "volume": analysis.blood_ml,
     }
-    if not result.isPositive:
-        return _("No hemorrhage found ({word} {value:.2f}, threshold {threshold:.2f}).").format(**fields)
-    if detection.positive_slices:
-        text = _(
-            "Hemorrhage suspected ({word} {value:.2f}, threshold {threshold:.2f}) on {slices} of {total} slices, "
-            "most on slice {number}"
-        )
-    else:
-        text = _(
-            "Hemorrhage suspected in the exam as a whole ({word} {value:.2f}, threshold {threshold:.2f}), look first "
-            "at slice {number}"
-        )
-    outlined = _("; {volume:.1f} mL segmented.") if result.labels else "."
-    return (text + outlined).format(**fields)
+    texts = {
+        VerdictCode.NONE_FOUND: _("No hemorrhage found ({value})"),
+        VerdictCode.POSSIBLE: _("Hemorrhage possible ({value})"),
+        VerdictCode.SUSPECTED: _("Hemorrhage suspected ({value})"),
+    }
+    parts = [texts[assessment.code].format(**fields)]
+    if assessment.is_positive and said.positive_slices:
+        parts.append(_("{slices} of {total} slices, most on slice {number}").format(**fields))
+    elif assessment.is_positive:
+        parts.append(_("in the exam as a whole, look first at slice {number}").format(**fields))
+    if assessment.is_positive and result.labels:
+        parts.append(_("{volume:.1f} mL segmented").format(**fields))
+    text = "; ".join(parts) + "."
+    if assessment.caps:
+        text += " " + _("Not certain because of: {reasons}.").format(reasons=", ".join(map(_capText, assessment.caps)))
+    return text
+
+
+def belowText(pieces: Sequence[Piece]) -> str:
+    """How much lies below the threshold."""
+    volumeMl = sum(piece.volume_ml for piece in pieces)
+    return _("Below the threshold: {count} piece(s), {volume:.1f} mL").format(count=len(pieces), volume=volumeMl)
+
+
+def verdictWord(code: VerdictCode) -> str:
+    """The verdict in a word or two."""
+    words = {
+        VerdictCode.NONE_FOUND: _("none found"),
+        VerdictCode.POSSIBLE: _("possible"),
+        VerdictCode.SUSPECTED: _("suspected"),
+    }
+    return words[code]
+
+
+def _valueText(assessment: Assessment) -> str:
+    """The value of the exam beside the thresholds that it is compared with."""
+    texts = {
+        VerdictCode.NONE_FOUND: _("{word} {value:.2f}, threshold {low:.2f}"),
+        VerdictCode.POSSIBLE: _("{word} {value:.2f}, possible from {low:.2f}, suspected from {high:.2f}"),
+        VerdictCode.SUSPECTED: _("{word} {value:.2f}, threshold {high:.2f}"),
+    }
+    return texts[assessment.code].format(
+        word=_("probability") if assessment.is_calibrated else _("score"),
+        value=assessment.probability,
+        low=min(assessment.screening, assessment.confirming),
+        high=assessment.confirming,
+    )
+
+
+def _capText(code: str) -> str:
+    """The reason for which no verdict is confident."""
+    texts = {"contrast_medium": _("contrast medium"), "implausible": _("an implausible result")}
+    return texts.get(code, code.replace("_", " "))
 
 
 def timeText(created: str) -> str:
