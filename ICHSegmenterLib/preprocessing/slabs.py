@@ -127,9 +127,10 @@ class SlabGrid:
             return on_slice
         axial_index = self.view.acquired_index(index, self.geometry.shape[0])
         top_bottom, left_right = _span(np.any(seen, axis=1)), _span(np.any(seen, axis=0))
-        along_rows, rows = self._back(axial_index, 0, top_bottom)
-        along_columns, columns = self._back(axial_index, 1, left_right)
-        values = np.matmul(np.matmul(along_rows, mixed[:, top_bottom, left_right]), along_columns.T)
+        between_rows, rows = self._back(axial_index, 0, top_bottom)
+        between_columns, columns = self._back(axial_index, 1, left_right)
+        framed = np.pad(mixed[:, top_bottom, left_right], ((0, 0), (1, 1), (1, 1)))
+        values = _interpolated(_interpolated(framed, between_rows, 1), between_columns, 2)
         if within is not None:
             values *= self.view.apply_to_slices(within)[rows, columns]
         self.view.apply_to_slices(on_slice)[:, rows, columns] = values
@@ -213,17 +214,14 @@ class SlabGrid:
         span = slice(int(pixels[inside][0]), int(pixels[inside][-1]) + 1) if inside.any() else slice(0, 0)
         return weights[:, inside].astype(np.float32), span
 
-    def _back(self, axial_index: int, axis: int, seen: slice) -> tuple[Array, slice]:
-        """(pixels in the span, seen) weights of linear interpolation, and the span of pixels that they reach."""
+    def _back(self, axial_index: int, axis: int, seen: slice) -> tuple[NDArray[np.float64], slice]:
+        """Where acquired pixels lie among the seen ones of the network, counted from one before these, and which."""
         spacing, side = self.preprocessing.spacing_mm, self.preprocessing.side
         pixels = np.arange(self.geometry.shape[1 + axis]) - self._center_pixel(axial_index, axis)
         position = pixels * self.geometry.pixel_spacing_mm[axis] / spacing + (side - 1) / 2
         reached = np.flatnonzero((position > seen.start - 1) & (position < seen.stop))
-        if not len(reached):
-            return np.zeros((0, seen.stop - seen.start), dtype=np.float32), slice(0, 0)
-        span = slice(int(reached[0]), int(reached[-1]) + 1)
-        distance = np.abs(position[span, None] - np.arange(seen.start, seen.stop))
-        return np.maximum(0, 1 - distance).astype(np.float32), span
+        span = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0)
+        return position[span] - (seen.start - 1), span
 
 
 def channels(slabs: Array, positions_mm: NDArray[np.float64], number: int, preprocessing: SlabPreprocessing) -> Array:
@@ -256,6 +254,16 @@ def windowed(slab: Array, around: Array, preprocessing: SlabPreprocessing) -> Ar
     """Channels of a slab (side, side) and its neighbors (neighbors, side, side), both in HU."""
     beside = apply_windows(around, (preprocessing.neighbor_window,), "window")[:, 0]
     return np.concatenate((beside, apply_windows(slab[None], preprocessing.windows, "window")[0]))
+
+
+def _interpolated(values: Array, position: NDArray[np.float64], axis: int) -> Array:
+    """Values at fractional indices of an axis; each has a neighbor above."""
+    low = np.floor(position).astype(np.intp)
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    result = values.take(low, axis=axis)
+    result += (values.take(low + 1, axis=axis) - result) * (position - low).astype(np.float32).reshape(shape)
+    return result
 
 
 def _span(is_used: NDArray[np.bool_]) -> slice:

@@ -312,3 +312,12 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_was_never_prepared_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=r"holds no index.csv; run `prepare` to the end first"):
         load_prepared(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["nifti", "physionet", "rsna"])
+def test_heights_of_slices_ascend_by_the_slice_distance(layout: str, tmp_path: Path) -> None:
+    write = {"nifti": write_nifti_folder, "physionet": write_physionet, "rsna": write_rsna}[layout]
+    prepare_dataset(write(tmp_path / "data"), tmp_path / "cache", layout)
+    table = load_prepared(tmp_path / "cache")
+    for rows in table.series_of(np.arange(len(table))):
+        np.testing.assert_allclose(np.diff(table.columns["position_mm"][rows]), 5.0, atol=1e-3)
