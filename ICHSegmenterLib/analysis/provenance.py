@@ -38,7 +38,7 @@ def of_method(
         version=__version__,
         device=predictor.device,
         precision=predictor.precision,
-        value_name=card.value_name,
+        value_name="score" if card.calibration is None else "probability",
         weights=weights,
         options=card.option_values,
         threshold=threshold if card.labelmap_rule != "argmax" else None,

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import detection, labelmap, provenance
+from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.analysis.verdict.assess import assess
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.predictions import SlicePrediction
@@ -56,6 +57,51 @@ def analyze_by_one(
     Raises:
         ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
     """
+    predicted = predict_by_one(volume, request, context, session, brain_mask)
+    card, seconds = predicted.card, predicted.seconds
+    with _timed(seconds, "assemble"):
+        context.report(1, 1, Phase.MEASURING)
+        map_threshold = card.threshold if request.threshold is None else request.threshold
+        judgement = assess(predicted.predictions, predicted.exam, card, request, context.caps)
+        segmentation = None if request.detection_only else judgement.segmentation
+        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
+
+    origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
+    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
+    return AnalysisResult(
+        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedExam:
+    """What a method says of an exam, before it is judged.
+
+    Attributes:
+        card: The card that ran.
+        exam: HU, grid and brain.
+        predictions: One a slice, in array order.
+        predictor: As it ran at last.
+        digests: Weight file to SHA-256.
+        seconds: Phase to wall time so far.
+    """
+
+    card: ModelCard
+    exam: PreparedVolume
+    predictions: list[SlicePrediction]
+    predictor: Predictor
+    digests: dict[str, str]
+    seconds: dict[str, float]
+
+
+def predict_by_one(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    session: Session,
+    brain_mask: NDArray[np.bool_] | None,
+) -> PredictedExam:
+    """Load, prepare and predict; arguments and errors are those of `analyze_by_one`."""
     card = request.card
     seconds: dict[str, float] = {}
     for sentence in (*volume.source.warnings, *check_head_ct(volume)):
@@ -70,31 +116,7 @@ def analyze_by_one(
         exam = prepare(volume, card.preprocessing, brain_mask)
     with _timed(seconds, "predict"):
         predictor, predictions = _predict(loaded, exam, context)
-    with _timed(seconds, "assemble"):
-        context.report(1, 1, Phase.MEASURING)
-        map_threshold = card.threshold if request.threshold is None else request.threshold
-        slice_threshold = card.detection_threshold
-        if request.detection_threshold is not None:
-            slice_threshold = request.detection_threshold
-        segmentation = None
-        if card.labels and not (request.detection_only and isinstance(predictor, SliceDetector)):
-            segmentation = labelmap.assemble(
-                predictions,
-                volume,
-                card,
-                threshold=map_threshold,
-                detection_threshold=slice_threshold,
-                keep_maps=request.keeps_maps,
-            )
-        blood_ml = None if segmentation is None else labelmap.blood_per_slice_ml(segmentation)
-        summary = detection.summarize(predictions, volume.geometry, slice_threshold, blood_ml)
-        if request.detection_only:
-            segmentation = None
-        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
-
-    origin = provenance.of_method(card, predictor, digests, map_threshold, seconds)
-    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
-    return AnalysisResult(volume.geometry, summary, segmentation, measurements, origin)
+    return PredictedExam(card, exam, predictions, predictor, digests, seconds)
 
 
 @dataclass(frozen=True)

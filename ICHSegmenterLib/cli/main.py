@@ -12,6 +12,7 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
+    calibrate,
     check,
     compare,
     completion,
@@ -34,6 +35,7 @@ VERBS = (
     check,
     batch,
     evaluate,
+    calibrate,
     compare,
     features,
     prepare,

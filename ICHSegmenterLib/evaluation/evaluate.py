@@ -167,7 +167,7 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
             f"{case.name}: the result speaks of {len(prediction.slice_values)} slices, the truth of "
             f"{len(exam.slice_truth)}. It was made from another exam of this name."
         )
-    cuts = cuts or CutOffs(prediction.threshold, prediction.threshold)
+    cuts = cuts or CutOffs(prediction.threshold, prediction.slice_threshold)
     mask = prediction.outline(method, cuts.map)
     scores = None if mask is None or exam.mask is None else score_outline(mask, exam.mask, exam.volume.geometry)
     sweep = _sweep(prediction, exam, method) if with_sweep else ()
@@ -207,7 +207,7 @@ def _sweep(prediction: Prediction, exam: KnownExam, method: Method) -> tuple[flo
         return ()
     soft = prediction.soft.copy()
     if method.positive_slices_only:
-        soft[prediction.slice_values < prediction.threshold] = 0
+        soft[prediction.slice_values < prediction.slice_threshold] = 0
     return map_sweep(soft, exam.mask)
 
 

@@ -55,10 +55,10 @@ class Prediction:
     """The part of a result that is scored.
 
     Attributes:
-        slice_values: (slices,) of "any", as the detection orders them.
+        slice_values: (slices,) of "any", as the detection orders them: the network's own, by its published rule.
         subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH, None of methods that do not tell them apart.
         exam_value: Value of "any" for the exam.
-        threshold: Threshold of the detection.
+        threshold: Threshold of the exam; slice_threshold: of the slices' values.
         value_name: "probability" or "score".
         mask: bool (slices, rows, columns) of blood as acquired, None for detection-only methods.
         soft: float32 of the same shape in [0, 1], None if it was not kept.
@@ -68,6 +68,7 @@ class Prediction:
     slice_values: NDArray[np.float64]
     exam_value: float
     threshold: float
+    slice_threshold: float
     value_name: str
     mask: NDArray[np.bool_] | None
     soft: NDArray[np.float32] | None
@@ -85,7 +86,7 @@ class Prediction:
             return self.mask
         mask = np.asarray(self.soft >= threshold)
         if method.positive_slices_only:
-            mask[self.slice_values < self.threshold] = False
+            mask[self.slice_values < self.slice_threshold] = False
         return mask
 
 
@@ -159,13 +160,15 @@ def _prediction(plain: dict[str, Any], folder: Path, volume: Volume) -> Predicti
         plain, volume.geometry, None if labelmap is None or not plain["labels"] else labelmap.astype(np.uint8)
     )
     slices = sorted(result.detection.slices, key=lambda one: one.index)
+    threshold = result.detection.threshold
     subtypes = None
-    if all(key in one.probabilities for one in slices for key in SUBTYPE_KEYS):
-        subtypes = np.array([[float(one.probabilities[key]) for key in SUBTYPE_KEYS] for one in slices])
+    if all(key in one.own for one in slices for key in SUBTYPE_KEYS):
+        subtypes = np.array([[float(one.own[key]) for key in SUBTYPE_KEYS] for one in slices])
     return Prediction(
-        slice_values=np.array([float(one.probabilities[ANY]) for one in slices]),
+        slice_values=np.array([float(one.own[ANY]) for one in slices]),
         exam_value=float(result.detection.exam_probabilities[ANY]),
-        threshold=result.detection.threshold,
+        threshold=threshold,
+        slice_threshold=threshold if result.detection.own_threshold is None else result.detection.own_threshold,
         value_name=result.provenance.value_name,
         mask=None if result.segmentation is None else result.segmentation.blood_mask,
         soft=_on_grid(folder / MAP_FILE, volume),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
     carded = [checked(carded) for path in paths if (carded := carded_file(path)) is not None]
     if not carded:
         card = get_card(method)
-        return card if weights else _installed_card(card)
+        return _for_files(card, paths) if weights else _installed_card(card)
     for file in carded:
         if file.card.name != method:
             raise ValueError(
@@ -122,6 +122,12 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
                 "ensemble; name only files that belong together"
             )
     return cards[0]
+
+
+def _for_files(card: ModelCard, paths: Sequence[Path]) -> ModelCard:
+    """The card for files without one; its calibration speaks of the published files only."""
+    published = {file.name for file in card.weights}
+    return card if {path.name for path in paths} <= published else replace(card, calibration=None)
 
 
 def _installed_card(card: ModelCard) -> ModelCard:

@@ -196,10 +196,15 @@ def over_all(context: RunContext, methods: Sequence[str]) -> RunContext:
 
 def _answer(result: AnalysisResult, job: Path, prefix: str = "") -> dict[str, Any]:
     """A result in JSON, and the names of the files with its arrays, which are written here."""
-    arrays: dict[str, NDArray[Any] | None] = {"labelmap": None, "maps": None, "uncertainty": None}
+    arrays: dict[str, NDArray[Any] | None] = dict.fromkeys(("labelmap", "maps", "uncertainty", "below_threshold"))
     if result.segmentation is not None:
         outlines = result.segmentation
-        arrays = {"labelmap": outlines.labelmap, "maps": outlines.soft_maps, "uncertainty": outlines.uncertainty}
+        arrays = {
+            "labelmap": outlines.labelmap,
+            "maps": outlines.soft_maps,
+            "uncertainty": outlines.uncertainty,
+            "below_threshold": outlines.below_threshold,
+        }
     names = {
         name: None if array is None else _write(job, f"{prefix}{name}.npy", array) for name, array in arrays.items()
     }

@@ -21,6 +21,10 @@ def card_facts(card: ModelCard) -> dict[str, Any]:
     facts["options"] = card.option_values
     facts["requirements"] = [one.module for one in card.requirements]
     facts["preprocessing"] = preprocessing_facts(card.preprocessing)
+    if card.calibration is None:
+        del facts["calibration"]
+    else:
+        facts["calibration"] = card.calibration.to_json()
     return facts
 
 
@@ -28,6 +32,6 @@ def what_runs(card: ModelCard) -> dict[str, Any]:
     """The part of a card that files of one ensemble must share: network, input, labels and rule."""
     facts = card_facts(card)
     shared = ("predictor", "wiring", "network", "network_config", "preprocessing", "labels", "labelmap_rule")
-    runs = {key: facts[key] for key in (*shared, "knows_subtypes")}
+    runs = {key: facts[key] for key in (*shared, "knows_subtypes", "harmonize")}
     runs["network_config"].pop("variant", None)  # each file of a U-Net may be of either
     return runs
