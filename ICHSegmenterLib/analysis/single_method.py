@@ -16,13 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis import labelmap, provenance
+from ICHSegmenterLib.analysis.prepared_input import prepare_input
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.verdict.assess import assess
+from ICHSegmenterLib.analysis.verdict.outline_figures import outline_figures
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.plausibility import implausible
 from ICHSegmenterLib.predictions import SlicePrediction
-from ICHSegmenterLib.preprocessing.input_check import check_head_ct
-from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct, finite
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -65,12 +69,21 @@ def analyze_by_one(
         judgement = assess(predicted.predictions, predicted.exam, card, request, context.caps)
         segmentation = None if request.detection_only else judgement.segmentation
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
+        assessment, problem = judgement.assessment, None
+        if judgement.segmentation is not None:
+            figures = outline_figures(judgement.segmentation, volume, predicted.exam.brain_mask)
+            problem = None if figures is None else implausible(figures)
+        if problem is not None:
+            assessment = assessment.capped(problem.code)
 
     origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
-    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
-    return AnalysisResult(
-        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
+    origin = replace(
+        origin,
+        warnings=tuple(context.warnings),
+        series_uid=volume.source.series_uid,
+        input_findings=predicted.findings,
     )
+    return AnalysisResult(volume.geometry, judgement.detection, segmentation, measurements, origin, assessment, problem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +92,8 @@ class PredictedExam:
 
     Attributes:
         card: The card that ran.
-        exam: HU, grid and brain.
+        exam: HU, grid and brain, as acquired.
+        findings: About the scan.
         predictions: One a slice, in array order.
         predictor: As it ran at last.
         digests: Weight file to SHA-256.
@@ -88,6 +102,7 @@ class PredictedExam:
 
     card: ModelCard
     exam: PreparedVolume
+    findings: tuple[InputFinding, ...]
     predictions: list[SlicePrediction]
     predictor: Predictor
     digests: dict[str, str]
@@ -104,6 +119,7 @@ def predict_by_one(
     """Load, prepare and predict; arguments and errors are those of `analyze_by_one`."""
     card = request.card
     seconds: dict[str, float] = {}
+    volume = finite(volume)
     for sentence in (*volume.source.warnings, *check_head_ct(volume)):
         context.warn(sentence)
 
@@ -113,10 +129,10 @@ def predict_by_one(
         digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         context.report(0, 1, Phase.FINDING_BRAIN)
-        exam = prepare(volume, card.preprocessing, brain_mask)
+        exam = prepare_input(volume, card, context, brain_mask)
     with _timed(seconds, "predict"):
-        predictor, predictions = _predict(loaded, exam, context)
-    return PredictedExam(card, exam, predictions, predictor, digests, seconds)
+        predictor, predictions = _predict(loaded, exam.seen, context)
+    return PredictedExam(card, exam.acquired, exam.findings, predictions, predictor, digests, seconds)
 
 
 @dataclass(frozen=True)

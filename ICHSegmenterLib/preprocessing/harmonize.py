@@ -22,6 +22,8 @@ MAX_SIGMA_MM = 1.6
 SIGMAS_MM = tuple(np.round(np.arange(0.4, MAX_SIGMA_MM + 0.01, 0.1), 2).tolist())
 SOFT_TISSUE_HU, CLASS_SIGMA_MM = (-150.0, 150.0), 1.0
 """Voxels that are soft after this smoothing are averaged with each other only: neither bone nor air runs into brain."""
+EDGE_HU = 300.0
+"""A voxel that differs more from this smoothing is bone beside air, not noise."""
 MARGIN_MM = 12.0
 MIN_WEIGHT = 1e-3
 
@@ -75,7 +77,8 @@ def _smooth(volume: Volume, mask: Mask, sigma_mm: float) -> Field:
     weights = np.zeros(hu.shape, dtype=np.float32)
     for image, weight in zip(hu, weights, strict=True):
         shown = ndimage.gaussian_filter(np.clip(image, -1000, 1000), CLASS_SIGMA_MM / pixel, truncate=3)
-        weight[:] = (shown > SOFT_TISSUE_HU[0]) & (shown < SOFT_TISSUE_HU[1])
+        is_soft = (shown > SOFT_TISSUE_HU[0]) & (shown < SOFT_TISSUE_HU[1])
+        weight[:] = is_soft & (np.abs(image - shown) < EDGE_HU)
     near, around = weights.copy(), weights * hu
     for field in (near, around):
         for image in field:

@@ -24,6 +24,8 @@ WALL_HU, CALCIUM_HU = 450.0, 400.0
 """Smoothed bone, and the peak from which a bright piece is calcium or metal."""
 PIECE_HU = 90.0
 SURROUNDINGS_MM, SURROUNDINGS_HU = 6.0, (-20.0, 100.0)
+BROAD_HU = 65.0
+"""Where the surroundings are so dense lies a broad bleed, not a vessel."""
 CELL_MM = 12.0
 """Bright voxels are counted once in each cube of this size."""
 REFERENCE_MM = 50.0
@@ -52,7 +54,7 @@ ANYWHERE = Spots(75.0, 3.5, 25.0, 0.0, 0.0)
 HIGH_UP = Spots(80.0, 2.5, -np.inf, 0.005, 0.8)
 WEIGHTS, OFFSET = (1.85, 1.94), -10.83
 """Logistic regression on log(1 + cubes) of both, on 14 made-up exams with contrast medium and 32 without."""
-LIMIT = 0.4
+LIMIT = 0.3
 
 Numbers = NDArray[np.floating[Any]]
 
@@ -158,6 +160,7 @@ def _is_spot(bright: _Bright, spots: Spots) -> NDArray[np.bool_]:
         & (bright.hu > spots.above_hu - NOISY_HU)
         & (bright.from_wall_mm > spots.from_wall_mm)
         & (bright.hu - bright.around_hu > spots.contrast_hu)
+        & (bright.around_hu < BROAD_HU)
         & counts[bright.slice]
     )
 
