@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.analysis import labelmap, provenance
-from ICHSegmenterLib.analysis.detection import with_blood
+from ICHSegmenterLib.analysis.verdict.detection import with_blood
 from ICHSegmenterLib.labels import SUBTYPES_OF, SegmentLabel
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, SegmentationResult, key_slice_of
 from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode

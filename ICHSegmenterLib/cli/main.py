@@ -12,18 +12,20 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
-    calibrate,
     check,
     compare,
     completion,
     doctor,
-    evaluate,
     features,
     models,
+    segment,
+)
+from ICHSegmenterLib.cli.verbs.research import (
+    calibrate,
+    evaluate,
     prepare,
     reproduce,
     rsna,
-    segment,
     synthesize,
     train,
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.verbs.evaluate import has_networks_of_folds
+from ICHSegmenterLib.cli.verbs.research.evaluate import has_networks_of_folds
 from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.evaluation.fold_networks import FoldNetworks, warn_of_training_data
 from ICHSegmenterLib.evaluation.slices.evaluate import METHODS_FILE, SliceProtocol, evaluate_slices

@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from ICHSegmenterLib.datasets.physionet import CSV as PHYSIONET_CSV
-from ICHSegmenterLib.datasets.rsna import CSV as RSNA_CSV
+from ICHSegmenterLib.datasets.rsna.layout import CSV as RSNA_CSV
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.evaluation.evaluate import Announce, silent
 from ICHSegmenterLib.training.trainer import TrainerOptions

@@ -13,8 +13,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.datasets import rsna
 from ICHSegmenterLib.datasets.prepare import PrepareOptions, is_prepared, load_prepared, prepare_dataset
+from ICHSegmenterLib.datasets.rsna import layout as rsna
 from ICHSegmenterLib.datasets.sources import ReadOptions, existing_folder
 from ICHSegmenterLib.datasets.splits import Split, load_split, save_split, split_patients
 from ICHSegmenterLib.errors import EvaluationError

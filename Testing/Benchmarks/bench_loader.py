@@ -26,8 +26,8 @@ from torchvision.transforms.v2 import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ICHSegmenterLib.datasets import rsna
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
+from ICHSegmenterLib.datasets.rsna import layout as rsna
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import SliceDataset

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import detection, labelmap
-from ICHSegmenterLib.analysis.verdict import scores
+from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.analysis.verdict import detection, scores
 from ICHSegmenterLib.analysis.verdict.candidates import Candidates, find_candidates, split_by_subtype
 from ICHSegmenterLib.analysis.verdict.outline import outline_voxels
 from ICHSegmenterLib.analysis.verdict.surroundings import Surroundings

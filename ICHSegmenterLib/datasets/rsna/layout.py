@@ -18,7 +18,7 @@ import numpy as np
 import pydicom
 
 from ICHSegmenterLib.datasets.case import Case, split_labels
-from ICHSegmenterLib.datasets.rsna_headers import Header, read_headers
+from ICHSegmenterLib.datasets.rsna.headers import Header, read_headers
 from ICHSegmenterLib.datasets.slices import SliceItem
 from ICHSegmenterLib.datasets.sources import (
     BadFile,

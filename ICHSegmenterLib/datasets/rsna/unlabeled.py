@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ICHSegmenterLib.datasets.rsna import RsnaPlan, dicom_names, plan_series, read_series
+from ICHSegmenterLib.datasets.rsna.layout import RsnaPlan, dicom_names, plan_series, read_series
 from ICHSegmenterLib.datasets.slices import UNKNOWN
 from ICHSegmenterLib.datasets.sources import ReadOptions, Source, existing_folder
 from ICHSegmenterLib.labels import SUBTYPE_LABELS

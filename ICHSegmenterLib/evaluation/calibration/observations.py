@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ICHSegmenterLib.analysis.detection import summarize
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.single_method import PredictedExam, predict_by_one
 from ICHSegmenterLib.analysis.verdict.assess import find_pieces
+from ICHSegmenterLib.analysis.verdict.detection import summarize
 from ICHSegmenterLib.analysis.verdict.scores import piece_features
 from ICHSegmenterLib.datasets.case import Case
 from ICHSegmenterLib.errors import EvaluationError

@@ -14,7 +14,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.datasets import physionet, prepare, rsna, rsna_headers
+from ICHSegmenterLib.datasets import physionet, prepare
+from ICHSegmenterLib.datasets.rsna import headers as rsna_headers
+from ICHSegmenterLib.datasets.rsna import layout as rsna
 from ICHSegmenterLib.datasets.shards import ShardReader, check_png, encode_hu, write_shard
 from ICHSegmenterLib.datasets.slices import SliceItem, read_table, write_rows
 from ICHSegmenterLib.datasets.sources import ReadOptions

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.analysis.detection import summarize
 from ICHSegmenterLib.analysis.labelmap import assemble, blood_per_slice_ml, measure
+from ICHSegmenterLib.analysis.verdict.detection import summarize
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.labels import ICH, IPH, PERILESIONAL_EDEMA
 from ICHSegmenterLib.predictions import SlicePrediction

@@ -15,7 +15,7 @@ for package in ("lightning", "monai", "timm", "safetensors", "tensorboard", "skl
     pytest.importorskip(package, reason="needs the train extra")
 
 from ICHSegmenterLib.cli.main import main
-from ICHSegmenterLib.cli.verbs.reproduce import TABLES as VERB_TABLES
+from ICHSegmenterLib.cli.verbs.research.reproduce import TABLES as VERB_TABLES
 from ICHSegmenterLib.datasets.brain_masks import AUTHORS_FOLDER
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.evaluation.rsna.metric import logits_of, weighted_log_loss

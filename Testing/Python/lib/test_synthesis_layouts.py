@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from ICHSegmenterLib.cli.main import main
-from ICHSegmenterLib.cli.verbs.synthesize import stratified
+from ICHSegmenterLib.cli.verbs.research.synthesize import stratified
 from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
 from ICHSegmenterLib.datasets.brain_masks import with_brain_masks
 from ICHSegmenterLib.datasets.sources import ReadOptions
@@ -100,7 +100,7 @@ def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
 
 
 def test_the_command_line_knows_every_style():
-    from ICHSegmenterLib.cli.verbs.synthesize import STYLE_NAMES
+    from ICHSegmenterLib.cli.verbs.research.synthesize import STYLE_NAMES
     from ICHSegmenterLib.synthesis.styles import STYLES
 
     assert set(STYLE_NAMES) == set(STYLES)

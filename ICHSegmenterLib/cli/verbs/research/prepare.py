@@ -10,7 +10,7 @@ from typing import Any
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.verbs.train import needs_extra, part
+from ICHSegmenterLib.cli.verbs.research.train import needs_extra, part
 from ICHSegmenterLib.datasets.layouts import get_layout
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.verbs.train import devices, needs_extra, part
+from ICHSegmenterLib.cli.verbs.research.train import devices, needs_extra, part
 
 TABLES = ("hgi-sam", "swin-sam", "unet", "swin-unetr", "rsna-sequence", "smart-net")
 

@@ -11,7 +11,7 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cli.arguments import add_method_arguments, request_of, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.datasets.rsna import read_labels
+from ICHSegmenterLib.datasets.rsna.layout import read_labels
 from ICHSegmenterLib.evaluation.rsna.csv_files import (
     CLASSES,
     read_slice_ids,
