@@ -38,8 +38,12 @@ class UnetPredictor:
         tta: Each network also sees the mirrored slices.
         suppress_bone: Bone that looks like blood is taken out, as of slices that are part brain, part vertex.
         min_pixels: A slice bleeds from so many pixels of blood, at the network's size.
+
+    Attributes:
         inside_brain: Nothing outside the brain mask is blood.
     """
+
+    inside_brain = True
 
     def __init__(
         self,
@@ -51,14 +55,13 @@ class UnetPredictor:
         tta: bool = False,
         suppress_bone: bool = False,
         min_pixels: int = MIN_PIXELS,
-        inside_brain: bool = True,
     ) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
         if min_pixels < 1:
             raise ValueError(f"min_pixels must be at least 1, got {min_pixels}")
         self.device, self.tta, self.suppress_bone, self.min_pixels = device, tta, suppress_bone, min_pixels
-        self.precision, self.inside_brain = precision, inside_brain
+        self.precision = precision
         self.labels = SUBTYPE_LABELS if with_subtypes else (ANY,)
         self.batch_size = default_batch_size(device, precision)
         self._dtype = torch_dtype(precision)
@@ -76,9 +79,11 @@ class UnetPredictor:
         if not weights:
             raise WeightsMissingError(f"{card.title} needs at least one weight file; download or import one.")
         networks = [load_network(card, path) for path in weights]
-        return cls(
-            networks, device=device, precision=precision, with_subtypes=card.knows_subtypes, **card.option_values
-        )
+        options = dict(card.option_values)
+        inside_brain = bool(options.pop("inside_brain", True))
+        predictor = cls(networks, device=device, precision=precision, with_subtypes=card.knows_subtypes, **options)
+        predictor.inside_brain = inside_brain
+        return predictor
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
