@@ -59,9 +59,9 @@ class KeptPredictions(Generic[T]):
 def _digest(volume: Volume, brain_mask: NDArray[np.bool_] | None) -> str:
     """Checksum of an exam: its voxels, its grid, the mask that was given."""
     geometry = volume.geometry
-    digest = zlib.crc32(np.ascontiguousarray(volume.hu))
+    digest = zlib.crc32(np.ascontiguousarray(volume.hu).data)
     for array in (geometry.column_step, geometry.row_step, geometry.slice_origins):
-        digest = zlib.crc32(np.ascontiguousarray(array), digest)
+        digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
     if brain_mask is not None:
-        digest = zlib.crc32(np.ascontiguousarray(brain_mask), digest)
+        digest = zlib.crc32(np.ascontiguousarray(brain_mask).data, digest)
     return f"{geometry.shape}{digest:08x}{volume.source.kernel}"
