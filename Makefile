@@ -7,6 +7,7 @@
 # make lint           ruff, mypy (library, strict), import-linter
 # make constraints    the exact versions that the others install, from pyproject.toml; UPGRADE=1 takes the newest
 # make docs           the documentation as a site, in site/
+# make accuracy       docs/accuracy.md anew, in hours; exams and rows stay in accuracy-output; ACCURACY_ARGS="--share 0.1"
 # make gpu            what only a computer with a CUDA device shows, as a table; uses the packages of PYTHON, installs nothing
 # The others make .venv when it is absent and install what they need; a second call starts at once.
 
@@ -21,6 +22,7 @@ PYTEST_ARGS ?=
 MUTANTS ?= geometry samplers losses attention_maps
 UPGRADE ?=
 GPU_ARGS ?=
+ACCURACY_ARGS ?=
 
 PY := $(VENV)/bin/python
 INSTALL = $(PY) -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
@@ -40,7 +42,7 @@ export QT_QPA_PLATFORM ?= offscreen
 export MPLBACKEND ?= Agg
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: ALWAYS demo test test-long test-all test-shuffled test-newest gpu mutants lint docs format metadata constraints drawing-packages clean help
+.PHONY: ALWAYS accuracy demo test test-long test-all test-shuffled test-newest gpu mutants lint docs format metadata constraints drawing-packages clean help
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -83,6 +85,9 @@ lint: $(FULL)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
+
+accuracy: $(FULL)
+	$(PY) Testing/accuracy/measure.py --output accuracy-output $(ACCURACY_ARGS)
 
 gpu:
 	$(PYTHON) -m Testing.Gpu $(GPU_ARGS)

@@ -21,7 +21,7 @@ class MethodSummary:
 
     Attributes:
         title: As people see it.
-        verdict: One sentence.
+        verdict: One sentence; code: of the three verdicts, empty in comparisons of before there were three.
         is_positive: Of the exam.
         value_name: "probability" or "score".
         value: Of "any" for the exam, 0 to 1.
@@ -40,6 +40,7 @@ class MethodSummary:
     seconds: float
     blood_ml: float | None = None
     segments_ml: Mapping[str, float] = field(default_factory=dict)
+    code: str = ""
 
     @classmethod
     def from_result(cls, result: AnalysisResult) -> MethodSummary:
@@ -55,6 +56,7 @@ class MethodSummary:
             seconds=sum(result.provenance.seconds.values()),
             blood_ml=result.blood_ml if outlines else None,
             segments_ml={segment.key: segment.volume_ml for segment in result.measurements} if outlines else {},
+            code=result.assessment.code.value,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class MethodSummary:
         plain: dict[str, Any] = {
             "title": self.title,
             "verdict": self.verdict,
+            "code": self.code,
             "positive": self.is_positive,
             "value_name": self.value_name,
             "any": round(self.value, 6),
@@ -86,6 +89,7 @@ class MethodSummary:
             seconds=plain["seconds"],
             blood_ml=plain.get("blood_ml"),
             segments_ml=plain.get("segments_ml", {}),
+            code=plain.get("code", ""),
         )
 
 

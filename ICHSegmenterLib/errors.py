@@ -65,6 +65,12 @@ class DownloadError(WeightsError):
     kind = "download_failed"
 
 
+class LicenseNotAcceptedError(WeightsError):
+    """The weights' training data have terms of use, which must be accepted before a download."""
+
+    kind = "license_not_accepted"
+
+
 class DependencyError(ICHSegmenterError):
     """A Python package is missing or broken."""
 
@@ -152,6 +158,7 @@ ERROR_KINDS: tuple[str, ...] = (
     "weights_missing",
     "weights_corrupt",
     "download_failed",
+    "license_not_accepted",
     "no_torch",
     "bad_device",
     "oom_gpu",

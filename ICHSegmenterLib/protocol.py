@@ -15,8 +15,9 @@ from ICHSegmenterLib.errors import VolumeError, WorkerError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import VolumeSource
 
-PROTOCOL_VERSION = 2
-"""2: a request stands in its own field, and progress names its phase. 1: both lay open in the message."""
+PROTOCOL_VERSION = 3
+"""3: results hold an assessment by pieces of blood, requests an operating point and a minimum volume. 2: a request
+stands in its own field, and progress names its phase. 1: both lay open in the message."""
 
 VOXEL_FILE = "hu.npy"
 """Float or integer HU (slices, rows, columns) in the job folder."""
@@ -48,7 +49,10 @@ class MessageType(str, Enum):
 
 
 class Phase(str, Enum):
-    """Phase of a run. The value travels; each side has its own texts for people."""
+    """Phase of a run. The value travels; each side has its own texts for people.
+
+    A method without a network has no `LOADING`.
+    """
 
     LOADING = "loading"
     FINDING_BRAIN = "finding_brain"

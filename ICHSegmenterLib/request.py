@@ -6,6 +6,7 @@ The same request goes through command line, batch, evaluation, panel and the pip
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from ICHSegmenterLib.cards.pairs import check_pair
 from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
 from ICHSegmenterLib.errors import DeviceRequestError
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
+from ICHSegmenterLib.verdict import MIN_PIECE_VOLUME_ML, OperatingPoint
 from ICHSegmenterLib.weights import store
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -40,12 +42,14 @@ class AnalysisRequest:
         options: Other values for options of `method`, see its card.
         detector_options: Those of the detector.
         threshold: Of the maps, 0 to 1; None for the card's.
-        detection_threshold: Of the slice values of the detector, or of `method` without one, 0 to 1; None for the
-            card's.
+        detection_threshold: Of the exam's probability, and of the slice values of a detector, 0 to 1: where screening
+            begins; None for the card's.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: One of `PRECISIONS`.
         outputs: Names of the outputs to write, none: the defaults; `MAP` keeps the soft maps in the result.
         detection_only: Say whether, which slices and which type; nothing is outlined.
+        operating_point: Which pieces of blood are drawn: sensitivity first, or specificity first.
+        min_volume_ml: Smaller pieces are neither listed nor drawn.
 
     Raises:
         ModelNotFoundError: No such method.
@@ -66,11 +70,16 @@ class AnalysisRequest:
     precision: str = "auto"
     outputs: tuple[str, ...] = ()
     detection_only: bool = False
+    operating_point: OperatingPoint = OperatingPoint.SCREENING
+    min_volume_ml: float = MIN_PIECE_VOLUME_ML
 
     def __post_init__(self) -> None:
         _set(self, weights=_paths(self.weights), detector_weights=_paths(self.detector_weights))
         _set(self, options=_read_only(self.options), detector_options=_read_only(self.detector_options))
         _set(self, outputs=_names("outputs", self.outputs))
+        _set(self, operating_point=OperatingPoint.named(self.operating_point))
+        if not 0.0 <= self.min_volume_ml < math.inf:
+            raise ValueError(f"min_volume_ml must be 0 mL or more, got {self.min_volume_ml}")
         card = self.card
         if self.detector_card is not None:
             if self.detection_only:
@@ -129,6 +138,8 @@ class AnalysisRequest:
             "precision": self.precision,
             "outputs": list(self.outputs),
             "detection_only": self.detection_only,
+            "operating_point": self.operating_point.value,
+            "min_volume_ml": self.min_volume_ml,
         }
 
     @classmethod
@@ -146,6 +157,7 @@ class AnalysisRequest:
             read_texts(fields, "detector_weights"),
             read_object(fields, "detector_options"),
         )
+        volume_ml = read_number(fields, "min_volume_ml")
         return cls(
             method=read_text(fields, "method"),
             detector=detector,
@@ -156,6 +168,8 @@ class AnalysisRequest:
             threshold=read_number(fields, "threshold"),
             detection_threshold=read_number(fields, "detection_threshold"),
             detection_only=bool(fields.get("detection_only", False)),
+            operating_point=OperatingPoint.named(read_text(fields, "operating_point", OperatingPoint.SCREENING.value)),
+            min_volume_ml=MIN_PIECE_VOLUME_ML if volume_ml is None else volume_ml,
             **_common(fields),
         )
 

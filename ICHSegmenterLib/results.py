@@ -2,74 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.detections import DetectionResult, SliceDetection, key_slice_of
 from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
+from ICHSegmenterLib.verdict import UNASSESSED, Assessment, VerdictCode, VerdictStatement
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
+__all__ = [
+    "RESEARCH_NOTICE",
+    "RESULT_FORMAT_VERSION",
+    "AnalysisResult",
+    "DetectionResult",
+    "Provenance",
+    "SegmentMeasurement",
+    "SegmentationResult",
+    "SliceDetection",
+    "assessment_of",
+    "key_slice_of",
+]
+
 RESEARCH_NOTICE = "Research software, not a medical device: do not use it for diagnosis or treatment."
-RESULT_FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class SliceDetection:
-    """Detection on one slice.
-
-    Attributes:
-        index: Position in the acquired array, from 0.
-        position_mm: Along the slice normal.
-        probabilities: Label to value in [0, 1].
-        is_positive: "any" reaches the detection threshold.
-        blood_ml: Blood segmented on this slice, 0 without segmentation.
-    """
-
-    index: int
-    position_mm: float
-    probabilities: Mapping[str, float]
-    is_positive: bool
-    blood_ml: float = 0.0
-
-
-@dataclass(frozen=True)
-class DetectionResult:
-    """Is there blood, on which slices, of which type.
-
-    Attributes:
-        slices: One entry for every acquired slice, in array order.
-        exam_probabilities: Label to value in [0, 1] for the exam: the highest of its slices, or the method's own.
-        threshold: "any" at or above it is positive.
-        key_slice: Index of the slice to look at first.
-    """
-
-    slices: tuple[SliceDetection, ...]
-    exam_probabilities: Mapping[str, float]
-    threshold: float
-    key_slice: int
-
-    @property
-    def is_positive(self) -> bool:
-        """True if the exam is: any slice of it, or the whole for methods that judge the exam."""
-        return self.exam_probabilities[ANY] >= self.threshold
-
-    @property
-    def positive_slices(self) -> tuple[int, ...]:
-        """Indices of slices with hemorrhage."""
-        return tuple(one.index for one in self.slices if one.is_positive)
-
-
-def key_slice_of(slices: Sequence[SliceDetection]) -> int:
-    """Index of the slice to look at first.
-
-    It is the positive slice with most blood; without segmentation, or without a positive slice, the one with the
-    highest "any"; of equal ones the first.
-    """
-    return max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY])).index
+RESULT_FORMAT_VERSION = 2
+"""2: an assessment by pieces of blood, and which of the slices' values are the method's own. 1: without them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +44,7 @@ class SegmentationResult:
         soft_maps: float32 (labels, slices, rows, columns) in [0, 1] if asked for.
         uncertainty: float32 (slices, rows, columns) in [0, 1] if maps were asked for and several networks or flips
             were averaged: entropy in bits, 1 where they leave it open.
+        below_threshold: bool (slices, rows, columns) if maps were asked for: pieces that are listed but not drawn.
     """
 
     labelmap: NDArray[np.uint8]
@@ -90,6 +52,7 @@ class SegmentationResult:
     labels: tuple[SegmentLabel, ...]
     soft_maps: NDArray[np.float32] | None = None
     uncertainty: NDArray[np.float32] | None = None
+    below_threshold: NDArray[np.bool_] | None = None
 
     def mask(self, key: str) -> NDArray[np.bool_]:
         """bool (slices, rows, columns) of one segment, by its label key."""
@@ -139,7 +102,8 @@ class Provenance:
     """How a result came to be.
 
     Attributes:
-        method, title, version: Which method of which version of this program.
+        method, title: Which method; version: Of this program, not of the method.
+        release: Which release of the authors' weights, empty if it is none.
         detector: The method that the detection comes from, empty if it is `method` itself.
         value_name: What the slice values are: "probability" or "score".
         weights: File name to SHA-256.
@@ -170,6 +134,12 @@ class Provenance:
     options: Mapping[str, Any] = field(default_factory=dict)
     detector_options: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
+    release: str = ""
+
+    @property
+    def made_by(self) -> str:
+        """Method with the release of its weights, and program with its version, for people."""
+        return f"{self.title}{f' ({self.release})' if self.release else ''}, ICHSegmenter {self.version}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +153,7 @@ class AnalysisResult:
         segmentation: None for detection-only methods.
         measurements: One a non-empty segment.
         provenance: How it came to be.
+        assessment: The verdict and the pieces of blood; that of the detection alone if none is given.
     """
 
     geometry: VolumeGeometry
@@ -190,6 +161,11 @@ class AnalysisResult:
     segmentation: SegmentationResult | None
     measurements: tuple[SegmentMeasurement, ...]
     provenance: Provenance
+    assessment: Assessment = UNASSESSED
+
+    def __post_init__(self) -> None:
+        if self.assessment is UNASSESSED:
+            object.__setattr__(self, "assessment", assessment_of(self.detection))
 
     @classmethod
     def from_json(
@@ -199,6 +175,7 @@ class AnalysisResult:
         labelmap: NDArray[np.uint8] | None = None,
         soft_maps: NDArray[np.float32] | None = None,
         uncertainty: NDArray[np.float32] | None = None,
+        below_threshold: NDArray[np.bool_] | None = None,
     ) -> AnalysisResult:
         """The result that a worker sent as `to_json`, with its arrays.
 
@@ -208,6 +185,7 @@ class AnalysisResult:
             labelmap: uint8 (slices, rows, columns), None for detection-only methods.
             soft_maps: float32 (labels, slices, rows, columns), None unless asked for.
             uncertainty: float32 (slices, rows, columns), None unless maps of an ensemble or of flips were asked for.
+            below_threshold: bool (slices, rows, columns), None unless maps were asked for.
 
         Raises:
             ResultError: It is incomplete, or of a format that this version does not know. One without a format, of
@@ -220,10 +198,12 @@ class AnalysisResult:
                 f"{RESULT_FORMAT_VERSION}. Update ICHSegmenter, or analyze the exam again."
             )
         try:
-            detection, provenance = _detection(data), _provenance(data)
+            detection, provenance = DetectionResult.from_json(data), _provenance(data)
             measurements = tuple(SegmentMeasurement(**item) for item in data["measurements"])
             keys = [label["key"] for label in data["labels"]]
-        except (KeyError, TypeError, AttributeError) as error:
+            plain = data.get("assessment")
+            assessment = assessment_of(detection) if plain is None else Assessment.from_json(plain)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ResultError(
                 f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
                 "exam again."
@@ -231,8 +211,8 @@ class AnalysisResult:
         segmentation = None
         if labelmap is not None:
             labels = tuple(SEGMENT_LABELS[key] for key in keys)
-            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty)
-        return cls(geometry, detection, segmentation, measurements, provenance)
+            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty, below_threshold)
+        return cls(geometry, detection, segmentation, measurements, provenance, assessment)
 
     def __repr__(self) -> str:
         return f"AnalysisResult({self.provenance.method}: {self.verdict})"
@@ -243,19 +223,26 @@ class AnalysisResult:
         return sum(one.volume_ml for one in self.measurements if one.is_blood)
 
     @property
+    def statement(self) -> VerdictStatement:
+        """The verdict with all that a sentence about it needs; slices are counted from 1, from the lowest."""
+        below = self.assessment.below_threshold
+        return VerdictStatement(
+            self.assessment.code,
+            self.provenance.value_name,
+            float(self.detection.exam_probabilities[ANY]),
+            len(self.detection.positive_slices),
+            len(self.detection.slices),
+            self.slice_number(self.detection.key_slice),
+            None if self.segmentation is None else self.blood_ml,
+            len(below),
+            sum(piece.volume_ml for piece in below),
+            self.assessment.caps,
+        )
+
+    @property
     def verdict(self) -> str:
-        """One sentence for the reader; slices are counted from 1, from the lowest position."""
-        value = self.detection.exam_probabilities[ANY]
-        word = self.provenance.value_name
-        if not self.detection.is_positive:
-            doubtful = f"; {self.blood_ml:.1f} mL too faint or small to count" if self.blood_ml >= 0.05 else ""
-            return f"No hemorrhage found ({word} {value:.2f}){doubtful}."
-        slices, total = len(self.detection.positive_slices), len(self.detection.slices)
-        first = self.slice_number(self.detection.key_slice)
-        text = f"Hemorrhage suspected ({word} {value:.2f}) on {slices} of {total} slices, most on slice {first}"
-        if not slices:
-            text = f"Hemorrhage suspected in the exam as a whole ({word} {value:.2f}), look first at slice {first}"
-        return text + (f"; {self.blood_ml:.1f} mL segmented." if self.segmentation is not None else ".")
+        """One sentence for the reader."""
+        return self.statement.sentence
 
     def slice_number(self, index: int) -> int:
         """The number people see: 1 for the slice nearest to the feet, whichever way rows and columns run."""
@@ -266,14 +253,10 @@ class AnalysisResult:
         """Plain data for `result.json` and the worker protocol; no voxels."""
         slices = [
             {
-                "index": one.index,
+                **one.to_json(),
                 "number": self.slice_number(one.index),
-                "position_mm": round(one.position_mm, 4),
                 "origin_lps_mm": [round(float(x), 4) for x in self.geometry.slice_origins[one.index]],
                 "extent_mm": round(float(self.geometry.slice_extents_mm[one.index]), 4),
-                "probabilities": {key: round(float(value), 6) for key, value in one.probabilities.items()},
-                "positive": one.is_positive,
-                "blood_ml": round(one.blood_ml, 4),
             }
             for one in self.detection.slices
         ]
@@ -282,10 +265,9 @@ class AnalysisResult:
             "format": RESULT_FORMAT_VERSION,
             "notice": RESEARCH_NOTICE,
             "verdict": self.verdict,
-            "positive": self.detection.is_positive,
-            "probabilities": {key: round(float(v), 6) for key, v in self.detection.exam_probabilities.items()},
-            "detection_threshold": self.detection.threshold,
-            "key_slice": self.detection.key_slice,
+            "statement": self.statement.to_json(),
+            "assessment": self.assessment.to_json(),
+            **self.detection.to_json(),
             "blood_ml": round(self.blood_ml, 4),
             "measurements": [asdict(one) for one in self.measurements],
             "labels": [
@@ -306,14 +288,11 @@ class AnalysisResult:
         }
 
 
-def _detection(data: Mapping[str, Any]) -> DetectionResult:
-    slices = tuple(
-        SliceDetection(
-            item["index"], item["position_mm"], item["probabilities"], item["positive"], item.get("blood_ml", 0.0)
-        )
-        for item in data["slices"]
-    )
-    return DetectionResult(slices, data["probabilities"], data["detection_threshold"], data["key_slice"])
+def assessment_of(detection: DetectionResult) -> Assessment:
+    """The assessment of a detection without pieces: suspected, or none found, at its one threshold."""
+    value = float(detection.exam_probabilities[ANY])
+    code = VerdictCode.SUSPECTED if detection.is_positive else VerdictCode.NONE_FOUND
+    return Assessment(code, value, detection.threshold, detection.threshold)
 
 
 def _provenance(data: Mapping[str, Any]) -> Provenance:

@@ -31,6 +31,9 @@ def as_acquired(result: AnalysisResult, view: AxialView, volume: Volume) -> Anal
         labelmap=np.ascontiguousarray(view.undo(axial.labelmap)),
         geometry=volume.geometry,
         soft_maps=None if maps is None else np.stack([view.undo(label_map) for label_map in maps]),
+        below_threshold=None
+        if axial.below_threshold is None
+        else np.ascontiguousarray(view.undo(axial.below_threshold)),
         uncertainty=None if axial.uncertainty is None else np.ascontiguousarray(view.undo(axial.uncertainty)),
     )
     return replace(result, segmentation=segmentation)

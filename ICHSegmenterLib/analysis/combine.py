@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.analysis import labelmap, provenance
+from ICHSegmenterLib.analysis.detection import with_blood
 from ICHSegmenterLib.labels import SUBTYPES_OF, SegmentLabel
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, SegmentationResult, key_slice_of
+from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -32,12 +34,15 @@ def combine(outlined: AnalysisResult, detected: AnalysisResult, volume: Volume) 
     if outlined.segmentation is None:
         raise ValueError(f"{outlined.provenance.method} made no segmentation to name")
     segmentation = named(outlined.segmentation, detected.detection)
+    assessment = _joined(outlined.assessment, detected.assessment, segmentation)
+    blood_ml = labelmap.blood_per_slice_ml(segmentation)
     return AnalysisResult(
         geometry=outlined.geometry,
-        detection=_with_blood(detected.detection, labelmap.blood_per_slice_ml(segmentation)),
+        detection=_detection(detected.detection, blood_ml, assessment.is_positive),
         segmentation=segmentation,
         measurements=labelmap.measure(segmentation, volume),
         provenance=provenance.of_pair(outlined.provenance, detected.provenance),
+        assessment=assessment,
     )
 
 
@@ -76,16 +81,46 @@ def _subtype(
 ) -> SegmentLabel | None:
     """The certain subtype of a piece with so many voxels on each slice from `first_slice`, None if none is."""
     slices = detection.slices[first_slice : first_slice + len(voxels)]
-    means = [
-        float(np.average([one.probabilities.get(label.key, 0.0) for one in slices], weights=voxels))
-        for label in choices
-    ]
+    means = [float(np.average([one.own.get(label.key, 0.0) for one in slices], weights=voxels)) for label in choices]
     first, second = np.argsort(means)[::-1][:2]
     is_certain = means[first] >= MIN_SUBTYPE_PROBABILITY and means[first] - means[second] >= MIN_SUBTYPE_LEAD
     return choices[first] if is_certain else None
 
 
-def _with_blood(detection: DetectionResult, blood_ml: NDArray[np.float64]) -> DetectionResult:
-    """The detection with the volumes of the segmentation."""
-    slices = tuple(replace(one, blood_ml=float(blood_ml[one.index])) for one in detection.slices)
-    return replace(detection, slices=slices, key_slice=key_slice_of(slices))
+def _joined(outlined: Assessment, detected: Assessment, segmentation: SegmentationResult) -> Assessment:
+    """The detector's verdict with the pieces that were outlined, by the names that they have now.
+
+    Where the detector finds nothing but the outline alone would have been called, the exam is possible: "no hemorrhage
+    found" is not said over drawn blood.
+    """
+    raised = detected.code is VerdictCode.NONE_FOUND and outlined.is_positive
+    return replace(
+        detected,
+        code=VerdictCode.POSSIBLE if raised else detected.code,
+        pieces=tuple(replace(one, subtype=_subtype_now(one, segmentation)) for one in outlined.pieces),
+        below_threshold=outlined.below_threshold,
+        min_volume_ml=outlined.min_volume_ml,
+        caps=tuple(dict.fromkeys((*detected.caps, *outlined.caps))),
+    )
+
+
+def _subtype_now(piece: Piece, segmentation: SegmentationResult) -> str:
+    """The label that the piece has now: on its largest section, of the voxel that is nearest to its center."""
+    possible = [piece.subtype, *(label.key for label in SUBTYPES_OF.get(piece.subtype, ()))]
+    values = [n for n, label in enumerate(segmentation.labels, start=1) if label.key in possible]
+    section = segmentation.labelmap[piece.key_slice]
+    rows, columns = np.nonzero(np.isin(section, values))
+    if not len(rows):
+        return piece.subtype
+    column, row, _ = segmentation.geometry.lps_to_ijk(piece.center_lps_mm)
+    nearest = int(np.argmin((rows - row) ** 2 + (columns - column) ** 2))
+    return segmentation.labels[int(section[rows[nearest], columns[nearest]]) - 1].key
+
+
+def _detection(detected: DetectionResult, blood_ml: NDArray[np.float64], is_positive: bool) -> DetectionResult:
+    """The detector's detection with the volumes of the segmentation; if only the outline speaks, with its slices."""
+    with_volumes = with_blood(detected, blood_ml)
+    if detected.is_positive or not is_positive:
+        return with_volumes
+    slices = tuple(replace(one, is_positive=one.blood_ml > 0) for one in with_volumes.slices)
+    return replace(with_volumes, slices=slices, key_slice=key_slice_of(slices), called_positive=True)

@@ -43,11 +43,24 @@ def differences(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str
         changes += _number("threshold", used["threshold"], request.threshold, card.threshold)
     changes += _number(
         "detection threshold",
-        result["detection_threshold"],
+        result.get("own_threshold", result["detection_threshold"]),
         request.detection_threshold,
         deciding.detection_threshold,
     )
+    changes += _judgement(request, result)
     return changes + _other_weights(request, used["weights"])
+
+
+def _judgement(request: AnalysisRequest, result: Mapping[str, Any]) -> list[str]:
+    """Operating point and minimum volume; a result of before there were any was made otherwise, and is kept."""
+    if "assessment" not in result:
+        return []
+    used = result["assessment"]
+    point, volume_ml = used["operating_point"], used["min_volume_ml"]
+    changes = _number("minimum volume", volume_ml, request.min_volume_ml, None)
+    if point != request.operating_point.value:
+        changes.append(f"operating point {point} instead of {request.operating_point.value}")
+    return changes
 
 
 def _other_weights(request: AnalysisRequest, used: Mapping[str, str]) -> list[str]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.cards.table import LabelmapRule, ModelCard
-from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.analysis.verdict.outline import outline_voxels
+from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.results import SegmentationResult, SegmentMeasurement
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -37,23 +37,28 @@ def assemble(
         detection_threshold: Slices below it stay empty if the card says `positive_slices_only`.
         keep_maps: Also return the maps, and the uncertainty where predictions have it.
     """
-    geometry = volume.geometry
-    labelmap = np.zeros(geometry.shape, dtype=np.uint8)
-    soft = np.zeros((len(card.labels), *geometry.shape), dtype=np.float32) if keep_maps else None
+    voxels = outline_voxels(
+        predictions, volume.geometry, card, threshold=threshold, detection_threshold=detection_threshold
+    )
+    soft, uncertainty = soft_maps(predictions, volume.geometry, card) if keep_maps else (None, None)
+    return SegmentationResult(voxels.labelmap(voxels.labels), volume.geometry, card.labels, soft, uncertainty)
+
+
+def soft_maps(
+    predictions: Sequence[SlicePrediction], geometry: VolumeGeometry, card: ModelCard
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """float32 (labels, slices, rows, columns) of the maps, and (slices, rows, columns) of their uncertainty if any."""
+    soft = np.zeros((len(card.labels), *geometry.shape), dtype=np.float32)
     uncertainty: NDArray[np.float32] | None = None
-    if keep_maps and any(one.uncertainty is not None for one in predictions):
+    if any(one.uncertainty is not None for one in predictions):
         uncertainty = np.zeros(geometry.shape, dtype=np.float32)
     for prediction in predictions:
         if prediction.maps is None:
             continue
+        soft[:, prediction.index] = prediction.maps
         if uncertainty is not None and prediction.uncertainty is not None:
             uncertainty[prediction.index] = prediction.uncertainty
-        if soft is not None:
-            soft[:, prediction.index] = prediction.maps
-        if card.positive_slices_only and prediction.probabilities[ANY] < detection_threshold:
-            continue
-        labelmap[prediction.index] = _label_slice(prediction.maps, card.labelmap_rule, threshold)
-    return SegmentationResult(labelmap, geometry, card.labels, soft, uncertainty)
+    return soft, uncertainty
 
 
 def blood_per_slice_ml(segmentation: SegmentationResult) -> NDArray[np.float64]:
@@ -85,14 +90,3 @@ def measure(segmentation: SegmentationResult, volume: Volume) -> tuple[SegmentMe
             )
         )
     return tuple(measurements)
-
-
-def _label_slice(maps: NDArray[np.floating[Any]], rule: LabelmapRule, threshold: float | None) -> NDArray[np.uint8]:
-    """(labels, rows, columns) to uint8 (rows, columns): the largest label where there is one at all."""
-    best = maps.argmax(axis=0)
-    if rule == "sum":
-        is_labeled = maps.sum(axis=0, dtype=np.float32) >= threshold
-    else:
-        height = np.take_along_axis(maps, best[None], axis=0)[0]
-        is_labeled = height > 1.0 - maps.sum(axis=0, dtype=np.float32) if rule == "argmax" else height >= threshold
-    return np.where(is_labeled, best + 1, 0).astype(np.uint8)

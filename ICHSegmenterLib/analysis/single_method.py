@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import detection, labelmap, provenance
+from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.analysis.verdict.assess import assess
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.predictions import SlicePrediction
@@ -25,7 +26,7 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.context import Predictor, RunContext, SliceDetector
+from ICHSegmenterLib.runtime.context import Predictor, RunContext, SelectiveMapper, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -33,6 +34,7 @@ from ICHSegmenterLib.weights.digests import named_digests
 
 SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
 """In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
+ATTENTION_NOTE = "The segments of {title} are an attention map, not an outline: they show where the network looked."
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +58,61 @@ def analyze_by_one(
     Raises:
         ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
     """
+    predicted = predict_by_one(volume, request, context, session, brain_mask)
+    card, seconds = predicted.card, predicted.seconds
+    with _timed(seconds, "assemble"):
+        context.report(1, 1, Phase.MEASURING)
+        map_threshold = card.threshold if request.threshold is None else request.threshold
+        judgement = assess(predicted.predictions, predicted.exam, card, request, context.caps)
+        segmentation = None if request.detection_only else judgement.segmentation
+        if card.draws_attention and segmentation is not None:
+            context.warn(ATTENTION_NOTE.format(title=card.title))
+        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
+
+    origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
+    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
+    return AnalysisResult(
+        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedExam:
+    """What a method says of an exam, before it is judged.
+
+    Attributes:
+        card: The card that ran.
+        exam: HU, grid and brain.
+        predictions: One a slice, in array order.
+        predictor: As it ran at last.
+        digests: Weight file to SHA-256.
+        seconds: Phase to wall time so far.
+    """
+
+    card: ModelCard
+    exam: PreparedVolume
+    predictions: list[SlicePrediction]
+    predictor: Predictor
+    digests: dict[str, str]
+    seconds: dict[str, float]
+
+
+def predict_by_one(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    session: Session,
+    brain_mask: NDArray[np.bool_] | None,
+) -> PredictedExam:
+    """Load, prepare and predict; arguments and errors are those of `analyze_by_one`."""
     card = request.card
     seconds: dict[str, float] = {}
     for sentence in (*volume.source.warnings, *check_head_ct(volume)):
         context.warn(sentence)
 
     with _timed(seconds, "load"):
-        context.report(0, 1, Phase.LOADING)
+        if card.needs_weights:
+            context.report(0, 1, Phase.LOADING)
         loaded = _load(card, request, context, session)
         digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
@@ -70,31 +120,7 @@ def analyze_by_one(
         exam = prepare(volume, card.preprocessing, brain_mask)
     with _timed(seconds, "predict"):
         predictor, predictions = _predict(loaded, exam, context)
-    with _timed(seconds, "assemble"):
-        context.report(1, 1, Phase.MEASURING)
-        map_threshold = card.threshold if request.threshold is None else request.threshold
-        slice_threshold = card.detection_threshold
-        if request.detection_threshold is not None:
-            slice_threshold = request.detection_threshold
-        segmentation = None
-        if card.labels and not (request.detection_only and isinstance(predictor, SliceDetector)):
-            segmentation = labelmap.assemble(
-                predictions,
-                volume,
-                card,
-                threshold=map_threshold,
-                detection_threshold=slice_threshold,
-                keep_maps=request.keeps_maps,
-            )
-        blood_ml = None if segmentation is None else labelmap.blood_per_slice_ml(segmentation)
-        summary = detection.summarize(predictions, volume.geometry, slice_threshold, blood_ml)
-        if request.detection_only:
-            segmentation = None
-        measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
-
-    origin = provenance.of_method(card, predictor, digests, map_threshold, seconds)
-    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
-    return AnalysisResult(volume.geometry, summary, segmentation, measurements, origin)
+    return PredictedExam(card, exam, predictions, predictor, digests, seconds)
 
 
 @dataclass(frozen=True)
@@ -107,11 +133,14 @@ class _Loaded:
     device: Device
     predictor: Predictor
     detection_only: bool
+    maps_from: float | None
 
     def predict(self, exam: PreparedVolume, context: RunContext) -> list[SlicePrediction]:
-        """Values of slices, with maps unless only a detection is requested and the predictor has a way without."""
+        """Values of slices, with maps where they are used, as far as the predictor has a way without."""
         if self.detection_only and isinstance(self.predictor, SliceDetector):
             return self.predictor.detect(exam, context)
+        if self.maps_from is not None and isinstance(self.predictor, SelectiveMapper):
+            return self.predictor.predict_above(exam, context, self.maps_from)
         return self.predictor.predict(exam, context)
 
     def on(self, device: str, precision: str) -> _Loaded:
@@ -123,19 +152,28 @@ class _Loaded:
 
 def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, session: Session) -> _Loaded:
     """The method on the requested device; on the CPU, if not even the network fits into the graphics memory."""
-    files = store.find(card, request.weights)
+    files, maps_from = store.find(card, request.weights), _maps_from(card, request)
     device = session.device(card, request.device, request.precision)
     if device.warning:
         context.warn(device.warning)
     try:
-        return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
+        predictor = session.predictor(card, files, device)
+        return _Loaded(card, files, session, device, predictor, request.detection_only, maps_from)
     except RuntimeError as error:
         if device.name == "cpu" or not is_out_of_memory(error):
             raise
     logger.info("out of memory on %s while loading", device.name)
     context.warn("The graphics memory is too small for the network; continued on the CPU.")
     device = session.device(card, "cpu", "auto")
-    return _Loaded(card, files, session, device, session.predictor(card, files, device), request.detection_only)
+    predictor = session.predictor(card, files, device)
+    return _Loaded(card, files, session, device, predictor, request.detection_only, maps_from)
+
+
+def _maps_from(card: ModelCard, request: AnalysisRequest) -> float | None:
+    """The slice value from which maps are used, None if all are: wanted in the result, or outlined everywhere."""
+    if request.keeps_maps or not card.positive_slices_only:
+        return None
+    return card.detection_threshold if request.detection_threshold is None else request.detection_threshold
 
 
 def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, list[SlicePrediction]]:

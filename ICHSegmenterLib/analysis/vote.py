@@ -18,6 +18,7 @@ from ICHSegmenterLib.results import (
     SliceDetection,
     key_slice_of,
 )
+from ICHSegmenterLib.verdict import Assessment, VerdictCode
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -42,12 +43,14 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
         voxels = np.ascontiguousarray(view.apply(comparison.vote.astype(np.uint8)))
         segmentation = SegmentationResult(voxels, axial.geometry, (ICH,))
         blood_ml = labelmap.blood_per_slice_ml(segmentation)
+    detection = _detection([one.detection for one in results], blood_ml.tolist())
     result = AnalysisResult(
         geometry=results[0].geometry,
-        detection=_detection([one.detection for one in results], blood_ml.tolist()),
+        detection=detection,
         segmentation=segmentation,
         measurements=() if segmentation is None else labelmap.measure(segmentation, axial),
         provenance=provenance.of_vote([one.provenance for one in results]),
+        assessment=_assessment([one.assessment for one in results], detection),
     )
     return as_acquired(result, view, volume)
 
@@ -62,3 +65,14 @@ def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> D
         )
     exam = sum(one.is_positive for one in votes) / len(votes)
     return DetectionResult(tuple(slices), {ANY: exam}, majority, key_slice_of(slices))
+
+
+def _assessment(votes: Sequence[Assessment], detection: DetectionResult) -> Assessment:
+    """The verdict of most: suspected if most suspect, possible if most find something, else none found."""
+    suspecting = sum(one.code is VerdictCode.SUSPECTED for one in votes) / len(votes)
+    code = VerdictCode.NONE_FOUND
+    if detection.is_positive:
+        code = VerdictCode.SUSPECTED if suspecting >= detection.threshold else VerdictCode.POSSIBLE
+    caps = tuple(dict.fromkeys(cap for one in votes for cap in one.caps))
+    value = float(detection.exam_probabilities[ANY])
+    return Assessment(code, value, detection.threshold, detection.threshold, caps=caps)

@@ -21,6 +21,7 @@ class Exam:
         listing: Digest of the names in the folder when it was searched; another one means that files came or went.
         problem: Why the folder cannot be read; it is not tried again in this run, since all that lies below it would
             be read too.
+        brain_mask: File of a brain mask to use instead of our own; another one makes the result out of date.
     """
 
     name: str
@@ -29,9 +30,13 @@ class Exam:
     files: tuple[str, ...] = ()
     listing: str = ""
     problem: str = ""
+    brain_mask: Path | None = None
 
     def input_files(self) -> tuple[Path, ...]:
         """The files that are read for this exam; of a folder that could not be searched, all its files."""
+        return self._scan_files() if self.brain_mask is None else (*self._scan_files(), self.brain_mask)
+
+    def _scan_files(self) -> tuple[Path, ...]:
         if self.files:
             return tuple(self.path / name for name in self.files)
         if self.path.is_dir():

@@ -25,6 +25,7 @@ from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.input_files import InputDigest, content_digest
+from ICHSegmenterLib.volume.io import read_mask
 from ICHSegmenterLib.volume.reader.process import ReaderKilledError, ReaderProcess
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -35,7 +36,8 @@ logger = logging.getLogger(__name__)
 MAX_TRIES = 3
 """For an exam whose files change while it is analyzed."""
 
-Analyze = Callable[[Volume], AnalysisResult]
+Analyze = Callable[..., AnalysisResult]
+"""Volume, and `brain_mask` where an exam brings one, to result."""
 
 
 def run_batch(
@@ -144,7 +146,9 @@ class _Batch:
             volume = self._read(exam, before)
             content = content_digest(exam.input_files())
             check_outputs(self.request.outputs, volume, exam.path)
-            result = self.analyze(volume)
+            mask = exam.brain_mask
+            brain = {} if mask is None else {"brain_mask": read_mask(mask, volume.geometry)}
+            result = self.analyze(volume, **brain)
             check_unchanged(exam, before)
             origin = replace(result.provenance, input=replace(before, content=content).to_json())
             result = replace(result, provenance=origin)

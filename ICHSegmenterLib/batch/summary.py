@@ -12,14 +12,18 @@ from ICHSegmenterLib.batch.exam import ExamOutcome
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.request import AnalysisRequest
+from ICHSegmenterLib.verdict import VerdictCode
 
 SUMMARY_FILE = "results.csv"
 SUMMARY_COLUMNS = (
     "exam",
     "status",
     "positive",
+    "verdict",
     "any",
     "blood_ml",
+    "pieces",
+    "below_threshold",
     "positive_slices",
     "slices",
     "key_slice",
@@ -28,6 +32,7 @@ SUMMARY_COLUMNS = (
     "detector",
     "error",
     "message",
+    "statement",
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins so; an apostrophe before it makes it text."""
@@ -103,8 +108,15 @@ def numbers_of(result: Mapping[str, object]) -> dict[str, object]:
     key = result["key_slice"]
     if not (isinstance(slices, list) and isinstance(provenance, dict) and isinstance(probabilities, dict)):
         raise TypeError("slices, provenance and probabilities are a list and two objects")
+    positive, assessment = bool(result["positive"]), result.get("assessment")
+    judged: dict[str, object] = {"verdict": (VerdictCode.SUSPECTED if positive else VerdictCode.NONE_FOUND).value}
+    if isinstance(assessment, dict):  # absent of results of before there was one
+        pieces, below = len(assessment["pieces"]), len(assessment["below_threshold"])
+        judged = {"verdict": assessment["code"], "pieces": pieces, "below_threshold": below}
     return {
-        "positive": int(bool(result["positive"])),
+        "positive": int(positive),
+        **judged,
+        "statement": result["verdict"],
         "any": probabilities["any"],
         "blood_ml": result["blood_ml"],
         "positive_slices": sum(bool(item["positive"]) for item in slices),

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from ICHSegmenterLib.cards.calibration import Calibration
 from ICHSegmenterLib.cards.network_config import check_network_config
 from ICHSegmenterLib.cards.option import Option
 from ICHSegmenterLib.cards.predictors import PREDICTORS
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.requirement import Requirement, missing
+from ICHSegmenterLib.cards.trust import NO_TRUST, Trust
 from ICHSegmenterLib.errors import did_you_mean
 from ICHSegmenterLib.labels import SegmentLabel
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing, Preprocessing
@@ -43,10 +45,13 @@ class ModelCard:
         labelmap_rule: "threshold" (maps above `threshold`, in positive slices only if `positive_slices_only`),
             "sum" (their sum above it, named by the largest) or "argmax" (largest class, background included).
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
-        value_name: What its slice values are: "probability" or "score".
+        value_name: What its network's own slice values are: "probability" or "score".
         knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         license, paper, doi, limits: What a reader must know.
+        calibration: How its values become probabilities, and its two operating points; None: they are scores.
+        trust: Training data, false alarms, sensitivity and what is not seen, each with its source.
+        release: Which of its authors' releases the weights are of, as "April 2020, 96666a1"; empty if there is none.
 
     Raises:
         ValueError: A field does not fit the others; says which.
@@ -75,6 +80,9 @@ class ModelCard:
     weights: tuple[WeightsFile, ...] = ()
     default_models: int = 1
     doi: str = ""
+    calibration: Calibration | None = None
+    trust: Trust = NO_TRUST
+    release: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in _RESERVED_NAMES:
@@ -96,6 +104,9 @@ class ModelCard:
             raise ValueError(f"threshold must be given for the labelmap_rule {self.labelmap_rule!r}")
         if not 1 <= self.default_models <= MAX_MODELS:
             raise ValueError(f"default_models must lie between 1 and {MAX_MODELS}, got {self.default_models}")
+        if self.calibration is not None and self.judges_pieces != (self.calibration.pieces is not None):
+            kind = "pieces, as its outline is judged" if self.judges_pieces else "no pieces: its slices are judged"
+            raise ValueError(f"calibration of {self.name} must have {kind}")
 
     def _check_predictor(self) -> None:
         kind = PREDICTORS[self.predictor]
@@ -125,9 +136,24 @@ class ModelCard:
         return bool(self.network)
 
     @property
+    def judges_pieces(self) -> bool:
+        """True if the exam is judged by pieces of the outline, False if by the values of its slices."""
+        return bool(self.labels) and not PREDICTORS[self.predictor].values_slices
+
+    @property
     def option_values(self) -> dict[str, Any]:
         """Option name to what it is set to."""
         return {one.name: one.default for one in self.options}
+
+    @property
+    def license_text(self) -> str:
+        """The license of the weights, and whether terms of the training data bind their user too."""
+        return f"{self.license}, but training data with terms" if self.trust.terms else self.license
+
+    @property
+    def draws_attention(self) -> bool:
+        """True if its segments are where the network looked: an attention map, not an outline of blood."""
+        return self.predictor == "swin_map"
 
     @property
     def missing_packages(self) -> tuple[Requirement, ...]:

@@ -36,6 +36,7 @@ VARIANT = Option(
     ("full", "dual_cls_seg", "dual_cls_rec", "dual_seg_rec", "single_cls", "single_seg"),
 )
 MODE = Option("mode", "choice", "stacked", "gray values over the whole volume or each slice", ("stacked", "slice-wise"))
+INSIDE_BRAIN = Option("inside_brain", "bool", True, "outline nothing outside the brain mask")
 DROP_EMPTY_ENDS = Option("drop_empty_ends", "bool", False, "leave out slices without tissue at both ends")
 
 
@@ -48,30 +49,41 @@ class PredictorKind:
         preprocessing: What its network is shown.
         options: All that it knows; a card offers some of them with its own defaults.
         wiring: What makes it the method that it is, fixed by the card and no option: key to possible values.
+        values_slices: It classifies slices or the exam, so that these values are judged and not what it outlines.
     """
 
     networks: tuple[str, ...]
     preprocessing: type[Preprocessing]
     options: tuple[Option, ...] = ()
     wiring: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    values_slices: bool = False
 
 
 PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
     {
         "blast_ct": PredictorKind(("deepmedic",), VolumePreprocessing, (TTA,)),
         "hu_threshold": PredictorKind((), NoPreprocessing),
-        "rsna_sequence": PredictorKind(("slice_sequence_transformer",), SeriesPreprocessing, (MASKED, XYZ_ORDER, TTA)),
+        "rsna_sequence": PredictorKind(
+            ("slice_sequence_transformer",), SeriesPreprocessing, (MASKED, XYZ_ORDER, TTA), values_slices=True
+        ),
         "slab_unet": PredictorKind(("context_unet",), SlabPreprocessing, (TTA, MIN_PIXELS)),
-        "smart_net_cls": PredictorKind(("smart_net_down_cls",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
-        "smart_net_seg": PredictorKind(("smart_net_down_seg",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,)),
-        "smart_net_up": PredictorKind(SMART_NET_UP_NETWORKS, SmartNetPreprocessing, (VARIANT, MODE)),
+        "smart_net_cls": PredictorKind(
+            ("smart_net_down_cls",), SmartNetPreprocessing, (DROP_EMPTY_ENDS,), values_slices=True
+        ),
+        "smart_net_seg": PredictorKind(("smart_net_down_seg",), SmartNetPreprocessing, (DROP_EMPTY_ENDS, INSIDE_BRAIN)),
+        "smart_net_up": PredictorKind(
+            SMART_NET_UP_NETWORKS, SmartNetPreprocessing, (VARIANT, MODE, INSIDE_BRAIN), values_slices=True
+        ),
         "swin_map": PredictorKind(
             ("swin_classifier",),
             SlicePreprocessing,
-            (TTA,),
+            (TTA, INSIDE_BRAIN),
             MappingProxyType({"map_kind": ("hgi-sam", "swin-sam", "grad-cam")}),
+            values_slices=True,
         ),
-        "unet": PredictorKind(("unet", "swin_unetr"), SlicePreprocessing, (TTA, SUPPRESS_BONE, MIN_PIXELS)),
+        "unet": PredictorKind(
+            ("unet", "swin_unetr"), SlicePreprocessing, (TTA, SUPPRESS_BONE, MIN_PIXELS, INSIDE_BRAIN)
+        ),
     }
 )
 """Predictor name to what it accepts."""

@@ -5,7 +5,9 @@ Sources: HealthX-Lab/HGI-SAM at eb4d32b (Git LFS pointers) and biomedia-mira/bla
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 APACHE = "Apache-2.0"
 
@@ -95,3 +97,32 @@ BLAST_CT_MODELS = tuple(
     )
     for n in _BLAST_ORDER
 )
+
+
+@dataclass(frozen=True)
+class AuthorsFile:
+    """A file that its authors offer and that has to be fetched by hand: no digest of it is known.
+
+    Attributes:
+        page: Address of the page that links it.
+        size: Bytes, as the authors say.
+        steps: What to do with it; FILE is the file to import.
+    """
+
+    page: str
+    size: int
+    steps: str
+
+
+AUTHORS_FILES: Mapping[str, AuthorsFile] = MappingProxyType(
+    {
+        "rsna-sequence": AuthorsFile(
+            "https://github.com/PaddlePaddle/Research/tree/master/CV/"
+            "Effective%20Transformer-based%20Solution%20for%20RSNA%20Intracranial%20Hemorrhage%20Detection",
+            1_070_000_000,
+            "download brain_ihd.tar.gz by the link there, unpack it, and import 0.04368_rank1/model.pdparams "
+            "(`ichsegmenter models import FILE --method rsna-sequence`)",
+        )
+    }
+)
+"""Method name to what its authors offer beside `WeightsFile`s."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ICHSegmenterLib.cards.calibration import published_calibration
 from ICHSegmenterLib.cards.card import NO_CONFIG, LabelmapRule, ModelCard, with_options
 from ICHSegmenterLib.cards.json.reader import card_from, read_json
 from ICHSegmenterLib.cards.json.writer import card_facts
@@ -34,7 +36,7 @@ __all__ = [
 
 MODEL_CARDS: Mapping[str, ModelCard] = MappingProxyType(
     {
-        card.name: card
+        card.name: replace(card, calibration=published_calibration(card.name))
         for card in (
             BLAST_CT,
             *swin.CARDS,

@@ -36,19 +36,7 @@ def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         WeightsCorruptError: The file is truncated, would run code, or holds something other than named arrays.
     """
-    try:
-        with path.open("rb") as file:
-            bounded = _BoundedFile(file, path.stat().st_size)
-            _check_memo(bounded)
-            bounded.rewind()
-            content = _ArrayUnpickler(bounded, path.name).load()
-    except WeightsCorruptError:
-        raise
-    except Exception as error:  # a damaged pickle may fail in any way
-        raise WeightsCorruptError(
-            f"{path.name}: cannot be read as PaddlePaddle weights ({error}); it is incomplete or altered: "
-            "download or import it again."
-        ) from error
+    content = read_plain_pickle(path, "PaddlePaddle weights")
     if not isinstance(content, dict):
         raise WeightsCorruptError(f"{path.name}: holds a {type(content).__name__}, not named arrays.")
     arrays = {key: _array(value) for key, value in content.items() if not str(key).endswith(BOOKKEEPING_MARK)}
@@ -57,6 +45,26 @@ def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
         keys = ", ".join(foreign[:3]) or "any key"
         raise WeightsCorruptError(f"{path.name}: holds no arrays of numbers under {keys}; it is no weight file.")
     return {str(key): value for key, value in arrays.items() if value is not None}
+
+
+def read_plain_pickle(path: Path, what: str) -> Any:
+    """The content of a pickle that holds arrays, numbers and containers of them, and nothing that runs.
+
+    Raises:
+        WeightsCorruptError: The file is truncated, would run code, or promises more than it holds; `what` names it.
+    """
+    try:
+        with path.open("rb") as file:
+            bounded = _BoundedFile(file, path.stat().st_size)
+            _check_memo(bounded)
+            bounded.rewind()
+            return _ArrayUnpickler(bounded, path.name).load()
+    except WeightsCorruptError:
+        raise
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise WeightsCorruptError(
+            f"{path.name}: cannot be read as {what} ({error}); it is incomplete or altered: download it again."
+        ) from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):

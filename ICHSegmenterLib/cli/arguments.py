@@ -14,6 +14,7 @@ from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.errors import did_you_mean
 from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.request import MAP, PRECISIONS, AnalysisRequest
+from ICHSegmenterLib.verdict import MIN_PIECE_VOLUME_ML, OperatingPoint
 
 MAX_NEIGHBORS = 1000
 """So many files of a folder are compared with a name that is not there."""
@@ -38,7 +39,24 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the method, such as masked=true",
     )
     parser.add_argument("--threshold", type=_fraction, metavar="T", help="of the maps, 0 to 1 (default: the method's)")
-    parser.add_argument("--detection-threshold", type=_fraction, metavar="T", help="of the slice values, 0 to 1")
+    parser.add_argument(
+        "--detection-threshold", type=_fraction, metavar="T", help="of the exam's and slices' values, 0 to 1"
+    )
+    points = [point.value for point in OperatingPoint]
+    parser.add_argument(
+        "--operating-point",
+        choices=points,
+        default=points[0],
+        help="which pieces are drawn: sensitivity first, or specificity first (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-volume",
+        dest="min_volume_ml",
+        type=float,
+        default=MIN_PIECE_VOLUME_ML,
+        metavar="ML",
+        help="smaller pieces are neither listed nor drawn (default: %(default)s mL)",
+    )
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +122,8 @@ def request_of(arguments: argparse.Namespace) -> AnalysisRequest:
         detector_options=dict(given.get("detector_options", ())),
         threshold=given.get("threshold"),
         detection_threshold=given.get("detection_threshold"),
+        operating_point=OperatingPoint.named(given.get("operating_point", OperatingPoint.SCREENING.value)),
+        min_volume_ml=given.get("min_volume_ml", MIN_PIECE_VOLUME_ML),
         device=arguments.device,
         precision=arguments.precision,
         outputs=select(given.get("outputs", ())),

@@ -12,6 +12,7 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
+    calibrate,
     compare,
     completion,
     doctor,
@@ -19,6 +20,7 @@ from ICHSegmenterLib.cli.verbs import (
     features,
     models,
     prepare,
+    reproduce,
     rsna,
     segment,
     synthesize,
@@ -28,7 +30,22 @@ from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED = 0, 1
-VERBS = (segment, batch, evaluate, compare, features, prepare, synthesize, train, rsna, models, doctor, completion)
+VERBS = (
+    segment,
+    batch,
+    evaluate,
+    calibrate,
+    compare,
+    features,
+    prepare,
+    synthesize,
+    train,
+    reproduce,
+    rsna,
+    models,
+    doctor,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ class Case:
         images: One file, or the DICOM files of one series.
         mask: On the grid of the exam; its blood is every value above zero. None if only slices are labeled.
         slice_labels: One for each image file, or for each slice of the one file in its order; None: from the mask.
+        brain_mask: On the grid of the exam, to use instead of our own; None without one.
         slice_subtypes: For each of these labels, whether EDH, IPH, IVH, SAH and SDH are there; None if not known.
     """
 
@@ -31,6 +32,7 @@ class Case:
     mask: Path | None = None
     slice_labels: SliceLabels | None = None
     slice_subtypes: SubtypeLabels | None = None
+    brain_mask: Path | None = None
 
     def __post_init__(self) -> None:
         if self.mask is None and self.slice_labels is None:

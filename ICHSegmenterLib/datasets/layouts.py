@@ -70,6 +70,7 @@ LAYOUTS: dict[str, LayoutEntry] = {
     "nifti": LayoutEntry("ICHSegmenterLib.datasets.nifti_folder", "images/ and masks/ of the same names, or BHSD"),
     "nifti-slabs": LayoutEntry("ICHSegmenterLib.datasets.slab_folder", "as nifti, read in slabs around the brain"),
     "physionet": LayoutEntry("ICHSegmenterLib.datasets.physionet", "PhysioNet CT-ICH"),
+    "smart-net": LayoutEntry("ICHSegmenterLib.datasets.smart_net", "SMART-Net's train/, valid/ and test/"),
     "rsna": LayoutEntry("ICHSegmenterLib.datasets.rsna", "RSNA 2019 stage 2"),
     "rsna-unlabeled": LayoutEntry("ICHSegmenterLib.datasets.rsna_unlabeled", "test images of RSNA 2019 stage 2"),
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.datasets.brain_masks import AUTHORS_FOLDER
 from ICHSegmenterLib.datasets.case import Case, split_labels
 from ICHSegmenterLib.datasets.nifti_folder import read_label_mask
 from ICHSegmenterLib.datasets.sources import (
@@ -31,13 +32,14 @@ from ICHSegmenterLib.files import replacing, typed_reader
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.volume.exam_name import exam_name
 from ICHSegmenterLib.volume.export import write_nifti
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 
 if TYPE_CHECKING:
     from ICHSegmenterLib.synthesis.exam import SyntheticExam
 
 HAS_SUBTYPE_MASKS = False
-SCANS, MASKS, BRAIN_MASKS = "ct_scans", "masks", "brainmask"
+SCANS, MASKS = "ct_scans", "masks"
 CSV = "hemorrhage_diagnosis_raw_ct.csv"
 COLUMNS = {
     "Intraventricular": "IVH",
@@ -136,16 +138,26 @@ def cases(folder: Path, cache: Path) -> list[Case]:
 
 
 def write(exams: Iterable[SyntheticExam], folder: Path) -> int:
-    """Write `ct_scans/NNN.nii`, masks (0, 255), brain masks and the diagnosis table; returns the number of exams."""
-    for name in (SCANS, MASKS, BRAIN_MASKS):
+    """Write scans, masks (0, 255), brain masks as HGI-SAM's authors name them, and the diagnosis table.
+
+    Rows run to anterior, columns to the left and slices upwards, as in the real set ("LAS").
+
+    Returns:
+        The number of exams.
+    """
+    for name in (SCANS, MASKS, AUTHORS_FOLDER):
         (folder / name).mkdir(parents=True, exist_ok=True)
     rows: list[tuple[int, ...]] = []
     count = 0
     for count, exam in enumerate(exams, start=1):
-        geometry, name = exam.volume.geometry, f"{count:03d}.nii"
-        write_nifti(exam.volume.hu.astype(np.int16), geometry, folder / SCANS / name)
-        write_nifti(((exam.labelmap > 0) * MASK_VALUE).astype(np.uint8), geometry, folder / MASKS / name)
-        write_nifti(exam.brain_mask, geometry, folder / BRAIN_MASKS / name)
+        geometry, name = _rows_to_anterior(exam.volume.geometry), f"{count:03d}"
+        masks = ((exam.labelmap > 0) * MASK_VALUE).astype(np.uint8)
+        for values, path in (
+            (exam.volume.hu.astype(np.int16), folder / SCANS / f"{name}.nii"),
+            (masks, folder / MASKS / f"{name}.nii"),
+            (exam.brain_mask.astype(np.uint8), folder / AUTHORS_FOLDER / f"{name}_mask.nii.gz"),
+        ):
+            write_nifti(np.ascontiguousarray(values[:, ::-1]), geometry, path)
         for slice_number, labels in enumerate(exam.slice_labels, start=1):
             subtypes = [int(labels[SUBTYPE_LABELS.index(key)]) for key in COLUMNS.values()]
             rows.append((count, slice_number, *subtypes, 1 - int(labels[-1]), 0))
@@ -154,6 +166,12 @@ def write(exams: Iterable[SyntheticExam], folder: Path) -> int:
         writer.writerow((*NUMBER_COLUMNS, *COLUMNS, NONE_COLUMN, FRACTURE_COLUMN))
         writer.writerows(rows)
     return count
+
+
+def _rows_to_anterior(geometry: VolumeGeometry) -> VolumeGeometry:
+    """The geometry of the array with its rows in reverse; synthetic exams have rows that run to posterior."""
+    last_row = geometry.row_step * (geometry.shape[1] - 1)
+    return VolumeGeometry(geometry.shape, geometry.column_step, -geometry.row_step, geometry.slice_origins + last_row)
 
 
 def _case(plan: PhysionetPlan) -> Case:

@@ -22,10 +22,11 @@ from ICHSegmenterLib.datasets.layouts import get_layout
 from ICHSegmenterLib.datasets.shards import write_shard
 from ICHSegmenterLib.datasets.slices import SliceItem, SliceTable, read_table, write_rows, write_table
 from ICHSegmenterLib.datasets.sources import BadFile, Plan, ReadOptions, SeriesContent
+from ICHSegmenterLib.datasets.splits import Split
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.files import replacing, typed_reader
 
-INDEX, BAD_FILES, PLAN = "index.csv", "corrupt.csv", "plan.json"
+INDEX, BAD_FILES, PLAN, PARTS = "index.csv", "corrupt.csv", "plan.json", "parts.json"
 SLICES_A_SHARD = 2000
 """About 400 MB a shard: large enough for a network disk, small enough to lose."""
 
@@ -113,6 +114,9 @@ def prepare_dataset(
             slices += shard_slices
             if progress is not None:
                 progress(done, len(todo), "Preparing")
+        if source.parts:
+            with replacing(cache / PARTS) as draft:
+                draft.write_text(json.dumps(dict(source.parts), indent=1), encoding="utf-8")
     seconds = time.perf_counter() - start
     complete = all(_index_of(cache, shard).is_file() for shard in range(len(groups)))
     bad = _bad_files(cache, len(groups))
@@ -129,6 +133,25 @@ def load_prepared(cache: Path) -> SliceTable:
     if not (cache / INDEX).is_file():
         raise TrainingDataError(f"{cache} holds no {INDEX}; run `prepare` to the end first.")
     return read_table([cache / INDEX])
+
+
+def given_split(cache: Path, fold: int = 0) -> Split:
+    """The split that a data set comes with; `fold` is kept for the record.
+
+    Raises:
+        TrainingDataError: It comes with none.
+    """
+    if not (cache / PARTS).is_file():
+        raise TrainingDataError(
+            f"{cache} holds no {PARTS}: this data set comes without a split. Set data.given_split=false, or prepare "
+            "one that has it, such as the layout smart-net."
+        )
+    parts = _read_plan(cache / PARTS)
+    train, validation, test = (
+        tuple(sorted(patient for patient, part in parts.items() if part == name))
+        for name in ("train", "validation", "test")
+    )
+    return Split(train, validation, test, seed=0, folds=0, fold=fold)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -182,7 +205,11 @@ def _write(read: Callable[[Plan], SeriesContent], cache: Path, number: int, plan
 
     def items() -> Iterator[SliceItem]:
         for plan in plans:
-            content = read(plan)
+            try:
+                content = read(plan)
+            except TrainingDataError as error:  # one bad mask must not stop a night's preparation
+                bad.append(BadFile(plan.series, str(error)))
+                continue
             bad.extend(content.bad_files)
             yield from content.items
 
@@ -194,6 +221,8 @@ def _write(read: Callable[[Plan], SeriesContent], cache: Path, number: int, plan
 
 def _merge(cache: Path, shards: int, bad: tuple[BadFile, ...]) -> int:
     table = read_table([_index_of(cache, number) for number in range(shards)])
+    if not len(table) and bad:
+        raise TrainingDataError(f"None of the series could be prepared. {bad[0].name}: {bad[0].reason}")
     _write_bad(cache / BAD_FILES, bad)
     write_table(table, cache / INDEX)
     return len(table)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -155,12 +156,12 @@ def write(exams: Iterable[SyntheticExam], folder: Path) -> int:
     for number, exam in enumerate(exams):
         series = images / f".{number}"
         paths = write_dicom_series(exam.volume, series, seed=exam.seed, description="Synthetic head CT")
-        patient = "ID_" + _identifier(exam.seed, number, "patient")
+        patient, study, series_id = (
+            "ID_" + _identifier(exam.seed, number, what) for what in ("patient", "study", "series")
+        )
         for index, (path, labels) in enumerate(zip(paths, exam.slice_labels, strict=True)):
             name = "ID_" + _identifier(exam.seed, number, index)
-            file = pydicom.dcmread(path)
-            file.PatientID, file.PatientName = patient, ""
-            file.save_as(images / f"{name}.dcm", enforce_file_format=True)
+            _save_renamed(path, images / f"{name}.dcm", name, (patient, study, series_id))
             path.unlink()
             rows += [(f"{name}_{kind}", int(value)) for kind, value in zip(_COLUMN_OF, labels, strict=True)]
         series.rmdir()
@@ -170,6 +171,17 @@ def write(exams: Iterable[SyntheticExam], folder: Path) -> int:
         writer.writerow(("ID", "Label"))
         writer.writerows(rows)
     return count
+
+
+def _save_renamed(path: Path, target: Path, name: str, owner: tuple[str, str, str]) -> None:
+    """The image under RSNA's names, which are no UIDs: file, image, study and series are all called ID_ and digits."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Invalid value for VR UI")
+        file = pydicom.dcmread(path)
+        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = name
+        file.PatientID, file.StudyInstanceUID, file.SeriesInstanceUID = owner
+        file.PatientName = ""
+        file.save_as(target, enforce_file_format=True)
 
 
 def _case(plan: RsnaPlan, images: Path) -> Case:

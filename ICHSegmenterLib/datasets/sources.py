@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,11 +75,13 @@ class Source(Generic[Plan]):
         plans: In the order of their names.
         read: Reads one series, here or in another process.
         notes: What else was noticed.
+        parts: Patient to "train", "validation" or "test", of a data set that comes with a split.
     """
 
     plans: Sequence[Plan]
     read: Callable[[Plan], SeriesContent]
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def existing_folder(folder: Path, *names: str) -> Path:

@@ -94,6 +94,24 @@ def split_patients(
     return Split(tuple(sorted(train)), tuple(sorted(validation)), tuple(sorted(test)), seed, folds, fold, split_by)
 
 
+def split_given(
+    bleeds: Mapping[str, bool], held_out: Sequence[str], *, folds: int, fold: int, validation_share: float, seed: int
+) -> Split:
+    """A split whose test part is given; the validation part is drawn from the rest.
+
+    Args:
+        bleeds: Patient to whether any slice bleeds.
+        held_out: The patients of the test part.
+        folds, fold: How many folds were given, and which one this is.
+        validation_share: Share of the patients outside the test part, at least one.
+        seed: Of the validation part.
+    """
+    test = set(held_out)
+    rest = {name: is_bleeding for name, is_bleeding in bleeds.items() if name not in test}
+    drawn = split_patients(rest, validation_share=validation_share, seed=seed)
+    return Split(drawn.train, drawn.validation, tuple(sorted(test & set(bleeds))), seed, folds, fold)
+
+
 def save_folds(bleeds: Mapping[str, bool], path: Path, *, folds: int, seed: int) -> None:
     """Write `patient,fold` for all patients, as `evaluate --folds` reads it; fold n is the test part of its split."""
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:

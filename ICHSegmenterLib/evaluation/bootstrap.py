@@ -1,10 +1,14 @@
-"""Intervals (95 %) of figures from resampled patients, never from single slices or exams of one patient."""
+"""Intervals (95 %) of figures from resampled patients, never from single slices or exams of one patient.
+
+Shares at 0 or 1, where every resample says the same, have the exact interval of Clopper and Pearson over patients, and
+shares of single items (one a patient) Wilson's; no p-value is smaller than so few patients could show.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +20,8 @@ CONFIDENCE = 0.95
 RESAMPLES_AT_ONCE = 100
 FEWEST_DEFINED = 0.5
 """An interval is not given if the figure is undefined in more than half of the resamples."""
+FEW_PATIENTS = 20
+"""Below, percentile intervals are too narrow: they hold the truth less often than they say."""
 
 Weights = NDArray[np.float64]
 Statistic = Callable[[Weights], float]
@@ -29,17 +35,21 @@ class Estimate:
     Attributes:
         value: None if undefined.
         low, high: Ends of the interval, None if there is none.
-        note: Why something is missing.
+        note: Why something is missing, or with which care it is to be read.
+        patients: So many the figure stands on.
+        interval: "bootstrap", "exact" (Clopper and Pearson) or "wilson"; empty without one.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     note: str = ""
+    patients: int = 0
+    interval: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; the note only where there is one."""
-        return {key: value for key, value in asdict(self).items() if key != "note" or value}
+        """Plain data; note and kind of interval only where there are some."""
+        return {key: value for key, value in asdict(self).items() if key not in ("note", "interval") or value}
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,8 @@ class Difference(Estimate):
     """Figure of a first method minus that of a second, on the same resampled patients.
 
     Attributes:
-        p_value: Two-sided, that the difference is zero: twice the smaller share of resamples on one side of zero.
+        p_value: Two-sided, that the difference is zero: twice the smaller share of resamples on one side of zero, never
+            below what exchanging the methods within so few patients could show, 2 / 2^patients.
     """
 
     p_value: float | None = None
@@ -73,11 +84,33 @@ class PatientBootstrap:
 
     def estimate(self, statistic: Statistic, *, undefined: str = "") -> Estimate:
         """The figure and its percentile interval; `undefined` says why there is none if it is NaN."""
+        value, patients = self._of_all(statistic), len(set(self.patients))
+        if np.isnan(value):
+            return Estimate(None, note=undefined or "undefined for these cases", patients=patients)
+        low, high, note = self._interval(self.distribution(statistic))
+        if low is None:
+            return Estimate(value, note=note, patients=patients)
+        return Estimate(value, low, high, note or few(patients), patients, "bootstrap")
+
+    def share(
+        self, hits: NDArray[np.bool_], among: NDArray[np.bool_], statistic: Statistic, *, undefined: str = ""
+    ) -> Estimate:
+        """The interval of a rate, `hits` of the items `among`: 6 of 6 is not certain to be 1.
+
+        One item a patient: Wilson's. Several: the bootstrap over patients, but at 0 or 1, where all resamples agree,
+        the exact interval with patients as items.
+        """
+        whose = np.asarray(self.patients, dtype=np.str_)[among]
+        patients = len(set(whose.tolist()))
         value = self._of_all(statistic)
         if np.isnan(value):
             return Estimate(None, note=undefined or "undefined for these cases")
-        low, high, note = self._interval(self.distribution(statistic))
-        return Estimate(value, low, high, note)
+        if patients == len(whose):
+            return Estimate(value, *wilson(int(hits[among].sum()), patients), few(patients), patients, "wilson")
+        if value in (0.0, 1.0):
+            low, high = exact(patients if value else 0, patients)
+            return Estimate(value, low, high, few(patients), patients, "exact")
+        return replace(self.estimate(statistic, undefined=undefined), note=few(patients), patients=patients)
 
     def difference(self, first: Statistic, second: Statistic, *, undefined: str = "") -> Difference:
         """First minus second, both on the same resamples."""
@@ -85,16 +118,17 @@ class PatientBootstrap:
         def paired(weights: Weights) -> float:
             return first(weights) - second(weights)
 
-        value = self._of_all(paired)
+        value, patients = self._of_all(paired), len(set(self.patients))
         if np.isnan(value):
-            return Difference(None, note=undefined or "undefined for these cases")
+            return Difference(None, note=undefined or "undefined for these cases", patients=patients)
         drawn = self.distribution(paired)
         low, high, note = self._interval(drawn)
         defined = drawn[~np.isnan(drawn)]
         if low is None or not len(defined):
-            return Difference(value, note=note)
+            return Difference(value, note=note, patients=patients)
         beyond = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-        return Difference(value, low, high, note, p_value=min(1.0, 2 * (beyond + 1) / (len(defined) + 1)))
+        p_value = min(1.0, max(2 * (beyond + 1) / (len(defined) + 1), smallest_p(patients)))
+        return Difference(value, low, high, note or few(patients), patients, "bootstrap", p_value=p_value)
 
     def distribution(self, statistic: Statistic) -> Weights:
         """(resamples,) the figure of every draw, NaN where undefined; empty with fewer than two patients."""
@@ -136,3 +170,35 @@ class PatientBootstrap:
         tail = 100 * (1 - CONFIDENCE) / 2
         low, high = np.percentile(defined, (tail, 100 - tail))
         return float(low), float(high), ""
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Wilson's interval of a share."""
+    low, high = stats.binomtest(hits, trials).proportion_ci(CONFIDENCE, method="wilson")
+    return float(low), float(high)
+
+
+def exact(hits: int, trials: int) -> tuple[float, float]:
+    """The interval of Clopper and Pearson of a share."""
+    low, high = stats.binomtest(hits, trials).proportion_ci(CONFIDENCE, method="exact")
+    return float(low), float(high)
+
+
+def smallest_p(patients: int) -> float:
+    """The smallest two-sided p-value that so many pairs can show: all of them pointing the same way."""
+    return min(1.0, 2.0 ** (1 - min(patients, 1000)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number after Holm."""
+    order = np.argsort(p_values)
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, number in enumerate(order.tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[number]))
+        corrected[number] = largest
+    return corrected
+
+
+def few(patients: int) -> str:
+    """The note for a small sample, empty for a larger one."""
+    return f"only {patients} patients: read with care" if patients < FEW_PATIENTS else ""

@@ -31,6 +31,7 @@ class KnownExam:
         mask: bool (slices, rows, columns) as acquired, None if only slices are labeled.
         slice_truth: bool (slices,) in the order that a detection speaks of: acquired slices, or axial ones of an exam
             that was stored as sagittal or coronal slices.
+        brain_mask: bool of the same shape, given with the data; None without one.
         subtype_truth: bool (slices, 5) of EDH, IPH, IVH, SAH, SDH in the same order, None if not known.
     """
 
@@ -38,6 +39,7 @@ class KnownExam:
     mask: NDArray[np.bool_] | None
     slice_truth: NDArray[np.bool_]
     subtype_truth: NDArray[np.bool_] | None = None
+    brain_mask: NDArray[np.bool_] | None = None
 
 
 def check_cases(cases: Sequence[Case]) -> None:
@@ -77,7 +79,9 @@ def read_exam(case: Case) -> KnownExam:
     labels = _ordered(case.slice_labels, order, slices, case.name)
     if labels is not None:
         truth |= labels  # an outlined slice bleeds, whatever its label says
-    return KnownExam(volume, mask, truth, _ordered(case.slice_subtypes, order, slices, case.name))
+    subtypes = _ordered(case.slice_subtypes, order, slices, case.name)
+    brain = None if case.brain_mask is None else read_mask(case.brain_mask, volume.geometry)
+    return KnownExam(volume, mask, truth, subtypes, brain)
 
 
 def _ordered(

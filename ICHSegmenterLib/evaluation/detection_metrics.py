@@ -129,7 +129,18 @@ FIGURES: Mapping[str, tuple[Callable[[ScoredItems, Weights], float], str]] = {
 def scores(items: ScoredItems, *, resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
     """Every figure of `FIGURES` with its interval over patients."""
     draws = PatientBootstrap(items.patients, resamples, seed)
-    return {name: draws.estimate(partial(figure, items), undefined=why) for name, (figure, why) in FIGURES.items()}
+    shares = {
+        "sensitivity": (items.decisions, items.truth),
+        "specificity": (~items.decisions, ~items.truth),
+        "precision": (items.truth, items.decisions),
+        "accuracy": (items.truth == items.decisions, np.ones_like(items.truth)),
+    }
+    return {
+        name: draws.share(*shares[name], partial(figure, items), undefined=why)
+        if name in shares
+        else draws.estimate(partial(figure, items), undefined=why)
+        for name, (figure, why) in FIGURES.items()
+    }
 
 
 def calibration(items: ScoredItems, bins: int = CALIBRATION_BINS) -> Calibration:

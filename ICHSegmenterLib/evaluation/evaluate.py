@@ -42,7 +42,7 @@ Announce = Callable[[int, int, str], None]
 """(done, total, what comes next)."""
 
 
-def _silent(done: int, total: int, name: str) -> None:
+def silent(done: int, total: int, name: str) -> None:
     """Announce to nobody."""
 
 
@@ -69,7 +69,7 @@ def evaluate(
     folds: Folds | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    announce: Announce = _silent,
+    announce: Announce = silent,
 ) -> Evaluation:
     """Score methods on cases and write everything into a folder.
 
@@ -161,13 +161,13 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
         ICHSegmenterError: The case cannot be read, analyzed or scored.
     """
     exam = read_exam(case)
-    prediction = predict(method, case, exam.volume)
+    prediction = predict(method, case, exam.volume, exam.brain_mask)
     if len(prediction.slice_values) != len(exam.slice_truth):
         raise EvaluationError(
             f"{case.name}: the result speaks of {len(prediction.slice_values)} slices, the truth of "
             f"{len(exam.slice_truth)}. It was made from another exam of this name."
         )
-    cuts = cuts or CutOffs(prediction.threshold, prediction.threshold)
+    cuts = cuts or CutOffs(prediction.threshold, prediction.slice_threshold)
     mask = prediction.outline(method, cuts.map)
     scores = None if mask is None or exam.mask is None else score_outline(mask, exam.mask, exam.volume.geometry)
     sweep = _sweep(prediction, exam, method) if with_sweep else ()
@@ -207,7 +207,7 @@ def _sweep(prediction: Prediction, exam: KnownExam, method: Method) -> tuple[flo
         return ()
     soft = prediction.soft.copy()
     if method.positive_slices_only:
-        soft[prediction.slice_values < prediction.threshold] = 0
+        soft[prediction.slice_values < prediction.slice_threshold] = 0
     return map_sweep(soft, exam.mask)
 
 

@@ -82,7 +82,7 @@ def worst(records: Sequence[CaseRecord], count: int = WORST_CASES) -> list[CaseR
 def _panel(method: Method, case: Case, record: CaseRecord) -> plots.Panel:
     """The slice with most wrong voxels, in axial display."""
     exam = read_exam(case)
-    prediction = predict(method, case, exam.volume)
+    prediction = predict(method, case, exam.volume, exam.brain_mask)
     mask = prediction.outline(method, record.cuts.map)
     view = AxialView.of(exam.volume.geometry)
     hu = view.apply(exam.volume.hu)

@@ -26,7 +26,8 @@ LABELMAP_FILE, MAP_FILE = "labelmap.nii.gz", "map.nii.gz"
 
 SUBTYPE_KEYS = tuple(key for key in SUBTYPE_LABELS if key != ANY)
 
-Analyze = Callable[[Volume], AnalysisResult]
+Analyze = Callable[..., AnalysisResult]
+"""Volume, and `brain_mask` where the data set brings one, to result."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Method:
         weights: File name to SHA-256 that a result on disk must have been made with; None: any.
         map_rule: Its outlines are maps above one threshold, which is to be searched; maps are kept.
         positive_slices_only: Slices that are called negative are not outlined.
+        of_patient: For networks of folds: patient to the method with the network that never met that patient.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Method:
     weights: dict[str, str] | None = None
     map_rule: bool = False
     positive_slices_only: bool = False
+    of_patient: Callable[[str], Method] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +58,15 @@ class Prediction:
     """The part of a result that is scored.
 
     Attributes:
-        slice_values: (slices,) of "any", as the detection orders them.
+        slice_values: (slices,) of "any", as the detection orders them: the network's own, by its published rule.
         subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH, None of methods that do not tell them apart.
         exam_value: Value of "any" for the exam.
-        threshold: Threshold of the detection.
+        threshold: Threshold of the exam.
         value_name: "probability" or "score".
         mask: bool (slices, rows, columns) of blood as acquired, None for detection-only methods.
         soft: float32 of the same shape in [0, 1], None if it was not kept.
         seconds: Duration of the analysis.
+        own_threshold: Threshold of the slices' values, None if it is that of the exam.
     """
 
     slice_values: NDArray[np.float64]
@@ -73,6 +77,12 @@ class Prediction:
     soft: NDArray[np.float32] | None
     seconds: float
     subtype_values: NDArray[np.float64] | None = None
+    own_threshold: float | None = None
+
+    @property
+    def slice_threshold(self) -> float:
+        """Threshold of the slices' values."""
+        return self.threshold if self.own_threshold is None else self.own_threshold
 
     def outline(self, method: Method, threshold: float | None = None) -> NDArray[np.bool_] | None:
         """bool (slices, rows, columns) of blood, None for detection-only methods.
@@ -85,17 +95,24 @@ class Prediction:
             return self.mask
         mask = np.asarray(self.soft >= threshold)
         if method.positive_slices_only:
-            mask[self.slice_values < self.threshold] = False
+            mask[self.slice_values < self.slice_threshold] = False
         return mask
 
 
-def predict(method: Method, case: Case, volume: Volume) -> Prediction:
+def predict(method: Method, case: Case, volume: Volume, brain_mask: NDArray[np.bool_] | None = None) -> Prediction:
     """The result on disk, or a new one, which is kept.
+
+    Args:
+        method: With the network of the fold that holds the patient out, where it has several.
+        case: With its name and patient.
+        volume: The exam.
+        brain_mask: bool (slices, rows, columns) to use instead of our own.
 
     Raises:
         EvaluationError: There is no result and no way to make one.
         ICHSegmenterError: Whatever the method says.
     """
+    method = method if method.of_patient is None else method.of_patient(case.patient)
     name = result_name(method.folder, case.name, case.images[0], volume.source.series_uid or None)
     folder = method.folder / name
     plain = _read_done(folder)
@@ -104,7 +121,8 @@ def predict(method: Method, case: Case, volume: Volume) -> Prediction:
             raise EvaluationError(
                 f"{folder} holds no result.json. Run `batch` on the same data, or name the method under --methods."
             )
-        _write(method.analyze(volume), folder, keeps_map=method.map_rule)
+        given = {} if brain_mask is None else {"brain_mask": brain_mask}
+        _write(method.analyze(volume, **given), folder, keeps_map=method.map_rule)
         plain = _read_done(folder)
         if plain is None:
             raise EvaluationError(f"{folder / DONE_FILE} was written but cannot be read. Check the disk.")
@@ -160,10 +178,10 @@ def _prediction(plain: dict[str, Any], folder: Path, volume: Volume) -> Predicti
     )
     slices = sorted(result.detection.slices, key=lambda one: one.index)
     subtypes = None
-    if all(key in one.probabilities for one in slices for key in SUBTYPE_KEYS):
-        subtypes = np.array([[float(one.probabilities[key]) for key in SUBTYPE_KEYS] for one in slices])
+    if all(key in one.own for one in slices for key in SUBTYPE_KEYS):
+        subtypes = np.array([[float(one.own[key]) for key in SUBTYPE_KEYS] for one in slices])
     return Prediction(
-        slice_values=np.array([float(one.probabilities[ANY]) for one in slices]),
+        slice_values=np.array([float(one.own[ANY]) for one in slices]),
         exam_value=float(result.detection.exam_probabilities[ANY]),
         threshold=result.detection.threshold,
         value_name=result.provenance.value_name,
@@ -171,6 +189,7 @@ def _prediction(plain: dict[str, Any], folder: Path, volume: Volume) -> Predicti
         soft=_on_grid(folder / MAP_FILE, volume),
         seconds=float(sum(result.provenance.seconds.values())),
         subtype_values=subtypes,
+        own_threshold=result.detection.own_threshold,
     )
 
 

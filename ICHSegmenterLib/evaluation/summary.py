@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.evaluation import detection_metrics
-from ICHSegmenterLib.evaluation.bootstrap import Difference, PatientBootstrap, Statistic, Weights
+from ICHSegmenterLib.evaluation.bootstrap import (
+    FEW_PATIENTS,
+    Difference,
+    PatientBootstrap,
+    Statistic,
+    Weights,
+    holm,
+)
 from ICHSegmenterLib.evaluation.records import CaseRecord, scored_exams, scored_slices, scored_subtypes
 from ICHSegmenterLib.evaluation.segmentation_metrics import (
     FOUND_SHARE,
@@ -33,8 +40,9 @@ Records = Mapping[str, Sequence[CaseRecord]]
 """Method to its records."""
 
 DEFINITIONS = {
-    "interval": "95 % percentile bootstrap over patients; all exams and slices of a patient are drawn together; one "
-    "without width means that all resamples of these few patients agree, not that the figure is certain",
+    "interval": "95 %: percentile bootstrap over patients, whose exams and slices are drawn together; of rates with "
+    "one item a patient Wilson's, of rates of 0 or 1 the exact one of Clopper and Pearson with patients as items. With "
+    f"fewer than {FEW_PATIENTS} patients bootstrap intervals are too narrow",
     "exam": "an exam bleeds if any of its slices does",
     "dice": "on voxels of the acquired grid, all blood as one; only exams with true blood, 0 if nothing is outlined",
     "hd95_mm": "greater of the two directed 95th percentiles of the distances between surface voxels, measured between "
@@ -47,7 +55,8 @@ DEFINITIONS = {
     "calibration": "ten bins of equal width; ECE is the mean distance between mean value and share of bleeding items, "
     "by count; a method whose values are scores is not meant to be calibrated",
     "comparison": "first minus second on the cases that both scored, bootstrapped in pairs over patients; p is "
-    "two-sided and not corrected for several comparisons",
+    "two-sided, never below what so few patients can show (2 / 2^patients); p_holm is corrected after Holm for all the "
+    "comparisons of this table",
 }
 
 
@@ -168,7 +177,12 @@ def _recall(cases: Scored, low: float, high: float, resamples: int, seed: int) -
         "to_ml": None if np.isinf(high) else high,
         "lesions": len(lesions),
         "found": int(is_found.sum()),
-        "recall": draws.estimate(partial(_mean, is_found), undefined="no lesion of this size").to_json(),
+        "recall": draws.share(
+            is_found > 0,
+            np.ones(len(is_found), dtype=bool),
+            partial(_mean, is_found),
+            undefined="no lesion of this size",
+        ).to_json(),
         "dice_median": draws.estimate(partial(_median, dice), undefined="no lesion of this size").to_json(),
     }
 
@@ -185,6 +199,9 @@ def _comparisons(records: Records, resamples: int, seed: int) -> list[dict[str, 
             comparisons.append(
                 {"first": first, "second": second, "figure": figure, "cases": len(pairs), **difference.to_json()}
             )
+    known = [each for each in comparisons if each["p_value"] is not None]
+    for each, corrected in zip(known, holm([each["p_value"] for each in known]), strict=True):
+        each["p_holm"] = corrected
     return comparisons
 
 

@@ -21,7 +21,8 @@ class NetworkRecipe:
 
     Attributes:
         name, config: For `models.create_model`.
-        initial_weights: A weight file to start from; tensors that do not fit, such as another head, are left out.
+        initial_weights: A weight file to start from, or timm:NAME for one that timm downloads; tensors that do not fit,
+            such as another head, are left out.
         initial_parts: Beginnings of the names that are taken from it; all if none is given.
     """
 
@@ -40,6 +41,9 @@ class DataRecipe:
         split_by: What is never in two parts of the split. Authors' quirks: "series" or "slice", which let one patient
             be both learned from and validated on, so that results look better than they are.
         folds, fold: Cross-validation, and which fold is held out for testing; 0 folds hold none out.
+        folds_file: patient,fold as CSV or JSON, the authors' or one's own, in place of drawn folds; `fold` counts the
+            names in their order, numbers by their value.
+        given_split: Take the parts that the data set comes with, as SMART-Net's, in place of drawn ones.
         validation_share: Share of the remaining patients.
         sampler: "shuffle"; "balanced-with-replacement": as many draws as slices, inversely to class frequency;
             "balanced-without-replacement": twice as many slices as there are positive ones.
@@ -53,6 +57,8 @@ class DataRecipe:
     split_by: Literal["patient", "series", "slice"] = "patient"
     folds: int = 0
     fold: int = 0
+    folds_file: str = ""
+    given_split: bool = False
     validation_share: float = 0.1
     sampler: Literal["shuffle", "balanced-with-replacement", "balanced-without-replacement"] = "shuffle"
     batch_size: int = 12
@@ -88,6 +94,8 @@ class AugmentationRecipe:
         resampling: Interpolation of images by the affine change; masks take the nearest.
         beam_hardening, beam_hardening_hu: Probability, and the largest number of HU added to soft tissue near bone.
         crop_scale: (least, most) area of a random crop, then resized to the full side; (1, 1) for none.
+        crop_rule: Of series: "even", a crop of the same shape; or, the sequence transformer's, "aspect": up to ten
+            tries of an area of `crop_scale` (1.2 can never fit) and a ratio of sides from 3:4 to 4:3, resized bicubic.
         per_slice: Authors' quirk: the slices of one series draw separately.
     """
 
@@ -112,6 +120,7 @@ class AugmentationRecipe:
     beam_hardening: float = 0.0
     beam_hardening_hu: float = 15.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
+    crop_rule: Literal["even", "aspect"] = "even"
     per_slice: bool = False
 
 
@@ -200,6 +209,7 @@ class Recipe:
     Attributes:
         name: Name of the recipe and of the weight file.
         summary: One sentence.
+        title, license: Of the weights, in lists and results; without them the recipe's name, and a license unknown.
         method: Whose model card is filled.
         task: What is learned, see `fit.TASKS`.
         preprocessing: Differences from the method's card.
@@ -218,6 +228,8 @@ class Recipe:
     loss: LossRecipe
     phases: tuple[PhaseRecipe, ...]
     summary: str = ""
+    title: str = ""
+    license: str = ""
     preprocessing: dict[str, Any] = field(default_factory=dict)
     augmentation: AugmentationRecipe = AugmentationRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
@@ -230,7 +242,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.phases:
             raise RecipeError(f"recipe {self.name}: it has no phases, so nothing would be trained.")
-        if self.data.folds and not 0 <= self.data.fold < self.data.folds:
+        if self.data.folds and not self.data.folds_file and not 0 <= self.data.fold < self.data.folds:
             raise RecipeError(
                 f"recipe {self.name}: data.fold is {self.data.fold}, it must be 0 to {self.data.folds - 1}."
             )

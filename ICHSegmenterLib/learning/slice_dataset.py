@@ -89,5 +89,5 @@ class SliceDataset(Dataset[Sample]):
         values = self._reader.mask(str(column["shard"]), int(column["mask_offset"]), int(column["mask_size"]))
         cropped = np.zeros((1, grid.crop, grid.crop), dtype=np.int64)
         for value in np.unique(values[values > 0]):
-            cropped[0][grid.forward_mask(values == value)] = int(value)
+            cropped[0][grid.forward_mask(values == value, self._preprocessing.mask_sampling)] = int(value)
         return torch.from_numpy(cropped)

@@ -13,12 +13,15 @@ from ICHSegmenterLib.errors import DependencyError, WeightsError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.methods.from_card import load_network_and_config
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file
+from ICHSegmenterLib.weights.own_file import OwnFacts, card_with
 from ICHSegmenterLib.weights.sidecar import WEIGHTS_SUFFIX
 
 UNKNOWN_LICENSE = "not known: that of the source file"
 
 
-def convert(source: Path, card: ModelCard, output: Path | None = None, *, license_text: str = "") -> Path:
+def convert(
+    source: Path, card: ModelCard, output: Path | None = None, *, license_text: str = "", title: str = ""
+) -> Path:
     """Write `output` and, beside it, its card as JSON; both load by `--weights` and by import.
 
     Args:
@@ -26,6 +29,7 @@ def convert(source: Path, card: ModelCard, output: Path | None = None, *, licens
         card: Of the method that the file belongs to.
         output: Ends in .safetensors; by default the source's name with that ending, in the working folder.
         license_text: Of the source; by default what is known of a published file.
+        title: Of weights of one's own; by default the name of the source.
 
     Returns:
         The file written.
@@ -51,7 +55,7 @@ def convert(source: Path, card: ModelCard, output: Path | None = None, *, licens
     digest = file_sha256(source)
     published = weights_by_sha256().get(digest)
     facts = {
-        **card_facts(card),
+        **card_facts(card_with(card, [source], OwnFacts(title=title))),
         "network_config": dict(config),
         "license": license_text or (published.license if published else UNKNOWN_LICENSE),
         "weights": output.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ class SliceBatch:
     probabilities: Mapping[str, NDArray[np.floating[Any]]]
     maps: NDArray[np.floating[Any]] | None = None
     uncertainty: NDArray[np.floating[Any]] | None = None
+
+
+@runtime_checkable
+class SliceNetwork(Protocol):
+    """A predictor that judges single slices, so that an evaluation can look at its maps at the network's own pixels."""
+
+    batch_size: int
+
+    def predict_batch(self, exam: PreparedVolume, indices: Sequence[int]) -> SliceBatch:
+        """What it says of these acquired slices, whether they hold brain or not."""
+        ...
 
 
 PredictBatch = Callable[[Sequence[int]], SliceBatch]

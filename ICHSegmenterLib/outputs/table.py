@@ -31,7 +31,7 @@ OUTPUTS: dict[str, Output] = {
     "seg_nrrd": Output(seg_nrrd.write, files=("segmentation.seg.nrrd",), is_default=True),
     "labelmap": Output(labelmap.write, files=("labelmap.nii.gz",), is_default=True),
     "labelmap_regular": Output(labelmap_regular.write, files=("labelmap_regular.nii.gz",), is_default=True),
-    MAP: Output(maps.write, files=("map.nii.gz", "uncertainty.nii.gz"), needs_maps=True),
+    MAP: Output(maps.write, files=("map.nii.gz", "uncertainty.nii.gz", "below_threshold.nii.gz"), needs_maps=True),
     "dicom_seg": Output(dicom_seg.write, files=("segmentation.dcm",), check=dicom_seg.check),
     "csv": Output(slices_csv.write, files=("slices.csv",), is_default=True),
     "overview": Output(overview.write, files=("overview.png",), is_default=True),

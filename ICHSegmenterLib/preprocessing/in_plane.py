@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.preprocessing.spec import MaskSampling
+
 SQUARE_PIXEL_TOLERANCE = 1e-3
 """Relative difference of row and column spacing below which pixels count as square."""
 
@@ -73,11 +75,11 @@ class InPlaneGrid:
         rows, columns = self._inverse_taps
         return columns.apply(rows.apply(maps, -2), -1)
 
-    def forward_mask(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Nearest pixel center, then crop: (..., rows, columns) -> (..., crop, crop)."""
+    def forward_mask(self, masks: NDArray[np.bool_], sampling: MaskSampling = "center") -> NDArray[np.bool_]:
+        """One pixel for each new one, then crop: (..., rows, columns) -> (..., crop, crop)."""
         self._check(masks.shape, self.shape)
         rows, columns = (
-            _nearest_index(size, resized)[start : start + self.crop]
+            sampled_index(size, resized, sampling)[start : start + self.crop]
             for size, resized, start in zip(self.shape, self.resized_shape, self.crop_origin, strict=True)
         )
         return np.asarray(masks[..., rows[:, None], columns])
@@ -148,7 +150,10 @@ class _Taps:
         return result
 
 
-def _nearest_index(size: int, resized: int) -> NDArray[np.intp]:
-    """(resized,) index of the pixel whose center is nearest."""
-    position = np.floor((np.arange(resized) + 0.5) * (size / resized))
+def sampled_index(size: int, resized: int, sampling: MaskSampling) -> NDArray[np.intp]:
+    """(resized,) index of the pixel that each new one takes: of the nearest center, or at its upper left corner."""
+    if sampling == "floor":  # in single precision, as torch's "nearest" mode computes
+        position = np.floor(np.arange(resized, dtype=np.float32) * np.float32(size / resized))
+    else:
+        position = np.floor((np.arange(resized) + 0.5) * (size / resized))
     return np.minimum(position, size - 1).astype(np.intp)

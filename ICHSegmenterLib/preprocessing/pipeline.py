@@ -69,7 +69,12 @@ class PreparedVolume:
 
     def mask_batch(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Brain mask of these acquired slices at the network's pixels: bool (slices, crop, crop)."""
-        return self.grid.forward_mask(self.view.apply_to_slices(self.brain_mask[list(indices)]))
+        return self.mask_at_network(self.brain_mask, indices)
+
+    def mask_at_network(self, mask: NDArray[np.bool_], indices: Sequence[int]) -> NDArray[np.bool_]:
+        """A mask of the acquired grid, such as the true bleed, at the network's pixels: bool (slices, crop, crop)."""
+        sampling = self._slice_preprocessing.mask_sampling
+        return self.grid.forward_mask(self.view.apply_to_slices(mask[list(indices)]), sampling)
 
     def restore(self, maps: NDArray[np.floating[Any]], indices: Sequence[int]) -> NDArray[np.float32]:
         """Bring maps of these acquired slices back: (slices, [labels,] crop, crop) -> float32 (..., rows, columns)."""

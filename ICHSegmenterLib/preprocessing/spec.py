@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+MaskSampling = Literal["center", "floor"]
+"""How a mask is resized: to the pixel whose center is nearest, or to the one at the new pixel's upper left corner, as
+torch's "nearest" and so the authors of HGI-SAM and SMART-Net do, which moves a mask by up to half a pixel."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -38,12 +42,14 @@ class SlicePreprocessing:
         crop: Side in pixels of the central square that the network sees.
         normalization: "minmax": of the clipped values, per slice and channel (constant slices unchanged);
             "window": window edges to 0 and 1.
+        mask_sampling: Of bleed and brain masks.
     """
 
     windows: tuple[Window, ...] = PHYSIONET_WINDOWS
     resize: int = 422
     crop: int = 384
     normalization: Literal["minmax", "window"] = "minmax"
+    mask_sampling: MaskSampling = "center"
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class SmartNetPreprocessing:
         clip_limit, tiles: Of the contrast-limited adaptive histogram equalization (CLAHE), tiles along each side.
         normalize: The minimum and maximum that become 0 and 1 are those of each "slice" or of the whole "volume".
         drop_empty_ends: Leave out the slices below and above all that the window shows.
+        mask_sampling: Of bleed and brain masks.
     """
 
     window: Window = BRAIN_WINDOW
@@ -101,6 +108,7 @@ class SmartNetPreprocessing:
     tiles: int = 8
     normalize: Literal["slice", "volume"] = "volume"
     drop_empty_ends: bool = False
+    mask_sampling: MaskSampling = "center"
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = []
     for comparison in comparisons:
-        p_value = "-" if comparison["p_value"] is None else f"{comparison['p_value']:.3g}"
+        p_values = ["-" if comparison.get(key) is None else f"{comparison[key]:.3g}" for key in ("p_value", "p_holm")]
         pair = escape(f"{comparison['first']} minus {comparison['second']}")
         rows.append(
             [
@@ -173,10 +173,10 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> str:
                 escape(comparison["figure"].replace("_", " ")),
                 str(comparison["cases"]),
                 _figure_cell(comparison),
-                p_value,
+                *p_values,
             ]
         )
-    heads = ["Methods", "Figure", "Cases of both", "Difference", "p"]
+    heads = ["Methods", "Figure", "Cases of both", "Difference", "p", "p of all, after Holm"]
     return "<h2>Methods against each other</h2>" + _table(heads, rows)
 
 
@@ -214,7 +214,8 @@ def _figure_cell(figure: Mapping[str, Any], more: str = "") -> str:
     if figure["value"] is None:
         return f'<span title="{note}">-</span><small>{note}</small>'
     interval = "" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
-    small = "".join(f"<small>{part}</small>" for part in (interval, note) if part)
+    patients = f"{figure['patients']} patients" if figure.get("patients") and "patients" not in note else ""
+    small = "".join(f"<small>{part}</small>" for part in (interval, patients, note) if part)
     return f"{figure['value']:.3f}{small}"
 
 

@@ -111,15 +111,15 @@ def draw_dice_by_volume(methods: Mapping[str, Sequence[tuple[float, float]]], pa
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, SHOWN_ML[0]), max(high, SHOWN_ML[1]))
     axes.xaxis.set_major_formatter("{x:g}")
-    _legend(axes, loc="lower right")
+    _legend(axes, loc="best")
     return _save(figure, path)
 
 
-def draw_worst(panels: Sequence[Panel], path: Path) -> Path:
+def draw_worst(panels: Sequence[Panel], path: Path, *, in_a_row: int = PANELS_IN_A_ROW) -> Path:
     """Slices in the brain window with both outlines, anterior up and the patient's right at the left."""
     from matplotlib.lines import Line2D
 
-    figure, every = _axes(len(panels), width=0.8)
+    figure, every = _axes(len(panels), width=0.8, in_a_row=in_a_row)
     low, high = BRAIN_WINDOW.edges
     for axes, panel in zip(every, panels, strict=True):
         axes.imshow(panel.hu, cmap="gray", vmin=low, vmax=high, aspect=panel.aspect)
@@ -137,12 +137,12 @@ def draw_worst(panels: Sequence[Panel], path: Path) -> Path:
     return _save(figure, path)
 
 
-def _axes(count: int, *, width: float = 1.0) -> tuple[Any, list[Any]]:
+def _axes(count: int, *, width: float = 1.0, in_a_row: int = PANELS_IN_A_ROW) -> tuple[Any, list[Any]]:
     """A figure with plain axes, a few in a row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(max(count, 1), PANELS_IN_A_ROW)
+    columns = min(max(count, 1), in_a_row)
     rows = -(-count // columns)
     figure = Figure(figsize=(SIDE_INCH * width * columns, SIDE_INCH * min(width, 1.0) * rows), layout="constrained")
     FigureCanvasAgg(figure)

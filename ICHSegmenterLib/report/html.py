@@ -10,6 +10,10 @@ from string import Template
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
+from ICHSegmenterLib.verdict import VerdictCode
+
+COLORS = {VerdictCode.SUSPECTED: "#b3261e", VerdictCode.POSSIBLE: "#9a5b00", VerdictCode.NONE_FOUND: "#1d6b3a"}
+"""Of the verdict, which says the same in words."""
 
 PAGE = Template(
     """<!DOCTYPE html>
@@ -28,12 +32,13 @@ PAGE = Template(
  small { color: #66717a }
 </style></head><body>
 <h1>$verdict</h1>
-<small>$title, ICHSegmenter $version, $device ($precision), $seconds s, $created</small>
+<small>$made_by, $device ($precision), $seconds s, $created</small>
 <p class="notice">$notice</p>
 $warnings
 $picture
 <table><tr><th>Segment</th><th>Volume (mL)</th><th>Mean density (HU)</th><th>Slices</th><th>Pieces</th></tr>
 $segments</table>
+$pieces
 <table><tr><th>Slice</th><th>Position (mm)</th><th>$value_name</th><th>Blood (mL)</th></tr>
 $slices</table>
 <p><small>$limits Paper: $paper. Slices are counted from the lowest; positions are along the slice normal.</small></p>
@@ -50,8 +55,8 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
     page = PAGE.substitute(
         title=escape(used.title),
         verdict=escape(result.verdict),
-        color="#b3261e" if result.detection.is_positive else "#1d6b3a",
-        version=escape(used.version),
+        color=COLORS[result.assessment.code],
+        made_by=escape(used.made_by),
         device=escape(used.device),
         precision=escape(used.precision),
         seconds=f"{sum(used.seconds.values()):.1f}",
@@ -60,6 +65,7 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
         warnings="".join(f'<p class="warning">{escape(sentence)}</p>' for sentence in used.warnings),
         picture=_embed(picture) if picture is not None else "",
         segments=_segment_rows(result),
+        pieces=_piece_table(result),
         slices=_slice_rows(result),
         value_name=escape(used.value_name.capitalize()),
         limits=escape(" ".join(card.limits for card in cards)),
@@ -88,6 +94,23 @@ def _segment_rows(result: AnalysisResult) -> str:
             f"<td>{segment.components}</td></tr>"
         )
     return "\n".join(rows)
+
+
+def _piece_table(result: AnalysisResult) -> str:
+    """Pieces that are drawn, then those below the threshold; nothing if there are none."""
+    judged = result.assessment
+    rows = [
+        "<tr>"
+        f"<td>{escape(piece.subtype)} ({piece.subtype_probability:.2f})</td><td>{piece.probability:.2f}</td>"
+        f"<td>{piece.volume_ml:.2f}</td><td>{piece.mean_hu:.0f}</td>"
+        f"<td>{result.slice_number(piece.key_slice)}</td><td>{'yes' if is_drawn else 'below threshold'}</td></tr>"
+        for pieces, is_drawn in ((judged.pieces, True), (judged.below_threshold, False))
+        for piece in pieces
+    ]
+    if not rows:
+        return ""
+    heading = f"<th>Piece</th><th>{judged.value_name.capitalize()}</th><th>Volume (mL)</th><th>Mean density (HU)</th>"
+    return f"<table><tr>{heading}<th>Slice</th><th>Drawn</th></tr>\n" + "\n".join(rows) + "</table>"
 
 
 def _slice_rows(result: AnalysisResult) -> str:

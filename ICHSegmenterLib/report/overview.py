@@ -94,7 +94,7 @@ def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
 
 def _subtitle(result: AnalysisResult) -> str:
     parts = [f"{one.name} {one.volume_ml:.1f} mL" for one in result.measurements]
-    source = f"{result.provenance.title}, version {result.provenance.version}, {result.provenance.device}"
+    source = f"{result.provenance.made_by}, {result.provenance.device}"
     return "   ".join([*parts, source])
 
 
@@ -151,15 +151,16 @@ def outline(axes: Axes, mask: NDArray[np.bool_], color: tuple[float, ...], *, op
 
 def _draw_values(axes: Axes, result: AnalysisResult, shown: list[int]) -> None:
     slices = result.detection.slices
+    cut = result.detection.threshold if result.detection.slice_threshold is None else result.detection.slice_threshold
     numbers = [result.slice_number(one.index) for one in slices]
     colors = [POSITIVE_COLOR if one.is_positive else NEGATIVE_COLOR for one in slices]
     axes.bar(numbers, [one.probabilities[ANY] for one in slices], color=colors, width=0.8)
     axes.axhline(
-        result.detection.threshold,
+        cut,
         color=MUTED,
         linewidth=0.9,
         linestyle="--",
-        label=f"threshold {result.detection.threshold:.2f}",
+        label=f"threshold {cut:.2f}",
     )
     axes.plot(
         [result.slice_number(index) for index in shown],

@@ -33,12 +33,15 @@ class RunContext:
         progress: Called with (done, total, stage) between batches.
         cancelled: Asked between batches; True stops the run within a second.
         warnings: Sentences collected on the way (memory fallbacks, ...); they end in the provenance.
+        caps: Codes of reasons for which no verdict may be confident, such as "contrast_medium"; "suspected" becomes
+            "possible".
         method: Name of the method that runs, if several are compared; it stands in every stage.
     """
 
     progress: ProgressCallback = _silent
     cancelled: Callable[[], bool] = _never
     warnings: list[str] = field(default_factory=list)
+    caps: list[str] = field(default_factory=list)
     method: str = ""
 
     def of_method(self, method: str) -> RunContext:
@@ -67,6 +70,11 @@ class RunContext:
         """Keep a sentence for the reader of the result, once."""
         if sentence not in self.warnings:
             self.warnings.append(sentence)
+
+    def cap(self, reason: str) -> None:
+        """Leave no confident verdict for this reason, a code; see `verdict.CAP_WORDS`."""
+        if reason not in self.caps:
+            self.caps.append(reason)
 
 
 class Predictor(Protocol):
@@ -104,4 +112,13 @@ class SliceDetector(Protocol):
 
     def detect(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The same as `Predictor.predict`, without maps."""
+        ...
+
+
+@runtime_checkable
+class SelectiveMapper(Protocol):
+    """A predictor whose maps cost far more than its values, so that it can leave out those that nobody looks at."""
+
+    def predict_above(self, exam: PreparedVolume, run: RunContext, threshold: float) -> list[SlicePrediction]:
+        """The same as `Predictor.predict`, with maps only of slices whose value of "any" is at or above a threshold."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,19 +16,36 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ICHSegmenterLib.datasets.prepare import INDEX, PrepareOptions, is_prepared, load_prepared, prepare_dataset
+from ICHSegmenterLib.datasets.prepare import (
+    INDEX,
+    PrepareOptions,
+    given_split,
+    is_prepared,
+    load_prepared,
+    prepare_dataset,
+)
 from ICHSegmenterLib.datasets.slices import SliceTable, joined
-from ICHSegmenterLib.datasets.splits import Split, check_split, load_split, save_folds, save_split, split_patients
-from ICHSegmenterLib.errors import TrainingDataError, TrainingExistsError
+from ICHSegmenterLib.datasets.splits import (
+    Split,
+    check_split,
+    load_split,
+    save_folds,
+    save_split,
+    split_given,
+    split_patients,
+)
+from ICHSegmenterLib.errors import RecipeError, TrainingDataError, TrainingExistsError
+from ICHSegmenterLib.evaluation.fold_networks import fold_names
+from ICHSegmenterLib.evaluation.thresholds import read_folds
 from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.learning.recipe import Recipe
+from ICHSegmenterLib.learning.recipe import ALL_PARAMETERS, Recipe
 from ICHSegmenterLib.learning.recipe_file import differences, load_recipe, recipe_text
 from ICHSegmenterLib.learning.task import TrainingTask, moments_of
 from ICHSegmenterLib.methods.rsna_sequence.task import SeriesClassification
 from ICHSegmenterLib.methods.smart_net.task import SmartNetSliceTask, SmartNetVolumeTask
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
-from ICHSegmenterLib.training import trained_model
+from ICHSegmenterLib.training import initial_weights, trained_model
 from ICHSegmenterLib.training.callbacks import LAST, EpochHistory
 from ICHSegmenterLib.training.data_module import TrainingData
 from ICHSegmenterLib.training.pictures import draw_curves, draw_examples
@@ -116,7 +133,7 @@ def fit(
     if rank_zero_only.rank == 0:
         _begin(recipe, data, cache, output, resume=resume)
     else:
-        _wait_for(cache / INDEX, output / RECIPE, output / SPLIT)
+        wait_for(cache / INDEX, output / RECIPE, output / SPLIT)
     table, split = load_prepared(cache), load_split(output / SPLIT)
     if more is not None:
         held_out = {*split.validation, *split.test}
@@ -151,7 +168,7 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
         done = prepare_dataset(data, cache, recipe.data.layout, PrepareOptions(recipe.data.workers))
         _log.info("prepared %d slices, %.0f a second", done.slices, done.slices_a_second)
     table = load_prepared(cache)
-    split = load_split(output / SPLIT) if (output / SPLIT).is_file() else _drawn(recipe, table, output)
+    split = load_split(output / SPLIT) if (output / SPLIT).is_file() else _drawn(recipe, table, cache, output)
     split_by = recipe.data.split_by
     check_split(split, table.columns["series"], table.patients, split_by=split_by, units=table.units(split_by))
     save_split(split, output / SPLIT)
@@ -159,12 +176,14 @@ def _begin(recipe: Recipe, data: Path, cache: Path, output: Path, *, resume: boo
         draft.write_text(recipe_text(recipe), encoding="utf-8")
 
 
-def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
-    """A new split; where there are folds of patients, those of all patients are written for `evaluate`."""
+def _drawn(recipe: Recipe, table: SliceTable, cache: Path, output: Path) -> Split:
+    """A new split, or the given one; folds of patients are written for `evaluate`, those of all patients."""
     settings = recipe.data
-    bleeds: dict[str, bool] = {}
-    for unit, is_positive in zip(table.units(settings.split_by).tolist(), table.is_positive.tolist(), strict=True):
-        bleeds[unit] = bleeds.get(unit, False) or is_positive
+    if settings.given_split:
+        return given_split(cache, settings.fold)
+    bleeds = bleeding_units(table, settings.split_by)
+    if settings.folds_file:
+        return _of_file(recipe, bleeds, output)
     if settings.folds and settings.split_by == "patient":
         save_folds(bleeds, output / FOLDS, folds=settings.folds, seed=recipe.seed)
     return split_patients(
@@ -175,6 +194,41 @@ def _drawn(recipe: Recipe, table: SliceTable, output: Path) -> Split:
         seed=recipe.seed,
         split_by=settings.split_by,
     )
+
+
+def _of_file(recipe: Recipe, bleeds: Mapping[str, bool], output: Path) -> Split:
+    """The fold of a file of patients and folds, which is copied beside the weights for `evaluate`.
+
+    Raises:
+        TrainingDataError: A patient has no fold, or there is no such fold.
+    """
+    settings = recipe.data
+    if settings.split_by != "patient":
+        raise RecipeError("data.folds_file names patients; set data.split_by patient.")
+    folds = read_folds(Path(settings.folds_file))
+    absent, names = sorted(set(bleeds) - set(folds)), fold_names(folds)
+    if absent or settings.fold >= len(names):
+        what = f"no fold for {len(absent)} patients ({', '.join(absent[:3])})" if absent else f"only {len(names)} folds"
+        raise TrainingDataError(f"{settings.folds_file}: {what}, but data.fold is {settings.fold}. Complete the file.")
+    with replacing(output / FOLDS) as draft:
+        draft.write_text("patient,fold\n" + "".join(f"{name},{folds[name]}\n" for name in bleeds), encoding="utf-8")
+    held_out = [patient for patient, fold in folds.items() if fold == names[settings.fold]]
+    return split_given(
+        bleeds,
+        held_out,
+        folds=len(names),
+        fold=settings.fold,
+        validation_share=settings.validation_share,
+        seed=recipe.seed,
+    )
+
+
+def bleeding_units(table: SliceTable, split_by: str) -> dict[str, bool]:
+    """Patient, series or slice to whether any of its slices bleeds."""
+    bleeds: dict[str, bool] = {}
+    for unit, is_positive in zip(table.units(split_by).tolist(), table.is_positive.tolist(), strict=True):
+        bleeds[unit] = bleeds.get(unit, False) or is_positive
+    return bleeds
 
 
 def _check_resumable(recipe: Recipe, output: Path, *, resume: bool) -> None:
@@ -231,13 +285,20 @@ def _initialize(task: TrainingTask, recipe: Recipe, phase: int, output: Path) ->
             checkpoint = torch.load(before, map_location="cpu", weights_only=True)
             task.moments = moments_of(checkpoint, task.network, recipe.phases[phase - 1])
     elif recipe.network.initial_weights:
-        taken, total = trained_model.start_from(
-            task.network, Path(recipe.network.initial_weights), recipe.network.initial_parts
+        taken, total = initial_weights.start_from(
+            task.network, recipe.network.initial_weights, recipe.network.initial_parts
         )
         _log.warning("%d of %d tensors start from %s", taken, total, recipe.network.initial_weights)
+    elif recipe.phases[0].trains != ALL_PARAMETERS:
+        _log.warning(
+            "Only a part of the network learns at first (phases.0.trains: %s), and the rest is frozen with random "
+            "weights, from which nothing can be learned. Set network.initial_weights to a file, such as ImageNet's of "
+            "timm or torchvision, or network.initial_weights=timm:NAME to download one.",
+            recipe.phases[0].trains,
+        )
 
 
-def _wait_for(*paths: Path) -> None:
+def wait_for(*paths: Path) -> None:
     """The other processes wait until the first one has written these."""
     until = time.monotonic() + MAX_WAIT_SECONDS
     while not all(path.is_file() for path in paths):

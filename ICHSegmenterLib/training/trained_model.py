@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from torch import nn
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cards.table import ModelCard, card_facts, get_card
-from ICHSegmenterLib.checkpoints.checkpoint import read_state
-from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.learning.recipe import Recipe
 from ICHSegmenterLib.weights.digests import hash_file
+from ICHSegmenterLib.weights.own_file import own_card
 
 PACKAGES = ("torch", "lightning", "monai", "timm", "numpy")
 
@@ -58,15 +57,15 @@ def write_trained_model(network: nn.Module, recipe: Recipe, folder: Path, result
 
 
 def trained_card(recipe: Recipe) -> ModelCard:
-    """The card of the method with this recipe's network and preprocessing."""
-    card = get_card(recipe.method)
+    """The card of the method with this recipe's network and preprocessing, and its own title and license."""
+    card = own_card(get_card(recipe.method), recipe.name, recipe.license)
     return dataclasses.replace(
         card,
+        title=recipe.title or card.title,
         summary=recipe.summary or card.summary,
         network=recipe.network.name,
         network_config=recipe.network.config,
         preprocessing=recipe.preprocessing_spec(),
-        weights=(),
         limits=f"Trained with the recipe {recipe.name} on data in the {recipe.data.layout} layout. Research only.",
     )
 
@@ -85,34 +84,6 @@ def code_version() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         versions["commit"] = "unknown: not a git clone"
     return versions
-
-
-def start_from(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> tuple[int, int]:
-    """Fill a network with the tensors of a file that fit it; others, such as another head, keep their initial values.
-
-    Args:
-        network: Changed.
-        path: A weight file of any known kind.
-        parts: Beginnings of the names to take; all if none is given.
-
-    Returns:
-        How many tensors were taken, and how many the network has.
-
-    Raises:
-        WeightsError: None of the tensors fits.
-    """
-    state = read_state(path)
-    convert = getattr(network, "convert_keys", None)
-    state = dict(convert(state)) if convert is not None else state
-    own = network.state_dict()
-    names = [key for key in own if not parts or key.startswith(tuple(parts))]
-    fitting = {key: state[key] for key in names if key in state and state[key].shape == own[key].shape}
-    if not fitting:
-        raise WeightsError(
-            f"{path.name}: none of its {len(state)} tensors fits the {len(own)} of {type(network).__name__}."
-        )
-    network.load_state_dict(fitting, strict=False)
-    return len(fitting), len(own)
 
 
 def network_weights(path: Path) -> dict[str, torch.Tensor]:

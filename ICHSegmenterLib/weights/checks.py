@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ICHSegmenterLib.cards.card import ModelCard
-from ICHSegmenterLib.cards.published_files import WeightsFile
+from ICHSegmenterLib.cards.published_files import AUTHORS_FILES, WeightsFile
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes
 from ICHSegmenterLib.weights.digests import file_sha256
@@ -18,14 +18,22 @@ _GIT_LFS_POINTER = b"version https://git-lfs"
 def missing_text(card: ModelCard) -> str:
     """The missing files, their size and licence, and how to get them."""
     files = card.weights[: card.default_models]
+    if not files and card.name in AUTHORS_FILES:
+        authors = AUTHORS_FILES[card.name]
+        return (
+            f"{card.name} needs its authors' weights ({authors.size / 1e9:.2f} GB), which have to be fetched by hand "
+            f"from {authors.page}: {authors.steps}."
+        )
     if not files:
         return (
-            f"{card.name} has no published weights to download. Choose the authors' or your own file with --weights "
-            f"FILE, or run `{COMMAND} convert FILE --method {card.name}` once and import what it writes."
+            f"{card.name} has no published weights to download. Choose your own file with --weights FILE, or run "
+            f"`{COMMAND} import FILE --method {card.name}` once."
         )
     text = f"{card.name} needs {_names(files)}, which is not on this computer ({_sizes(files)}, {files[0].license}). "
     if files[0].urls:
         text += f"Press Download in the panel or run `{COMMAND} download {card.name}`. "
+    if card.trust.terms:
+        text += f"The training data have terms: {card.trust.terms}; accept them first (--accept-license). "
     text += f"If you have it: Import from file… in the panel or `{COMMAND} import FILE`, under any file name."
     return text + (f" Note: {files[0].note}" if files[0].note else "")
 

@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import ModelCard
-from ICHSegmenterLib.errors import CancelledError, DownloadError, OutputError
+from ICHSegmenterLib.errors import CancelledError, DownloadError, LicenseNotAcceptedError, OutputError
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
@@ -75,16 +75,31 @@ class _ServerRefusedError(Exception):
     """This server does not give the file; asking again does not help."""
 
 
-def download_model(card: ModelCard, transfer: Transfer | None = None, *, all_files: bool = False) -> list[Path]:
+def download_model(
+    card: ModelCard, transfer: Transfer | None = None, *, all_files: bool = False, accept_license: bool = False
+) -> list[Path]:
     """Download what a method lacks: its first `default_models` files, or all that are published.
 
+    Args:
+        card: Of the method.
+        transfer: Progress and cancellation.
+        all_files: Every published file.
+        accept_license: The user has accepted the terms of the training data (`card.trust.terms`).
+
     Raises:
+        LicenseNotAcceptedError: There are such terms, and they were not accepted; nothing was asked of any server.
         DownloadError: No server gave a file.
         CancelledError: `transfer.cancelled` said so; the next call resumes.
         OutputError: The weights folder cannot be written.
     """
     now = state(card)
-    return [download(file, transfer) for file in (now.missing if all_files else now.wanted)]
+    files = now.missing if all_files else now.wanted
+    if files and card.trust.terms and not accept_license:
+        raise LicenseNotAcceptedError(
+            f"The weights of {card.name} are {files[0].license}, but what they were trained on has terms of its own: "
+            f"{card.trust.terms}. Accept them in the panel or run `{COMMAND} download {card.name} --accept-license`."
+        )
+    return [download(file, transfer) for file in files]
 
 
 def download(file: WeightsFile, transfer: Transfer | None = None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND, content_of, explicit_file, intact, missing_text
 from ICHSegmenterLib.weights.digests import hash_file, remember
 from ICHSegmenterLib.weights.importing import PART_SUFFIX, import_file, published_names, weights_of_card
+from ICHSegmenterLib.weights.own_file import NOTHING_STATED, OwnFacts, card_with
 from ICHSegmenterLib.weights.sidecar import (
     WEIGHTS_SUFFIX,
     all_carded_files,
@@ -89,6 +90,8 @@ def is_ready(card: ModelCard) -> bool:
 def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
     """The card that runs: the one beside the weight files that would be used, else the method's own.
 
+    Named files that are not published and have no card run with the method's card under their own title and license.
+
     Args:
         method: A method, or a name that only the card beside the weights knows.
         weights: As for `find`.
@@ -103,7 +106,7 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
     carded = [checked(carded) for path in paths if (carded := carded_file(path)) is not None]
     if not carded:
         card = get_card(method)
-        return card if weights else _installed_card(card)
+        return _for_files(card, paths) if weights else _installed_card(card)
     for file in carded:
         if file.card.name != method:
             raise ValueError(
@@ -122,6 +125,12 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
                 "ensemble; name only files that belong together"
             )
     return cards[0]
+
+
+def _for_files(card: ModelCard, paths: Sequence[Path]) -> ModelCard:
+    """The card for files without one; its calibration speaks of the published files only."""
+    published = {file.name for file in card.weights}
+    return card if {path.name for path in paths} <= published else replace(card_with(card, paths), calibration=None)
 
 
 def _installed_card(card: ModelCard) -> ModelCard:
@@ -165,42 +174,56 @@ def locate(file: WeightsFile) -> Path | None:
     return None
 
 
-def import_files(paths: Iterable[Path | str]) -> list[WeightsFile]:
+def import_files(paths: Iterable[Path | str], stated: OwnFacts = NOTHING_STATED) -> list[WeightsFile]:
     """Copy weight files into the weights folder; a folder gives all it knows.
 
     Published files are known by their digest, whatever they are called here; converted and trained ones by the card
-    beside them.
+    beside them; others by the stated method.
+
+    Args:
+        paths: Files and folders.
+        stated: Method, title and license of files of one's own.
 
     Raises:
         WeightsMissingError: A path does not exist, or a folder holds no known file.
-        WeightsError: A file is none of these (the others are imported all the same).
+        WeightsError: A file is none of these or has a faulty card (the others are imported all the same, and named).
         OutputError: The weights folder cannot be written.
     """
     published = weights_by_sha256()
     imported: list[WeightsFile] = []
     unknown: list[str] = []
+    refused: list[WeightsError] = []
     for path in (weights_of_card(Path(path).expanduser()) for path in paths):
-        if path.is_dir():
-            inside = [
-                file for child in sorted(path.iterdir()) if child.is_file() and (file := import_file(child, published))
-            ]
-            imported += inside
-            if not inside:
-                unknown.append(f"{path} (a folder without any known file)")
-        elif not path.is_file():
+        before = len(imported) + len(refused)
+        if not path.exists():
             raise WeightsMissingError(f"{path} does not exist. Choose the downloaded weight file itself.")
-        elif file := import_file(path, published):
-            imported.append(file)
-        else:
-            unknown.append(f"{path.name} ({content_of(path)})")
+        for file in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
+            try:
+                imported += filter(None, [import_file(file, published, stated)])
+            except WeightsError as error:
+                refused.append(error)
+        if len(imported) + len(refused) == before:
+            unknown.append(f"{path} (a folder without any known file)" if path.is_dir() else _unknown(path))
     if unknown:
-        raise WeightsError(
-            f"{'; '.join(unknown)}: none of the published weight files. Was the download broken off, or is it another "
-            f"version? Other files need no import: choose them with --weights FILE, or run `{COMMAND} convert FILE "
-            "--method NAME` and import what it writes."
-            + (f" Imported: {', '.join(file.name for file in imported)}." if imported else "")
-        )
+        refused.append(WeightsError(_unknown_text(unknown)))
+    if len(refused) == 1 and not imported:
+        raise refused[0]
+    if refused:
+        names = f" Imported: {', '.join(file.name for file in imported)}." if imported else ""
+        raise WeightsError(" ".join(map(str, refused)) + names)
     return imported
+
+
+def _unknown(path: Path) -> str:
+    return f"{path.name} ({content_of(path)})"
+
+
+def _unknown_text(unknown: Sequence[str]) -> str:
+    return (
+        f"{'; '.join(unknown)}: none of the published weight files. Was the download broken off, or is it another "
+        "version? Other files need no import: choose them with --weights FILE. To keep one, say which method it is of: "
+        f"`{COMMAND} import FILE --method NAME`."
+    )
 
 
 def verify(progress: Callable[[int, int, str], None] | None = None) -> list[tuple[Path, FileCondition]]:

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis import compare as comparison
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.default_method import WeightsOffer, first_run_offer
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.vote import vote_result
+from ICHSegmenterLib.cards.json.trust import trust_facts
+from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
@@ -28,6 +32,7 @@ from ICHSegmenterLib.runtime.device import available_devices, import_torch
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.download import Transfer, download_model
+from ICHSegmenterLib.weights.own_file import OwnFacts
 from ICHSegmenterLib.worker.exam import Exam
 from ICHSegmenterLib.worker.server import Handler
 
@@ -101,7 +106,7 @@ class Jobs:
         return {"type": MessageType.DONE, "device": device.name, "precision": device.precision}
 
     def describe(self, message: Message, context: RunContext) -> Message:
-        """The methods with the state of their weights, and the processors of this computer."""
+        """The methods with the state of their weights, the offer of better ones, and this computer's processors."""
         try:
             version, problem, devices = import_torch().__version__, "", available_devices()
         except DependencyError as error:
@@ -110,6 +115,7 @@ class Jobs:
         return {
             "type": MessageType.DONE,
             "methods": methods,
+            "offer": _describe_offer(first_run_offer()),
             "devices": devices,
             "torch": version,
             "torch_problem": problem,
@@ -122,14 +128,16 @@ class Jobs:
         transfer = Transfer(
             progress=lambda done, total, _text: context.progress(done, total, stage), cancelled=context.cancelled
         )
-        paths = download_model(card, transfer, all_files=bool(message.get("all_files", False)))
+        choices = {key: message.get(key) is True for key in ("all_files", "accept_license")}
+        paths = download_model(card, transfer, **choices)
         return {"type": MessageType.DONE, "names": [path.name for path in paths]}
 
     def import_weights(self, message: Message, context: RunContext) -> Message:
-        """Import weight files, whatever they are called."""
+        """Import weight files, whatever they are called; of one's own with method, title and license."""
+        stated = OwnFacts(**{key: str(message.get(key) or "") for key in ("method", "title", "license")})
         return {
             "type": MessageType.DONE,
-            "names": [file.name for file in store.import_files(read_texts(message, "paths"))],
+            "names": [file.name for file in store.import_files(read_texts(message, "paths"), stated)],
         }
 
     def remove(self, message: Message, context: RunContext) -> Message:
@@ -187,10 +195,15 @@ def over_all(context: RunContext, methods: Sequence[str]) -> RunContext:
 
 def _answer(result: AnalysisResult, job: Path, prefix: str = "") -> dict[str, Any]:
     """A result in JSON, and the names of the files with its arrays, which are written here."""
-    arrays: dict[str, NDArray[Any] | None] = {"labelmap": None, "maps": None, "uncertainty": None}
+    arrays: dict[str, NDArray[Any] | None] = dict.fromkeys(("labelmap", "maps", "uncertainty", "below_threshold"))
     if result.segmentation is not None:
         outlines = result.segmentation
-        arrays = {"labelmap": outlines.labelmap, "maps": outlines.soft_maps, "uncertainty": outlines.uncertainty}
+        arrays = {
+            "labelmap": outlines.labelmap,
+            "maps": outlines.soft_maps,
+            "uncertainty": outlines.uncertainty,
+            "below_threshold": outlines.below_threshold,
+        }
     names = {
         name: None if array is None else _write(job, f"{prefix}{name}.npy", array) for name, array in arrays.items()
     }
@@ -209,7 +222,10 @@ def _write(job: Path, name: str, array: NDArray[Any]) -> str:
 
 
 def _describe_method(card: ModelCard) -> dict[str, Any]:
+    """A method as it would run: the card beside its weights, if they have one."""
     now = store.state(card)
+    card = store.card_of(card.name)
+    authors = AUTHORS_FILES.get(card.name)
     return {
         "name": card.name,
         "title": card.title,
@@ -217,6 +233,12 @@ def _describe_method(card: ModelCard) -> dict[str, Any]:
         "license": card.license,
         "paper": card.paper,
         "limits": card.limits,
+        "release": card.release,
+        "terms": card.trust.terms,
+        "trust": trust_facts(card.trust),
+        "trust_lines": [list(line) for line in card.trust.lines()],
+        "draws_attention": card.draws_attention,
+        "authors_file": None if authors is None else asdict(authors),
         "labels": [label.key for label in card.labels],
         "needs_weights": card.needs_weights,
         "is_ready": now.is_ready and not card.missing_packages,
@@ -225,3 +247,7 @@ def _describe_method(card: ModelCard) -> dict[str, Any]:
         "missing": [file.name for file in now.missing],
         "download_bytes": now.download_bytes,
     }
+
+
+def _describe_offer(offer: WeightsOffer | None) -> dict[str, Any] | None:
+    return None if offer is None else {**asdict(offer), "command": offer.command, "sentence": offer.sentence}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.synthesis.acquisition.kernels import Kernel
 from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
@@ -25,6 +26,8 @@ from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 from Testing.accuracy.recipe import ExamPlan
 from Testing.demo import demo_phantom
 
+MATRIX = 256
+"""Rows and columns of a made-up exam, if its group does not say otherwise."""
 REFERENCE_MM, MOST_NOISE_HU = 5.0, 40.0
 """Slice thickness at which the recipe gives the noise, and the greatest SD it grows to in thinner slices."""
 SMOOTHING_MM, RIM_MM = 3.0, 6.0
@@ -66,7 +69,6 @@ class KnownExam:
         if path.is_file() and (kept := cls._load(path, plan)) is not None:
             return kept
         exam = make(plan, scans)
-        folder.mkdir(parents=True, exist_ok=True)
         exam._save(path, plan)
         return exam
 
@@ -83,8 +85,7 @@ class KnownExam:
 
     def _save(self, path: Path, plan: ExamPlan) -> None:
         geometry = self.volume.geometry
-        draft = path.with_suffix(".draft")
-        with draft.open("wb") as file:
+        with replacing(path) as draft, draft.open("wb") as file:
             np.savez_compressed(
                 file,
                 hu=np.rint(self.volume.hu).astype(np.int16),
@@ -94,7 +95,6 @@ class KnownExam:
                 slice_origins=geometry.slice_origins,
                 facts=json.dumps(self.facts | {"digest": plan.digest}),
             )
-        draft.replace(path)
 
 
 def make(plan: ExamPlan, scans: Path) -> KnownExam:
@@ -105,7 +105,8 @@ def make(plan: ExamPlan, scans: Path) -> KnownExam:
     """
     facts = plan.facts
     if plan.kind == "synthetic":
-        return _known(make_exam(facts["seed"], style=facts["style"], positive_share=facts["positive"]))
+        matrix = facts.get("matrix", MATRIX)
+        return _known(make_exam(facts["seed"], style=facts["style"], matrix=matrix, positive_share=facts["positive"]))
     if plan.kind == "same-bleed":
         lesion = LesionPlan(facts["subtype"], facts["volume_ml"], facts["hu"])
         style = style_named(facts["style"]).with_parts(without=[Part(name) for name in facts["without_parts"]])
@@ -118,7 +119,7 @@ def make(plan: ExamPlan, scans: Path) -> KnownExam:
         return KnownExam(volume, labelmap, _facts(volume, labelmap, phantom.brain_mask))
     path = next((scans / plan.scan).glob("*.nii.gz"), scans / plan.scan)
     if not path.exists():
-        raise ScanMissingError(f"{plan.scan} is not in {scans}")
+        raise ScanMissingError(f"the scan {plan.scan} is not at hand")
     volume = read_volume(path)
     if plan.kind == "inserted":
         lesion = LesionPlan(facts["subtype"], facts["volume_ml"])
@@ -132,6 +133,7 @@ def _protocol(plan: ExamPlan) -> Protocol:
     facts, kernel = plan.facts, plan.facts["kernel"]
     step = facts["slice_mm"]
     return Protocol(
+        matrix=facts.get("matrix", MATRIX),
         steps_mm=(step,) * round(COVERAGE_MM / step),
         tilt_deg=facts["tilt_deg"],
         noise_hu=float(min(MOST_NOISE_HU, kernel["noise_hu"] * np.sqrt(REFERENCE_MM / step))),

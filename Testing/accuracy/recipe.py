@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 RECIPE_FILE = Path(__file__).parent / "exams.toml"
 KINDS = ("synthetic", "inserted", "scan", "phantom", "same-bleed")
@@ -98,14 +99,22 @@ class Recipe:
                 )
         return cls(exams, Definitions(**data["definitions"]), seeds, data["training"])
 
-    def of_sets(self, sets: Iterable[str] = (), share: float = 1.0) -> tuple[ExamPlan, ...]:
-        """The exams of these sets, of all without any; with a share below 1 evenly spaced ones of each group."""
+    def of_sets(
+        self, sets: Iterable[str] = (), share: float = 1.0, among: Collection[str] | None = None
+    ) -> tuple[ExamPlan, ...]:
+        """Exams of these sets, of all without any; with a share below 1 evenly spaced ones of each group.
+
+        Args:
+            sets: Names.
+            share: Of the exams of each group, above 0 and up to 1; at least one is taken.
+            among: Names of exams to choose from; None for all.
+        """
         names = set(sets) or self.sets
         if unknown := names - self.sets:
             raise ValueError(f"no set {', '.join(sorted(unknown))}; the recipe has {', '.join(sorted(self.sets))}")
         groups: dict[str, list[ExamPlan]] = {}
         for exam in self.exams:
-            if names & set(exam.sets):
+            if names & set(exam.sets) and (among is None or exam.name in among):
                 groups.setdefault(exam.group, []).append(exam)
         return tuple(exam for group in groups.values() for exam in _evenly(group, share))
 

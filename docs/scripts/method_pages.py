@@ -7,6 +7,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ICHSegmenterLib import METHODS
+from ICHSegmenterLib.cards.folders import bundled_folder
+from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
+from ICHSegmenterLib.cards.table import read_card
 
 INTRODUCTION = """# Method cards
 
@@ -16,12 +19,19 @@ file beside a weight file is such a card too.
 
 None of this is a medical device. Cite the paper of the method that you ran.
 """
-MEGABYTE = 1e6
+MEGABYTE, GIGABYTE = 1e6, 1e9
 
 
 def page() -> str:
     """The page in Markdown: one section a method, in the order of the table."""
-    return INTRODUCTION + "".join("\n" + "\n".join(_section(card)) + "\n" for card in METHODS.values())
+    cards = map(_shipped, METHODS.values())
+    return INTRODUCTION + "".join("\n" + "\n".join(_section(card)) + "\n" for card in cards)
+
+
+def _shipped(card: Any) -> Any:
+    """The card beside the weights that ship, which holds their figures; else the method's own."""
+    path = bundled_folder() / f"{card.name}.json"
+    return (read_card(path) if path.is_file() else None) or card
 
 
 def _section(card: Any) -> Iterator[str]:
@@ -30,6 +40,8 @@ def _section(card: Any) -> Iterator[str]:
     yield "| | |"
     yield "|---|---|"
     segments = ", ".join(label.name for label in card.labels) or "none, detection only"
+    if card.draws_attention:
+        segments += ": an attention map, not an outline"
     yield f"| segments | {segments} |"
     yield f"| slice values | {card.value_name}, positive from {card.detection_threshold:g} |"
     if card.threshold is not None:
@@ -40,6 +52,7 @@ def _section(card: Any) -> Iterator[str]:
         f"| option `{each.name}` | {each.help}: {each.values}, default {each.default} |" for each in _options(card)
     )
     yield f"| weights | {_weights(card)} |"
+    yield from (f"| {heading.lower()} | {text} |" for heading, text in card.trust.lines())
     yield f"| license | {card.license} |"
     yield f"| paper | {card.paper}{f', [{card.doi}](https://doi.org/{card.doi})' if card.doi else ''} |\n"
     yield f"**Limits.** {card.limits}"
@@ -74,7 +87,12 @@ def _plain(value: Any) -> str:
 def _weights(card: Any) -> str:
     if not card.network:
         return "none needed"
+    if card.name in AUTHORS_FILES:
+        authors = AUTHORS_FILES[card.name]
+        return f"{authors.size / GIGABYTE:.2f} GB, [offered by its authors]({authors.page}): {authors.steps}"
     if not card.weights:
         return "no file to download: ships with the program, or train or convert it"
     sizes = sum(file.size for file in card.weights) / MEGABYTE
-    return f"{len(card.weights)} file{'s' * (len(card.weights) > 1)}, {sizes:.0f} MB"
+    release = f", {card.release}" if card.release else ""
+    count = f"{len(card.weights)} file{'s' * (len(card.weights) > 1)}"
+    return f"{count if card.weights[0].urls else 'ships with the program'}, {sizes:.0f} MB{release}"

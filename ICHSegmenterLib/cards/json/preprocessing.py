@@ -129,6 +129,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
         "crop": _whole(8, MAX_SIDE),
         "drop_empty_ends": _switch,
         "hu_range": _hu_range,
+        "mask_sampling": _word("center", "floor"),
         "neighbor_window": _window,
         "neighbors_mm": _neighbors,
         "normalization": _word("minmax", "window"),

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from ICHSegmenterLib.cards.calibration import Calibration
 from ICHSegmenterLib.cards.card import MAX_MODELS, ModelCard
 from ICHSegmenterLib.cards.json.consistency import check_consistent
 from ICHSegmenterLib.cards.json.preprocessing import preprocessing_from
+from ICHSegmenterLib.cards.json.trust import texts_of, trust_from
 from ICHSegmenterLib.cards.json.version_1 import upgraded
 from ICHSegmenterLib.cards.json.writer import FORMAT_VERSION
 from ICHSegmenterLib.cards.option import Option
@@ -39,8 +41,8 @@ _REQUIRED = (
 _TYPES: Mapping[str, type] = MappingProxyType(
     {
         **dict.fromkeys(("name", "title", "summary", "predictor", "license", "paper", "limits", "network", "doi"), str),
-        **dict.fromkeys(("labelmap_rule", "value_name"), str),
-        **dict.fromkeys(("network_config", "wiring", "options", "preprocessing"), dict),
+        **dict.fromkeys(("labelmap_rule", "value_name", "release"), str),
+        **dict.fromkeys(("network_config", "wiring", "options", "preprocessing", "calibration", "trust"), dict),
         **dict.fromkeys(("labels", "requirements"), list),
         **dict.fromkeys(("positive_slices_only", "knows_subtypes"), bool),
         "default_models": int,
@@ -138,6 +140,11 @@ def _card(content: Mapping[str, Any]) -> ModelCard:
     values["preprocessing"] = preprocessing_from(content["preprocessing"])
     values["options"] = _options(content["predictor"], content.get("options", {}))
     values["weights"] = _weights(content)
+    if "calibration" in content:
+        values["calibration"] = _calibration(content["calibration"])
+    values["trust"] = trust_from(content.get("trust", {}))
+    for key, text in texts_of(values["trust"]).items():
+        _check_text(key, text)
     values["network_config"], values["wiring"] = (
         MappingProxyType(dict(values.get(key, {}))) for key in ("network_config", "wiring")
     )
@@ -159,6 +166,12 @@ def _number(key: str, value: Any) -> float | None:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _calibration(content: dict[str, Any]) -> Calibration:
+    calibration = Calibration.from_json(content)
+    _check_text("calibration.population", calibration.population)
+    return calibration
 
 
 def _labels(keys: list[Any]) -> tuple[SegmentLabel, ...]:

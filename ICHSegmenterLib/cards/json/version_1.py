@@ -33,7 +33,8 @@ def upgraded(content: Mapping[str, Any], base: ModelCard) -> dict[str, Any]:
         content: Names the method, and what of it a training or conversion changed.
         base: Today's card of that method, which has what 0.1 did not write.
     """
-    facts = {**card_facts(base), **content, "format_version": FORMAT_VERSION}
+    of_others = {"trust": {}, "release": ""}  # figures of the method's weights are not those of these
+    facts = {**card_facts(base), **of_others, **content, "format_version": FORMAT_VERSION}
     for key in ("predictor", "wiring", "requirements"):
         facts[key] = card_facts(base)[key]
     if base.name in SLICE_METHODS_OF_0_1:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.json.preprocessing import preprocessing_facts
+from ICHSegmenterLib.cards.json.trust import trust_facts
 
 FORMAT_VERSION = 2
 """Version of the JSON. 1: written by ICHSegmenter 0.1, without this number."""
@@ -21,6 +22,11 @@ def card_facts(card: ModelCard) -> dict[str, Any]:
     facts["options"] = card.option_values
     facts["requirements"] = [one.module for one in card.requirements]
     facts["preprocessing"] = preprocessing_facts(card.preprocessing)
+    if card.calibration is None:
+        del facts["calibration"]
+    else:
+        facts["calibration"] = card.calibration.to_json()
+    facts["trust"] = trust_facts(card.trust)
     return facts
 
 

@@ -1,4 +1,7 @@
-"""The small networks that ship with the program; what runs is the card beside each weight file, equal to these."""
+"""The small networks that ship with the program; what runs is the card beside each weight file.
+
+It is equal to these, and adds what belongs to the weights: their release, and how far to trust them.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +45,8 @@ COMPACT_UNET = ModelCard(
 
 COMPACT_HGI = ModelCard(
     name="compact-hgi",
-    title="Compact HGI-SAM (works offline)",
-    summary="Finds bleeding slices and outlines them from attention, coarsely; ships with the program",
+    title="Compact HGI-SAM (detection only, works offline)",
+    summary="Finds bleeding slices; its segments are an attention map, not an outline; ships with the program",
     predictor="swin_map",
     wiring=MappingProxyType({"map_kind": "hgi-sam"}),
     options=(TTA,),
@@ -67,5 +70,9 @@ COMPACT_HGI = ModelCard(
     positive_slices_only=True,
     license=APACHE,
     paper="Method of " + HGI_SAM_PAPER + ", a smaller network trained here",
-    limits=LIMITS + " Better at saying which slices bleed than where: outlines are coarse; compact-unet draws them.",
+    limits=(
+        LIMITS
+        + " It only detects: its segments show where the network looked, not where blood ends (median Dice of an exam "
+        "0.29), so their volumes mean nothing; compact-unet outlines."
+    ),
 )

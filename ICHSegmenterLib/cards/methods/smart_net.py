@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ICHSegmenterLib.cards.card import ModelCard
-from ICHSegmenterLib.cards.predictors import DROP_EMPTY_ENDS, MODE, VARIANT
+from ICHSegmenterLib.cards.predictors import DROP_EMPTY_ENDS, INSIDE_BRAIN, MODE, VARIANT
 from ICHSegmenterLib.cards.requirement import OPENCV, TORCH, TORCHVISION
+from ICHSegmenterLib.cards.trust import FalseAlarms, Sensitivity, TrainingData, Trust
 from ICHSegmenterLib.labels import ICH
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 
@@ -15,6 +16,16 @@ LIMITS = (
     "The authors published no weights: train it, or use a file from them. Gray values are normalized over the whole "
     "volume and empty slices stay in, as in their volume test. "
 )
+CLOSED_DATA = TrainingData("patients of the authors' hospital, closed data; no weights were published", None, PAPER)
+TRUST = Trust(trained_on=CLOSED_DATA, not_seen=("subtypes",))
+INTERNAL_TEST = "exams of the authors' internal test set"
+FIGURE_SOURCE = PAPER + ", graphical abstract; of weights that were not published"
+CLASSIFICATION_TRUST = Trust(
+    trained_on=CLOSED_DATA,
+    false_alarms=(FalseAlarms(0.03, None, INTERNAL_TEST, FIGURE_SOURCE),),
+    sensitivity=(Sensitivity(0.966, None, INTERNAL_TEST, FIGURE_SOURCE),),
+    not_seen=("where blood lies: it judges the exam as a whole", "subtypes"),
+)
 
 CARDS = (
     ModelCard(
@@ -22,7 +33,7 @@ CARDS = (
         title="SMART-Net, slices",
         summary="Finds bleeding slices and outlines blood on each by itself; one class",
         predictor="smart_net_up",
-        options=(VARIANT, MODE),
+        options=(VARIANT, MODE, INSIDE_BRAIN),
         requirements=REQUIREMENTS,
         network="smart_net_up",
         preprocessing=SmartNetPreprocessing(),
@@ -30,11 +41,13 @@ CARDS = (
         threshold=0.5,
         license=LICENSE,
         paper=PAPER,
+        trust=TRUST,
         limits=LIMITS
         + (
             "Training normalized the gray values over each slice by itself, which mode=slice-wise does. The option "
             "variant names the network that the file was trained for; without its heads nothing is outlined, or slices "
-            "are judged by their outline. Outlines are kept inside the skull, which the authors did not do."
+            "are judged by their outline. Outlines are kept inside the skull, which the authors did not do: "
+            "inside_brain=false does not."
         ),
     ),
     ModelCard(
@@ -49,6 +62,7 @@ CARDS = (
         labels=(),
         license=LICENSE,
         paper=PAPER,
+        trust=CLASSIFICATION_TRUST,
         limits=LIMITS
         + (
             "Detection only, for the exam as a whole. The value of a slice is the network's answer to that slice "
@@ -61,7 +75,7 @@ CARDS = (
         title="SMART-Net, exam segmentation",
         summary="Outlines blood with the slices above and below in view; one class",
         predictor="smart_net_seg",
-        options=(DROP_EMPTY_ENDS,),
+        options=(DROP_EMPTY_ENDS, INSIDE_BRAIN),
         requirements=REQUIREMENTS,
         network="smart_net_down_seg",
         preprocessing=SmartNetPreprocessing(),
@@ -69,10 +83,11 @@ CARDS = (
         threshold=0.5,
         license=LICENSE,
         paper=PAPER,
+        trust=TRUST,
         limits=LIMITS
         + (
             "One class, no subtype. Training left empty end slices out, which drop_empty_ends=true does. Outlines are "
-            "kept inside the skull, which the authors did not do."
+            "kept inside the skull, which the authors did not do: inside_brain=false does not."
         ),
     ),
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.batch.run import SUMMARY_FILE, Exam, find_exams, run_batch
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
@@ -19,6 +20,7 @@ from ICHSegmenterLib.cli.arguments import (
     require_existing,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.datasets.brain_masks import brain_mask_of
 
 
 def add_parsers(verbs: Any) -> None:
@@ -30,6 +32,12 @@ def add_parsers(verbs: Any) -> None:
     add_detector_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument(
+        "--brain-masks",
+        type=Path,
+        metavar="DIR",
+        help="NAME_mask.nii.gz or NAME.nii.gz of each exam, to use instead of our own brain mask",
+    )
     parser.add_argument("--map", type=Path, metavar="FILE", help="write which name belongs to which exam, for you only")
     parser.set_defaults(run=run)
 
@@ -52,15 +60,17 @@ class Search:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
-    require_existing(arguments, "inputs", "weights", "detector_weights")
+    require_existing(arguments, "inputs", "weights", "detector_weights", "brain_masks")
     request = request_of(arguments)
     exams = find_exams(arguments.inputs, Search())
+    if arguments.brain_masks is not None:
+        exams = with_masks(exams, arguments.brain_masks)
     session, progress = Session(), TerminalProgress()
     try:
         outcomes = run_batch(
             exams,
             arguments.output,
-            lambda volume: analyze(volume, request, progress.run(), session),
+            lambda volume, **brain: analyze(volume, request, progress.run(), session, **brain),
             request=request,
             overwrite=arguments.overwrite,
             announce=progress.announce,
@@ -74,3 +84,19 @@ def run(arguments: argparse.Namespace) -> int:
     done, skipped = (sum(one.status == status for one in outcomes) for status in ("done", "skipped"))
     print(f"{done} done, {skipped} done before, {len(failed)} failed: {arguments.output / SUMMARY_FILE}")
     return 1 if failed else 0
+
+
+def with_masks(exams: list[Exam], folder: Path) -> list[Exam]:
+    """The exams, each with its brain mask.
+
+    Raises:
+        ValueError: One has none.
+    """
+    masks = [brain_mask_of(exam.path, folder) for exam in exams]
+    absent = [exam.path.name for exam, mask in zip(exams, masks, strict=True) if mask is None]
+    if absent:
+        raise ValueError(
+            f"{folder}: {len(absent)} of {len(exams)} exams have no brain mask ({', '.join(absent[:3])}); name each "
+            "NAME_mask.nii.gz or NAME.nii.gz after its exam"
+        )
+    return [replace(exam, brain_mask=mask) for exam, mask in zip(exams, masks, strict=True)]

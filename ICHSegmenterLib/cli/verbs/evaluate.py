@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import method_cards
+from ICHSegmenterLib.cards.table import ModelCard, method_cards
 from ICHSegmenterLib.cli.arguments import add_device_arguments, require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
@@ -47,7 +48,30 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of tables and report")
     parser.add_argument(
-        "--folds", type=Path, metavar="FILE", help="patient,fold as CSV or JSON: thresholds come from the other folds"
+        "--folds",
+        type=Path,
+        metavar="FILE",
+        help="patient,fold as CSV or JSON, or HGI-SAM's folder of fold0.pt and so on: thresholds come from the other "
+        "folds; of a method with as many weight files as folds, in this order, the network of a fold meets only that "
+        "fold's patients",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("exams", "slices"),
+        default="exams",
+        help="slices: HGI-SAM's, Dice and IoU of each bleeding slice at the network's pixels",
+    )
+    parser.add_argument(
+        "--outline",
+        choices=("bleeding", "positive"),
+        default="bleeding",
+        help="for --protocol slices: outline every truly bleeding slice, as its authors do, or those called positive",
+    )
+    parser.add_argument(
+        "--brain-masks",
+        type=Path,
+        metavar="DIR",
+        help="folder of brain masks to use instead of our own, such as brainmask_ero in the data set",
     )
     parser.add_argument("--patients", type=Path, metavar="FILE", help="exam,patient as CSV, if patients have several")
     parser.add_argument(
@@ -75,17 +99,26 @@ def run(arguments: argparse.Namespace) -> int:
             f"Evaluation needs {', '.join(missing)}, which are not installed: pip install 'ichsegmenter[torch,train]'"
         )
     # here, because no other verb should wait for scipy.stats
+    from ICHSegmenterLib.datasets.brain_masks import brain_mask_folder, with_brain_masks
     from ICHSegmenterLib.evaluation.cases import find_cases
     from ICHSegmenterLib.evaluation.evaluate import PAGE_FILE, evaluate
-    from ICHSegmenterLib.evaluation.thresholds import read_folds
+    from ICHSegmenterLib.evaluation.slices.authors_folds import folds_of
+    from ICHSegmenterLib.evaluation.thresholds import check_folds
 
-    folds = None if arguments.folds is None else read_folds(arguments.folds)
+    cases = find_cases(arguments.data, arguments.layout, arguments.output / HEADERS_FOLDER, arguments.patients)
+    folds = None if arguments.folds is None else folds_of(arguments.folds, cases)
+    if folds is not None:
+        check_folds(folds, cases)
+    if arguments.brain_masks is not None:
+        cases = with_brain_masks(cases, brain_mask_folder(arguments.brain_masks, arguments.data))
+    if arguments.protocol == "slices":
+        from ICHSegmenterLib.cli.slice_evaluation import run_slices
+
+        return run_slices(arguments, cases, folds)
     progress = TerminalProgress()
     session = Session()
-    methods = [_method(name, arguments, session, progress) for name in arguments.methods] + _methods_on_disk(
-        arguments.results
-    )
-    cases = find_cases(arguments.data, arguments.layout, arguments.output / HEADERS_FOLDER, arguments.patients)
+    methods = [_method(name, arguments, session, progress, folds) for name in arguments.methods]
+    methods += _methods_on_disk(arguments.results)
 
     try:
         evaluation = evaluate(
@@ -124,34 +157,53 @@ def _figure(estimate: dict[str, Any]) -> str:
     if estimate["value"] is None:
         return estimate.get("note", "undefined")
     interval = "" if estimate["low"] is None else f" ({estimate['low']:.3f} to {estimate['high']:.3f})"
-    return f"{estimate['value']:.3f}{interval}"
+    patients = f", {estimate['patients']} patients" if estimate.get("patients") else ""
+    return f"{estimate['value']:.3f}{interval}{patients}"
 
 
-def _method(name: str, arguments: argparse.Namespace, session: Session, progress: TerminalProgress) -> Method:
+def _method(
+    name: str, arguments: argparse.Namespace, session: Session, progress: TerminalProgress, folds: Any
+) -> Method:
     """A method to run; its weights must be here before the first case."""
+    from ICHSegmenterLib.evaluation.fold_networks import FoldNetworks, warn_of_training_data
     from ICHSegmenterLib.evaluation.predictions import Method
 
     given = tuple(path for method, path in arguments.weights if method == name)
     card = store.card_of(name, given)
     files = store.find(card, given)
     searches_map = arguments.folds is not None and bool(card.labels) and card.labelmap_rule != "argmax"
-    request = AnalysisRequest(
-        name,
-        weights=given,
-        device=arguments.device,
-        precision=arguments.precision,
-        outputs=(MAP,) if searches_map else (),
-    )
-
-    def analyze_and_show(volume: Volume) -> AnalysisResult:
-        return analyze(volume, request, progress.run(), session)
-
-    folder = arguments.output / RESULTS_FOLDER / name
+    folder = arguments.output / RESULTS_FOLDER / (name if arguments.brain_masks is None else f"{name}-brain-masks")
     if arguments.overwrite:
         for done in folder.glob("*/result.json"):
             done.unlink()
-    digests = named_digests(files)
-    return Method(name, folder, analyze_and_show, digests, searches_map, card.positive_slices_only)
+
+    def with_files(weights: tuple[Path, ...], known: Sequence[Path]) -> Method:
+        request = AnalysisRequest(
+            name,
+            weights=weights,
+            device=arguments.device,
+            precision=arguments.precision,
+            outputs=(MAP,) if searches_map else (),
+        )
+
+        def analyze_and_show(volume: Volume, **brain: Any) -> AnalysisResult:
+            return analyze(volume, request, progress.run(), session, **brain)
+
+        return Method(name, folder, analyze_and_show, named_digests(known), searches_map, card.positive_slices_only)
+
+    together = with_files(given, files)
+    if folds is None or not has_networks_of_folds(card, files, folds):
+        warn_of_training_data(card, files)
+        return together
+    networks = FoldNetworks.of(folds, files)
+    print(f"{name}: {networks.described()}")
+    each = {file: with_files((file,), (file,)) for file in files}
+    return replace(together, of_patient=lambda patient: each[networks.file_of(patient)])
+
+
+def has_networks_of_folds(card: ModelCard, files: Sequence[Path], folds: Mapping[str, str]) -> bool:
+    """True if a method has one network a fold: it is an ensemble of folds by its card, and there are as many."""
+    return card.default_models > 1 and len(files) > 1 and len(files) == len(set(folds.values()))
 
 
 def _methods_on_disk(folders: Sequence[Path]) -> list[Method]:

@@ -10,7 +10,7 @@ from typing import Any
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.verbs.train import needs_extra
+from ICHSegmenterLib.cli.verbs.train import needs_extra, part
 from ICHSegmenterLib.datasets.layouts import get_layout
 
 
@@ -22,7 +22,7 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--workers", type=int, default=4, help="processes (default 4)")
     parser.add_argument(
-        "--part", type=_part, default=(1, 1), metavar="N/OF", help="do every OF-th shard, for several machines"
+        "--part", type=part, default=(1, 1), metavar="N/OF", help="do every OF-th shard, for several machines"
     )
     parser.add_argument("--allow-missing", action="store_true", help="prepare what is there of a partial copy")
     parser.set_defaults(run=run)
@@ -54,10 +54,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(f"{done.total} slices: {arguments.output}")
     return 0
-
-
-def _part(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"must look like 3/16, got {text}")
-    return int(number), int(count)

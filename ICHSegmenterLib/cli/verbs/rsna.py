@@ -1,4 +1,4 @@
-"""`rsna predict|submission|ensemble`: the files of the RSNA 2019 competition."""
+"""`rsna predict|score|submission|ensemble`: the files of the RSNA 2019 competition."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cli.arguments import add_method_arguments, request_of, require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.evaluation.rsna.csv_files import read_slice_ids, write_ensemble, write_submission
-from ICHSegmenterLib.evaluation.rsna.run import predict_folder
+from ICHSegmenterLib.datasets.rsna import read_labels
+from ICHSegmenterLib.evaluation.rsna.csv_files import (
+    CLASSES,
+    read_slice_ids,
+    read_submission,
+    write_ensemble,
+    write_submission,
+)
+from ICHSegmenterLib.evaluation.rsna.metric import score_submission
+from ICHSegmenterLib.evaluation.rsna.run import PredictSeries, by_series, by_volume, predict_folder
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
+from ICHSegmenterLib.weights import store
 
 METHOD = "rsna-sequence"
 
@@ -29,7 +39,11 @@ def add_parsers(verbs: Any) -> None:
     predict.add_argument("--meta", type=Path, required=True, metavar="FILE", help="meta CSV to write")
     add_method_arguments(predict)
     predict.set_defaults(run=run_predict, method=METHOD)
-    submit = actions.add_parser("submission", help="prediction CSV to ID,Label")
+    score = actions.add_parser("score", help="the competition's weighted log loss of a submission")
+    score.add_argument("submission", type=Path)
+    score.add_argument("--labels", type=Path, required=True, metavar="FILE", help="ID,Label of the same images")
+    score.set_defaults(run=run_score)
+    submit = actions.add_parser("submission", help="prediction CSV to ID,Label; refuses an incomplete one")
     submit.add_argument("predictions", type=Path)
     submit.add_argument("--meta", type=Path, required=True, metavar="FILE", help="meta CSV of the predicted slices")
     submit.add_argument("--output", type=Path, required=True, metavar="FILE")
@@ -46,14 +60,11 @@ def run_predict(arguments: argparse.Namespace) -> int:
     request = request_of(arguments)
     if not request.card.knows_subtypes:
         raise ValueError(f"{request.method} tells no subtypes of hemorrhage; choose {METHOD}")
-    session, progress = Session(), TerminalProgress()
-
-    def analyze_and_show(volume: Volume) -> AnalysisResult:
-        return analyze(volume, request, progress.run(), session)
-
+    progress = TerminalProgress()
+    predict = _predict_series(request, progress)
     try:
         failures = predict_folder(
-            arguments.folder, arguments.output, arguments.meta, analyze_and_show, announce=progress.announce
+            arguments.folder, arguments.output, arguments.meta, predict, announce=progress.announce
         )
     finally:
         progress.close()
@@ -63,10 +74,34 @@ def run_predict(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def _predict_series(request: AnalysisRequest, progress: TerminalProgress) -> PredictSeries:
+    """The sequence transformer sees the images as they are; other methods see volumes."""
+    session, card = Session(), request.card
+    if card.predictor != "rsna_sequence":
+
+        def analyze_and_show(volume: Volume) -> AnalysisResult:
+            return analyze(volume, request, progress.run(), session)
+
+        return by_volume(analyze_and_show)
+    device = session.device(card, request.device, request.precision)
+    predictor: Any = session.predictor(card, store.find(card, request.weights), device)
+    return by_series(predictor, xyz_order=bool(card.option_values["xyz_order"]))
+
+
+def run_score(arguments: argparse.Namespace) -> int:
+    """The action `score`."""
+    require_existing(arguments, "submission", "labels")
+    loss = score_submission(read_submission(arguments.submission), read_labels(arguments.labels), classes=CLASSES)
+    print(f"weighted log loss {loss.total:.5f} of {loss.slices} slices")
+    for label, value in loss.by_label.items():
+        print(f"  {label} {value:.5f}")
+    return 0
+
+
 def run_submission(arguments: argparse.Namespace) -> int:
     """The action `submission`."""
     require_existing(arguments, "predictions", "meta")
-    write_submission(arguments.predictions, read_slice_ids(arguments.meta), arguments.output)
+    write_submission(arguments.predictions, read_slice_ids(arguments.meta), arguments.output, complete=True)
     print(arguments.output)
     return 0
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.default_method import first_run_offer
 from ICHSegmenterLib.batch.existing import check_folder
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
@@ -74,6 +76,8 @@ def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
         result = analyze(volume, request, progress.run(), brain_mask=mask)
     finally:
         progress.close()
+    if arguments.method == "auto" and not arguments.weights and (offer := first_run_offer()) is not None:
+        print(f"Note: {request.method} ran. {offer.sentence} Download: {offer.command}", file=sys.stderr)
     files = write_outputs(result, volume, folder, outputs=request.outputs, source=arguments.input)
     if arguments.json:
         print(json.dumps(result.to_json(), indent=1))
@@ -90,6 +94,6 @@ def summary(result: AnalysisResult) -> str:
     lines += [f"  Note: {sentence}" for sentence in result.provenance.warnings]
     used = result.provenance
     timing = ", ".join(f"{phase} {value:.1f} s" for phase, value in used.seconds.items())
-    lines.append(f"  {used.title} on {used.device} in {used.precision}: {timing}")
+    lines.append(f"  {used.made_by} on {used.device} in {used.precision}: {timing}")
     lines.append(RESEARCH_NOTICE)
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
@@ -24,6 +25,8 @@ from ICHSegmenterLib.volume.io import read_volume
 
 STYLE_NAMES = ("standard", "thin", "shifted", "clinical", "contrast", "clinical-shifted")
 PART_NAMES = tuple(part.value for part in Part)
+_WHICH_BLEED = 2
+"""Keeps these random numbers apart from those of the exams."""
 SHEET_EXAMS = 8
 """So many exams are drawn on a contact sheet."""
 
@@ -55,7 +58,13 @@ def add_parsers(verbs: Any) -> None:
         help="have it in none; may be repeated",
     )
     parser.add_argument("--matrix", type=_count, default=256, help="rows and columns (default: 256)")
-    parser.add_argument("--positive", type=_share, default=0.6, metavar="SHARE", help="exams with blood (default: 0.6)")
+    parser.add_argument(
+        "--positive",
+        type=_share,
+        default=0.6,
+        metavar="SHARE",
+        help="of exams with blood, to the nearest whole exam (default: 0.6)",
+    )
     parser.add_argument(
         "--insert-into",
         type=Path,
@@ -121,10 +130,11 @@ def _exams(arguments: argparse.Namespace) -> Iterator[Any]:
     """One exam after the other, the same however many processes make them; few are in memory."""
     seeds = np.random.SeedSequence(arguments.seed).generate_state(arguments.exams)
     scans = arguments.insert_into or (None,)
+    bleeds = stratified(arguments.exams, arguments.positive, arguments.seed)
     orders = [
         _Order(
             int(seed),
-            arguments.positive,
+            float(bleeds[number]),
             arguments.style,
             arguments.matrix,
             arguments.subtype,
@@ -142,6 +152,12 @@ def _exams(arguments: argparse.Namespace) -> Iterator[Any]:
     with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
         for start in range(0, len(orders), 2 * arguments.workers):
             yield from pool.map(_make, orders[start : start + 2 * arguments.workers])
+
+
+def stratified(exams: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """bool (exams,), which bleed: exactly this share, to the nearest exam; drawn one by one six could all bleed."""
+    bleeds = np.arange(exams) < round(share * exams)
+    return np.random.default_rng((seed, _WHICH_BLEED)).permutation(bleeds)
 
 
 def _make(order: _Order) -> Any:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.errors import DependencyError
+
+if TYPE_CHECKING:
+    from ICHSegmenterLib.learning.recipe import Recipe
+    from ICHSegmenterLib.training.trainer import TrainerOptions
 
 
 def add_parsers(verbs: Any) -> None:
@@ -33,6 +39,13 @@ def add_parsers(verbs: Any) -> None:
         help="change the recipe, such as data.fold=2 or phases.0.max_epochs=5",
     )
     parser.add_argument(
+        "--folds", type=Path, metavar="FILE", help="patient,fold as CSV or JSON, in place of folds drawn by the seed"
+    )
+    parser.add_argument("--all-folds", action="store_true", help="train every fold, each in a folder of its own")
+    parser.add_argument(
+        "--part", type=part, default=(1, 1), metavar="N/OF", help="with --all-folds: do every OF-th, for several runs"
+    )
+    parser.add_argument(
         "--pseudo-labels",
         type=Path,
         metavar="CACHE",
@@ -40,7 +53,7 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--confidence", type=float, default=0.95, help="of a pseudo-label, 0.5 to 1 (default 0.95)")
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu", "mps"))
-    parser.add_argument("--devices", default="auto", type=_devices, help="of each machine: auto or a number")
+    parser.add_argument("--devices", default="auto", type=devices, help="of each machine: auto or a number")
     parser.add_argument("--nodes", default=1, type=int, help="machines; start one process a device, as torchrun does")
     parser.add_argument("--strategy", default="auto", help="auto, ddp, or another of Lightning's")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -49,7 +62,7 @@ def add_parsers(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb."""
-    require_existing(arguments, "data", "pseudo_labels")
+    require_existing(arguments, "data", "folds", "pseudo_labels")
     try:
         from ICHSegmenterLib.learning.recipe_file import load_recipe
         from ICHSegmenterLib.training.callbacks import StepProgress
@@ -58,7 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
         from ICHSegmenterLib.training.trainer import TrainerOptions
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
-    recipe = load_recipe(arguments.recipe, [change for several in arguments.changes for change in several])
+    changes = [change for several in arguments.changes for change in several]
+    if arguments.folds is not None:
+        changes.append(f"data.folds_file={json.dumps(str(arguments.folds.absolute()))}")
+    recipe = load_recipe(arguments.recipe, changes)
     options = TrainerOptions(
         arguments.accelerator,
         arguments.devices,
@@ -67,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         not arguments.quiet and sys.stderr.isatty(),
     )
     lines = [] if arguments.quiet or options.progress else [StepProgress(TerminalProgress().update)]
+    if arguments.all_folds:
+        return _run_folds(recipe, arguments, options, lines)
     if arguments.pseudo_labels is None:
         trained = fit(
             recipe, arguments.data, arguments.output, resume=arguments.resume, machine=options, callbacks=lines
@@ -88,6 +106,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _run_folds(recipe: Recipe, arguments: argparse.Namespace, options: TrainerOptions, lines: Sequence[Any]) -> int:
+    from ICHSegmenterLib.training.cross_validation import fit_folds
+
+    if arguments.pseudo_labels is not None:
+        raise ValueError("--all-folds and --pseudo-labels are two trainings; give one of them")
+    done = fit_folds(
+        recipe,
+        arguments.data,
+        arguments.output,
+        part=arguments.part,
+        machine=options,
+        callbacks=lambda fold: lines,
+    )
+    for path in done.weights:
+        print(f"Weights: {path}")
+    if done.is_complete:
+        print(f"Folds: {done.folds}; score them with evaluate --folds and the weights in this order")
+    else:
+        print("Other folds are missing; run again, or the other parts.")
+    return 0
+
+
+def part(text: str) -> tuple[int, int]:
+    """N/OF of a command line.
+
+    Raises:
+        ArgumentTypeError: It does not look so.
+    """
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"must look like 3/16, got {text}")
+    return int(number), int(count)
+
+
 def needs_extra(error: ModuleNotFoundError) -> DependencyError:
     """The error that says which package training lacks and how to install it."""
     return DependencyError(
@@ -96,5 +148,6 @@ def needs_extra(error: ModuleNotFoundError) -> DependencyError:
     )
 
 
-def _devices(text: str) -> int | str:
+def devices(text: str) -> int | str:
+    """A number of devices of a command line, or auto."""
     return int(text) if text.isdigit() else text

@@ -22,6 +22,8 @@ from ICHSegmenterLib.methods.rsna_sequence.ensemble import ENSEMBLE_WEIGHTS, com
 CLASSES = tuple(subtype.value for subtype in HemorrhageSubtype)
 """In RSNA's order: epidural, intraparenchymal, intraventricular, subarachnoid, subdural, any."""
 PADDING_ROW = -1
+NAMED_SLICES = 10
+"""So many missing slices are named."""
 SUBMISSION_HEADER = ("ID", "Label")
 
 
@@ -87,16 +89,17 @@ def read_slice_ids(meta: Path) -> list[str]:
         return [row["slice_id"] for row in reader]
 
 
-def write_submission(predictions: Path, slice_ids: Sequence[str], path: Path) -> None:
+def write_submission(predictions: Path, slice_ids: Sequence[str], path: Path, *, complete: bool = False) -> None:
     """Turn a prediction CSV into a submission, in the order of its lines.
 
     Args:
         predictions: Prediction CSV.
         slice_ids: Slices of the meta file, see `read_slice_ids`.
         path: To write.
+        complete: Every slice of the meta file must be predicted.
 
     Raises:
-        VolumeError: A line names a row that the meta file does not have.
+        VolumeError: A line names a row that the meta file does not have, or slices are missing.
         OutputError: The file cannot be written.
     """
     rows, probabilities = read_predictions(predictions)
@@ -105,6 +108,8 @@ def write_submission(predictions: Path, slice_ids: Sequence[str], path: Path) ->
             f"{predictions.name}: predicts row {rows.max()}, but the meta file has {len(slice_ids)} slices; "
             "choose the meta CSV that belongs to it."
         )
+    if complete:
+        _check_all_predicted(predictions, rows, slice_ids)
     _write_values(
         path,
         (
@@ -149,6 +154,17 @@ def write_ensemble(submissions: Sequence[Path], path: Path) -> None:
         _check_complete(source, values, ids)
     blended = combine([np.array([values[one] for one in ids]) for values in each])
     _write_values(path, zip(ids, map(float, blended), strict=True))
+
+
+def _check_all_predicted(predictions: Path, rows: NDArray[np.intp], slice_ids: Sequence[str]) -> None:
+    absent = sorted(set(range(len(slice_ids))) - set(rows.tolist()))
+    if absent:
+        names = ", ".join(slice_ids[row] for row in absent[:NAMED_SLICES])
+        more = f" and {len(absent) - NAMED_SLICES} more" if len(absent) > NAMED_SLICES else ""
+        raise VolumeError(
+            f"{predictions.name}: lacks {len(absent)} of {len(slice_ids)} slices ({names}{more}); the competition "
+            "takes no incomplete file. `rsna predict` names the series that failed: mend them and predict again."
+        )
 
 
 def _check_complete(source: Path, values: Mapping[str, float], ids: Sequence[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 
 IGNORED = 255
@@ -70,3 +71,32 @@ def logits_of(probabilities: NDArray[np.floating[Any]], *, smallest: float = 1e-
     """Probabilities, clipped to [smallest, 1 - smallest] as the competition's scoring does, as logits."""
     clipped = np.clip(np.asarray(probabilities, dtype=np.float64), smallest, 1.0 - smallest)
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
+
+
+def score_submission(
+    submission: Mapping[str, float], labels: Mapping[str, Sequence[int]], *, classes: Sequence[str]
+) -> WeightedLogLoss:
+    """The competition's loss of a submission against labels.
+
+    Args:
+        submission: `<slice id>_<class>` to probability.
+        labels: Slice id to six of 0 and 1, in the order of `classes`.
+        classes: RSNA's names.
+
+    Raises:
+        VolumeError: A slice of the submission has no label, or lacks some of its six lines.
+    """
+    slices = list(dict.fromkeys(key.rpartition("_")[0] for key in submission))
+    unknown = [name for name in slices if name not in labels]
+    if unknown or not slices:
+        raise VolumeError(
+            f"{len(unknown)} of {len(slices)} predicted slices have no label ({', '.join(unknown[:3])}). Name the "
+            "label file of the same images."
+        )
+    lacking = [name for name in slices if any(f"{name}_{kind}" not in submission for kind in classes)]
+    if lacking:
+        raise VolumeError(
+            f"{lacking[0]} does not have all {len(classes)} lines; the submission is damaged. Write it anew."
+        )
+    values = np.array([[submission[f"{name}_{kind}"] for kind in classes] for name in slices])
+    return weighted_log_loss(logits_of(values), np.array([labels[name] for name in slices], dtype=np.float64))

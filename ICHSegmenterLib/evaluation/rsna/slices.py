@@ -41,7 +41,7 @@ def rsna_slices(folder: Path) -> list[RsnaSlice]:
     slices = []
     for path in sorted(folder.glob("*.dcm")):
         try:
-            slices.append(_slice(path))
+            slices.append(rsna_slice(path))
         except (AttributeError, InvalidDicomError, TypeError, ValueError) as error:
             raise VolumeError(f"{path.name}: is no DICOM slice with a position ({error}).") from error
     if not slices:
@@ -49,7 +49,8 @@ def rsna_slices(folder: Path) -> list[RsnaSlice]:
     return sorted(slices, key=lambda one: (one.series_uid, *one.position))
 
 
-def _slice(path: Path) -> RsnaSlice:
+def rsna_slice(path: Path) -> RsnaSlice:
+    """One file by its header."""
     tags = ["SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient"]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Invalid value for VR UI")  # RSNA renamed all UIDs to ID_ and digits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import Sample
+from ICHSegmenterLib.methods.rsna_sequence.crop import randomly_cropped
 from ICHSegmenterLib.methods.rsna_sequence.input import network_slices, windowed_cube
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
+
+_CROP = 1
+"""Keeps these random numbers apart from those of the other changes."""
 
 
 class SeriesDataset(Dataset[Sample]):
@@ -58,25 +63,38 @@ class SeriesDataset(Dataset[Sample]):
             first = int(random.integers(spare + 1))
             rows = rows[first : first + SERIES_LENGTH]
         rows = _middle(rows)
-        image = torch.from_numpy(self._pixels(rows)).float() / 255
+        cropping = draw.seed if draw.seed and self._augmentation.crop_rule == "aspect" else ()
+        image = torch.from_numpy(self._pixels(rows, cropping)).float() / 255
         if draw.seed:
             image = self._augmented(image, random)
         label = torch.from_numpy(self._table.labels[rows]).float()
         return {"image": image, "label": label, "is_real": draw.is_real, "index": draw.index}
 
-    def _pixels(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+    def _pixels(self, rows: NDArray[np.intp], cropping: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Bytes (slices, 3, side, side); cropped at random if there is a seed for it."""
         columns = self._table.columns
         places = zip(columns["shard"][rows], columns["offset"][rows], columns["size"][rows], strict=True)
         slices = [self._reader.hu(str(shard), int(offset), int(size)) for shard, offset, size in places]
         if len({one.shape for one in slices}) > 1:  # the authors' reader stacks; a stray scout view cannot be stacked
             slices = [one if one.shape == slices[0].shape else np.full_like(slices[0], -1000.0) for one in slices]
         preprocessing = self._preprocessing
-        return network_slices(windowed_cube(np.stack(slices), preprocessing.windows), preprocessing.side)
+        cube = windowed_cube(np.stack(slices), preprocessing.windows)
+        if not cropping:
+            return network_slices(cube, preprocessing.side)
+        cropped = []
+        for number, pixels in enumerate(cube):
+            own = (number,) if self._augmentation.per_slice else ()
+            random = np.random.default_rng((*cropping, _CROP, *own))
+            cropped.append(randomly_cropped(pixels, preprocessing.side, random, self._augmentation.crop_scale))
+        return np.stack(cropped)
 
     def _augmented(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        if not self._augmentation.per_slice:
-            return apply_change(draw_change(self._augmentation, random), image)[0]
-        parts = [apply_change(draw_change(self._augmentation, random), one[None])[0] for one in image]
+        recipe = self._augmentation
+        if recipe.crop_rule == "aspect":  # that crop is done
+            recipe = replace(recipe, crop_scale=(1.0, 1.0))
+        if not recipe.per_slice:
+            return apply_change(draw_change(recipe, random), image)[0]
+        parts = [apply_change(draw_change(recipe, random), one[None])[0] for one in image]
         return torch.cat(parts)
 
 

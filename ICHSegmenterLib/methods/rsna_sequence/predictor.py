@@ -27,6 +27,7 @@ from ICHSegmenterLib.runtime.device import torch_dtype
 
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 60
 BYTE_MAXIMUM = 255.0
+AUTHORS_PREPROCESSING = SeriesPreprocessing()
 POSITION_DECIMALS = 4
 """Positions that differ less are equal when slices are sorted by x, y and z."""
 
@@ -93,6 +94,24 @@ class RsnaSequencePredictor:
             )
             for index in range(len(hu))
         ]
+
+    @torch.inference_mode()
+    def predict_series(
+        self,
+        hu: NDArray[np.float32],
+        preprocessing: SeriesPreprocessing = AUTHORS_PREPROCESSING,
+        run: RunContext | None = None,
+    ) -> NDArray[np.float32]:
+        """Six probabilities (slices, 6) for HU (slices, rows, columns), in the order given and as stored.
+
+        No brain is looked for and no slices are averaged. More slices than the network has positions for are shown in
+        equal parts, each as a series of its own.
+        """
+        run = run or RunContext()
+        cube = series_cube.windowed_cube(hu, preprocessing.windows)
+        slices = torch.from_numpy(series_cube.network_slices(cube, preprocessing.side))
+        parts = np.array_split(np.arange(len(slices)), -(-len(slices) // SERIES_LENGTH))
+        return np.concatenate([self._ensemble(slices[part[0] : part[-1] + 1], run) for part in parts])
 
     def _ensemble(self, slices: torch.Tensor, run: RunContext) -> NDArray[np.float32]:
         views = [slices, mirrored(slices)] if self.tta else [slices]

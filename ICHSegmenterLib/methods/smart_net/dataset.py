@@ -88,7 +88,8 @@ class SmartNetDataset(Dataset[Sample]):
         image = torch.from_numpy(
             as_fractions(equalized(as_bytes(small), preprocessing.clip_limit, preprocessing.tiles))
         )[:, None]
-        mask = torch.from_numpy(without_specks(resized_mask(masks, preprocessing.size)).astype(np.int64))
+        small_masks = resized_mask(masks, preprocessing.size, preprocessing.mask_sampling)
+        mask = torch.from_numpy(without_specks(small_masks).astype(np.int64))
         if draw.seed:
             image, changed = apply_change(draw_change(self._augmentation, random), image, mask)
             mask = mask if changed is None else changed

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.preprocessing.in_plane import sampled_index
+from ICHSegmenterLib.preprocessing.spec import MaskSampling
+
 Masks = NDArray[np.bool_]
 """bool (slices, rows, columns) in axial display."""
 
@@ -16,9 +19,9 @@ MIN_VOXELS = 3
 """Pieces with fewer voxels are specks."""
 
 
-def resized_mask(masks: Masks, size: int) -> Masks:
-    """(slices, rows, columns) to (slices, size, size): each new pixel takes the one at its upper left corner."""
-    rows, columns = (_index(count, size) for count in masks.shape[1:])
+def resized_mask(masks: Masks, size: int, sampling: MaskSampling = "center") -> Masks:
+    """(slices, rows, columns) to (slices, size, size); the authors' sampling is "floor"."""
+    rows, columns = (sampled_index(count, size, sampling) for count in masks.shape[1:])
     return np.asarray(masks[:, rows[:, None], columns])
 
 
@@ -27,8 +30,3 @@ def without_specks(masks: Masks) -> Masks:
     pieces, count = ndimage.label(masks, structure=ndimage.generate_binary_structure(3, 2))
     voxels = np.bincount(pieces.ravel(), minlength=count + 1)
     return np.asarray(masks & (voxels >= MIN_VOXELS)[pieces])
-
-
-def _index(count: int, size: int) -> NDArray[np.intp]:
-    scale = np.float32(count / size)  # torch's nearest mode computes in single precision
-    return np.minimum((np.arange(size, dtype=np.float32) * scale).astype(np.intp), count - 1)

@@ -34,15 +34,25 @@ class SmartNetUpPredictor:
     Args:
         network: Filled with weights; changed to be faster.
         mode: "stacked" or "slice-wise", see `smart_net_slices.MODES`.
+        inside_brain: Nothing outside the brain mask is outlined, which is not so with the authors.
     """
 
-    def __init__(self, network: SmartNetUp, *, device: str, precision: str, mode: str = smart_net_slices.STACKED):
+    def __init__(
+        self,
+        network: SmartNetUp,
+        *,
+        device: str,
+        precision: str,
+        mode: str = smart_net_slices.STACKED,
+        inside_brain: bool = True,
+    ):
         smart_net_slices.check_mode(mode)
         if not {"cls", "seg"} & set(network.tasks):
             raise ValueError("this network only reconstructs slices; choose one with a cls or seg head")
         self.device, self.precision = device, precision
         self.batch_size = smart_net_slices.default_batch_size(device)
         self._mode, self._dtype, self._network = mode, torch_dtype(precision), network
+        self._inside_brain = inside_brain
         smart_net_slices.fit_for_inference(network, device, self._dtype)
 
     @classmethod
@@ -55,7 +65,8 @@ class SmartNetUpPredictor:
         if not isinstance(network, SmartNetUp):
             raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not an upstream SMART-Net")
         load_checkpoint(network, weights[0])
-        return cls(network, device=device, precision=precision, mode=mode)
+        inside_brain = bool(options.get("inside_brain", True))
+        return cls(network, device=device, precision=precision, mode=mode, inside_brain=inside_brain)
 
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
@@ -74,7 +85,8 @@ class SmartNetUpPredictor:
             )
         )
         values, maps = (torch.cat(parts).cpu() for parts in zip(*batches, strict=True))
-        maps *= smart_net_slices.brain_of(exam, stack)[shown]
+        if self._inside_brain:
+            maps *= smart_net_slices.brain_of(exam, stack)[shown]
         if "cls" not in self._network.tasks:
             values = slice_probability(maps)
         for number, value, probability in zip(shown, values.tolist(), maps.numpy(), strict=True):

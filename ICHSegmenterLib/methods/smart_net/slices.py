@@ -99,7 +99,8 @@ def stack_of(exam: PreparedVolume, *, mode: str = STACKED, drop_empty_ends: bool
 def brain_of(exam: PreparedVolume, stack: SmartNetStack) -> Tensor:
     """Brain mask at the network's pixels, bool (slices seen, size, size): outside it nothing bleeds intracranially."""
     on_display = exam.view.apply_to_slices(exam.brain_mask[list(stack.indices)])
-    return torch.from_numpy(resized_mask(on_display, stack.slices.shape[-1]))
+    sampling = exam.preprocessing.mask_sampling if isinstance(exam.preprocessing, SmartNetPreprocessing) else "center"
+    return torch.from_numpy(resized_mask(on_display, stack.slices.shape[-1], sampling))
 
 
 def in_batches(

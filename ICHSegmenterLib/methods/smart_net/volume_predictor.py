@@ -125,6 +125,18 @@ class SmartNetSegPredictor(_ExamPredictor[SmartNetDownSeg]):
 
     network_type, purpose = SmartNetDownSeg, "outline"
 
+    def __init__(
+        self,
+        network: SmartNetDownSeg,
+        *,
+        device: str,
+        precision: str,
+        drop_empty_ends: bool = False,
+        inside_brain: bool = True,
+    ):
+        super().__init__(network, device=device, precision=precision, drop_empty_ends=drop_empty_ends)
+        self._inside_brain = inside_brain
+
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The voxel probability inside the skull as map; the slice's value follows from it by the U-Net's rule."""
@@ -137,7 +149,9 @@ class SmartNetSegPredictor(_ExamPredictor[SmartNetDownSeg]):
                 )
             )
         )
-        probabilities = volume_probabilities(self._network, maps, run).cpu() * smart_net_slices.brain_of(exam, stack)
+        probabilities = volume_probabilities(self._network, maps, run).cpu()
+        if self._inside_brain:
+            probabilities *= smart_net_slices.brain_of(exam, stack)
         for index, value, probability in zip(
             stack.indices, slice_probability(probabilities).tolist(), probabilities.numpy(), strict=True
         ):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,6 +22,7 @@ from ICHSegmenterLib.methods.swin.network import SwinClassifier
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
+from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import torch_dtype
 
@@ -33,12 +36,20 @@ class SwinMapPredictor:
         network: float32, filled with weights; it is moved to the device and precision, its gradients are turned off.
         map_kind: "hgi-sam" and "grad-cam" need two classes, "swin-sam" takes one, two or six.
         tta: It also sees the mirrored slices; probabilities and maps are averaged.
+        inside_brain: Maps are zero outside the brain mask.
     """
 
     def __init__(
-        self, network: SwinClassifier, *, map_kind: MapKind, device: str, precision: str, tta: bool = False
+        self,
+        network: SwinClassifier,
+        *,
+        map_kind: MapKind,
+        device: str,
+        precision: str,
+        tta: bool = False,
+        inside_brain: bool = True,
     ) -> None:
-        self.device, self.tta = device, tta
+        self.device, self.tta, self.inside_brain = device, tta, inside_brain
         self.precision = precision
         self.batch_size = default_batch_size(device, precision)
         self.labels = SUBTYPE_LABELS if network.head.out_features == len(SUBTYPE_LABELS) else (ANY,)
@@ -58,24 +69,24 @@ class SwinMapPredictor:
             raise WeightsError(f"{card.title} uses one weight file, but {len(weights)} were given; name one.")
         network = cast(SwinClassifier, load_network(card, weights[0]))
         kind = cast(MapKind, card.wiring["map_kind"])
-        tta = bool(card.option_values.get("tta", False))
-        return cls(network, map_kind=kind, device=device, precision=precision, tta=tta)
+        return cls(network, map_kind=kind, device=device, precision=precision, **card.option_values)
 
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Probabilities and one map for each slice with brain."""
+        return predict_slices(exam, run, self.batch_size, self.labels, partial(self.predict_batch, exam))
 
-        def predict_batch(indices: Sequence[int]) -> SliceBatch:
-            slices = torch.from_numpy(exam.batch(indices)).to(self.device)
-            brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
-            logits, maps = self._maps(slices, brain)
-            views = [logits]
-            if self.tta:
-                logits, mirrored_maps = self._maps(mirrored(slices), mirrored(brain))
-                views.append(logits)
-                maps = (maps + mirrored(mirrored_maps)) / 2
-            return SliceBatch(_mean_probabilities(views), maps[:, None].cpu().numpy())
-
-        return predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
+    def predict_batch(self, exam: PreparedVolume, indices: Sequence[int]) -> SliceBatch:
+        """Probabilities and maps of these acquired slices, at the network's pixels."""
+        slices = torch.from_numpy(exam.batch(indices)).to(self.device)
+        brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
+        brain = brain if self.inside_brain else torch.ones_like(brain)
+        logits, maps = self._maps(slices, brain)
+        views = [logits]
+        if self.tta:
+            logits, mirrored_maps = self._maps(mirrored(slices), mirrored(brain))
+            views.append(logits)
+            maps = (maps + mirrored(mirrored_maps)) / 2
+        return SliceBatch(_mean_probabilities(views), maps[:, None].cpu().numpy())
 
     def detect(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """The same probabilities without maps; the attention matrices are never made, nor a gradient."""
@@ -86,6 +97,19 @@ class SwinMapPredictor:
             return SliceBatch(_mean_probabilities([self._logits(view) for view in views]))
 
         return predict_slices(exam, run, self.batch_size, self.labels, detect_batch)
+
+    def predict_above(self, exam: PreparedVolume, run: RunContext, threshold: float) -> list[SlicePrediction]:
+        """The probabilities of `detect`, and maps of the slices at or above a threshold."""
+        predictions = self.detect(exam, run)
+        positive = [each.index for each in predictions if each.probabilities[ANY] >= threshold]
+        for start in range(0, len(positive), self.batch_size):
+            indices = positive[start : start + self.batch_size]
+            maps = self.predict_batch(exam, indices).maps
+            if maps is not None:
+                for index, restored in zip(indices, exam.restore(maps, indices), strict=True):
+                    predictions[index] = replace(predictions[index], maps=restored)
+            run.report(start + len(indices), len(positive), Phase.PREDICTING)
+        return predictions
 
 
 def _mean_probabilities(views: Sequence[torch.Tensor]) -> Mapping[str, NDArray[np.float32]]:

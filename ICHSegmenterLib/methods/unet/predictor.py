@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ class UnetPredictor:
         tta: Each network also sees the mirrored slices.
         suppress_bone: Bone that looks like blood is taken out, as of slices that are part brain, part vertex.
         min_pixels: A slice bleeds from so many pixels of blood, at the network's size.
+        inside_brain: Nothing outside the brain mask is blood.
     """
 
     def __init__(
@@ -49,13 +51,14 @@ class UnetPredictor:
         tta: bool = False,
         suppress_bone: bool = False,
         min_pixels: int = MIN_PIXELS,
+        inside_brain: bool = True,
     ) -> None:
         if not networks:
             raise ValueError("an ensemble needs at least one network")
         if min_pixels < 1:
             raise ValueError(f"min_pixels must be at least 1, got {min_pixels}")
         self.device, self.tta, self.suppress_bone, self.min_pixels = device, tta, suppress_bone, min_pixels
-        self.precision = precision
+        self.precision, self.inside_brain = precision, inside_brain
         self.labels = SUBTYPE_LABELS if with_subtypes else (ANY,)
         self.batch_size = default_batch_size(device, precision)
         self._dtype = torch_dtype(precision)
@@ -80,21 +83,23 @@ class UnetPredictor:
     @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Each class of blood as a map; the slice's value is above 0.5 exactly if the paper's rule detects."""
-
-        def predict_batch(indices: Sequence[int]) -> SliceBatch:
-            slices = torch.from_numpy(exam.batch(indices)).to(self.device, self._dtype)
-            views = [self._blood(slices)]
-            if self.tta:
-                views.append(mirrored(self._blood(mirrored(slices))))
-            brain = torch.from_numpy(exam.mask_batch(indices)).to(self.device)
-            blood = torch.stack(views).mean(dim=0) * brain[:, None]  # outside the skull nothing bleeds intracranially
-            several = len(views) * len(self._networks) > 1
-            uncertainty = binary_entropy(blood.sum(dim=1)).cpu().numpy() if several else None
-            values = {label: value.cpu().numpy() for label, value in self._values(blood).items()}
-            return SliceBatch(values, blood.cpu().numpy(), uncertainty)
-
-        predictions = predict_slices(exam, run, self.batch_size, self.labels, predict_batch)
+        predictions = predict_slices(exam, run, self.batch_size, self.labels, partial(self.predict_batch, exam))
         return self._without_bone(predictions, exam) if self.suppress_bone else predictions
+
+    @torch.inference_mode()
+    def predict_batch(self, exam: PreparedVolume, indices: Sequence[int]) -> SliceBatch:
+        """Values and maps of these acquired slices, at the network's pixels."""
+        slices = torch.from_numpy(exam.batch(indices)).to(self.device, self._dtype)
+        views = [self._blood(slices)]
+        if self.tta:
+            views.append(mirrored(self._blood(mirrored(slices))))
+        blood = torch.stack(views).mean(dim=0)
+        if self.inside_brain:  # outside the skull nothing bleeds intracranially
+            blood = blood * torch.from_numpy(exam.mask_batch(indices)).to(self.device)[:, None]
+        several = len(views) * len(self._networks) > 1
+        uncertainty = binary_entropy(blood.sum(dim=1)).cpu().numpy() if several else None
+        values = {label: value.cpu().numpy() for label, value in self._values(blood).items()}
+        return SliceBatch(values, blood.cpu().numpy(), uncertainty)
 
     def _without_bone(self, predictions: list[SlicePrediction], exam: PreparedVolume) -> list[SlicePrediction]:
         """The same without what is bone; slices that lose something are valued again."""

@@ -232,9 +232,10 @@ def _box(field: Field, outside: float) -> tuple[slice, slice, slice] | None:
 
 
 def _head_frame(geometry: VolumeGeometry, protocol: Protocol, random: Random) -> VolumeGeometry:
-    """The acquired grid in coordinates of the head, whose slices may have moved."""
+    """The acquired grid in coordinates of the head, whose slices may have moved, each in its own plane."""
     turn = _rotation(protocol.pose_deg)
     shift = random.normal(0, 1, (geometry.shape[0], 3)) * protocol.motion_mm * np.array([1.0, 1.0, 0.0])
+    shift -= (shift @ geometry.normal)[:, None] * geometry.normal  # else thin tilted slices would change places
     origins: Points = (geometry.slice_origins + shift) @ turn.T + np.asarray(protocol.center_mm)
     return VolumeGeometry(geometry.shape, turn @ geometry.column_step, turn @ geometry.row_step, origins)
 

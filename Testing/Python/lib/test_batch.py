@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from head_volumes import set_elements
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.batch import settled
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
+from ICHSegmenterLib.cli.verbs.batch import with_masks
 from ICHSegmenterLib.errors import OutputError, VolumeError
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
@@ -182,3 +184,24 @@ def test_an_exam_keeps_its_name_when_one_of_the_same_name_is_added(inputs, tmp_p
     after = find_exams([tmp_path / "more", tmp_path / "more" / "case1"])
     assert len({exam.name for exam in after}) == len(after) == 3
     assert set(before) < set(after)
+
+
+def test_given_brain_masks_are_used_and_another_one_makes_the_exam_again(volume, tmp_path):
+    write_nifti(volume.hu, volume.geometry, tmp_path / "in" / "case_b.nii.gz")
+    masks = tmp_path / "masks"
+    used = []
+
+    def remember(volume, brain_mask=None):
+        used.append(int(brain_mask.sum()))
+        return engine.analyze(volume, CLASSICAL, brain_mask=brain_mask)
+
+    for size in (30, 30, 40):
+        mask = np.zeros(volume.geometry.shape, dtype=np.uint8)
+        mask[4:12, 20 : 20 + size, 20:60] = 1
+        if not used or used[-1] != mask.sum():
+            write_nifti(mask, volume.geometry, masks / "case_b_mask.nii.gz")
+        exams = with_masks(find_exams([tmp_path / "in"]), masks)
+        run_batch(exams, tmp_path / "out", remember, request=CLASSICAL)
+    assert used == [8 * 30 * 40, 8 * 40 * 40]
+    with pytest.raises(ValueError, match="1 of 1 exams have no brain mask \\(case_b.nii.gz\\)"):
+        with_masks(find_exams([tmp_path / "in"]), tmp_path)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,9 @@ def test_every_card_of_the_program_is_the_same_after_a_way_through_json(method: 
 @pytest.mark.parametrize("method", ["compact-unet", "compact-hgi"])
 def test_the_card_that_ships_beside_a_weight_file_is_the_card_of_its_method(method: str):
     path = REPOSITORY / "Resources" / "Models" / f"{method}.json"
-    assert card_facts(read_card(path)) == card_facts(get_card(method))
+    own = get_card(method)
+    shipped = read_card(path)  # figures and release are the weights', and stand in this file alone
+    assert card_facts(replace(shipped, trust=own.trust, release=own.release)) == card_facts(own)
     assert "module:" not in path.read_text() and "ICHSegmenterLib" not in path.read_text()
 
 

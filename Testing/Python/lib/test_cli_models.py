@@ -12,7 +12,7 @@ from ICHSegmenterLib.weights import store
 def files(tmp_path, monkeypatch):
     """Three files: "bad" is refused, "full" finds the disk full, any other is imported."""
 
-    def import_files(paths):
+    def import_files(paths, stated):
         (path,) = paths
         if path.stem == "bad":
             raise WeightsError("bad.pt: none of the published weight files.")

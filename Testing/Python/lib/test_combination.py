@@ -131,7 +131,7 @@ def test_two_methods_run_together_and_both_are_told(phantom, detector_file):
     blood = [one.blood_ml for one in result.detection.slices]
     assert result.detection.key_slice == int(np.argmax(blood))
     used = result.provenance
-    assert (used.method, used.detector, used.value_name) == ("hu-threshold", "rsna-sequence", "probability")
+    assert (used.method, used.detector, used.value_name) == ("hu-threshold", "rsna-sequence", "score")
     assert used.title == "HU threshold, named by RSNA slice-and-sequence transformer"
     assert list(used.weights) == ["sequence.pt"]
     assert used.options == {}

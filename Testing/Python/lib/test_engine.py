@@ -251,7 +251,7 @@ def test_numbers_beyond_float16_are_computed_again_in_float32_and_never_called_n
     assert session.asked == [("cuda:0", "float16"), ("cuda:0", "float32")]
     assert [predictor.precision for predictor in session.dropped] == ["float16"]
     assert result.provenance.precision == "float32"
-    assert result.detection.exam_probabilities["any"] == 0.25
+    assert {one.own["any"] for one in result.detection.slices} == {0.25}
     assert any("range of float16" in sentence for sentence in result.provenance.warnings)
 
 
@@ -259,7 +259,7 @@ def test_numbers_within_float16_are_kept(bleeding):
     session = WarmNetworks(lambda device: NarrowPredictor(device, 0.75, 0.0))
     result = engine.analyze(bleeding.volume, AnalysisRequest("hu-threshold"), session=session)
     assert result.provenance.precision == "float16"
-    assert result.detection.exam_probabilities["any"] == 0.75
+    assert {one.own["any"] for one in result.detection.slices} == {0.75}
 
 
 def test_too_little_memory_for_one_slice_is_a_teaching_error(monkeypatch, bleeding):

@@ -98,3 +98,27 @@ def test_a_crop_larger_than_the_resized_slice_is_refused() -> None:
 def test_slices_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="512"):
         InPlaneGrid((512, 512)).forward(np.zeros((3, 500, 512), dtype=np.float32))
+
+
+def test_the_authors_mask_rule_moves_a_mask_and_the_center_rule_does_not() -> None:
+    """A disk at the center: torch's "nearest" takes the pixel at the upper left, half a pixel away."""
+    rows, columns = _ramps((512, 512))
+    disk = (rows - 255.5) ** 2 + (columns - 255.5) ** 2 < 30.8**2
+    grid = InPlaneGrid((512, 512))
+    centers = {}
+    for sampling in ("center", "floor"):
+        seen = np.argwhere(grid.forward_mask(disk, sampling))
+        centers[sampling] = np.abs(seen.mean(axis=0) - 191.5).max()
+    assert centers["center"] < 0.01
+    assert 0.1 < centers["floor"] <= 0.5
+
+
+def test_the_authors_mask_rule_is_torchs_nearest() -> None:
+    torch = pytest.importorskip("torch")
+    mask = np.random.default_rng(0).random((1, 130, 97)) < 0.5
+    grid = InPlaneGrid((130, 97), resize=60, crop=60)
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(mask[None].astype(np.float32)), size=grid.resized_shape, mode="nearest"
+    )[0].numpy()
+    top, left = grid.crop_origin
+    np.testing.assert_array_equal(grid.forward_mask(mask, "floor"), resized[:, top : top + 60, left : left + 60] > 0)

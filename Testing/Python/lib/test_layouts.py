@@ -127,8 +127,8 @@ def test_a_cache_says_its_layout_and_cut_as_before(heads: Path, tmp_path: Path, 
 def test_every_line_of_the_table_is_a_layout() -> None:
     for name in LAYOUTS:
         assert isinstance(get_layout(name), layouts.Layout)
-    assert labeled_names() == ["nifti", "nifti-slabs", "physionet", "rsna"]
-    assert writable_names() == ["nifti", "physionet", "rsna"]
+    assert labeled_names() == ["nifti", "nifti-slabs", "physionet", "smart-net", "rsna"]
+    assert writable_names() == ["nifti", "physionet", "smart-net", "rsna"]
 
 
 def test_a_module_without_a_reader_is_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,10 @@ def test_a_module_without_a_reader_is_no_layout(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "bhds"], "There is no layout 'bhds'; choose nifti, nifti-slabs, physionet, rsna, rsna-unlabeled."),
+        (
+            ["prepare", "bhds"],
+            "There is no layout 'bhds'; choose nifti, nifti-slabs, physionet, smart-net, rsna, rsna-unlabeled.",
+        ),
         (
             ["evaluate", "--layout", "rsna-unlabeled"],
             "'rsna-unlabeled' comes without labels; choose nifti, nifti-slabs, physionet",

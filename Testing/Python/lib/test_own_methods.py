@@ -16,6 +16,7 @@ from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.analysis.differences import differences
+from ICHSegmenterLib.cards.json.writer import what_runs
 from ICHSegmenterLib.cards.table import get_card, read_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import CardError, WeightsCorruptError, WeightsError
@@ -31,6 +32,7 @@ from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.cache import weights_folder, writable_weights_folder
+from ICHSegmenterLib.weights.own_file import UNKNOWN_LICENSE
 from own_method import file_facts, write_card, write_network
 from worker_process import WorkerProcess, bleeding_head, write_job
 
@@ -56,7 +58,8 @@ def segmented(capsys: pytest.CaptureFixture[str], exam: Path, folder: Path, *wor
 
 
 def values_of(result: dict) -> list[float]:
-    return [one["probabilities"]["any"] for one in result["slices"]]
+    """What the network itself says of the slices; the verdict goes by pieces of blood."""
+    return [one["own_probabilities"]["any"] for one in result["slices"]]
 
 
 def expected_values(exam: Path, card, weights: Path) -> list[float]:
@@ -195,7 +198,9 @@ def test_weights_of_another_method_are_wrong_use(exam: Path, tmp_path: Path, cap
 def test_weights_without_a_card_run_with_the_card_of_the_method(tmp_path: Path):
     weights = write_network(tmp_path / "ours.pt", variant="release")
     (tmp_path / "ours.json").write_text('{"notes": "of another program"}')
-    assert store.card_of("unet", [weights]) == get_card("unet")
+    card, method = store.card_of("unet", [weights]), get_card("unet")
+    assert what_runs(card) == what_runs(method) and card.option_values == method.option_values
+    assert (card.title, card.license) == ("ours (own weights for unet)", UNKNOWN_LICENSE)
 
 
 def test_files_that_are_shown_something_else_make_no_ensemble(tmp_path: Path):

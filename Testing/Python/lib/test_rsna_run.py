@@ -10,7 +10,7 @@ import torch
 from ICHSegmenterLib.cards import table as model_cards
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.evaluation.rsna import csv_files as rsna_csv
-from ICHSegmenterLib.evaluation.rsna.run import predict_folder
+from ICHSegmenterLib.evaluation.rsna.run import by_series, by_volume, predict_folder
 from ICHSegmenterLib.evaluation.rsna.slices import rsna_slices
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.models import create_model
@@ -49,7 +49,7 @@ def says_its_height(volume):
 
 
 def test_every_slice_gets_the_value_of_its_own_image(folder, tmp_path):
-    failures = predict_folder(folder, tmp_path / "pred.csv", tmp_path / "meta.csv", says_its_height)
+    failures = predict_folder(folder, tmp_path / "pred.csv", tmp_path / "meta.csv", by_volume(says_its_height))
     assert failures == {}
     ids = rsna_csv.read_slice_ids(tmp_path / "meta.csv")
     rsna_csv.write_submission(tmp_path / "pred.csv", ids, tmp_path / "sub.csv")
@@ -69,7 +69,7 @@ def test_a_series_that_fails_is_told_and_the_others_are_written(folder, tmp_path
     for one in rsna_slices(folder):
         content = one.path.read_bytes()
         (tmp_path / one.path.name).write_bytes(content[:-2000] if one.series_uid == broken else content)
-    failures = predict_folder(tmp_path, tmp_path / "pred.csv", tmp_path / "meta.csv", says_its_height)
+    failures = predict_folder(tmp_path, tmp_path / "pred.csv", tmp_path / "meta.csv", by_volume(says_its_height))
     assert list(failures) == [broken]
     rows, _ = rsna_csv.read_predictions(tmp_path / "pred.csv")
     assert rows.tolist() == [row for row, one in enumerate(rsna_slices(tmp_path)) if one.series_uid == other]
@@ -93,3 +93,103 @@ def test_the_command_line_goes_from_images_to_an_ensemble(folder, tmp_path, monk
     np.testing.assert_allclose([blended[key] for key in one], list(one.values()), atol=1e-9)
     assert main(["rsna", "predict", str(folder), *made, "--method", "unet"]) == 2
     assert "unet tells no subtypes" in capsys.readouterr().err
+
+
+class SaysItsDensity:
+    """A predictor whose six values are all the share of a slice that is dense, and that keeps what it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def predict_series(self, hu):
+        self.shown.append(hu)
+        return np.repeat((hu > 20).mean(axis=(1, 2), dtype=np.float32)[:, None], 6, axis=1)
+
+
+def test_two_slices_at_one_position_gaps_and_air_are_all_predicted(folder, tmp_path):
+    """The competition wants a value for each image, whatever its series looks like."""
+    import pydicom
+
+    files = sorted(folder.glob("ID_0*.dcm"))
+    for number, path in enumerate(files):
+        file = pydicom.dcmread(path)
+        if number == 1:  # where the first slice lies
+            file.ImagePositionPatient = pydicom.dcmread(files[0]).ImagePositionPatient
+        if number == 2:  # nothing but air
+            file.PixelData = bytes(len(file.PixelData))
+        if number == 4:  # another size than the others
+            file.Rows, file.PixelData = file.Rows // 2, file.PixelData[: len(file.PixelData) // 2]
+        if number != 3:
+            file.save_as(tmp_path / path.name)
+    predictor = SaysItsDensity()
+    failures = predict_folder(tmp_path, tmp_path / "pred.csv", tmp_path / "meta.csv", by_series(predictor))
+    assert failures == {}
+    ids = rsna_csv.read_slice_ids(tmp_path / "meta.csv")
+    rsna_csv.write_submission(tmp_path / "pred.csv", ids, tmp_path / "sub.csv", complete=True)
+    found = rsna_csv.read_submission(tmp_path / "sub.csv")
+    assert len(found) == 6 * (len(files) - 1)
+    air, small = (str(pydicom.dcmread(files[number]).SOPInstanceUID) for number in (2, 4))
+    assert found[f"{air}_any"] == found[f"{small}_any"] == 0.0
+    assert (np.diff([(one > -500).mean() for one in predictor.shown[0]]) != 0).any()
+
+
+def test_an_incomplete_submission_is_refused_with_the_missing_ids(folder, tmp_path, capsys):
+    predict_folder(folder, tmp_path / "pred.csv", tmp_path / "meta.csv", by_series(SaysItsDensity()))
+    rows, values = rsna_csv.read_predictions(tmp_path / "pred.csv")
+    rsna_csv.write_predictions(tmp_path / "pred.csv", rows[1:].tolist(), values[1:])
+    first = rsna_csv.read_slice_ids(tmp_path / "meta.csv")[rows[0]]
+    arguments = ["--meta", str(tmp_path / "meta.csv"), "--output", str(tmp_path / "sub.csv")]
+    assert main(["rsna", "submission", str(tmp_path / "pred.csv"), *arguments]) == 1
+    told = capsys.readouterr().err
+    assert f"lacks 1 of 18 slices ({first})" in told
+    assert not (tmp_path / "sub.csv").exists()
+
+
+def test_the_score_is_the_weighted_log_loss_of_its_definition(tmp_path, capsys):
+    """Mean over slices of the sum of weight times cross entropy; weight 2 of 7 for any."""
+    random = np.random.default_rng(0)
+    values, labels = random.uniform(0.05, 0.95, (5, 6)), random.integers(0, 2, (5, 6))
+    names = [f"ID_{number}" for number in range(5)]
+    for path, table in ((tmp_path / "sub.csv", values), (tmp_path / "labels.csv", labels)):
+        lines = [
+            f"{name}_{kind},{value}"
+            for name, six in zip(names, table, strict=True)
+            for kind, value in zip(rsna_csv.CLASSES, six, strict=True)
+        ]
+        path.write_text("\n".join(["ID,Label", *lines]) + "\n")
+    weights = np.array([1, 1, 1, 1, 1, 2]) / 7
+    expected = -(weights * (labels * np.log(values) + (1 - labels) * np.log(1 - values))).sum(axis=1).mean()
+    assert main(["rsna", "score", str(tmp_path / "sub.csv"), "--labels", str(tmp_path / "labels.csv")]) == 0
+    assert f"weighted log loss {expected:.5f} of 5 slices" in capsys.readouterr().out
+    (tmp_path / "labels.csv").write_text((tmp_path / "labels.csv").read_text().replace("ID_4", "ID_x"))
+    assert main(["rsna", "score", str(tmp_path / "sub.csv"), "--labels", str(tmp_path / "labels.csv")]) == 1
+    assert "1 of 5 predicted slices have no label (ID_4)" in capsys.readouterr().err
+
+
+def test_more_slices_than_positions_are_shown_in_equal_parts():
+    from ICHSegmenterLib.methods.rsna_sequence.predictor import RsnaSequencePredictor
+
+    torch.manual_seed(0)
+    network = create_model("slice_sequence_transformer", **SMALL)
+    predictor = RsnaSequencePredictor([network], device="cpu", precision="float32")
+    lengths = []
+    predictor._ensemble = lambda slices, run: lengths.append(len(slices)) or np.zeros((len(slices), 6), np.float32)
+    assert predictor.predict_series(np.zeros((61, 40, 40), dtype=np.float32)).shape == (61, 6)
+    assert lengths == [31, 30]
+
+
+def test_the_authors_crop_draws_area_and_sides_and_falls_back_to_the_central_square():
+    from ICHSegmenterLib.methods.rsna_sequence.crop import random_box, randomly_cropped
+
+    random = np.random.default_rng(0)
+    boxes = [random_box(90, 80, random, (0.8, 1.2)) for _ in range(2000)]
+    assert all(
+        top >= 0 and top + rows <= 90 and left >= 0 and left + columns <= 80 for top, left, rows, columns in boxes
+    )
+    drawn = [box for box in boxes if box != (5, 0, 80, 80)]
+    shares = np.array([rows * columns / 7200 for _, _, rows, columns in drawn])
+    assert shares.min() > 0.78 and shares.max() <= 1.0
+    assert 0.02 < 1 - len(drawn) / len(boxes) < 0.4  # a crop above the whole area never fits
+    assert random_box(90, 80, random, (1.1, 1.2)) == (5, 0, 80, 80)
+    pixels = np.full((90, 80, 3), 200, dtype=np.uint8)
+    assert randomly_cropped(pixels, 32, random, (0.8, 1.2)).shape == (3, 32, 32)

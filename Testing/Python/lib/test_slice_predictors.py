@@ -170,6 +170,23 @@ def test_swin_predictors_give_values_and_maps_between_zero_and_one(exam, map_kin
     assert one.maps.max() <= 1
 
 
+def test_maps_are_drawn_where_a_slice_is_called_positive_and_nowhere_else(exam):
+    """A threshold between the values of the slices: the maps above it are those of all slices, the others are none."""
+    torch.manual_seed(1)
+    config = {"image_size": CROP, "window_size": 2, "embed_dim": 8, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 2, 4)}
+    network = create_model("swin_classifier", num_classes=2, **config)
+    predictor = SwinMapPredictor(network, map_kind="hgi-sam", device="cpu", precision="float32")
+    everywhere = predictor.predict(exam, RunContext())
+    values = sorted(one.probabilities[ANY] for one in everywhere if one.index in exam.brain_slices)
+    threshold = (values[-1] + values[-2]) / 2
+    selected = predictor.predict_above(exam, RunContext(), threshold)
+    assert sum(one.maps is not None for one in selected) == 1
+    for one, other in zip(selected, everywhere, strict=True):
+        assert one.probabilities[ANY] == pytest.approx(other.probabilities[ANY], abs=1e-6)
+        if one.maps is not None:
+            np.testing.assert_allclose(one.maps, other.maps, atol=1e-5)
+
+
 class BrightIsBlood(torch.nn.Module):
     """Calls everything above 50 HU intraparenchymal blood; its brain window shows 0 to 80 HU."""
 

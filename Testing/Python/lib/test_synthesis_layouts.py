@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 
 from ICHSegmenterLib.cli.main import main
+from ICHSegmenterLib.cli.verbs.synthesize import stratified
 from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.datasets.brain_masks import with_brain_masks
 from ICHSegmenterLib.datasets.sources import ReadOptions
+from ICHSegmenterLib.evaluation.dataset import read_exam
+from ICHSegmenterLib.evaluation.rsna.slices import rsna_slices
+from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.synthesis.acquisition.scanner import Protocol
 from ICHSegmenterLib.synthesis.exam import make_exam
 from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
@@ -30,7 +36,12 @@ def test_physionet_layout_is_read_back(exams, tmp_path):
     source = physionet.source(tmp_path, ReadOptions(tmp_path))
     content = physionet.read_series(source.plans[0])
     assert not content.bad_files and len(content.items) == 15
-    assert read_volume(tmp_path / "ct_scans" / "001.nii").hu == pytest.approx(exams[0].volume.hu)
+    volume = read_volume(tmp_path / "ct_scans" / "001.nii")
+    assert AxialView.of(volume.geometry).apply(volume.hu) == pytest.approx(exams[0].volume.hu)
+    assert "".join(nibabel.aff2axcodes(nibabel.load(tmp_path / "ct_scans" / "001.nii").affine)) == "LAS"
+    cases = with_brain_masks(physionet.cases(tmp_path, tmp_path), tmp_path / "brainmask_ero")
+    brain = AxialView.of(volume.geometry).apply(read_exam(cases[0]).brain_mask)
+    assert np.array_equal(brain, exams[0].brain_mask)
     diagnoses = physionet.read_diagnoses(tmp_path / physionet.CSV)
     assert np.array_equal([diagnoses[1][k] for k in range(1, 16)], exams[0].slice_labels)
 
@@ -49,7 +60,8 @@ def test_rsna_layout_has_six_rows_an_image_and_one_patient_an_exam(exams, tmp_pa
     files = sorted((tmp_path / "stage_2_train").iterdir())
     assert len(files) == len(labels) == 30
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
-    assert {path.stem for path in files} == set(labels)
+    assert {path.stem for path in files} == set(labels) == {str(header.SOPInstanceUID) for header in headers}
+    assert {one.slice_id for one in rsna_slices(tmp_path / "stage_2_train")} == set(labels)
     assert len({header.PatientID for header in headers}) == len({header.SeriesInstanceUID for header in headers}) == 2
     counted = np.sum(list(labels.values()), axis=0)
     assert np.array_equal(counted, sum(exam.slice_labels.sum(axis=0, dtype=int) for exam in exams))
@@ -92,3 +104,10 @@ def test_the_command_line_knows_every_style():
     from ICHSegmenterLib.synthesis.styles import STYLES
 
     assert set(STYLE_NAMES) == set(STYLES)
+
+
+def test_a_share_of_bleeding_exams_is_kept_to_the_nearest_exam():
+    for seed in range(20):
+        assert stratified(6, 0.6, seed).sum() == 4
+    assert len({tuple(stratified(6, 0.6, seed)) for seed in range(20)}) > 5
+    assert (stratified(5, 0.0, 1).any(), stratified(5, 1.0, 1).all()) == (False, True)

@@ -231,3 +231,9 @@ def test_a_broad_subdural_lies_along_one_side_of_the_skull():
     assert np.ptp(points[:, 1]) > 90  # most of the way from front to back
     assert (points[:, 0] > 0).mean() in (pytest.approx(0, abs=0.03), pytest.approx(1, abs=0.03))
     assert 45 < exam.volume.hu[exam.labelmap == 5].mean() < 70
+
+
+def test_a_head_that_moves_keeps_the_order_of_thin_tilted_slices():
+    protocol = Protocol(matrix=32, steps_mm=(0.5,) * 60, tilt_deg=-14.0, motion_mm=4.0)
+    exam = make_exam(4, style=replace(STYLES["clinical"], parts={}), plans=(), protocol=protocol)
+    assert exam.volume.hu.shape == (61, 32, 32)

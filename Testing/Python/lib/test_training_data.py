@@ -257,12 +257,14 @@ def test_cases_of_bhsd_have_their_patients_and_masks(tmp_path: Path) -> None:
     assert all(case.mask is not None and case.mask.parent.name == "ground truths" for case in cases)
 
 
-def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_is_listed_and_the_others_are_prepared(tmp_path: Path) -> None:
     folder = write_physionet(tmp_path / "data", 2)
     volume, mask = head(2, bleeds=True)
     save_nifti(folder / "masks" / "002.nii", np.ascontiguousarray(mask[:, ::2]), volume.geometry)
-    with pytest.raises(TrainingDataError, match="002.nii: the mask has 40 x 20 x 4 voxels, its scan 40 x 40 x 4"):
-        prepare_dataset(folder, tmp_path / "cache", "physionet")
+    done = prepare_dataset(folder, tmp_path / "cache", "physionet")
+    assert (done.is_complete, done.total, len(done.bad_files)) == (True, 4, 1)
+    assert "002.nii: the mask has 40 x 20 x 4 voxels, its scan 40 x 40 x 4" in done.bad_files[0].reason
+    assert "002.nii" in (tmp_path / "cache" / "corrupt.csv").read_text()
 
 
 def test_a_mask_at_another_place_is_refused(tmp_path: Path) -> None:

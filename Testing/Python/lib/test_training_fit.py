@@ -25,6 +25,7 @@ from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.splits import load_split, split_patients
 from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
+from ICHSegmenterLib.evaluation.thresholds import read_folds
 from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe
 from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.task import freeze, schedule_factor
@@ -34,9 +35,11 @@ from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
 from ICHSegmenterLib.methods.unet.task import SliceSegmentation
 from ICHSegmenterLib.models import create_model, load_checkpoint
 from ICHSegmenterLib.training.callbacks import StepProgress
+from ICHSegmenterLib.training.cross_validation import fit_folds
 from ICHSegmenterLib.training.data_module import TrainingData
 from ICHSegmenterLib.training.fit import TrainerOptions, fit
-from ICHSegmenterLib.training.trained_model import start_from, write_trained_model
+from ICHSegmenterLib.training.initial_weights import start_from
+from ICHSegmenterLib.training.trained_model import write_trained_model
 from ICHSegmenterLib.weights.store import import_files
 from power_cut import PowerCut
 from training_layouts import write_nifti_folder, write_physionet, write_rsna
@@ -504,6 +507,26 @@ def test_swin_unetr_trains(physionet: Path, tmp_path: Path) -> None:
     assert np.isfinite(trained.results["val_loss"])
     model = create_model("swin_unetr")
     load_checkpoint(model, trained.weights)
+
+
+def test_given_folds_hold_out_their_patients_and_every_fold_is_trained(physionet: Path, tmp_path: Path) -> None:
+    folds = {f"{number:03d}": "AB"[number > 4] for number in range(1, 9)}
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    recipe = unet(f"data.folds_file={tmp_path / 'folds.json'}", "phases.0.max_epochs=1")
+    done = fit_folds(recipe, physionet, tmp_path / "run", part=(2, 2), machine=HERE)
+    assert not done.is_complete and [path.parent.name for path in done.weights] == ["fold-1"]
+    done = fit_folds(recipe, physionet, tmp_path / "run", machine=HERE)
+    assert done.is_complete and len(done.weights) == 2
+    for number, name in enumerate("AB"):
+        split = load_split(tmp_path / "run" / f"fold-{number}" / "split.json")
+        assert set(split.test) == {patient for patient, fold in folds.items() if fold == name}
+    assert read_folds(done.folds) == folds
+
+
+def test_a_patient_without_a_fold_is_named(physionet: Path, tmp_path: Path) -> None:
+    (tmp_path / "folds.csv").write_text("patient,fold\n001,0\n002,1\n")
+    with pytest.raises(TrainingDataError, match="no fold for 6 patients \\(003, 004, 005\\)"):
+        fit(unet(f"data.folds_file={tmp_path / 'folds.csv'}"), physionet, tmp_path / "run", machine=HERE)
 
 
 def test_a_split_needs_patients_for_every_part() -> None:

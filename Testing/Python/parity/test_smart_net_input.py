@@ -77,7 +77,7 @@ def mask(golden, windowed):
 
 
 def test_masks_equal_the_authors_before_and_after_specks_are_removed(golden, mask):
-    small = resized_mask(mask, 256)
+    small = resized_mask(mask, 256, "floor")
     shape = golden["resized_shape"]
     np.testing.assert_array_equal(small, unpacked(golden, "resized_label_packed", shape))
     np.testing.assert_array_equal(without_specks(small), unpacked(golden, "denoised_label_packed", shape))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from golden_numbers import Golden
-from ICHSegmenterLib.evaluation import smart_net_metrics as metrics
+from ICHSegmenterLib.evaluation.smart_net import metrics
 from ICHSegmenterLib.learning.smart_net_schedule import cosine_restart_rate, linear_rate
 from ICHSegmenterLib.methods.smart_net import loss as losses
 from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps

@@ -1,0 +1,1 @@
+"""SMART-Net's tests: one slice an exam, all slices stacked, whole exams."""
