@@ -34,13 +34,15 @@ COMPACT_UNET = ModelCard(
     preprocessing=SlabPreprocessing(),
     labels=(EDH, IPH, IVH, SAH, SDH),
     labelmap_rule="sum",
-    threshold=0.6,
-    detection_threshold=0.95,
+    threshold=0.5,
+    detection_threshold=0.9,
     value_name="score",
     knows_subtypes=True,
     license=APACHE,
-    paper="Network of " + HGI_SAM_PAPER + ", trained here",
-    limits=LIMITS,
+    paper="U-Net with context, made and trained here (docs/training-log.md)",
+    limits="Small. It learned from synthetic bleeds in made-up heads and in one bleed-free real head (BSD, from "
+    "neurolabusc/dcm_qa_ct), never from a patient with hemorrhage: expect less on real exams than on synthetic ones. "
+    "It is there so that something learned works without network. Research only.",
 )
 
 COMPACT_HGI = ModelCard(
