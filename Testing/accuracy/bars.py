@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from Testing.accuracy import figures
-from Testing.accuracy.recipe import Recipe
+from Testing.accuracy.recipe import ExamPlan, Recipe
 from Testing.accuracy.rows import Row
 from Testing.accuracy.verdicts import Verdict
 
 INNOCENT_HEADS = {"ge": "GE head", "invesalius": "InVesalius head", "phantom-clean": "phantom"}
 INSERTED = {"inserted-ge": "GE head", "inserted-invesalius": "InVesalius head"}
+SAME = {"same-iph": "IPH", "same-sdh": "SDH"}
 DRAWN_ML = 0.1
 SPECIFICITY, WARNED = 0.95, 0.95
 AUC, SENSITIVITY, LESION_DICE, FOUND, ECE = 0.97, 0.90, 0.80, 0.80, 0.05
@@ -32,31 +33,47 @@ class Bar:
         name, goal: Words.
         value: Words for what was reached; empty if it was not measured.
         missed_by: Words for the distance; empty if the bar is met.
+        part: Words for how many of its exams it was judged on; empty for all.
     """
 
     name: str
     goal: str
     value: str = ""
     missed_by: str = ""
+    part: str = ""
 
     @property
     def verdict(self) -> str:
         """A cell of the table."""
         if not self.value:
             return "–"
-        return f"{self.value}: missed by {self.missed_by}" if self.missed_by else f"{self.value}: **met**"
+        words = f"missed by {self.missed_by}" if self.missed_by else "**met**"
+        return f"{self.value}: {words}{f', on {self.part}' if self.part else ''}"
 
 
 def bars(rows: Sequence[Row], recipe: Recipe) -> list[Bar]:
     """Every bar for one method, in one order for all methods."""
-    return [
-        *_innocent(rows),
-        *_contrast(rows),
-        *_unlike(rows, recipe),
-        *_inserted(rows),
-        *_demo(rows),
-        *_same(rows, recipe),
-    ]
+    clean = figures.in_set(rows, "clean")
+    result = _innocent(rows)
+    result += _on_part([_specificity(clean)], clean, recipe.of_sets(["clean"]))
+    enhanced = figures.in_set(rows, "contrast")
+    result += _on_part(_contrast(enhanced), enhanced, recipe.of_sets(["contrast"]))
+    unlike = figures.in_set(rows, "unlike")
+    result += _on_part(_unlike(unlike, recipe), unlike, recipe.of_sets(["unlike"]))
+    for group, name in INSERTED.items():
+        with_lesion = figures.in_group(rows, group)
+        result += _on_part(_inserted(with_lesion, name), with_lesion, recipe.of_group(group))
+    result += _demo(rows)
+    for group in SAME:
+        scans = figures.in_group(rows, group)
+        result += _on_part(_same(scans, group, recipe), scans, recipe.of_group(group))
+    return result
+
+
+def _on_part(result: Iterable[Bar], rows: Sequence[Row], plans: Sequence[ExamPlan]) -> list[Bar]:
+    """The bars, each saying on how many of the exams it was judged, unless on all."""
+    part = f"{len(rows)} of {len(plans)} exams" if len(rows) < len(plans) else ""
+    return [replace(bar, part=part) for bar in result]
 
 
 def _innocent(rows: Sequence[Row]) -> list[Bar]:
@@ -70,13 +87,15 @@ def _innocent(rows: Sequence[Row]) -> list[Bar]:
             excess += [f"{row.drawn_ml - DRAWN_ML:.2f} mL"] if row.drawn_ml > DRAWN_ML else []
             missed = " and ".join(excess)
         result.append(Bar(*bar, value, missed))
-    clean = figures.Share.of(not figures.is_confirmed(row) for row in figures.in_set(rows, "clean"))
-    result.append(_at_least("specificity, confirming, clean exams", SPECIFICITY, clean.value, count=clean))
     return result
 
 
-def _contrast(rows: Sequence[Row]) -> list[Bar]:
-    enhanced = figures.in_set(rows, "contrast")
+def _specificity(clean: Sequence[Row]) -> Bar:
+    share = figures.Share.of(not figures.is_confirmed(row) for row in clean)
+    return _at_least("specificity, confirming, clean exams", SPECIFICITY, share.value, count=share)
+
+
+def _contrast(enhanced: Sequence[Row]) -> list[Bar]:
     warned = figures.Share.of(row.is_contrast_warned for row in enhanced)
     confident = sum(figures.is_confirmed(row) for row in enhanced)
     name, goal = "contrast medium: suspected", "in none"
@@ -86,8 +105,8 @@ def _contrast(rows: Sequence[Row]) -> list[Bar]:
     return [_at_least("contrast medium: warned", WARNED, warned.value, count=warned), suspected]
 
 
-def _unlike(rows: Sequence[Row], recipe: Recipe) -> list[Bar]:
-    unlike, limits = figures.in_set(rows, "unlike"), recipe.definitions
+def _unlike(unlike: Sequence[Row], recipe: Recipe) -> list[Bar]:
+    limits = recipe.definitions
     result = [
         _at_least("unlike exams: AUC", AUC, figures.exam_auc(unlike, resamples=0).value, digits=3),
         _at_least(
@@ -113,16 +132,13 @@ def _unlike(rows: Sequence[Row], recipe: Recipe) -> list[Bar]:
     return [*result, Bar(name, goal, f"{error:.3f}", f"{error - ECE:.3f}" if error > ECE else "")]
 
 
-def _inserted(rows: Sequence[Row]) -> list[Bar]:
-    result = []
-    for group, name in INSERTED.items():
-        with_lesion = figures.in_group(rows, group)
-        called = figures.Share.of(figures.is_screened(row) for row in with_lesion)
-        result.append(_at_least(f"10 mL in the {name}: suspected or possible", CALLED, called.value, count=called))
-        for subtype, goal in INSERTED_DICE.items():
-            dice = inserted_dice(with_lesion, subtype)
-            value = float(np.median(dice)) if dice else None
-            result.append(_at_least(f"10 mL in the {name}: {subtype}, median Dice", goal, value))
+def _inserted(with_lesion: Sequence[Row], name: str) -> list[Bar]:
+    called = figures.Share.of(figures.is_screened(row) for row in with_lesion)
+    result = [_at_least(f"10 mL in the {name}: suspected or possible", CALLED, called.value, count=called)]
+    for subtype, goal in INSERTED_DICE.items():
+        dice = inserted_dice(with_lesion, subtype)
+        value = float(np.median(dice)) if dice else None
+        result.append(_at_least(f"10 mL in the {name}: {subtype}, median Dice", goal, value))
     return result
 
 
@@ -150,29 +166,22 @@ def _demo(rows: Sequence[Row]) -> list[Bar]:
     return [Bar(volume, goals[0]), _at_least(dice, DEMO_DICE, None), Bar(segments, goals[1])]
 
 
-def _same(rows: Sequence[Row], recipe: Recipe) -> list[Bar]:
-    result, limit = [], recipe.definitions.same_volume
-    for group in ("same-iph", "same-sdh"):
-        subtype = group.removeprefix("same-").upper()
-        scans = figures.in_group(rows, group)
-        verdicts, volumes = (f"same bleed ({subtype}): {what}" for what in ("verdict", "volume"))
-        goals = "equal in all scans", f"within {limit:.0%} of their median"
-        if not scans:
-            result += [Bar(verdicts, goals[0]), Bar(volumes, goals[1])]
-            continue
-        names = [row.verdict.value for row in scans]
-        most = max(set(names), key=names.count)
-        odd = len(names) - names.count(most)
-        result.append(
-            Bar(verdicts, goals[0], f"{most} in {names.count(most)} of {len(names)}", f"{odd} scans" if odd else "")
-        )
-        farthest = farthest_share(scans)
-        if farthest is None:
-            result.append(Bar(volumes, goals[1]))
-        else:
-            missed = f"{farthest - limit:.0%}" if farthest > limit else ""
-            result.append(Bar(volumes, goals[1], f"{farthest:.0%}", missed))
-    return result
+def _same(scans: Sequence[Row], group: str, recipe: Recipe) -> list[Bar]:
+    limit = recipe.definitions.same_volume
+    verdicts, volumes = (f"same bleed ({SAME[group]}): {what}" for what in ("verdict", "volume"))
+    goals = "equal in all scans", f"within {limit:.0%} of their median"
+    farthest = farthest_share(scans)
+    if farthest is None:
+        volume = Bar(volumes, goals[1])
+    else:
+        volume = Bar(volumes, goals[1], f"{farthest:.0%}", f"{farthest - limit:.0%}" if farthest > limit else "")
+    if not scans:
+        return [Bar(verdicts, goals[0]), volume]
+    names = [row.verdict.value for row in scans]
+    most = max(set(names), key=names.count)
+    odd = len(names) - names.count(most)
+    text = f"{most} in {names.count(most)} of {len(names)}"
+    return [Bar(verdicts, goals[0], text, f"{odd} scans" if odd else ""), volume]
 
 
 def farthest_share(scans: Sequence[Row]) -> float | None:

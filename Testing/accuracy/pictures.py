@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -15,6 +16,7 @@ from ICHSegmenterLib.evaluation.detection_metrics import roc
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.report import evaluation_plots as plots
 from Testing.accuracy import figures
+from Testing.accuracy.bars import SAME
 from Testing.accuracy.known_exam import KnownExam
 from Testing.accuracy.recipe import ExamPlan, Recipe
 from Testing.accuracy.rows import Row, RowFolder
@@ -139,11 +141,10 @@ def draw_false_blood(methods: Mapping[str, Sequence[float]], path: Path) -> Path
 
 def draw_same_bleed(methods: Methods, path: Path) -> Path:
     """Drawn over true volume by slice thickness; one axes a bleed."""
-    groups = ("same-iph", "same-sdh")
-    figure, every = _axes(len(groups))
-    for axes, group in zip(every, groups, strict=True):
+    figure, every = _axes(len(SAME))
+    for axes, (group, subtype) in zip(every, SAME.items(), strict=True):
         axes.axhspan(0.85, 1.15, color="#eef1f3", zorder=0)
-        for (name, all_rows), color in zip(methods.items(), plots.COLORS, strict=False):
+        for all_rows, color in zip(methods.values(), plots.COLORS, strict=False):
             scans = [row for row in figures.in_group(all_rows, group) if row.has_outline]
             for ending, marker in MARKERS.items():
                 subset = sorted(
@@ -156,11 +157,11 @@ def draw_same_bleed(methods: Methods, path: Path) -> Path:
                     markersize=4,
                     linewidth=0.9,
                     color=color,
-                    label=name if ending == "soft-straight" and subset else None,
                 )
-        axes.set(title=group.removeprefix("same-").upper(), xlabel="slice distance (mm)", ylim=(0, None))
+        axes.set(title=subtype, xlabel="slice distance (mm)", ylim=(0, None))
         axes.set(ylabel="drawn mL over true mL")
-    every[0].legend(loc="best", fontsize=8, title="○ △ soft, □ ◇ bone; △ ◇ tilted", title_fontsize=7)
+    lines = [Line2D([], [], color=color, label=name) for name, color in zip(methods, plots.COLORS, strict=False)]
+    every[0].legend(handles=lines, loc="best", fontsize=8, title="○ △ soft, □ ◇ bone; △ ◇ tilted", title_fontsize=7)
     return _save(figure, path)
 
 

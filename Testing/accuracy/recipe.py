@@ -118,6 +118,10 @@ class Recipe:
                 groups.setdefault(exam.group, []).append(exam)
         return tuple(exam for group in groups.values() for exam in _evenly(group, share))
 
+    def of_group(self, name: str) -> tuple[ExamPlan, ...]:
+        """All exams of a group."""
+        return tuple(exam for exam in self.exams if exam.group == name)
+
     @property
     def sets(self) -> set[str]:
         """Names of all sets."""

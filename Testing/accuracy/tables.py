@@ -9,7 +9,7 @@ import numpy as np
 from ICHSegmenterLib.evaluation.bootstrap import Estimate
 from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES
 from Testing.accuracy import figures
-from Testing.accuracy.bars import INNOCENT_HEADS, INSERTED, bars, farthest_share, inserted_dice
+from Testing.accuracy.bars import INNOCENT_HEADS, INSERTED, SAME, bars, farthest_share, inserted_dice
 from Testing.accuracy.recipe import Recipe
 from Testing.accuracy.rows import Row
 from Testing.accuracy.verdicts import Verdict
@@ -221,8 +221,7 @@ def _inserted(methods: Methods) -> str:
 
 def _same(methods: Methods) -> str:
     body = []
-    for group in ("same-iph", "same-sdh"):
-        subtype = group.removeprefix("same-").upper()
+    for group, subtype in SAME.items():
         lines: dict[str, list[str]] = {
             "verdicts": [],
             "true mL": [],

@@ -131,10 +131,10 @@ def test_equal_values_of_bleeding_and_clean_exams_are_no_sensitivity(recipe):
 
 def test_a_bar_says_by_how_much_it_is_missed(recipe):
     by_name = {bar.name: bar for bar in bars.bars(unlike(recipe, values=(0.9, 0.1), dice=0.75), recipe)}
-    assert by_name["unlike exams: AUC"].verdict == "1.000: **met**"
+    assert by_name["unlike exams: AUC"].verdict == "1.000: **met**, on 20 of 200 exams"
     dice = by_name["unlike exams: lesion Dice, median, from 1 mL"]
-    assert dice.goal == "at least 0.80" and dice.verdict == "0.75: missed by 0.05"
-    assert by_name["unlike exams: calibration error"].verdict == "0.100: missed by 0.050"
+    assert dice.goal == "at least 0.80" and dice.verdict == "0.75: missed by 0.05, on 20 of 200 exams"
+    assert by_name["unlike exams: calibration error"].verdict.startswith("0.100: missed by 0.050")
     assert by_name["10 mL in the GE head: suspected or possible"].verdict == "–"
 
 
@@ -154,8 +154,8 @@ def test_the_same_bleed_is_compared_with_the_median_of_its_scans(recipe):
         for number, ml in enumerate((10.0, 10.0, 13.0))
     ]
     by_name = {bar.name: bar for bar in bars.bars(scans, recipe)}
-    assert by_name["same bleed (IPH): volume"].verdict == "30%: missed by 15%"
-    assert by_name["same bleed (IPH): verdict"].verdict == "suspected in 3 of 3: **met**"
+    assert by_name["same bleed (IPH): volume"].verdict == "30%: missed by 15%, on 3 of 20 exams"
+    assert by_name["same bleed (IPH): verdict"].verdict.startswith("suspected in 3 of 3: **met**")
 
 
 def test_no_picture_is_made_of_a_scan_that_is_only_judged(recipe):
