@@ -24,7 +24,6 @@ from ICHSegmenterLib.weights.digests import named_digests
 METHODS = ("smart-net-up", "smart-net-cls", "smart-net-seg")
 LAYOUT = ("data.layout=smart-net", "data.given_split=true", "data.folds=0")
 AS_AUTHORS = ("precision=32-true", "preprocessing.mask_sampling=floor", "optimizer.schedule_lags=true")
-DRIFT = "update_frozen_batchnorm"
 
 
 def smart_net(table: str, options: ReproduceOptions) -> Outcome:
@@ -81,7 +80,9 @@ def _trained(data: Path, options: ReproduceOptions) -> dict[str, Path]:
             network = replace(recipe.network, initial_weights=str(files[METHODS[0]]))
             recipe = replace(recipe, network=network)
         if options.as_authors:
-            recipe = replace(recipe, phases=tuple(replace(each, **{DRIFT: True}) for each in recipe.phases))
+            recipe = replace(
+                recipe, phases=tuple(replace(each, update_frozen_batchnorm=True) for each in recipe.phases)
+            )
         folder = options.output / "training" / method
         is_begun = (folder / RECIPE).is_file()
         files[method] = fit(

@@ -66,7 +66,7 @@ def evaluate_smart_net(
     if not isinstance(preprocessing, SmartNetPreprocessing):
         raise EvaluationError(f"{card.name} is no SMART-Net method; choose smart-net-up, -cls or -seg.")
     network.eval().requires_grad_(False)
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     for test in tests_of(network):
         facts = {"weights": named_digests((weights,)), "seed": seed, "mask_sampling": preprocessing.mask_sampling}
         scored: list[tuple[Case, ExamOutputs]] = []
