@@ -90,7 +90,8 @@ class PatientBootstrap:
         low, high, note = self._interval(self.distribution(statistic))
         if low is None:
             return Estimate(value, note=note, patients=patients)
-        return Estimate(value, low, high, note or few(patients), patients, "bootstrap")
+        note = note or " ".join(text for text in (few(patients), no_width(low, high)) if text)
+        return Estimate(value, low, high, note, patients, "bootstrap")
 
     def share(
         self, hits: NDArray[np.bool_], among: NDArray[np.bool_], statistic: Statistic, *, undefined: str = ""
@@ -197,6 +198,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[number]))
         corrected[number] = largest
     return corrected
+
+
+def no_width(low: float | None, high: float | None) -> str:
+    """The note for an interval without width, empty for others."""
+    return "(all resamples agree, which is no certainty)" if low is not None and low == high else ""
 
 
 def few(patients: int) -> str:

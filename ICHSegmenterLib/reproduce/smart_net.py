@@ -80,8 +80,9 @@ def _trained(data: Path, options: ReproduceOptions) -> dict[str, Path]:
             network = replace(recipe.network, initial_weights=str(files[METHODS[0]]))
             recipe = replace(recipe, network=network)
         if options.as_authors:
-            phases = tuple(replace(each, update_frozen_batchnorm=True) for each in recipe.phases)
-            recipe = replace(recipe, phases=phases)
+            recipe = replace(
+                recipe, phases=tuple(replace(each, update_frozen_batchnorm=True) for each in recipe.phases)
+            )
         folder = options.output / "training" / method
         is_begun = (folder / RECIPE).is_file()
         files[method] = fit(

@@ -90,8 +90,8 @@ def outputs_of(
 
 def drawn_slice(masks: NDArray[np.bool_], random: np.random.Generator) -> int:
     """The slice of a random voxel of blood, or any slice without blood, as the authors draw it."""
-    areas: NDArray[np.float64] = np.asarray(masks.sum(axis=(1, 2)), dtype=np.float64)
-    return int(random.choice(len(masks), p=areas / areas.sum()) if areas.any() else random.integers(len(masks)))
+    areas = np.count_nonzero(masks, axis=(1, 2)) / max(1, np.count_nonzero(masks))
+    return int(random.choice(len(masks), p=areas) if areas.any() else random.integers(len(masks)))
 
 
 def _slices(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.bool_]) -> ExamOutputs:

@@ -94,6 +94,12 @@ def test_slices_of_few_patients_that_are_all_right_have_the_exact_interval_of_pa
     assert none.high == pytest.approx(1 - 0.025 ** (1 / 3))
 
 
+def test_an_interval_without_width_says_that_it_is_no_certainty():
+    found = PatientBootstrap(("a", "b", "c"), 50).estimate(mean_of(np.ones(3)))
+    assert (found.low, found.high) == (1.0, 1.0)
+    assert found.note == "only 3 patients: read with care (all resamples agree, which is no certainty)"
+
+
 def test_other_rates_of_several_items_a_patient_are_bootstrapped():
     hits = np.arange(60) % 3 > 0
     assert share_of(hits, [str(n % 30) for n in range(60)]).interval == "bootstrap"

@@ -162,6 +162,7 @@ def test_the_sequence_transformer_is_scored_on_held_out_series(rsna, tmp_path):
     assert (row["paper"], row["patients"]) == (0.04368, 2)
 
 
+@pytest.mark.slow
 def test_smart_net_trains_three_networks_and_tests_each(tmp_path_factory, tmp_path):
     """Not resumed here: its trainings are those of the other tables, and ResNet-50 is large."""
     data = tmp_path_factory.mktemp("smart-net")
