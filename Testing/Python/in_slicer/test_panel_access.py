@@ -86,6 +86,7 @@ def test_a_key_starts_a_run_and_cancels_it(shell, panel, phantom):
     assert "(Ctrl+Return)" in panel.ui.applyButton.toolTip
     window = panel.parent.window()
     window.activateWindow()
+    panel.ui.applyButton.setFocus()
     shell.process(0.2)
 
     def press():
