@@ -30,6 +30,7 @@ class MessageType(str, Enum):
 
     ANALYZE = "analyze"
     COMPARE = "compare"
+    CHECK = "check"
     WARM = "warm"
     DESCRIBE = "describe"
     DOWNLOAD = "download"
@@ -130,6 +131,7 @@ def exam_message(job: Path, geometry: VolumeGeometry, source: VolumeSource) -> d
             "series_uid": source.series_uid,
             "kernel": source.kernel,
             "warnings": list(source.warnings),
+            "has_contrast_agent": source.has_contrast_agent,
         },
     }
 
@@ -161,6 +163,7 @@ def read_source(fields: Message) -> VolumeSource:
         series_uid=str(fields.get("series_uid") or ""),
         kernel=str(fields.get("kernel") or ""),
         warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
+        has_contrast_agent=bool(fields.get("has_contrast_agent", False)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.detections import DetectionResult, SliceDetection, key_slice_of
 from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
+from ICHSegmenterLib.plausibility import Implausible
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.verdict import UNASSESSED, Assessment, VerdictCode, VerdictStatement
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
@@ -116,6 +118,7 @@ class Provenance:
         created: UTC, ISO 8601.
         input: Number, size and digests of the files that were read, as `volume.input_files` writes them; empty if
             unknown.
+        input_findings: What the check of the scan found; their sentences stand among the warnings.
     """
 
     method: str
@@ -135,6 +138,7 @@ class Provenance:
     detector_options: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
     release: str = ""
+    input_findings: tuple[InputFinding, ...] = ()
 
     @property
     def made_by(self) -> str:
@@ -154,6 +158,7 @@ class AnalysisResult:
         measurements: One a non-empty segment.
         provenance: How it came to be.
         assessment: The verdict and the pieces of blood; that of the detection alone if none is given.
+        implausible: Why the result cannot be; None if it can. It is said above the verdict.
     """
 
     geometry: VolumeGeometry
@@ -162,6 +167,7 @@ class AnalysisResult:
     measurements: tuple[SegmentMeasurement, ...]
     provenance: Provenance
     assessment: Assessment = UNASSESSED
+    implausible: Implausible | None = None
 
     def __post_init__(self) -> None:
         if self.assessment is UNASSESSED:
@@ -203,6 +209,7 @@ class AnalysisResult:
             keys = [label["key"] for label in data["labels"]]
             plain = data.get("assessment")
             assessment = assessment_of(detection) if plain is None else Assessment.from_json(plain)
+            problem = None if data.get("implausible") is None else Implausible.from_json(data["implausible"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ResultError(
                 f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
@@ -212,7 +219,7 @@ class AnalysisResult:
         if labelmap is not None:
             labels = tuple(SEGMENT_LABELS[key] for key in keys)
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty, below_threshold)
-        return cls(geometry, detection, segmentation, measurements, provenance, assessment)
+        return cls(geometry, detection, segmentation, measurements, provenance, assessment, problem)
 
     def __repr__(self) -> str:
         return f"AnalysisResult({self.provenance.method}: {self.verdict})"
@@ -264,6 +271,7 @@ class AnalysisResult:
         return {
             "format": RESULT_FORMAT_VERSION,
             "notice": RESEARCH_NOTICE,
+            "implausible": None if self.implausible is None else self.implausible.to_json(),
             "verdict": self.verdict,
             "statement": self.statement.to_json(),
             "assessment": self.assessment.to_json(),
@@ -284,7 +292,8 @@ class AnalysisResult:
                 "largest_deviation_mm": round(self.geometry.largest_deviation_mm, 4),
                 "tilt_deg": round(self.geometry.tilt_deg, 3),
             },
-            "provenance": asdict(self.provenance),
+            "input_findings": [finding.to_json() for finding in self.provenance.input_findings],
+            "provenance": asdict(replace(self.provenance, input_findings=())),
         }
 
 
@@ -297,4 +306,6 @@ def assessment_of(detection: DetectionResult) -> Assessment:
 
 def _provenance(data: Mapping[str, Any]) -> Provenance:
     recorded = data["provenance"]
-    return Provenance(**{**recorded, "warnings": tuple(recorded.get("warnings", ()))})
+    findings = tuple(InputFinding.from_json(finding) for finding in data.get("input_findings", ()))
+    changed = {"warnings": tuple(recorded.get("warnings", ())), "input_findings": findings}
+    return Provenance(**{**recorded, **changed})

@@ -6,7 +6,7 @@ Torch-free; it travels in the result. The panel phrases `VerdictStatement` in it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -44,6 +44,7 @@ class OperatingPoint(str, Enum):
 
 
 CAP_WORDS: dict[str, str] = {
+    "contrast_in_header": "contrast agent in the header",
     "contrast_medium": "contrast medium",
     "implausible": "implausible result",
 }
@@ -133,6 +134,12 @@ class Assessment:
     def is_positive(self) -> bool:
         """True unless nothing was found."""
         return self.code is not VerdictCode.NONE_FOUND
+
+    def capped(self, reason: str) -> Assessment:
+        """The assessment with one more reason, a code, for which no verdict is confident."""
+        caps = tuple(dict.fromkeys((*self.caps, reason)))
+        code = VerdictCode.POSSIBLE if self.code is VerdictCode.SUSPECTED else self.code
+        return replace(self, code=code, caps=caps)
 
     @property
     def value_name(self) -> str:

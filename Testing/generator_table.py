@@ -20,6 +20,7 @@ from scipy import ndimage
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
+from ICHSegmenterLib.preprocessing.checks.texture import RIM_MM, SMOOTHING_MM, measure_noise
 from ICHSegmenterLib.synthesis.anatomy.canvas import Densities
 from ICHSegmenterLib.synthesis.clinical import person_of
 from ICHSegmenterLib.synthesis.exam import SyntheticExam, make_exam
@@ -30,8 +31,6 @@ from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 MARKS = ("<!-- tables: made by Testing/generator_table.py -->", "<!-- end of tables -->")
-SMOOTHING_MM, RIM_MM, FLAT_HU_PER_MM = 3.0, 8.0, 0.5
-"""Noise is the difference from this smoothing, so far from bone, where the smoothed brain is this even."""
 BRIGHT_HU = (50.0, 90.0)
 BRIGHT_SMOOTHING_MM = 1.5
 PUBLISHED = {
@@ -68,9 +67,7 @@ class Texture:
         soft = np.clip(volume.hu, -20, 100)
         smooth = _each(soft, SMOOTHING_MM / pixel)
         inner = np.stack([ndimage.distance_transform_edt(one) * pixel > RIM_MM for one in mask])
-        steep = np.stack([ndimage.gaussian_gradient_magnitude(one, SMOOTHING_MM / pixel) / pixel for one in soft])
-        flat = inner & (steep < FLAT_HU_PER_MM) & (smooth > 10) & (smooth < 60)
-        noise = np.where(flat, volume.hu - smooth, 0)
+        noise = measure_noise(volume, mask, slices=None)
         height = volume.geometry.slice_positions_mm * np.sign(volume.geometry.normal[2])
         used = np.flatnonzero(mask.sum(axis=(1, 2)) * pixel**2 > 1500)
         low, high = height[used].min(), height[used].max()
@@ -79,17 +76,16 @@ class Texture:
         base, middle, vertex = (float(np.median(smooth[zone])) if zone.any() else np.nan for zone in zones)
         fine = _each(soft, BRIGHT_SMOOTHING_MM / pixel)
         bright = mask & (fine > BRIGHT_HU[0]) & (fine < BRIGHT_HU[1])
-        row = [_correlation(noise, flat, lag, axis=2) for lag in range(9)]
         return cls(
             float(mask.sum(axis=(1, 2)) @ voxels),
             *(float(np.percentile(smooth[inner], p)) for p in (5, 50, 95)),
             vertex - middle,
             base - middle,
             float(bright.sum(axis=(1, 2)) @ voxels),
-            float(noise[flat].std()),
-            _length(row, pixel),
-            row[1],
-            _correlation(noise, flat, 1, axis=0),
+            noise.sd_hu,
+            noise.length_mm,
+            noise.next_pixel,
+            noise.next_slice,
         )
 
 
@@ -202,22 +198,6 @@ def _speed() -> str:
 
 def _each(hu: np.ndarray, sd_pixels: float) -> np.ndarray:
     return np.stack([ndimage.gaussian_filter(one, sd_pixels) for one in hu])
-
-
-def _correlation(noise: np.ndarray, mask: np.ndarray, lag: int, *, axis: int) -> float:
-    """Between voxels `lag` apart, both in the mask."""
-    size = noise.shape[axis]
-    low, high = np.arange(size - lag), np.arange(lag, size)
-    both = mask.take(low, axis) & mask.take(high, axis)
-    pairs = noise.take(low, axis)[both], noise.take(high, axis)[both]
-    return float((pairs[0] * pairs[1]).mean() / max(noise[mask].var(), 1e-6)) if both.any() else float("nan")
-
-
-def _length(correlations: Sequence[float], pixel: float) -> float:
-    """Mm at which the correlation has fallen to 1/e, linear between pixels."""
-    values, goal = np.array(correlations), np.exp(-1)
-    below = int(np.argmax(values < goal))
-    return float(pixel * (below - 1 + (values[below - 1] - goal) / (values[below - 1] - values[below])))
 
 
 def _row(cells: Iterable[str]) -> str:

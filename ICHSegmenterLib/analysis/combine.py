@@ -43,6 +43,7 @@ def combine(outlined: AnalysisResult, detected: AnalysisResult, volume: Volume) 
         measurements=labelmap.measure(segmentation, volume),
         provenance=provenance.of_pair(outlined.provenance, detected.provenance),
         assessment=assessment,
+        implausible=outlined.implausible,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.results import Provenance
 from ICHSegmenterLib.runtime.context import Predictor
 from ICHSegmenterLib.weights.digests import free_name
@@ -66,6 +67,7 @@ def of_pair(outlined: Provenance, detected: Provenance) -> Provenance:
         precision=_each_once((detected.precision, outlined.precision)),
         seconds={phase: round(detected.seconds.get(phase, 0) + outlined.seconds.get(phase, 0), 3) for phase in phases},
         warnings=_warnings((detected, outlined)),
+        input_findings=_findings((detected, outlined)),
     )
 
 
@@ -80,6 +82,7 @@ def of_vote(methods: Sequence[Provenance]) -> Provenance:
         value_name="score",
         seconds={method.method: round(sum(method.seconds.values()), 3) for method in methods},
         warnings=_warnings(methods),
+        input_findings=_findings(methods),
         series_uid=methods[0].series_uid,
         created=_now(),
     )
@@ -91,6 +94,11 @@ def _each_once(names: Iterable[str]) -> str:
 
 def _warnings(records: Iterable[Provenance]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(warning for record in records for warning in record.warnings))
+
+
+def _findings(records: Iterable[Provenance]) -> tuple[InputFinding, ...]:
+    """Each code once."""
+    return tuple({finding.code: finding for record in records for finding in record.input_findings}.values())
 
 
 def _now() -> str:

@@ -16,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis import labelmap, provenance
+from ICHSegmenterLib.analysis.kept_predictions import Kept
+from ICHSegmenterLib.analysis.prepared_input import prepare_input
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.verdict.assess import assess
+from ICHSegmenterLib.analysis.verdict.outline_figures import outline_figures
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import NotKeptError, OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.plausibility import implausible
 from ICHSegmenterLib.predictions import SlicePrediction
-from ICHSegmenterLib.preprocessing.input_check import check_head_ct
-from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
+from ICHSegmenterLib.preprocessing.input_check import check_head_ct, finite
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -68,12 +73,21 @@ def analyze_by_one(
         if card.draws_attention and segmentation is not None:
             context.warn(ATTENTION_NOTE.format(title=card.title))
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
+        assessment, problem = judgement.assessment, None
+        if judgement.segmentation is not None:
+            figures = outline_figures(judgement.segmentation, volume, predicted.exam.brain_mask)
+            problem = None if figures is None else implausible(figures)
+        if problem is not None:
+            assessment = assessment.capped(problem.code)
 
     origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
-    origin = replace(origin, warnings=tuple(context.warnings), series_uid=volume.source.series_uid)
-    return AnalysisResult(
-        volume.geometry, judgement.detection, segmentation, measurements, origin, judgement.assessment
+    origin = replace(
+        origin,
+        warnings=tuple(context.warnings),
+        series_uid=volume.source.series_uid,
+        input_findings=predicted.findings,
     )
+    return AnalysisResult(volume.geometry, judgement.detection, segmentation, measurements, origin, assessment, problem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +96,8 @@ class PredictedExam:
 
     Attributes:
         card: The card that ran.
-        exam: HU, grid and brain.
+        exam: HU, grid and brain, as acquired.
+        findings: About the scan.
         predictions: One a slice, in array order.
         predictor: As it ran at last.
         digests: Weight file to SHA-256.
@@ -91,6 +106,7 @@ class PredictedExam:
 
     card: ModelCard
     exam: PreparedVolume
+    findings: tuple[InputFinding, ...]
     predictions: list[SlicePrediction]
     predictor: Predictor
     digests: dict[str, str]
@@ -116,13 +132,16 @@ def predict_by_one(
         key = kept.key(volume, request, store.find(request.card, request.weights), brain_mask)
         again = kept.get(key)
         if again is not None:
-            context.warnings.extend(sentence for sentence in again[1] if sentence not in context.warnings)
-            return replace(again[0], seconds={})
+            for sentence in again.warnings:
+                context.warn(sentence)
+            for reason in again.caps:
+                context.cap(reason)
+            return replace(again.predicted, seconds={})
     if context.only_kept:
         raise NotKeptError("What the method predicted is no longer kept. Analyze the exam again.")
     predicted = _predict_anew(volume, request, context, session, brain_mask)
     if kept is not None:
-        kept.put(key, predicted, predicted.predictions, context.warnings)
+        kept.put(key, Kept(predicted, tuple(context.warnings), tuple(context.caps)), predicted.predictions)
     return predicted
 
 
@@ -135,6 +154,7 @@ def _predict_anew(
 ) -> PredictedExam:
     card = request.card
     seconds: dict[str, float] = {}
+    volume = finite(volume)
     for sentence in (*volume.source.warnings, *check_head_ct(volume)):
         context.warn(sentence)
 
@@ -145,10 +165,10 @@ def _predict_anew(
         digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         context.report(0, 1, Phase.FINDING_BRAIN)
-        exam = prepare(volume, card.preprocessing, brain_mask)
+        exam = prepare_input(volume, card, context, brain_mask)
     with _timed(seconds, "predict"):
-        predictor, predictions = _predict(loaded, exam, context)
-    return PredictedExam(card, exam, predictions, predictor, digests, seconds)
+        predictor, predictions = _predict(loaded, exam.seen, context)
+    return PredictedExam(card, exam.acquired, exam.findings, predictions, predictor, digests, seconds)
 
 
 @dataclass(frozen=True)

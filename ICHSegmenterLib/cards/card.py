@@ -46,6 +46,7 @@ class ModelCard:
             "sum" (their sum above it, named by the largest) or "argmax" (largest class, background included).
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
         value_name: What its network's own slice values are: "probability" or "score".
+        harmonize: It sees sharp and noisy scans smoothed to a soft kernel's noise.
         knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
         license, paper, doi, limits: What a reader must know.
@@ -77,6 +78,7 @@ class ModelCard:
     positive_slices_only: bool = False
     value_name: ValueName = "probability"
     knows_subtypes: bool = False
+    harmonize: bool = False
     weights: tuple[WeightsFile, ...] = ()
     default_models: int = 1
     doi: str = ""

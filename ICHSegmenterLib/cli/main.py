@@ -13,6 +13,7 @@ from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
 from ICHSegmenterLib.cli.verbs import (
     batch,
     calibrate,
+    check,
     compare,
     completion,
     doctor,
@@ -32,6 +33,7 @@ from ICHSegmenterLib.results import RESEARCH_NOTICE
 EXIT_DONE, EXIT_FAILED = 0, 1
 VERBS = (
     segment,
+    check,
     batch,
     evaluate,
     calibrate,

@@ -1,4 +1,7 @@
-"""Is this a head CT in Hounsfield units? Refuses what is not, warns of what makes results less reliable."""
+"""Is this a head CT in Hounsfield units, and what of it makes results less reliable?
+
+`check_head_ct` refuses and warns by what is quick to see; `check_input` also measures the pixels inside the skull.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.hounsfield import HIGHEST_LOW_HU
+from ICHSegmenterLib.preprocessing.brain_mask import brain_mask as find_brain
+from ICHSegmenterLib.preprocessing.checks.artifacts import check_metal, check_motion
+from ICHSegmenterLib.preprocessing.checks.contrast_medium import check_contrast
+from ICHSegmenterLib.preprocessing.checks.extent import check_air, check_child, check_extent
+from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, Severity
+from ICHSegmenterLib.preprocessing.checks.texture import Noise, measure_noise
+from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.volume.hounsfield import AIR_HU, HIGHEST_LOW_HU, LOWEST_HU
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -32,6 +42,10 @@ SOFT_TISSUE_HU = (0.0, 80.0)
 MAX_NOISE_HU = 25.0
 """Pixel noise in soft tissue: 2 to 10 HU in 5 mm brain kernels, up to 20 in thin slices, 40 in bone kernels."""
 MIN_NOISE_PIXELS = 500
+SHARP_LENGTH_MM, SHARP_NOISE_HU = 0.6, 8.0
+"""Noise that is finer than the first and stronger than the second is that of a sharp kernel."""
+
+Mask = NDArray[np.bool_]
 
 
 def check_head_ct(volume: Volume) -> tuple[str, ...]:
@@ -40,116 +54,165 @@ def check_head_ct(volume: Volume) -> tuple[str, ...]:
     Raises:
         VolumeError: The volume is not a head CT in Hounsfield units.
     """
-    _check_stack(volume)
-    _check_field_of_view(volume)
-    _check_hounsfield(volume.hu)
-    _check_tissue(volume)
-    return tuple(sentence for sentence in (_coverage(volume), _kernel(volume), _bone(volume)) if sentence)
+    findings = quick_findings(volume)
+    for finding in findings:
+        if finding.severity is Severity.BLOCKS:
+            raise VolumeError(finding.text)
+    return tuple(finding.text for finding in findings)
 
 
-def _check_stack(volume: Volume) -> None:
+def quick_findings(volume: Volume) -> tuple[InputFinding, ...]:
+    """What can be seen without looking for the brain; one finding that blocks stands alone."""
+    for check in (_stack, _field_of_view, _hounsfield, _tissue):
+        finding = check(volume)
+        if finding is not None:
+            return (finding,)
+    return tuple(finding for finding in (_coverage(volume), _kernel(volume), _bone(volume)) if finding is not None)
+
+
+def check_input(volume: Volume, brain_mask: Mask | None = None) -> tuple[InputFinding, ...]:
+    """Everything that is found about a scan; never raises for what is in it.
+
+    Args:
+        volume: Stored as axial, sagittal or coronal slices.
+        brain_mask: bool (slices, rows, columns) on the acquired grid; found here if None.
+    """
+    view = AxialView.at_border(volume.geometry)
+    number = _numbers(volume)
+    axial = view.volume(finite(volume))
+    quick = quick_findings(axial)
+    if any(finding.severity is Severity.BLOCKS for finding in quick):
+        return (*number, *quick)
+    try:
+        mask = find_brain(axial) if brain_mask is None else view.apply(brain_mask)
+    except VolumeError:
+        return (*number, *quick, InputFinding(InputCode.NO_BRAIN))
+    return (*number, *quick, *measured_findings(axial, mask))
+
+
+def measured_findings(volume: Volume, mask: Mask, noise: Noise | None = None) -> tuple[InputFinding, ...]:
+    """What the pixels inside the skull say.
+
+    Args:
+        volume: Axial slices; no NaN.
+        mask: bool (slices, rows, columns), the inside of the skull.
+        noise: As measured before; measured here if None.
+    """
+    noise = noise or measure_noise(volume, mask)
+    header = (InputFinding(InputCode.CONTRAST_IN_HEADER),) if volume.source.has_contrast_agent else ()
+    findings = (
+        *header,
+        check_contrast(volume, mask),
+        _grain(volume, noise),
+        check_metal(volume, mask),
+        check_motion(volume, mask),
+        *check_extent(volume, mask),
+        check_air(volume, mask),
+        check_child(volume, mask),
+    )
+    return tuple(finding for finding in findings if finding is not None)
+
+
+def finite(volume: Volume) -> Volume:
+    """The volume with air where it holds no number; the same one if it holds numbers only."""
+    if np.isfinite(volume.hu).all():
+        return volume
+    hu = np.where(np.isfinite(volume.hu), volume.hu, np.float32(AIR_HU))
+    return Volume(hu, volume.geometry, volume.source)
+
+
+def _numbers(volume: Volume) -> tuple[InputFinding, ...]:
+    without = int(np.count_nonzero(~np.isfinite(volume.hu)))
+    if without:
+        return (InputFinding(InputCode.NOT_FINITE, {"voxels": without}),)
+    padded = int(np.count_nonzero(volume.hu < LOWEST_HU))
+    return (InputFinding(InputCode.PADDING, {"share": padded / volume.hu.size}),) if padded else ()
+
+
+def _stack(volume: Volume) -> InputFinding | None:
     slices = volume.geometry.shape[0]
+    if slices == 1:
+        return InputFinding(InputCode.ONE_SLICE, {"least": MIN_SLICES})
     if slices < MIN_SLICES:
-        stack = "one slice" if slices == 1 else f"{slices} slices"
-        raise VolumeError(f"The volume holds {stack}; a head CT has at least {MIN_SLICES}. Load the whole series.")
+        return InputFinding(InputCode.TOO_FEW_SLICES, {"slices": slices, "least": MIN_SLICES})
     step_mm = volume.geometry.slice_step_mm
-    pixels_mm = volume.geometry.pixel_spacing_mm
-    if not MIN_PIXEL_MM <= min(pixels_mm) <= max(pixels_mm) <= MAX_PIXEL_MM or step_mm > MAX_SLICE_STEP_MM:
-        raise VolumeError(
-            f"Voxels are {pixels_mm[0]:.3g} x {pixels_mm[1]:.3g} x {step_mm:.3g} mm, which no head CT has. "
-            "The spacing was lost in a conversion: load the original DICOM files."
-        )
+    rows_mm, columns_mm = volume.geometry.pixel_spacing_mm
+    is_usual = MIN_PIXEL_MM <= min(rows_mm, columns_mm) <= max(rows_mm, columns_mm) <= MAX_PIXEL_MM
+    if is_usual and step_mm <= MAX_SLICE_STEP_MM:
+        return None
+    return InputFinding(InputCode.VOXEL_SIZE, {"rows_mm": rows_mm, "columns_mm": columns_mm, "step_mm": step_mm})
 
 
-def _check_field_of_view(volume: Volume) -> None:
+def _field_of_view(volume: Volume) -> InputFinding | None:
     slices, rows, columns = volume.geometry.shape
     between_rows, between_columns = volume.geometry.pixel_spacing_mm
-    sides_mm = (rows * between_rows, columns * between_columns)
-    size = f"{sides_mm[1]:.0f} x {sides_mm[0]:.0f} mm"
-    if max(sides_mm) > MAX_FIELD_OF_VIEW_MM:
-        raise VolumeError(
-            f"The field of view is {size}, more than a head needs ({MAX_FIELD_OF_VIEW_MM:.0f} mm): this seems to be "
-            "a body CT. Choose the series of the head, or crop the volume to it."
-        )
-    if min(sides_mm) < MIN_FIELD_OF_VIEW_MM:
-        raise VolumeError(
-            f"The field of view is {size}, too small for a head ({MIN_FIELD_OF_VIEW_MM:.0f} mm at least). "
-            "Choose a series that shows the whole head."
-        )
-    height_mm = float(volume.geometry.slice_extents_mm.sum())
-    if height_mm > MAX_COVERAGE_MM:
-        raise VolumeError(
-            f"The scan is {height_mm:.0f} mm long, more than head and neck ({MAX_COVERAGE_MM:.0f} mm): this seems to "
-            "be a body or spine CT. Choose the series of the head, or crop the volume to it."
-        )
-    if height_mm < MIN_COVERAGE_MM:
-        raise VolumeError(
-            f"The {slices} slices cover {height_mm:.0f} mm, too little of a head ({MIN_COVERAGE_MM:.0f} mm at least). "
-            "Load the whole series."
-        )
+    height_mm, width_mm = rows * between_rows, columns * between_columns
+    size = {"width_mm": width_mm, "height_mm": height_mm}
+    if max(height_mm, width_mm) > MAX_FIELD_OF_VIEW_MM:
+        return InputFinding(InputCode.WIDE_FIELD_OF_VIEW, {**size, "limit_mm": MAX_FIELD_OF_VIEW_MM})
+    if min(height_mm, width_mm) < MIN_FIELD_OF_VIEW_MM:
+        return InputFinding(InputCode.NARROW_FIELD_OF_VIEW, {**size, "limit_mm": MIN_FIELD_OF_VIEW_MM})
+    length_mm = float(volume.geometry.slice_extents_mm.sum())
+    if length_mm > MAX_COVERAGE_MM:
+        return InputFinding(InputCode.LONG_SCAN, {"length_mm": length_mm, "limit_mm": MAX_COVERAGE_MM})
+    if length_mm < MIN_COVERAGE_MM:
+        parameters = {"slices": slices, "length_mm": length_mm, "limit_mm": MIN_COVERAGE_MM}
+        return InputFinding(InputCode.SHORT_SCAN, parameters)
+    return None
 
 
-def _check_hounsfield(hu: NDArray[np.float32]) -> None:
-    lowest, highest = float(hu.min()), float(hu.max())
+def _hounsfield(volume: Volume) -> InputFinding | None:
+    lowest, highest = float(volume.hu.min()), float(volume.hu.max())
     if lowest < HIGHEST_LOW_HU:
-        return
+        return None
     if lowest == highest:
-        raise VolumeError(f"Every voxel is {lowest:.4g}: the volume is blank. Load the original CT.")
-    span = f"Values span {lowest:.4g} to {highest:.4g}, not Hounsfield units (air is -1000)"
-    if lowest >= 0 and highest <= 255:
-        raise VolumeError(f"{span}: this is a picture with window and level applied. Load the original CT.")
-    if lowest >= 0 and highest > 255:
-        raise VolumeError(f"{span}: were rescale slope and intercept (usually -1024) applied? Load the original CT.")
-    raise VolumeError(f"{span}: the values were clipped or normalized. Load the original CT.")
+        return InputFinding(InputCode.BLANK, {"value": lowest})
+    code = InputCode.CLIPPED
+    if lowest >= 0:
+        code = InputCode.WINDOWED if highest <= 255 else InputCode.NOT_RESCALED
+    return InputFinding(code, {"lowest": lowest, "highest": highest})
 
 
-def _check_tissue(volume: Volume) -> None:
+def _tissue(volume: Volume) -> InputFinding | None:
     """The fullest slice must reach a head's area; the median one not exceed it (scans may include the shoulders)."""
     between_rows, between_columns = volume.geometry.pixel_spacing_mm
     pixels = np.array([np.count_nonzero(one > TISSUE_HU) for one in volume.hu])
     areas_cm2 = pixels * between_rows * between_columns / 100.0
     largest, usual = float(areas_cm2.max()), float(np.median(areas_cm2))
-    if largest < MIN_HEAD_AREA_CM2 or usual > MAX_HEAD_AREA_CM2:
-        areas = f"at most {largest:.0f}" if largest < MIN_HEAD_AREA_CM2 else f"usually {usual:.0f}"
-        raise VolumeError(
-            f"This does not look like a head: slices show {areas} cm² of tissue, a head 80 to 300 cm². "
-            "Choose the series of the head, or crop a larger scan to it."
-        )
+    if largest < MIN_HEAD_AREA_CM2:
+        return InputFinding(InputCode.LITTLE_TISSUE, {"area_cm2": largest})
+    return InputFinding(InputCode.MUCH_TISSUE, {"area_cm2": usual}) if usual > MAX_HEAD_AREA_CM2 else None
 
 
-def _coverage(volume: Volume) -> str:
-    height_mm = float(volume.geometry.slice_extents_mm.sum())
-    if height_mm < USUAL_COVERAGE_MM:
-        return f"The slices cover only {height_mm:.0f} mm; part of the brain may be missing."
-    if volume.geometry.slice_step_mm > USUAL_SLICE_STEP_MM:
-        return f"Slices are {volume.geometry.slice_step_mm:.1f} mm apart; small bleeds may lie between them."
-    return ""
+def _coverage(volume: Volume) -> InputFinding | None:
+    length_mm = float(volume.geometry.slice_extents_mm.sum())
+    if length_mm < USUAL_COVERAGE_MM:
+        return InputFinding(InputCode.SMALL_COVERAGE, {"length_mm": length_mm})
+    step_mm = volume.geometry.slice_step_mm
+    return InputFinding(InputCode.THICK_SLICES, {"step_mm": step_mm}) if step_mm > USUAL_SLICE_STEP_MM else None
 
 
-def _kernel(volume: Volume) -> str:
-    kernel = volume.source.kernel
-    if is_sharp_kernel(kernel):
-        return (
-            f"The images were reconstructed with the sharp kernel {kernel} (bone or lung): noise may be taken for "
-            "blood and faint bleeds missed. Prefer the brain (soft tissue) series."
-        )
-    noise_hu = _noise_hu(volume.hu)
-    if noise_hu > MAX_NOISE_HU:
-        return (
-            f"The images are noisy ({noise_hu:.0f} HU in soft tissue), as with a bone kernel or very thin slices: "
-            "noise may be taken for blood. Prefer the brain (soft tissue) series."
-        )
-    return ""
+def _kernel(volume: Volume) -> InputFinding | None:
+    if is_sharp_kernel(volume.source.kernel):
+        return InputFinding(InputCode.KERNEL_NAME, {"kernel": volume.source.kernel})
+    noise_hu = _quick_noise_hu(volume.hu)
+    return InputFinding(InputCode.NOISE, {"noise_hu": noise_hu}) if noise_hu > MAX_NOISE_HU else None
 
 
-def _bone(volume: Volume) -> str:
+def _grain(volume: Volume, noise: Noise) -> InputFinding | None:
+    """A sharp kernel by its noise, unless its name or its noise alone was said already."""
+    is_sharp = noise.length_mm < SHARP_LENGTH_MM and noise.sd_hu > SHARP_NOISE_HU
+    if not is_sharp or _kernel(volume) is not None:
+        return None
+    return InputFinding(InputCode.SHARP_KERNEL, {"length_mm": noise.length_mm, "noise_hu": noise.sd_hu})
+
+
+def _bone(volume: Volume) -> InputFinding | None:
     highest = float(volume.hu.max())
-    if highest >= BONE_HU:
-        return ""
-    return f"No value lies above {highest:.0f} HU: the skull is missing or was clipped, so the brain may not be found."
+    return None if highest >= BONE_HU else InputFinding(InputCode.NO_BONE, {"highest": highest})
 
 
-def _noise_hu(hu: NDArray[np.float32]) -> float:
+def _quick_noise_hu(hu: NDArray[np.float32]) -> float:
     """Standard deviation of pixel noise in soft tissue of three slices around the middle; 0 if there is too little."""
     slices = hu.shape[0]
     estimates = []

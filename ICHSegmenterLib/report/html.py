@@ -31,7 +31,7 @@ PAGE = Template(
  .bar { display: inline-block; height: .7em; background: #d64533; vertical-align: middle; margin-right: .5em }
  small { color: #66717a }
 </style></head><body>
-<h1>$verdict</h1>
+$implausible<h1>$verdict</h1>
 <small>$made_by, $device ($precision), $seconds s, $created</small>
 <p class="notice">$notice</p>
 $warnings
@@ -49,12 +49,13 @@ $slices</table>
 
 def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) -> None:
     """Write the page; picture is embedded so that the file can be moved alone."""
-    used = result.provenance
+    used, problem = result.provenance, result.implausible
     known = method_cards()
     cards = [known[name] for name in (used.method, used.detector) if name in known]
     page = PAGE.substitute(
         title=escape(used.title),
         verdict=escape(result.verdict),
+        implausible="" if problem is None else f'<p class="warning"><b>{escape(problem.text)}</b></p>\n',
         color=COLORS[result.assessment.code],
         made_by=escape(used.made_by),
         device=escape(used.device),

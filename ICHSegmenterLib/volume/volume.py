@@ -21,6 +21,7 @@ class VolumeSource:
         warnings: Sentences for the reader of the result (contrast, bone kernel, missing slices, ...).
         instance_uids: SOPInstanceUID of each slice in array order, for DICOM SEG; empty if unknown.
         study_uid, frame_of_reference_uid: empty if unknown.
+        has_contrast_agent: Whether the header names a contrast agent.
     """
 
     format: str = "array"
@@ -30,6 +31,7 @@ class VolumeSource:
     kernel: str = ""
     warnings: tuple[str, ...] = ()
     instance_uids: tuple[str, ...] = ()
+    has_contrast_agent: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from ICHSegmenterLib.cards.json.trust import trust_facts
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.preprocessing.input_check import check_input
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -52,6 +53,7 @@ class Jobs:
         return {
             MessageType.ANALYZE: self.analyze,
             MessageType.COMPARE: self.compare,
+            MessageType.CHECK: self.check,
             MessageType.WARM: self.warm,
             MessageType.DESCRIBE: self.describe,
             MessageType.DOWNLOAD: self.download,
@@ -94,6 +96,13 @@ class Jobs:
             {"method": method, **_answer(result, exam.job, f"{method}.")} for method, result in compared.results.items()
         ]
         return {"type": MessageType.RESULT, "results": results, "agreement": compared.to_json(), "vote": vote}
+
+    def check(self, message: Message, context: RunContext) -> Message:
+        """What is found about an exam before any method runs; needs neither torch nor weights."""
+        exam = Exam.from_message(message)
+        context.report(0, 1, Phase.FINDING_BRAIN)
+        findings = check_input(exam.volume(), exam.brain_mask())
+        return {"type": MessageType.DONE, "findings": [finding.to_json() for finding in findings]}
 
     def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""

@@ -89,7 +89,8 @@ def _run(arguments: argparse.Namespace, request: AnalysisRequest) -> int:
 
 def summary(result: AnalysisResult) -> str:
     """Summary for people."""
-    lines = [result.verdict]
+    lines = [] if result.implausible is None else [result.implausible.text]
+    lines += [result.verdict]
     lines += [f"  {each.name}: {each.volume_ml:.1f} mL, mean {each.mean_hu:.0f} HU" for each in result.measurements]
     lines += [f"  Note: {sentence}" for sentence in result.provenance.warnings]
     used = result.provenance

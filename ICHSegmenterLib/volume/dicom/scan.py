@@ -110,6 +110,7 @@ def _read(series: Series, warnings: Sequence[str]) -> Volume:
         kernel=series.summary.kernel,
         warnings=tuple(sentence for sentence in sentences if sentence),
         instance_uids=tuple(item.uid for item in slices),
+        has_contrast_agent=has_contrast(header),
     )
     return Volume(hu, geometry_of(slices), source)
 

@@ -1,0 +1,51 @@
+"""An exam before its method: the brain, what is found about the scan, and the scan as the method shall see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, caps_verdict
+from ICHSegmenterLib.preprocessing.checks.texture import measure_noise
+from ICHSegmenterLib.preprocessing.harmonize import harmonize
+from ICHSegmenterLib.preprocessing.input_check import measured_findings, quick_findings
+from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
+from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.volume.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedInput:
+    """An exam that passed the check.
+
+    Attributes:
+        acquired: As it was scanned: what is measured.
+        seen: What the method sees; the same unless the scan was smoothed.
+        findings: About the scan.
+    """
+
+    acquired: PreparedVolume
+    seen: PreparedVolume
+    findings: tuple[InputFinding, ...]
+
+
+def prepare_input(
+    volume: Volume, card: ModelCard, context: RunContext, brain_mask: NDArray[np.bool_] | None
+) -> PreparedInput:
+    """Find the brain, measure the scan, smooth it if the card asks for that; warnings and caps go to the context."""
+    acquired = prepare(volume, card.preprocessing, brain_mask)
+    noise = measure_noise(volume, acquired.brain_mask)
+    findings = (*quick_findings(volume), *measured_findings(volume, acquired.brain_mask, noise))
+    seen = acquired
+    if card.harmonize:
+        smoothed, finding = harmonize(volume, acquired.brain_mask, noise)
+        if finding is not None:
+            seen, findings = replace(acquired, volume=smoothed), (*findings, finding)
+    for finding in findings:
+        context.warn(finding.text)
+    for code in caps_verdict(findings):
+        context.cap(code)
+    return PreparedInput(acquired, seen, findings)
