@@ -69,9 +69,8 @@ class KeptPredictions(Generic[T]):
 def _digest(volume: Volume, brain_mask: NDArray[np.bool_] | None) -> str:
     """Checksum of an exam: its voxels, its grid, the mask that was given."""
     geometry = volume.geometry
-    digest = zlib.crc32(np.ascontiguousarray(volume.hu))
-    for array in (geometry.column_step, geometry.row_step, geometry.slice_origins):
-        digest = zlib.crc32(np.ascontiguousarray(array), digest)
-    if brain_mask is not None:
-        digest = zlib.crc32(np.ascontiguousarray(brain_mask), digest)
+    arrays = [volume.hu, geometry.column_step, geometry.row_step, geometry.slice_origins]
+    digest = 0
+    for array in (*arrays, *([] if brain_mask is None else [brain_mask])):
+        digest = zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"), digest)
     return f"{geometry.shape}{digest:08x}{volume.source.kernel}"
