@@ -72,5 +72,5 @@ def _digest(volume: Volume, brain_mask: NDArray[np.bool_] | None) -> str:
     arrays = [volume.hu, geometry.column_step, geometry.row_step, geometry.slice_origins]
     digest = 0
     for array in (*arrays, *([] if brain_mask is None else [brain_mask])):
-        digest = zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"), digest)
+        digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
     return f"{geometry.shape}{digest:08x}{volume.source.kernel}"
