@@ -111,7 +111,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
-        self.input = InputView(self.ui)
+        self.input = InputView(self.ui, self.logic.client, self._updateButtons)
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))

@@ -137,8 +137,8 @@ class Provenance:
     options: Mapping[str, Any] = field(default_factory=dict)
     detector_options: Mapping[str, Any] = field(default_factory=dict)
     input: Mapping[str, Any] = field(default_factory=dict)
-    input_findings: tuple[InputFinding, ...] = ()
     release: str = ""
+    input_findings: tuple[InputFinding, ...] = ()
 
     @property
     def made_by(self) -> str:

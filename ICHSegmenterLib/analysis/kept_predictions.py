@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -20,12 +21,21 @@ MAX_KEPT_BYTES = 2_000_000_000
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """What was predicted, the warnings of that, and the reasons for which no verdict may be confident."""
+
+    predicted: T
+    warnings: tuple[str, ...]
+    caps: tuple[str, ...]
+
+
 class KeptPredictions(Generic[T]):
     """Predictions of the methods that ran on one exam; another exam takes their place."""
 
     def __init__(self) -> None:
         self._exam = ""
-        self._kept: dict[str, tuple[T, tuple[str, ...]]] = {}
+        self._kept: dict[str, Kept[T]] = {}
 
     def key(
         self, volume: Volume, request: AnalysisRequest, files: Sequence[Path], brain_mask: NDArray[np.bool_] | None
@@ -36,14 +46,14 @@ class KeptPredictions(Generic[T]):
         what = "detect" if request.detection_only else "outline"
         return "|".join((request.method, what, str(sorted(request.card.option_values.items())), *weights))
 
-    def get(self, key: str) -> tuple[T, tuple[str, ...]] | None:
-        """What was predicted, and the warnings of that; None if it is not kept."""
+    def get(self, key: str) -> Kept[T] | None:
+        """What was predicted; None if it is not kept."""
         return self._kept.get(key)
 
-    def put(self, key: str, predicted: T, predictions: Sequence[SlicePrediction], warnings: Sequence[str]) -> None:
+    def put(self, key: str, kept: Kept[T], predictions: Sequence[SlicePrediction]) -> None:
         """Keep what was predicted, unless its maps are too large."""
         if sum(one.maps.nbytes for one in predictions if one.maps is not None) <= MAX_KEPT_BYTES:
-            self._kept[key] = (predicted, tuple(warnings))
+            self._kept[key] = kept
 
     def clear(self) -> None:
         """Forget everything."""
@@ -59,9 +69,8 @@ class KeptPredictions(Generic[T]):
 def _digest(volume: Volume, brain_mask: NDArray[np.bool_] | None) -> str:
     """Checksum of an exam: its voxels, its grid, the mask that was given."""
     geometry = volume.geometry
-    digest = zlib.crc32(np.ascontiguousarray(volume.hu).data)
-    for array in (geometry.column_step, geometry.row_step, geometry.slice_origins):
+    arrays = [volume.hu, geometry.column_step, geometry.row_step, geometry.slice_origins]
+    digest = 0
+    for array in (*arrays, *([] if brain_mask is None else [brain_mask])):
         digest = zlib.crc32(np.ascontiguousarray(array).data, digest)
-    if brain_mask is not None:
-        digest = zlib.crc32(np.ascontiguousarray(brain_mask).data, digest)
     return f"{geometry.shape}{digest:08x}{volume.source.kernel}"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis import labelmap, provenance
+from ICHSegmenterLib.analysis.kept_predictions import Kept
 from ICHSegmenterLib.analysis.prepared_input import prepare_input
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.verdict.assess import assess
@@ -24,7 +25,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import NotKeptError, OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.plausibility import implausible
 from ICHSegmenterLib.predictions import SlicePrediction
-from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, caps_verdict
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct, finite
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
@@ -131,15 +132,16 @@ def predict_by_one(
         key = kept.key(volume, request, store.find(request.card, request.weights), brain_mask)
         again = kept.get(key)
         if again is not None:
-            context.warnings.extend(sentence for sentence in again[1] if sentence not in context.warnings)
-            for code in caps_verdict(again[0].findings):
-                context.cap(code)
-            return replace(again[0], seconds={})
+            for sentence in again.warnings:
+                context.warn(sentence)
+            for reason in again.caps:
+                context.cap(reason)
+            return replace(again.predicted, seconds={})
     if context.only_kept:
         raise NotKeptError("What the method predicted is no longer kept. Analyze the exam again.")
     predicted = _predict_anew(volume, request, context, session, brain_mask)
     if kept is not None:
-        kept.put(key, predicted, predicted.predictions, context.warnings)
+        kept.put(key, Kept(predicted, tuple(context.warnings), tuple(context.caps)), predicted.predictions)
     return predicted
 
 

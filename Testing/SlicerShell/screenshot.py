@@ -56,6 +56,7 @@ def docked(panel, width):
     scroll.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
     scroll.setFixedWidth(width + 2 * scroll.frameWidth)
     for _ in range(10):  # word-wrapped labels ask for their height when they know their width
+        panel.updateGeometry()
         slicer.app.processEvents()
         slicer.app.sendPostedEvents()
     try:

@@ -7,7 +7,7 @@ import slicer
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import edits
 
-MAX_SMOOTHED_VOXELS = 600_000
+MAX_SMOOTHED_VOXELS = 250_000
 """A segment whose box holds more is not smoothed: its voxels are small, and smoothing takes most of the time."""
 SMOOTHING = "Smoothing factor"
 

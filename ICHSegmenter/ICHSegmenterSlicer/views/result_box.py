@@ -83,6 +83,11 @@ class ResultsView:
         if positions:
             self.select(positions[0])
 
+    def followIndex(self, index: int | None) -> None:
+        """Mark the slice that the views show in the strip, by its array index."""
+        positions = [n for n, row in enumerate(self._slices) if row.index == index]
+        self._strip.setCurrent(positions[0] if positions else -1)
+
     def _fill(
         self,
         result: StoredResult,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+from slicer.util import VTKObservationMixin
 
 from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.scene import edits, surfaces
@@ -14,11 +15,12 @@ from ICHSegmenterSlicer.scene.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.below_box import BelowView
+from ICHSegmenterSlicer.views.findings_box import FindingsView
 from ICHSegmenterSlicer.views.map_box import MapView
 from ICHSegmenterSlicer.views.result_box import ResultsView
 
 
-class ShownResult:
+class ShownResult(VTKObservationMixin):
     """The result box with what belongs to its result in the scene.
 
     Args:
@@ -26,6 +28,7 @@ class ShownResult:
     """
 
     def __init__(self, ui: Any) -> None:
+        VTKObservationMixin.__init__(self)
         self._ui = ui
         self._node: slicer.vtkMRMLTextNode | None = None
         self._result: StoredResult | None = None
@@ -33,6 +36,7 @@ class ShownResult:
         self._measuring: StepRunner[MeasuredSegments] | None = None
         self._drawing: StepRunner[None] | None = None
         self._table = ResultsView(ui, self._onSliceSelected)
+        self._findings = FindingsView(ui)
         self._below = BelowView(ui, views.jump)
         self._maps = MapView(ui)
         self._watch = edits.SegmentsWatch(self._onSegmentsChanged)
@@ -62,12 +66,16 @@ class ShownResult:
         self._ui.resultButton.setVisible(self._result is not None)
         self._maps.show(resultNode)
         self._below.show(self._result)
+        if self._result is not None:
+            self._findings.begin(resultNode)
         if self._result is None:
             self._table.clear()
             return
         self._table.show(self._result)
         self.setOpacity(opacity)
         self._updateShow3D()
+        if views.axialSliceNode() is not None:
+            self.addObserver(views.axialSliceNode(), "ModifiedEvent", self._onSliceMoved)
         self.measure()
         if jump:
             self._ui.resultButton.collapsed = False
@@ -76,9 +84,11 @@ class ShownResult:
     def clear(self) -> None:
         """Forget the result and its segments."""
         self._stopMeasuring()
+        self._findings.clear()
         if self._drawing is not None:
             self._drawing.stop()
         self._watch.stop()
+        self.removeObservers()
         self._node = self._result = self._measured = None
 
     def measure(self) -> None:
@@ -128,11 +138,15 @@ class ShownResult:
     def _onMeasured(self, measured: MeasuredSegments) -> None:
         self._measured = measured
         self._table.update(self._result, measured)
+        self._findings.update(self._result, measured, self.volumeNode)
         self.updateButtons()
 
     def _onSegmentsChanged(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         if segmentationNode is self.segmentationNode:
             self.measure()
+
+    def _onSliceMoved(self, _caller: slicer.vtkMRMLNode, _event: str) -> None:
+        self._table.followIndex(views.shownSlice(self._result.analysis.geometry))
 
     def _onSliceSelected(self, index: int) -> None:
         views.jump(self._result.pointRas(index, self._measured and self._measured.focuses))

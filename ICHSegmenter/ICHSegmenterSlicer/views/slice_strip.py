@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import qt
+from slicer.i18n import tr as _
 
 from ICHSegmenterSlicer.scene.stored_result import SliceRow
 
@@ -34,6 +35,7 @@ class SliceStrip(qt.QWidget):
         self._rows: Sequence[SliceRow] = ()
         self._threshold = 0.5
         self._current = -1
+        self.setMouseTracking(True)
         self.setMinimumHeight(HEIGHT)
         self.setMaximumHeight(HEIGHT)
 
@@ -45,15 +47,18 @@ class SliceStrip(qt.QWidget):
         self.update()
 
     def setCurrent(self, position: int) -> None:
-        """Mark a slice."""
-        self._current = position
-        self.update()
+        """Mark the slice that the views show, -1 for none."""
+        if position != self._current:
+            self._current = position
+            self.update()
 
     def mousePressEvent(self, event: qt.QMouseEvent) -> None:
         if self._rows:
-            left, step = self._scale()
-            position = int((event.pos().x() - left) / step)
-            self._clicked(min(max(position, 0), len(self._rows) - 1))
+            self._clicked(self._positionAt(event.pos().x()))
+
+    def mouseMoveEvent(self, event: qt.QMouseEvent) -> None:
+        if self._rows:
+            self.setToolTip(_rowText(self._rows[self._positionAt(event.pos().x())]))
 
     def paintEvent(self, _event: qt.QPaintEvent) -> None:
         if not self._rows:
@@ -88,6 +93,21 @@ class SliceStrip(qt.QWidget):
             painter.drawText(x, self.height - 2, str(self._rows[position].number))
         painter.end()
 
+    def _positionAt(self, x: int) -> int:
+        """Position in the rows of the slice that is drawn at a pixel."""
+        left, step = self._scale()
+        return min(max(int((x - left) / step), 0), len(self._rows) - 1)
+
     def _scale(self) -> tuple[float, float]:
         """(left edge, width of a slice) in pixels."""
         return MARGIN, max(1.0, (self.width - 2 * MARGIN) / len(self._rows))
+
+
+def _rowText(row: SliceRow) -> str:
+    """A slice in a few words."""
+    parts = [_("Slice {number}: {value:.2f}").format(number=row.number, value=row.value)]
+    if row.type:
+        parts.append(row.type)
+    if row.bloodMl > 0:
+        parts.append(_("{volume:.1f} mL").format(volume=row.bloodMl))
+    return " · ".join(parts)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
+from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterSlicer.scene.stored_result import LPS_TO_RAS
+
 EDITOR_TAG = "SegmentEditor"
 
 
@@ -36,6 +39,21 @@ def jump(ras: np.ndarray) -> None:
     """Let every slice view show this point (RAS, mm) without moving what is in its center."""
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         node.JumpSliceByOffsetting(*(float(coordinate) for coordinate in ras))
+
+
+def axialSliceNode() -> slicer.vtkMRMLSliceNode | None:
+    """The node of the Red slice view."""
+    return slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+
+
+def shownSlice(geometry: VolumeGeometry) -> int | None:
+    """Array index of the slice that the Red view shows, None beside the exam."""
+    node = axialSliceNode()
+    if node is None:
+        return None
+    center = np.array([node.GetSliceToRAS().GetElement(axis, 3) for axis in range(3)])
+    index = round(float(geometry.lps_to_ijk(center * LPS_TO_RAS)[2]))
+    return index if 0 <= index < geometry.shape[0] else None
 
 
 def setOpacity(segmentationNode: slicer.vtkMRMLSegmentationNode, opacity: float) -> None:

@@ -35,7 +35,7 @@ def controls(panel):
     return {
         widget.objectName: widget
         for widget in vars(panel.ui).values()
-        if isinstance(widget, kinds) or widget.className() in own
+        if (isinstance(widget, kinds) or widget.className() in own) and not widget.objectName.startswith("qt_")
     }
 
 
@@ -84,11 +84,13 @@ def test_a_key_starts_a_run_and_cancels_it(shell, panel, phantom):
 
     assert panel.ui.applyButton.shortcut.toString() == "Ctrl+Return"
     assert "(Ctrl+Return)" in panel.ui.applyButton.toolTip
-    panel.parent.window().activateWindow()
-    panel.parent.setFocus()
+    window = panel.parent.window()
+    window.activateWindow()
+    panel.ui.applyButton.setFocus()
+    shell.process(0.2)
 
     def press():
-        QtTest.QTest.keyClick(panel.parent, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+        QtTest.QTest.keyClick(window, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
         shell.process()
 
     press()
@@ -143,8 +145,9 @@ def sample_data(panel, monkeypatch):
     """Slicer's own SampleData beside SLICER_BASE_PYTHON, if it is there, else that of the stand-in."""
     import slicer
 
-    source = Path(os.environ.get("SLICER_BASE_PYTHON", "")).parents[1] / "Modules/Scripted/SampleData/SampleData.py"
-    if not source.is_file():
+    base = os.environ.get("SLICER_BASE_PYTHON")
+    source = Path(base or ".").resolve().parents[1] / "Modules/Scripted/SampleData/SampleData.py"
+    if not base or not source.is_file():
         source = REPOSITORY / "Testing/SlicerShell/core_modules/SampleData.py"
     spec = importlib.util.spec_from_file_location("SampleData", source)
     module = importlib.util.module_from_spec(spec)

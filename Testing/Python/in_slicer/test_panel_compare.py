@@ -353,7 +353,7 @@ def test_the_table_shows_milliliters_side_by_side_and_the_dice_of_the_masks(shel
     dice = f"{2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()):.2f}"
     milliliters = [f"{json.loads(one.GetText())['blood_ml']:.1f}" for one in (*results, voted)]
     assert cells == [
-        ["1  U-Net (five folds)", milliliters[0], "–", dice],
+        ["1  unet (own weights for unet)", milliliters[0], "–", dice],
         ["2  HU threshold", milliliters[1], dice, "–"],
         ["Majority vote", milliliters[2], "", ""],
     ]

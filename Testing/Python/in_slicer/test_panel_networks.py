@@ -88,7 +88,7 @@ def test_the_outline_of_one_method_gets_the_subtype_that_the_other_is_certain_of
     assert result["blood_ml"] == pytest.approx(phantom.bleedMl, rel=0.1)  # the outline is the first method's
     assert (result["provenance"]["method"], result["provenance"]["detector"]) == ("hu-threshold", "compact-unet")
     assert panel.ui.segmentTable.item(0, 0).text() == "Intraparenchymal hemorrhage"
-    assert "named by Compact U-Net" in panel.ui.verdictLabel.text
+    assert "named by network (own weights for compact-unet)" in panel.ui.verdictLabel.text
     row = next(n for n, one in enumerate(sorted(result["slices"], key=lambda one: one["number"])) if one["blood_ml"])
     assert panel.ui.sliceTable.item(row, 2).text() == "IPH"
 
@@ -123,7 +123,7 @@ def test_the_map_of_a_pair_is_named_by_both(shell, panel, phantom, detector_that
     panel.ui.advancedButton.collapsed = False
     shell.click(panel.ui.mapsCheckBox)
     soft = run(shell, panel).GetNodeReference("maps")
-    title = "HU threshold, named by Compact U-Net (works offline)"
+    title = "HU threshold, named by network (own weights for compact-unet)"
     assert soft.GetName() == f"{phantom.volumeNode.GetName()} map ({title})"
 
 
@@ -165,7 +165,9 @@ def test_the_activation_of_smart_net_lies_over_the_ct(shell, panel, phantom, wei
     result = run(shell, panel)
     assert result.GetNodeReference("maps") is None
     node = result.GetNodeReference("activation")
-    assert node.GetName().startswith(f"{phantom.volumeNode.GetName()} activation map (SMART-Net")
+    assert node.GetName().startswith(
+        f"{phantom.volumeNode.GetName()} activation map (network (own weights for smart-net-cls)"
+    )
     values = slicer.util.arrayFromVolume(node)
     assert values.shape == slicer.util.arrayFromVolume(phantom.volumeNode).shape
     assert values.min() >= 0.49

@@ -1,0 +1,79 @@
+"""What is wrong with a scan stands in the panel before the click, in the words of the panel."""
+
+import numpy as np
+import pytest
+
+RUN_S = 120
+
+pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An empty folder of weights."""
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture
+def choose(shell, panel):
+    """Adds a small head whose voxels were changed, chooses it, and waits for the worker's check."""
+    import slicer
+
+    from ICHSegmenterSlicer.scene.sample import addPhantom
+
+    def choose_(change, dtype=np.int16):
+        node = addPhantom("Head", pixels=96, slices=14).volumeNode
+        voxels = slicer.util.arrayFromVolume(node).astype(dtype)
+        change(voxels)
+        slicer.util.updateVolumeFromArray(node, voxels)
+        panel.ui.inputSelector.setCurrentNode(node)
+        shell.process()
+        return node
+
+    return choose_
+
+
+def test_a_warning_of_the_check_stands_there_before_the_click(shell, panel, choose):
+    def put_metal(voxels):
+        voxels[6, 40:46, 40:46] = 3000
+
+    choose(put_metal)
+    shell.waitUntil(lambda: "There is metal" in panel.ui.inputInfoLabel.text, RUN_S, "the check")
+    assert panel.analysis is None
+    assert panel.ui.applyButton.enabled
+    assert "⚠" in panel.ui.inputInfoLabel.text
+
+
+def test_voxels_that_are_no_numbers_are_told(shell, panel, choose):
+    def put_nan(voxels):
+        voxels[7, 50:55, 50:55] = np.nan
+
+    choose(put_nan, np.float32)
+    shell.waitUntil(lambda: "NaN" in panel.ui.inputInfoLabel.text or "no number" in panel.ui.inputInfoLabel.text, RUN_S)
+    assert panel.analysis is None
+
+
+def test_what_is_found_in_one_exam_is_not_said_of_another(shell, panel, choose):
+    from ICHSegmenterSlicer.scene.sample import addPhantom
+
+    said = []
+    original = panel.input._onChecked
+    panel.input._check._checked = lambda findings: (said.append(findings), original(findings))
+
+    def put_metal(voxels):
+        voxels[6, 40:46, 40:46] = 3000
+
+    choose(put_metal)
+    panel.ui.inputSelector.setCurrentNode(addPhantom("Clean", pixels=96, slices=14).volumeNode)
+    shell.waitUntil(lambda: said, RUN_S, "the check of the second exam")
+    panel.input._check._checked = original
+    assert len(said) == 1
+    assert "metal" not in panel.ui.inputInfoLabel.text
+
+
+def test_every_code_of_the_check_has_words_of_the_panel(panel):
+    """In English they are those of the library, so that a page and a panel say the same."""
+    from ICHSegmenterLib.preprocessing.checks.findings import SENTENCES, InputCode
+    from ICHSegmenterSlicer.views.finding_text import _texts
+
+    assert {code: _texts().get(code) for code in InputCode} == dict(SENTENCES)
