@@ -94,7 +94,7 @@ def test_a_key_starts_a_run_and_cancels_it(shell, panel, phantom):
         shell.process()
 
     press()
-    assert panel.analysis is not None
+    assert panel.analysis is not None, panel.ui.statusLabel.text
     press()
     shell.waitUntil(lambda: panel.analysis is None, 10)
     assert "Cancelled" in panel.ui.statusLabel.text
