@@ -89,6 +89,12 @@ def test_a_key_starts_a_run_and_cancels_it(shell, panel, phantom):
     panel.ui.applyButton.setFocus()
     shell.process(0.2)
 
+    from PySide6 import QtWidgets
+
+    button = panel.ui.applyButton
+    assert (QtWidgets.QApplication.activeWindow() is window, button.enabled, button.visible) == (True, True, True)
+    assert QtWidgets.QApplication.focusWidget() is button
+
     def press():
         QtTest.QTest.keyClick(window, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
         shell.process()
