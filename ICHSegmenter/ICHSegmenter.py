@@ -5,6 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -28,21 +29,20 @@ if missing := [
     sys.path[sitePackages:sitePackages] = missing
 
 from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterSlicer.client.worker_client import State
 from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
-from ICHSegmenterSlicer.paths import rootPath
+from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
-from ICHSegmenterSlicer.scene import sample, terminology
+from ICHSegmenterSlicer.scene import maps, sample, terminology
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
+from ICHSegmenterSlicer.views.exam_results import ExamResults
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
-from ICHSegmenterSlicer.views.options import OptionsView
-from ICHSegmenterSlicer.views.shown_result import ShownResult
+from ICHSegmenterSlicer.views.options import OptionsView, hasMap
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
 
@@ -56,6 +56,13 @@ INPUTS = (
     "compareComboBox",
 )
 """Widgets that stay as they are during a run."""
+SHORTCUTS = {
+    "applyButton": "Ctrl+Return",
+    "compareButton": "Ctrl+Shift+Return",
+    "editButton": "Ctrl+Shift+E",
+    "show3DButton": "Ctrl+Shift+D",
+}
+"""Keys of buttons, while the panel is shown."""
 
 
 class ICHSegmenter(ScriptedLoadableModule):
@@ -65,6 +72,8 @@ class ICHSegmenter(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Intracranial Hemorrhage Segmenter")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        # In a source checkout Resources is not beside this file, where Slicer looks for the icon.
+        parent.icon = qt.QIcon(str(resourcePath("Icons/ICHSegmenter.png")))
         parent.dependencies = ["Segmentations", "Terminologies"]
         parent.contributors = ["ICHSegmenter contributors"]
         parent.helpText = _(
@@ -101,11 +110,14 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
         self.input = InputView(self.ui)
-        self.shown = ShownResult(self.ui, self.status.fail)
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
-        self.comparison = ComparisonView(self.ui, self._onOptionsChanged, self._onComparedSelected)
+        self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
+        self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
+        self.shown = self.results.shown
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
+        for name in ("editButton", "show3DButton"):
+            getattr(self.ui, name).setShortcut(qt.QKeySequence(SHORTCUTS[name]))
         self.ui.applyButton.connect("clicked()", self.onApplyButton)
         self.ui.compareButton.connect("clicked()", self.onCompareButton)
         scene = slicer.mrmlScene
@@ -119,7 +131,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.analysis:
             self.analysis.cancel()
         self.logic.client.shutdown()
-        self.shown.clear()
+        self.results.forget()
         self._setParameterNode(None)
         self.removeObservers()
 
@@ -148,22 +160,28 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.disconnectGui(self._guiTag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameters = parameters
+        self.results.setParameters(parameters)
         if parameters is not None:
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
             self.options.choose(parameters.detector)
             self.comparison.choose(tuple(parameters.comparedMethods.split()))
-            self._showResult()
+            self.results.refresh()
             self._onParametersModified()
 
     def _onParametersModified(self, _caller: Any = None, _event: Any = None) -> None:
         if self._parameters is None:
             return
+        self._onExamChanged()
+        self.shown.setOpacity(self._parameters.opacity)
+
+    def _onExamChanged(self) -> None:
+        """Another volume, or other voxels, another time point or another transform of the same one."""
         if self.input.update(self._parameters.inputVolume):
             self._warmUp()
+        self.results.follow()
         self._updateButtons()
-        self.shown.setOpacity(self._parameters.opacity)
 
     def _onMethodSelected(self) -> None:
         self._parameters.method, self._parameters.device = self.methods.method, self.methods.device
@@ -184,13 +202,16 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _updateButtons(self) -> None:
         busy = self.analysis is not None
-        for button, title, reason in (
-            (self.ui.applyButton, _("Detect && Segment"), self._whyNot()),
-            (self.ui.compareButton, _("Compare"), self._whyNotCompare()),
+        for button, title, tip, reason in (
+            (self.ui.applyButton, _("Detect && Segment"), _("Look for hemorrhage and outline it"), self._whyNot()),
+            (self.ui.compareButton, _("Compare"), _("Run the checked methods"), self._whyNotCompare()),
         ):
+            keys = SHORTCUTS[button.objectName]
+            tip = _("Stop; the scene stays as it was") if busy else tip
             button.setText(_("Cancel") if busy else title)
+            button.setShortcut(qt.QKeySequence(keys))  # a new text takes it away
             button.setEnabled(busy or not reason)
-            button.setToolTip(_("Stop; the scene stays as it was") if busy else reason)
+            button.setToolTip(reason if reason and not busy else f"{tip} ({keys})")
         for name in INPUTS:
             getattr(self.ui, name).setEnabled(not busy)
         self.options.update(self.methods.card, busy=busy)
@@ -223,9 +244,14 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
             threshold=parameters.threshold if parameters.useThreshold else None,
             device=self.methods.device,
-            outputs=(MAP,) if parameters.saveMaps else (),
+            outputs=(MAP,) if self._keepsMaps() else (),
         )
         self._startOrCancel(AnalysisJob(request, parameters.replaceUnedited))
+
+    def _keepsMaps(self) -> bool:
+        """Maps of the last result are kept, so that they can be looked at later; huge ones only on request."""
+        card, volumeNode = self.methods.card, self._parameters.inputVolume
+        return hasMap(card) and (self._parameters.saveMaps or maps.canBeKept(volumeNode, len(card.labels)))
 
     def onCompareButton(self) -> None:
         """Compare, or Cancel while a run is on."""
@@ -257,48 +283,32 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         if outcome.failure is not None:
             self.status.fail(outcome.failure)
+            if outcome.failure.kind != "cancelled":
+                self.results.runFailed()
         else:
             self.status.log(_("Done in {seconds:.1f} s").format(seconds=outcome.seconds))
-            imported = outcome.imported
-            if imported.result.agreement is not None:
-                self._parameters.comparison = imported.resultNode
-            else:
-                provenance = imported.result.analysis.provenance
+            result = outcome.imported.result
+            if result.agreement is None:
+                provenance = result.analysis.provenance
                 rememberSeconds(provenance.method, provenance.device, outcome.seconds)
-            self._parameters.result = imported.resultNode
             self.methods.update()
-            self._showResult(jump=True)
+            self.results.finish(outcome.imported.resultNode)
         self._updateButtons()
-
-    # ---- result
-
-    def _showResult(self, *, jump: bool = False) -> None:
-        """Show the result that the parameter node holds, after a run or after loading a scene."""
-        try:
-            self.comparison.show(self._parameters.comparison, self._parameters.result)
-        except ResultError as error:
-            self.status.fail(Failure(error.kind, str(error)))
-        self.shown.show(self._parameters.result, self._parameters.opacity, jump=jump)
-
-    def _onComparedSelected(self, resultNode: slicer.vtkMRMLTextNode) -> None:
-        """Another row of the agreement: its result is shown, the views follow."""
-        self._parameters.result = resultNode
-        self._showResult(jump=True)
 
     # ---- scene
 
     def _onSceneStartClose(self, _caller: vtk.vtkObject, _event: str) -> None:
         if self.analysis is not None:
             self.analysis.cancel()
-        self.shown.clear()
+        self.results.forget()
         self.input.forget()
+        self.status.end()
         self._setParameterNode(None)
 
     def _onSceneEnd(self, _caller: vtk.vtkObject, _event: str) -> None:
         """A scene was closed or loaded."""
         if self.parent.isEntered or self._parameters is None:
             self._initializeParameterNode()
-        self.shown.watchEdits()
 
 
 class ICHSegmenterTest(ScriptedLoadableModuleTest):

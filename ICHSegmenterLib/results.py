@@ -175,6 +175,7 @@ class AnalysisResult:
         labelmap: NDArray[np.uint8] | None = None,
         soft_maps: NDArray[np.float32] | None = None,
         uncertainty: NDArray[np.float32] | None = None,
+        below_threshold: NDArray[np.bool_] | None = None,
     ) -> AnalysisResult:
         """The result that a worker sent as `to_json`, with its arrays.
 
@@ -184,6 +185,7 @@ class AnalysisResult:
             labelmap: uint8 (slices, rows, columns), None for detection-only methods.
             soft_maps: float32 (labels, slices, rows, columns), None unless asked for.
             uncertainty: float32 (slices, rows, columns), None unless maps of an ensemble or of flips were asked for.
+            below_threshold: bool (slices, rows, columns), None unless maps were asked for.
 
         Raises:
             ResultError: It is incomplete, or of a format that this version does not know. One without a format, of
@@ -209,7 +211,7 @@ class AnalysisResult:
         segmentation = None
         if labelmap is not None:
             labels = tuple(SEGMENT_LABELS[key] for key in keys)
-            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty)
+            segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty, below_threshold)
         return cls(geometry, detection, segmentation, measurements, provenance, assessment)
 
     def __repr__(self) -> str:

@@ -66,6 +66,7 @@ class AnalysisJob:
             raise
         maps.attach(imported.resultNode, nodes)
         maps.replace(replaced)
+        maps.removeUnseen(volumeNode, nodes)
         return imported
 
 

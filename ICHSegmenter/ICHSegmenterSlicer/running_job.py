@@ -13,12 +13,14 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.errors import Failure, ICHSegmenterError
+from ICHSegmenterLib.errors import Failure, ICHSegmenterError, VolumeError
 from ICHSegmenterLib.protocol import Message, Phase, Stage
 from ICHSegmenterSlicer.client.stage_text import stageText
-from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.jobs import Job
+from ICHSegmenterSlicer.scene import compared_results
+from ICHSegmenterSlicer.scene.exam import ExamState, mark, stateOf, versionOf
 from ICHSegmenterSlicer.scene.segments import Imported
 from ICHSegmenterSlicer.scene.volumes import ExportedExam, exportVolume
 
@@ -76,6 +78,7 @@ class RunningJob:
         self._progress = progress
         self._finished = finished
         self._exam: ExportedExam | None = None
+        self._state: ExamState | None = None
         self._requestId: str | None = None
         self._reason: Failure | None = None
         self._predictingSince: tuple[float, int] | None = None
@@ -83,7 +86,7 @@ class RunningJob:
         client.begin()
         self._folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         self._progress(Progress(None, _("Reading the volume")))
-        self._runner: StepRunner = StepRunner(exportVolume(volumeNode, self._folder), self._submit, self._onError)
+        self._runner: StepRunner = StepRunner(self._export(volumeNode), self._submit, self._onError)
 
     def cancel(self) -> None:
         """Stop as soon as possible; nothing stays in the scene."""
@@ -99,6 +102,14 @@ class RunningJob:
             self._end(failure=failure)
 
     # ---- stations
+
+    def _export(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps[ExportedExam]:
+        version = versionOf(volumeNode)
+        self._state = yield from stateOf(volumeNode)
+        exported = yield from exportVolume(volumeNode, self._folder)
+        if self._node(self._volumeId) is None or versionOf(volumeNode) != version:
+            raise VolumeError(_("The volume changed while it was read. Click again when it stays as it is."))
+        return exported
 
     def _submit(self, exam: ExportedExam) -> None:
         self._exam = exam
@@ -137,7 +148,12 @@ class RunningJob:
         self._progress(Progress(1.0, _("Making segments")))
         segmentationNode = self._node(self._segmentationId)  # a new node if that one was deleted
         steps = self._job.importSteps(self._exam, message, volumeNode, segmentationNode)
-        self._runner = StepRunner(steps, lambda imported: self._end(imported=imported), self._onError)
+        self._runner = StepRunner(steps, self._onImported, self._onError)
+
+    def _onImported(self, imported: Imported) -> None:
+        for resultNode in (imported.resultNode, *compared_results.resultNodes(imported.resultNode)):
+            mark(resultNode, self._state)
+        self._end(imported=imported)
 
     def _onFailed(self, failure: Failure) -> None:
         self._requestId = None

@@ -61,22 +61,28 @@ class Prediction:
         slice_values: (slices,) of "any", as the detection orders them: the network's own, by its published rule.
         subtype_values: (slices, 5) of EDH, IPH, IVH, SAH, SDH, None of methods that do not tell them apart.
         exam_value: Value of "any" for the exam.
-        threshold: Threshold of the exam; slice_threshold: of the slices' values.
+        threshold: Threshold of the exam.
         value_name: "probability" or "score".
         mask: bool (slices, rows, columns) of blood as acquired, None for detection-only methods.
         soft: float32 of the same shape in [0, 1], None if it was not kept.
         seconds: Duration of the analysis.
+        own_threshold: Threshold of the slices' values, None if it is that of the exam.
     """
 
     slice_values: NDArray[np.float64]
     exam_value: float
     threshold: float
-    slice_threshold: float
     value_name: str
     mask: NDArray[np.bool_] | None
     soft: NDArray[np.float32] | None
     seconds: float
     subtype_values: NDArray[np.float64] | None = None
+    own_threshold: float | None = None
+
+    @property
+    def slice_threshold(self) -> float:
+        """Threshold of the slices' values."""
+        return self.threshold if self.own_threshold is None else self.own_threshold
 
     def outline(self, method: Method, threshold: float | None = None) -> NDArray[np.bool_] | None:
         """bool (slices, rows, columns) of blood, None for detection-only methods.
@@ -171,20 +177,19 @@ def _prediction(plain: dict[str, Any], folder: Path, volume: Volume) -> Predicti
         plain, volume.geometry, None if labelmap is None or not plain["labels"] else labelmap.astype(np.uint8)
     )
     slices = sorted(result.detection.slices, key=lambda one: one.index)
-    threshold = result.detection.threshold
     subtypes = None
     if all(key in one.own for one in slices for key in SUBTYPE_KEYS):
         subtypes = np.array([[float(one.own[key]) for key in SUBTYPE_KEYS] for one in slices])
     return Prediction(
         slice_values=np.array([float(one.own[ANY]) for one in slices]),
         exam_value=float(result.detection.exam_probabilities[ANY]),
-        threshold=threshold,
-        slice_threshold=threshold if result.detection.own_threshold is None else result.detection.own_threshold,
+        threshold=result.detection.threshold,
         value_name=result.provenance.value_name,
         mask=None if result.segmentation is None else result.segmentation.blood_mask,
         soft=_on_grid(folder / MAP_FILE, volume),
         seconds=float(sum(result.provenance.seconds.values())),
         subtype_values=subtypes,
+        own_threshold=result.detection.own_threshold,
     )
 
 

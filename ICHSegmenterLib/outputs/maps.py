@@ -20,7 +20,7 @@ def write(exam: ExamOutput) -> None:
         write_nifti(blood, segmentation.geometry, exam.folder / "map.nii.gz")
     if segmentation.uncertainty is not None:
         write_nifti(segmentation.uncertainty, segmentation.geometry, exam.folder / "uncertainty.nii.gz")
-    if segmentation.below_threshold is not None:
+    if segmentation.below_threshold is not None and segmentation.below_threshold.any():
         write_nifti(
             segmentation.below_threshold.astype(np.uint8), segmentation.geometry, exam.folder / "below_threshold.nii.gz"
         )

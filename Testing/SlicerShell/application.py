@@ -14,8 +14,7 @@ from SlicerShell.api import classFor, cxx
 VERSION = (5, 13, 0)
 REVISION = "34000"
 DOCUMENTATION_URL = "https://slicer.readthedocs.io/en/latest/"
-PANEL_WIDTH_PX = 470
-WINDOW_PX = (PANEL_WIDTH_PX + 900, 900)
+WINDOW_PX = (1370, 900)
 
 
 class qSlicerExtensionsManagerModel(cxx("qSlicerExtensionsManagerModel")):
@@ -75,7 +74,6 @@ class qSlicerMainWindow(cxx("qSlicerMainWindow")):
         self.addToolBar(self._selector)
         scroll = QtWidgets.QScrollArea()
         scroll.setWidgetResizable(True)
-        scroll.setMinimumWidth(PANEL_WIDTH_PX)
         self._selector._panel = scroll
         dock = QtWidgets.QDockWidget("Module panel")
         dock.setObjectName("PanelDockWidget")
@@ -205,6 +203,28 @@ def lightPalette() -> QtGui.QPalette:
     palette.setColor(QtGui.QPalette.AlternateBase, QtGui.QColor("#f6f6f6"))
     palette.setColor(QtGui.QPalette.Highlight, QtGui.QColor("#3d7ab8"))
     palette.setColor(QtGui.QPalette.HighlightedText, QtGui.QColor("#ffffff"))
+    return palette
+
+
+def darkPalette() -> QtGui.QPalette:
+    """The colors of Slicer's dark style."""
+    palette = QtGui.QPalette(QtGui.QColor("#353535"))
+    for role, color in (
+        (QtGui.QPalette.Window, "#353535"),
+        (QtGui.QPalette.WindowText, "#ffffff"),
+        (QtGui.QPalette.Base, "#2a2a2a"),
+        (QtGui.QPalette.AlternateBase, "#424242"),
+        (QtGui.QPalette.ToolTipBase, "#353535"),
+        (QtGui.QPalette.ToolTipText, "#ffffff"),
+        (QtGui.QPalette.Text, "#ffffff"),
+        (QtGui.QPalette.Button, "#353535"),
+        (QtGui.QPalette.ButtonText, "#ffffff"),
+        (QtGui.QPalette.Highlight, "#2a82da"),
+        (QtGui.QPalette.HighlightedText, "#ffffff"),
+    ):
+        palette.setColor(role, QtGui.QColor(color))
+    for role in (QtGui.QPalette.WindowText, QtGui.QPalette.Text, QtGui.QPalette.ButtonText):
+        palette.setColor(QtGui.QPalette.Disabled, role, QtGui.QColor("#7f7f7f"))
     return palette
 
 

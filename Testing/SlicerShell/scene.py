@@ -21,6 +21,7 @@ LOGICS = {
     "Markups": "vtkSlicerMarkupsLogic",
     "Tables": "vtkSlicerTablesLogic",
     "Plots": "vtkSlicerPlotsLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
     "SegmentEditor": "vtkSlicerSegmentEditorLogic",
 }
 

@@ -1,13 +1,16 @@
 """One picture of the application: the module panel at the left, Red, 3D, Green and Yellow views at the right."""
 
+import contextlib
+
 import numpy as np
 import slicer
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtGui
 
 VIEWS = ("Red", "3D", "Green", "Yellow")  # left to right, top to bottom: Slicer's four-up layout
 TITLES = {"Red": "R", "Green": "G", "Yellow": "Y", "3D": "1"}
 COLORS = {"Red": "#f34a33", "Green": "#6eb04b", "Yellow": "#edd54c", "3D": "#7474c6"}
 BAR_PX, GAP_PX = 20, 3
+MAX_WIDTH_PX = 16777215
 DARK = QtGui.QColor("#26282c")
 
 
@@ -32,18 +35,48 @@ def compose(path, panel=None, size=(1600, 900), panel_width=470, panel_height=No
     return picture
 
 
+def panelAlone(path, panel, width):
+    """Write a picture of a panel, as wide as its dock would be and as tall as its content; returns its QImage."""
+    with docked(panel, width):
+        height = panel.sizeHint.height()
+        if panel.layout().hasHeightForWidth():
+            height = max(height, panel.layout().totalHeightForWidth(panel.width))
+        image = _grab(panel, width, height).toImage()
+    if not image.save(str(path)):
+        raise OSError(f"{path} could not be written")
+    return image
+
+
+@contextlib.contextmanager
+def docked(panel, width):
+    """Make the module dock as wide as a user would drag it; what is shown meanwhile is laid out for that."""
+    scroll = slicer.util.mainWindow().moduleSelector()._panel
+    bar = scroll.verticalScrollBar()
+    policy = scroll.verticalScrollBarPolicy
+    scroll.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+    scroll.setFixedWidth(width + 2 * scroll.frameWidth)
+    for _ in range(10):  # word-wrapped labels ask for their height when they know their width
+        slicer.app.processEvents()
+        slicer.app.sendPostedEvents()
+    try:
+        yield bar
+    finally:
+        scroll.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy(policy))
+        scroll.setMinimumWidth(0)
+        scroll.setMaximumWidth(MAX_WIDTH_PX)
+        slicer.app.processEvents()
+
+
 def _grab(panel, width, height):
     """The panel at a size of its own: what a user sees with a tall window."""
-    holder = panel.parentWidget() if isinstance(panel.parentWidget(), QtWidgets.QWidget) else None
-    before = panel.size
-    panel.resize(width, height)
-    slicer.app.processEvents()
-    pixmap = QtGui.QPixmap(width, height)
-    pixmap.fill(panel.palette.color(QtGui.QPalette.Window))
-    panel.render(pixmap)
-    panel.resize(before)
-    if holder is not None:
-        holder.updateGeometry()
+    with docked(panel, width):
+        before = panel.size
+        panel.resize(width, height)
+        slicer.app.sendPostedEvents()
+        pixmap = QtGui.QPixmap(width, height)
+        pixmap.fill(panel.palette.color(QtGui.QPalette.Window))
+        panel.render(pixmap)
+        panel.resize(before)
     return pixmap
 
 

@@ -89,6 +89,20 @@ class Shell:
 
         return compose(path, panel, **options)
 
+    def panelPicture(self, path, panel, width):
+        """Write a PNG of the panel alone, as wide as the dock would be and as tall as it needs to be."""
+        from SlicerShell.screenshot import panelAlone
+
+        return panelAlone(path, panel, width)
+
+    def theme(self, name):
+        """Take the "light" or the "dark" style."""
+        from SlicerShell import application
+
+        palettes = {"light": application.lightPalette, "dark": application.darkPalette}
+        self.app.setPalette(palettes[name]())
+        self.process()
+
     def reset(self):
         """Close the scene, forget settings and errors: the state between two tests."""
         slicer.mrmlScene.Clear(False)

@@ -119,7 +119,7 @@ def make(plan: ExamPlan, scans: Path) -> KnownExam:
         return KnownExam(volume, labelmap, _facts(volume, labelmap, phantom.brain_mask))
     path = next((scans / plan.scan).glob("*.nii.gz"), scans / plan.scan)
     if not path.exists():
-        raise ScanMissingError(f"{plan.scan} is not in {scans}")
+        raise ScanMissingError(f"the scan {plan.scan} is not at hand")
     volume = read_volume(path)
     if plan.kind == "inserted":
         lesion = LesionPlan(facts["subtype"], facts["volume_ml"])

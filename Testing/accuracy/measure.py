@@ -2,11 +2,11 @@
 
 python Testing/accuracy/measure.py --output DIR [--methods compact-unet compact-hgi hu-threshold blast-ct:0.1]
     [--sets unlike clean contrast inserted heads same-bleed] [--share 0.25] [--weights METHOD=FILE ...]
-    [--page docs/accuracy.md | --no-page]
+    [--made] [--again] [--page docs/accuracy.md | --no-page]
 
-Exams are made once and kept in DIR/exams; rows in DIR/rows are taken again while recipe and weights are the same, but
-not with --again. A method's own share stands behind a colon. Real scans and the weights of BLAST-CT are read from
-$ICHSEGMENTER_SHARED/data; what is absent is left out, and the page says so.
+Exams are made once and kept in DIR/exams. Rows in DIR/rows are taken again while recipe, card, weights and the code of
+the methods are the same, but not with --again. A method's own share stands behind a colon. Real scans and the weights
+of BLAST-CT are read from $ICHSEGMENTER_SHARED/data; what is absent is left out, and the page says so.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ PAGE = ROOT / "docs" / "accuracy.md"
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """A method, the share of exams it is given, and its weights; none for the installed ones."""
+    """A method with its weights, and the share of exams it is given."""
 
-    name: str
+    judge: Judge
     share: float = 1.0
-    weights: tuple[Path, ...] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,22 +63,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RowFolder(options.output / "rows")
     obtain = partial(KnownExam.obtain, folder=options.output / "exams", scans=scans)
     for method in methods:
-        judge = Judge(method.name, method.weights)
+        judge = method.judge
+        name = judge.method
         plans = recipe.of_sets(options.sets, options.share * method.share, made)
-        rows[method.name] = []
+        rows[name] = []
         start = time.perf_counter()
         for number, plan in enumerate(plans, start=1):
-            row = None if options.again else folder.read(method.name, plan)
-            if row is None or not judge.is_current(row):
+            row = None if options.again else folder.read(judge, plan)
+            if row is None:
                 try:
                     exam = obtain(plan)
                 except ScanMissingError as error:
                     absent[str(error)] = None
                     continue
                 row, outline = judge.row(plan, exam)
-                folder.write(row, plan, outline)
-            rows[method.name].append(row)
-            print(f"\r{method.name}: {number} of {len(plans)}, {time.perf_counter() - start:.0f} s", end="", flush=True)
+                folder.write(row, judge, plan, outline)
+            rows[name].append(row)
+            print(f"\r{name}: {number} of {len(plans)}, {time.perf_counter() - start:.0f} s", end="", flush=True)
         print()
     for sentence in absent:
         print(f"Left out: {sentence}")
@@ -104,11 +104,9 @@ def method_plans(names: Sequence[str], weights: Sequence[str], scans: Path) -> t
         name, _, share = text.partition(":")
         files = tuple(own.get(name, ())) or _shared_weights(name, scans)
         try:
-            Judge(name, files)
+            plans.append(MethodPlan(Judge(name, files), float(share or 1)))
         except WeightsError as error:
-            absent[f"{name}: {error}"] = None
-            continue
-        plans.append(MethodPlan(name, float(share or 1), files))
+            absent[f"{name}: {error}".rstrip(".")] = None
     return plans, absent
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+import ICHSegmenterLib
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.cards.json.writer import card_facts
 from ICHSegmenterLib.evaluation.segmentation_metrics import score_outline
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.request import AnalysisRequest
@@ -27,6 +31,8 @@ from Testing.accuracy.recipe import ExamPlan
 from Testing.accuracy.verdicts import Verdict, exam_value, is_contrast_warned, verdict_of
 
 Mask = NDArray[np.bool_]
+LIBRARY = Path(ICHSegmenterLib.__file__).parent
+DECIDING_CODE = ("analysis", "methods", "preprocessing")
 
 
 @dataclass(frozen=True)
@@ -104,15 +110,15 @@ class RowFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self, method: str, plan: ExamPlan) -> Row | None:
-        """The row of a method on an exam, None if there is none or the exam has changed."""
-        path = self._path(method, plan.name)
+    def read(self, judge: Judge, plan: ExamPlan) -> Row | None:
+        """The row of a method on an exam, None if there is none or exam, weights, card or code have changed."""
+        path = self._path(judge.method, plan.name)
         if not path.is_file():
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Row.from_json(data["row"]) if data["digest"] == plan.digest else None
+        return Row.from_json(data["row"]) if data["made_from"] == [plan.digest, judge.digest] else None
 
-    def write(self, row: Row, plan: ExamPlan, outline: Mask | None) -> None:
+    def write(self, row: Row, judge: Judge, plan: ExamPlan, outline: Mask | None) -> None:
         """Keep a row and its outline."""
         path = self._path(row.method, plan.name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +126,8 @@ class RowFolder:
             with path.with_suffix(".npz").open("wb") as file:
                 np.savez_compressed(file, bits=np.packbits(outline), shape=outline.shape)
         with replacing(path) as draft:
-            draft.write_text(json.dumps({"digest": plan.digest, "row": asdict(row)}, indent=1) + "\n", encoding="utf-8")
+            kept = {"made_from": [plan.digest, judge.digest], "row": asdict(row)}
+            draft.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
     def outline(self, row: Row) -> Mask | None:
         """bool (slices, rows, columns), None without one."""
@@ -143,9 +150,19 @@ class Judge:
         self.weights = dict(named_digests(store.find(self.request.card, self.request.weights)))
         self._session = Session()
 
-    def is_current(self, row: Row | None) -> bool:
-        """True if the row is of these weights."""
-        return row is not None and dict(row.weights) == self.weights
+    @property
+    def method(self) -> str:
+        """Its name."""
+        return self.request.method
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything that decides its answers: card with calibration, weights, and the code that it runs through."""
+        whole = hashlib.sha256(json.dumps([card_facts(self.request.card), self.weights], sort_keys=True).encode())
+        for folder in DECIDING_CODE:
+            for path in sorted((LIBRARY / folder).rglob("*.py")):
+                whole.update(path.read_bytes())
+        return whole.hexdigest()[:16]
 
     def row(self, plan: ExamPlan, exam: KnownExam) -> tuple[Row, Mask | None]:
         """What the method makes of an exam, and its outline."""
@@ -158,7 +175,7 @@ class Judge:
             "group": plan.group,
             "sets": plan.sets,
             "scan": plan.scan,
-            "method": self.request.method,
+            "method": self.method,
             "weights": self.weights,
             "facts": exam.facts,
             "value": value,

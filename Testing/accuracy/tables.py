@@ -51,6 +51,11 @@ def _exams(methods: Methods, absent: Sequence[str]) -> str:
         [f"{name}: {words}", *(str(len(figures.in_set(rows, name))) for rows in methods.values())]
         for name, words in SETS.items()
     ]
+    weights = [
+        ", ".join(dict.fromkeys(digest[:8] for row in rows for digest in row.weights.values())) or NOTHING
+        for rows in methods.values()
+    ]
+    body.append(["weights: SHA-256 begins with", *weights])
     return "\n\n".join((_table(["exams", *methods], body), *(f"Left out: {sentence}." for sentence in absent)))
 
 

@@ -15,7 +15,7 @@ from ICHSegmenterLib.protocol import Message
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
-ARRAYS = ("labelmap", "maps", "uncertainty")
+ARRAYS = ("labelmap", "maps", "uncertainty", "below_threshold")
 """Fields of a "result" message that name files in the job's folder, in the order of `AnalysisResult.from_json`."""
 
 

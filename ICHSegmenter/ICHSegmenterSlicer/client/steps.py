@@ -24,9 +24,17 @@ class StepRunner(Generic[T]):
         steps: The work.
         done: Called with what the steps return.
         failed: Called with the exception that a step raised.
+        startNow: Take the first steps before this returns; short work is done then.
     """
 
-    def __init__(self, steps: Steps[T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        steps: Steps[T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+        *,
+        startNow: bool = False,
+    ) -> None:
         self._steps = steps
         self._done = done
         self._failed = failed
@@ -35,6 +43,13 @@ class StepRunner(Generic[T]):
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._advance)
         self._timer.start()
+        if startNow:
+            self._advance()
+
+    @property
+    def isRunning(self) -> bool:
+        """True until the steps have ended."""
+        return self._timer.active
 
     def stop(self) -> None:
         """Take no further step; the generator's `finally` blocks run now."""

@@ -84,7 +84,7 @@ def _color(segmentationNode: slicer.vtkMRMLSegmentationNode, color: tuple[int, i
     display, segmentation = segmentationNode.GetDisplayNode(), segmentationNode.GetSegmentation()
     for segmentId in segmentation.GetSegmentIDs():
         display.SetSegmentOverrideColor(segmentId, *(channel / 255 for channel in color))
-        key = edits.tagOf(segmentation.GetSegment(segmentId), segments.KEY_TAG)
+        key = edits.tagOf(segmentation.GetSegment(segmentId), edits.KEY_TAG)
         display.SetSegmentVisibility(segmentId, SEGMENT_LABELS[key].is_blood)
 
 

@@ -1,4 +1,4 @@
-"""Maps, uncertainty and activation as volumes on the grid of the CT."""
+"""Maps, uncertainty and activation as volumes on the grid of the CT; hidden from lists until one is looked at."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ MIN_SHOWN = 0.05
 SOFT_MAP, UNCERTAINTY, ACTIVATION = "maps", "uncertainty", "activation"
 MAP, METHOD, NAME, DIGEST = (f"ICHSegmenter.{name}" for name in ("map", "method", "name", "digest"))
 """Node attributes: the field that a map was, the method, and name and checksum of the voxels as the run made them."""
+MAX_KEPT_BYTES = 2_000_000_000
+"""A run keeps its maps unless the worker would have to write more than this: 300 slices of five labels are kept."""
 VOLUME_ROLE = "ICHSegmenter.volume"
 """Reference role: from a map to its CT."""
 
@@ -109,6 +111,19 @@ def replace(pairs: Sequence[ReplacedMap]) -> None:
         new.SetAttribute(NAME, name)
 
 
+def canBeKept(volumeNode: slicer.vtkMRMLScalarVolumeNode, labels: int) -> bool:
+    """True if the maps of so many labels on the grid of a volume are small enough to be kept without being asked."""
+    return 4 * max(1, labels) * volumeNode.GetImageData().GetNumberOfPoints() <= MAX_KEPT_BYTES
+
+
+def removeUnseen(volumeNode: slicer.vtkMRMLScalarVolumeNode, kept: MapNodes) -> None:
+    """Take the maps of earlier runs on a volume out of the scene, those that nobody looked at."""
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        isOfVolume = node.GetAttribute(MAP) and node.GetNodeReferenceID(VOLUME_ROLE) == volumeNode.GetID()
+        if isOfVolume and node.GetHideFromEditors() and node not in kept.values():
+            remove({"": node})
+
+
 def attach(resultNode: slicer.vtkMRMLTextNode, nodes: MapNodes) -> None:
     """Reference the maps from their result, also after saving the scene."""
     for field, node in nodes.items():
@@ -169,7 +184,11 @@ def _addVolume(
     display.SetThreshold(kind.lowest + MIN_SHOWN, 1.0)
     display.SetApplyThreshold(True)
     display.SetAndObserveColorNodeID(f"vtkMRMLColorTableNode{kind.color}")
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetHideFromEditors(True)
+    node = scene.AddNode(node)
     ijkToRas = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(ijkToRas)
     node.SetIJKToRASMatrix(ijkToRas)

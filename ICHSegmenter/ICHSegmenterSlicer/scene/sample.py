@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import slicer
@@ -16,6 +17,8 @@ BLEED = Bleed.sphere(20.0, (30.0, 5.0, 32.0))
 """20 mL in the left hemisphere."""
 WINDOW_WIDTH, WINDOW_LEVEL = 80, 40
 SAMPLE_NAME = "PhantomHeadCT"
+SAMPLE_FILE = "SampleData/PhantomHeadCT.nrrd"
+"""Among our resources: what `addPhantom(pixels=256)` computes, which takes seconds."""
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -37,7 +40,7 @@ def addPhantom(name: str = SAMPLE_NAME, *, pixels: int = 128, slices: int = 26, 
 
 
 def register() -> None:
-    """Offer the phantom in Slicer's Sample Data module; it is computed, not downloaded."""
+    """Offer the phantom in Slicer's Sample Data module, and to `SampleData.downloadSample`; its file ships with us."""
     if not hasattr(slicer.modules, "sampledata"):
         return  # a custom application without it
     import SampleData  # a Slicer module; it may be loaded after this one
@@ -45,12 +48,19 @@ def register() -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="Intracranial Hemorrhage",
         sampleName=SAMPLE_NAME,
-        uris="computed",  # the three must be given, though nothing is downloaded
-        fileNames=SAMPLE_NAME,
+        uris=resourcePath(SAMPLE_FILE).as_uri(),
+        fileNames=Path(SAMPLE_FILE).name,
         nodeNames=SAMPLE_NAME,
         thumbnailFileName=str(resourcePath("Icons/ICHSegmenter.png")),
-        customDownloader=lambda _source: [addPhantom(SAMPLE_NAME, pixels=256).volumeNode],
+        customDownloader=lambda _source: [loadSample()],  # a click in the module; Python reads the file by itself
     )
+
+
+def loadSample() -> slicer.vtkMRMLScalarVolumeNode:
+    """Load the phantom that ships with us and show it in a brain window."""
+    node = slicer.util.loadVolume(str(resourcePath(SAMPLE_FILE)), {"name": SAMPLE_NAME})
+    showInBrainWindow(node)
+    return node
 
 
 def addVolume(voxels: np.ndarray, geometry: VolumeGeometry, name: str) -> slicer.vtkMRMLScalarVolumeNode:
@@ -61,8 +71,13 @@ def addVolume(voxels: np.ndarray, geometry: VolumeGeometry, name: str) -> slicer
     node.SetIJKToRASMatrix(ijkToRas)
     slicer.util.updateVolumeFromArray(node, voxels)
     node.CreateDefaultDisplayNodes()
+    showInBrainWindow(node)
+    return node
+
+
+def showInBrainWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Put a head CT behind all slice views, in the window for brain and blood."""
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(WINDOW_WIDTH, WINDOW_LEVEL)
     slicer.util.setSliceViewerLayers(background=node, fit=True)
-    return node

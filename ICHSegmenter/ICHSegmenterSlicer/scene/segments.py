@@ -17,13 +17,12 @@ from ICHSegmenterLib.results import AnalysisResult, Provenance, SegmentationResu
 from ICHSegmenterSlicer.client.answer import Answer
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import edits, terminology
+from ICHSegmenterSlicer.scene.measured import median
 from ICHSegmenterSlicer.scene.stored_result import SliceFocus, StoredResult, withImport
 from ICHSegmenterSlicer.scene.volumes import chunks, putBeside
 
 RESULT_ROLE = "ICHSegmenter.result"
 """Reference role: from a segmentation node to the text node that holds its result."""
-KEY_TAG = "ICHSegmenter.key"
-"""Segment tag: the label's short name."""
 ATTRIBUTES = ("method", "version", "device", "precision", "created")
 """Fields of the provenance that are kept as node attributes `ICHSegmenter.<name>`."""
 
@@ -73,11 +72,10 @@ def importResult(
             segmentationNode = _newSegmentation(volumeNode, provenance)
             yield
         if regions and replace and not isNew:
-            _removeUneditedSegments(segmentationNode)
-            yield
+            yield from _removeUneditedSegments(segmentationNode)
         for value, region in regions.items():
             label = outlined.labels[value - 1]
-            segment = _segment(label, outlined.labelmap[region.box] == value, region, volumeNode, provenance)
+            segment = yield from _segment(label, outlined.labelmap[region.box] == value, region, volumeNode, provenance)
             if not isNew:
                 segment.SetName(_runName(segmentationNode, label.name, provenance.title))
             added[label.key] = _add(segmentationNode, segment)
@@ -130,7 +128,7 @@ def _regions(outlined: SegmentationResult) -> Steps[dict[int, Region]]:
                 perRow, perColumn = mask.sum(axis=1), mask.sum(axis=0)
                 rows[value] = rows.get(value, 0) + perRow
                 columns[value] = columns.get(value, 0) + perColumn
-                centers.setdefault(value, {})[index] = (_median(perColumn), _median(perRow))
+                centers.setdefault(value, {})[index] = (median(perColumn), median(perRow))
                 counts.setdefault(value, {})[index] = int(perRow.sum())
         yield
     return {
@@ -149,12 +147,6 @@ def _regions(outlined: SegmentationResult) -> Steps[dict[int, Region]]:
 
 def _extent(indices: Sequence[int] | np.ndarray) -> slice:
     return slice(int(min(indices)), int(max(indices)) + 1)
-
-
-def _median(histogram: np.ndarray) -> int:
-    """Index at which half of the counts are reached."""
-    cumulated = np.cumsum(histogram)
-    return int(np.searchsorted(cumulated, cumulated[-1] / 2))
 
 
 def _focuses(result: AnalysisResult, regions: dict[int, Region]) -> dict[int, SliceFocus]:
@@ -196,7 +188,7 @@ def _segment(
     region: Region,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
     provenance: Provenance,
-) -> slicer.vtkSegment:
+) -> Steps[slicer.vtkSegment]:
     """A segment with a labelmap of its own, cropped to its voxels, on the volume's grid."""
     segment = slicer.vtkSegment()
     segment.SetName(label.name)
@@ -208,10 +200,11 @@ def _segment(
         _orientedImage(mask, region, volumeNode),
     )
     segment.SetTerminology(label.terminology)
-    segment.SetTag(KEY_TAG, label.key)
+    segment.SetTag(edits.KEY_TAG, label.key)
     segment.SetTag(edits.ALGORITHM_TAG, "AUTOMATIC")
     segment.SetTag("DICOM.SegmentAlgorithmName", f"ICHSegmenter {provenance.version} {provenance.method}")
-    segment.SetTag(edits.DIGEST_TAG, edits.digestOfMask(mask, [axis.start for axis in region.box]))
+    digest = yield from edits.digestOfMask(mask, [axis.start for axis in region.box])
+    segment.SetTag(edits.DIGEST_TAG, digest)
     return segment
 
 
@@ -244,18 +237,22 @@ def _add(segmentationNode: slicer.vtkMRMLSegmentationNode, segment: slicer.vtkSe
     """Add a segment; returns its identifier."""
     terminology.load()
     segmentation = segmentationNode.GetSegmentation()
-    segmentId = segmentation.GenerateUniqueSegmentID(edits.tagOf(segment, KEY_TAG))
+    segmentId = segmentation.GenerateUniqueSegmentID(edits.tagOf(segment, edits.KEY_TAG))
     if not segmentation.AddSegment(segment, segmentId):
         raise RuntimeError(f"Slicer refused the segment {segment.GetName()!r}.")
     return segmentId
 
 
-def _removeUneditedSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+def _removeUneditedSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
     segmentation = segmentationNode.GetSegmentation()
+    unedited = []
     for segmentId in list(segmentation.GetSegmentIDs()):
         segment = segmentation.GetSegment(segmentId)
-        if edits.isOurs(segment) and not edits.isEdited(segmentationNode, segmentId):
-            segmentation.RemoveSegment(segmentId)
+        voxels = edits.maskOf(segmentationNode, segmentId)
+        if edits.isOurs(segment) and not (yield from edits.isEdited(segment, *voxels)):
+            unedited.append(segmentId)
+    for segmentId in unedited:
+        segmentation.RemoveSegment(segmentId)
 
 
 def takeBack(segmentationNode: slicer.vtkMRMLSegmentationNode | None, isNew: bool, segmentIds: Sequence[str]) -> None:

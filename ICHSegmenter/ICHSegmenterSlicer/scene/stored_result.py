@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from json import JSONDecodeError
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 CERTAIN_SUBTYPE = 0.5
 """From this probability on a slice without segments gets the name of its likeliest subtype."""
+MAX_PARSED = 32
+"""Results that stay parsed."""
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -111,40 +115,58 @@ class StoredResult:
             ResultError: It is incomplete, or of a format that this version does not read.
         """
         try:
-            plain = json.loads(resultNode.GetText() or "")
-        except ValueError as error:
+            return _parsed(resultNode.GetText() or "")
+        except JSONDecodeError as error:
             raise ResultError(f"{resultNode.GetName()} holds no result ({error}). Analyze the exam again.") from error
-        return cls.fromJson(plain)
 
     @property
     def slices(self) -> tuple[SliceRow, ...]:
-        """All slices, the one nearest to the feet first."""
+        """All slices as the run made them, the one nearest to the feet first."""
+        return self.slicesWith({slice_.index: slice_.blood_ml for slice_ in self._detected}, self.focuses)
+
+    def slicesWith(self, bloodMl: Mapping[int, float], focuses: Mapping[int, SliceFocus]) -> tuple[SliceRow, ...]:
+        """All slices with the blood that is outlined now, the one nearest to the feet first.
+
+        Args:
+            bloodMl: Slice index to mL, where there is blood.
+            focuses: Slice index to its largest bleed.
+        """
         rows = (
             SliceRow(
                 detected.index,
                 self.analysis.slice_number(detected.index),
                 detected.probabilities[ANY],
                 detected.is_positive,
-                self._type(detected),
-                detected.blood_ml,
+                self._type(detected, focuses),
+                bloodMl.get(detected.index, 0.0),
             )
-            for detected in self.analysis.detection.slices
+            for detected in self._detected
         )
         return tuple(sorted(rows, key=lambda row: row.number))
 
-    def pointRas(self, index: int) -> np.ndarray:
-        """RAS mm (3,): the middle of the bleed of a slice, else of the slice."""
+    def pointRas(self, index: int, focuses: Mapping[int, SliceFocus] | None = None) -> np.ndarray:
+        """RAS mm (3,): the middle of the bleed of a slice, else of the slice; of the bleeds now, if they are given."""
         _, rows, columns = self.analysis.geometry.shape
-        focus = self.focuses.get(index)
+        focus = (self.focuses if focuses is None else focuses).get(index)
         column, row = (focus.column, focus.row) if focus else ((columns - 1) / 2, (rows - 1) / 2)
         return self.analysis.geometry.ijk_to_lps((column, row, index)) * LPS_TO_RAS
 
-    def _type(self, detected: SliceDetection) -> str:
-        if detected.index in self.focuses:
-            return self.focuses[detected.index].type
+    @property
+    def _detected(self) -> tuple[SliceDetection, ...]:
+        return self.analysis.detection.slices
+
+    def _type(self, detected: SliceDetection, focuses: Mapping[int, SliceFocus]) -> str:
+        if detected.index in focuses:
+            return focuses[detected.index].type
         subtypes = {key: value for key, value in detected.probabilities.items() if key != ANY}
         likeliest = max(subtypes, key=subtypes.get, default=ANY)
         return likeliest if subtypes.get(likeliest, 0.0) >= CERTAIN_SUBTYPE else ""
+
+
+@lru_cache(maxsize=MAX_PARSED)
+def _parsed(text: str) -> StoredResult:
+    """A result is read often, and never changes."""
+    return StoredResult.fromJson(json.loads(text))
 
 
 def withImport(

@@ -115,7 +115,7 @@ class ComparisonView:
         summary = agreement.methods[name]
         title = cell(f"{number}  {summary.title}")
         title.setIcon(qt.QIcon(swatch(compared_results.colorOf(number - 1))))
-        title.setToolTip(summary.verdict)
+        title.setToolTip(f"{title.text()}\n{summary.verdict}")
         values = [NO_VALUE if summary.blood_ml is None else f"{summary.blood_ml:.1f}"]
         for other in agreement.outlining:
             isPair = name in agreement.outlining and name != other

@@ -7,7 +7,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterSlicer.scene import exam
 from ICHSegmenterSlicer.scene.volume_check import VolumeCheck, checkVolume
+from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 UNCHECKED = ()
 """The key of no volume at all; that of an empty selector is None."""
@@ -32,19 +34,21 @@ class InputView:
         Returns:
             True if it was checked and can be analyzed.
         """
-        key = None
-        if volumeNode is not None:
-            image = volumeNode.GetImageData()
-            key = (volumeNode.GetID(), image and image.GetMTime(), volumeNode.GetTransformNodeID())
+        key = None if volumeNode is None else exam.versionOf(volumeNode)
         if key == self._key:
             return False
         self._key = key
+        setWholeText(self._ui.inputSelector, volumeNode.GetName() if volumeNode is not None else "")
         check = checkVolume(volumeNode) if volumeNode is not None else VolumeCheck("", "")
         self.problem = check.problem if volumeNode is not None else _("Select a head CT")
         problem = f"<br><b>{check.problem}</b>" if check.problem else ""
-        self._ui.inputInfoLabel.setText(f"<small>{check.description}</small>{problem}")
+        description = f"<small>{check.description}</small>" if check.description else ""
+        self._ui.inputInfoLabel.setText(f"{description}{problem}".removeprefix("<br>"))
+        self._ui.inputInfoLabel.setVisible(bool(description or problem))
         return volumeNode is not None and not check.problem
 
     def forget(self) -> None:
         """Check the next volume whatever it is: the scene was closed, and identifiers start anew."""
         self._key = UNCHECKED
+        self.problem = _("Select a head CT")
+        self._ui.inputInfoLabel.setText("")

@@ -26,8 +26,8 @@ class MapView:
         ui.mapComboBox.connect("currentIndexChanged(int)", self._onMapSelected)
         ui.mapsCheckBox.connect("clicked(bool)", self._onShowMaps)
 
-    def show(self, resultNode: slicer.vtkMRMLTextNode | None, *, choose: bool) -> None:
-        """Offer the maps of a result; `choose` lays the first one over the CT."""
+    def show(self, resultNode: slicer.vtkMRMLTextNode | None) -> None:
+        """Offer the maps of a result, and lay the first one over the CT while the box is checked."""
         self._resultNode = resultNode
         kinds = [kind for kind in maps.KINDS if resultNode is not None and resultNode.GetNodeReference(kind.field)]
         box = self._ui.mapComboBox
@@ -37,22 +37,25 @@ class MapView:
         for kind in kinds:
             box.addItem(kind.title, kind.field)
         shown = [kind.field for kind in kinds if views.foreground() is resultNode.GetNodeReference(kind.field)]
-        if choose and kinds:
+        isRequested = not shown and bool(kinds) and self._ui.mapsCheckBox.checked
+        if isRequested:
             shown = [kinds[0].field]
         box.setCurrentIndex(max(0, box.findData(shown[0])) if shown else 0)
         box.blockSignals(blocked)
         for widget in (box, self._ui.mapLabel):
             widget.setVisible(bool(kinds))
-        if choose:
+        if isRequested:
             self._onMapSelected(0)
 
     def _onShowMaps(self, checked: bool) -> None:
-        """The user's click: what is there is shown or hidden at once, what is not comes with the next run."""
+        """The user's click: the map of the shown result is shown or hidden at once."""
         self._ui.mapComboBox.setCurrentIndex(1 if checked and self._ui.mapComboBox.count > 1 else 0)
 
     def _onMapSelected(self, _index: int) -> None:
         field = self._ui.mapComboBox.currentData
         node = self._resultNode.GetNodeReference(field) if self._resultNode is not None and field else None
         current = views.foreground()
+        if node is not None:
+            node.SetHideFromEditors(False)  # what is looked at is a volume like any other
         if node is not None or (current is not None and current.GetAttribute(maps.MAP)):
             views.showForeground(node, OPACITY)  # a foreground of the user's own stays

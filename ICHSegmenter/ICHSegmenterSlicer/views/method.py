@@ -18,6 +18,7 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE = 1_000_000
@@ -119,6 +120,7 @@ class MethodView:
         self._offer()
         ui, card, state = self._ui, self.card, store.state(self.card)
         missing = dependencies.missing(card)
+        setWholeText(ui.methodComboBox, ui.methodComboBox.currentText)
         ui.methodInfoLabel.setText(_infoText(card))
         ui.limitsLabel.setText(f"{card.limits} {card.paper}.")
         lacks = []

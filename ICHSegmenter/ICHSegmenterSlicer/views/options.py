@@ -12,6 +12,7 @@ from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.views.method import stateText
+from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 MIRROR_OPTION = "tta"
 
@@ -69,6 +70,7 @@ class OptionsView:
         for row in range(1, ui.detectorComboBox.count):
             other = get_card(ui.detectorComboBox.itemData(row))
             ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
+        setWholeText(ui.detectorComboBox, ui.detectorComboBox.currentText)
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)
         ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in usable.option_values for usable in cards) and not busy)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.results import SegmentMeasurement
+from ICHSegmenterSlicer.scene.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.stored_result import SliceRow, StoredResult
+from ICHSegmenterSlicer.views.segment_rows import SegmentRow, rowsAsMade, rowsNow
 from ICHSegmenterSlicer.views.slice_strip import NEGATIVE, POSITIVE, SliceStrip
+from ICHSegmenterSlicer.views.verdict_text import verdictLines
 
-BAR_WIDTH, BAR_HEIGHT = 84, 10
+BAR_WIDTH, BAR_HEIGHT = 60, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26
-NAME, VOLUME, DENSITY, EXTENT = range(4)
+NAME = 0
 NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
 MIN_SHOWN_ML = 0.05
 """Less blood is not written beside a slice."""
-UNKNOWN_COLOR = (128, 128, 128)
 
 
 class ResultsView:
@@ -35,25 +35,26 @@ class ResultsView:
         self._jump = jump
         self._slices: Sequence[SliceRow] = ()
         self._isFilling = False
+        self._bars: dict[tuple[int, bool], qt.QIcon] = {}
         self._strip = SliceStrip(self.select)
         ui.sliceStripFrame.layout().addWidget(self._strip)
         prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
         prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
-        for column, width in ((NUMBER, 50), (PROBABILITY, 150), (BLOOD, 60)):
+        for column, width in ((NUMBER, 48), (PROBABILITY, 114), (BLOOD, 50)):
             ui.sliceTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Fixed)
             ui.sliceTable.setColumnWidth(column, width)
         ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
         ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
 
     def show(self, result: StoredResult) -> None:
-        """Fill everything; no slice is current yet."""
-        self._isFilling = True
-        self._slices = result.slices
-        self._showVerdict(result)
-        self._showSegments(result)
-        self._strip.setRows(self._slices, result.analysis.detection.threshold)
-        self._showSlices(result.analysis.provenance.value_name)
-        self._isFilling = False
+        """Fill everything as the run made it; no slice is current yet."""
+        self._fill(result, None, result.slices, rowsAsMade(result), current=-1)
+
+    def update(self, result: StoredResult, measured: MeasuredSegments) -> None:
+        """Fill everything by the segments as they are now; the current slice stays."""
+        slices = result.slicesWith(measured.sliceMl, measured.focuses) if result.segmentIds else result.slices
+        current = self._ui.sliceTable.currentRow()
+        self._fill(result, measured, slices, rowsNow(result, measured), current=current)
 
     def clear(self) -> None:
         """Show nothing."""
@@ -75,58 +76,43 @@ class ResultsView:
         if positions:
             self.select(positions[0])
 
-    def showEdits(self, volumes: Mapping[str, float]) -> None:
-        """Write the volume of edited segments, as they are now.
-
-        Args:
-            volumes: Segment key to mL; segments that are as they were made are absent.
-        """
-        table = self._ui.segmentTable
-        for row in range(table.rowCount):
-            key, made = table.item(row, NAME).data(qt.Qt.UserRole), table.item(row, VOLUME).data(qt.Qt.UserRole)
-            edited = volumes.get(key)
-            text = made if edited is None else _("{volume:.1f} (edited)").format(volume=edited)
-            table.item(row, VOLUME).setText(text)
-
-    def _showVerdict(self, result: StoredResult) -> None:
-        provenance = result.analysis.provenance
-        made = _("{made}, {device}, {seconds:.1f} s").format(
-            made=provenance.made_by,
-            device=provenance.device,
-            seconds=sum(provenance.seconds.values()),
-        )
-        lines = [f"<b>{html.escape(result.verdict)}</b>"]
-        if not result.isPositive:
-            lines.append(_("A negative result does not exclude hemorrhage."))
-        lines += [f"⚠ {html.escape(warning)}" for warning in provenance.warnings]
-        lines.append(f"<small>{html.escape(made)}</small>")
-        self._ui.verdictLabel.setText("<br>".join(lines))
+    def _fill(
+        self,
+        result: StoredResult,
+        measured: MeasuredSegments | None,
+        slices: Sequence[SliceRow],
+        segments: Sequence[SegmentRow],
+        *,
+        current: int,
+    ) -> None:
+        self._isFilling = True
+        before, self._slices = self._slices, slices
+        self._ui.verdictLabel.setText("<br>".join(verdictLines(result, measured)))
         self._ui.verdictIcon.setPixmap(_badge("!", POSITIVE) if result.isPositive else _badge("–", NEGATIVE))
+        self._showSegments(segments)
+        self._strip.setRows(slices, result.analysis.detection.threshold, current)
+        if [_detected(row) for row in before] == [_detected(row) for row in slices] and measured is not None:
+            self._updateSlices(before)
+        else:
+            self._showSlices(result.analysis.provenance.value_name, current)
+        self._isFilling = False
 
-    def _showSegments(self, result: StoredResult) -> None:
-        table, measurements = self._ui.segmentTable, result.analysis.measurements
-        colors = {label.key: label.color for label in result.labels}
-        table.setRowCount(len(measurements))
-        for row, measured in enumerate(measurements):
-            name = cell(measured.name)
-            name.setIcon(qt.QIcon(swatch(colors.get(measured.key, UNKNOWN_COLOR))))
-            name.setData(qt.Qt.UserRole, measured.key)
-            volume = cell(f"{measured.volume_ml:.1f}", right=True)
-            volume.setData(qt.Qt.UserRole, f"{measured.volume_ml:.1f}")
-            density, extent = cell(f"{measured.mean_hu:.0f}", right=True), cell(self._extent(measured), right=True)
-            for column, item in enumerate((name, volume, density, extent)):
+    def _showSegments(self, rows: Sequence[SegmentRow]) -> None:
+        table = self._ui.segmentTable
+        table.setRowCount(len(rows))
+        for row, shown in enumerate(rows):
+            name = cell(shown.name)
+            name.setToolTip(shown.name)
+            name.setData(qt.Qt.UserRole, shown.segmentId)
+            if shown.color is not None:
+                name.setIcon(qt.QIcon(swatch(shown.color)))
+            numbers = (cell(text, right=True) for text in (shown.volume, shown.density, shown.extent))
+            for column, item in enumerate((name, *numbers)):
                 table.setItem(row, column, item)
-        table.setVisible(bool(measurements))
-        rows = max(1, len(measurements))
-        table.setFixedHeight(HEADER_HEIGHT + rows * ROW_HEIGHT + 4)
+        table.setVisible(bool(rows))
+        table.setFixedHeight(HEADER_HEIGHT + max(1, len(rows)) * ROW_HEIGHT + 4)
 
-    def _extent(self, measured: SegmentMeasurement) -> str:
-        """First and last slice of a segment, as people count."""
-        numbers = {row.index: row.number for row in self._slices}
-        ends = sorted(numbers.get(index, index + 1) for index in (measured.first_slice, measured.last_slice))
-        return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
-
-    def _showSlices(self, valueName: str) -> None:
+    def _showSlices(self, valueName: str, current: int) -> None:
         table = self._ui.sliceTable
         table.setUpdatesEnabled(False)
         heading = _("Probability") if valueName == "probability" else _("Score")
@@ -134,12 +120,26 @@ class ResultsView:
         table.setRowCount(len(self._slices))
         for row, shown in enumerate(self._slices):
             value = cell(f"{shown.value:.2f}")
-            value.setIcon(qt.QIcon(_bar(shown.value, shown.isPositive)))
-            blood = cell(f"{shown.bloodMl:.1f}" if shown.bloodMl >= MIN_SHOWN_ML else "", right=True)
+            value.setIcon(self._bar(shown))
+            blood = cell(_blood(shown), right=True)
             for column, item in enumerate((cell(str(shown.number), right=True), value, cell(shown.type), blood)):
                 table.setItem(row, column, item)
-        table.setCurrentCell(-1, -1)
+        table.setCurrentCell(current, NUMBER if current >= 0 else -1)
         table.setUpdatesEnabled(True)
+
+    def _bar(self, row: SliceRow) -> qt.QIcon:
+        """The bar of a value; hundreds of slices share few of them."""
+        key = (round(row.value * BAR_WIDTH), row.isPositive)
+        if key not in self._bars:
+            self._bars[key] = _bar(key[0], isPositive=row.isPositive)
+        return self._bars[key]
+
+    def _updateSlices(self, before: Sequence[SliceRow]) -> None:
+        """Write what the segments changed; hundreds of other cells stay as they are."""
+        for row, (old, new) in enumerate(zip(before, self._slices, strict=True)):
+            if old != new:
+                self._ui.sliceTable.item(row, TYPE).setText(new.type)
+                self._ui.sliceTable.item(row, BLOOD).setText(_blood(new))
 
     def _onCurrentRow(self, row: int) -> None:
         if not self._isFilling and 0 <= row < len(self._slices):
@@ -178,13 +178,22 @@ def cell(text: str, *, right: bool = False) -> qt.QTableWidgetItem:
     return item
 
 
-def _bar(value: float, positive: bool) -> qt.QPixmap:
+def _detected(row: SliceRow) -> tuple[int, float, bool]:
+    return row.index, row.value, row.isPositive
+
+
+def _blood(row: SliceRow) -> str:
+    return f"{row.bloodMl:.1f}" if row.bloodMl >= MIN_SHOWN_ML else ""
+
+
+def _bar(length: int, *, isPositive: bool) -> qt.QIcon:
+    """A bar of so many pixels."""
     pixmap = _canvas(BAR_WIDTH, BAR_HEIGHT)
     painter = qt.QPainter(pixmap)
     painter.fillRect(0, 0, BAR_WIDTH, BAR_HEIGHT, qt.QColor(128, 128, 128, 50))
-    painter.fillRect(0, 0, max(1, round(value * BAR_WIDTH)), BAR_HEIGHT, qt.QColor(POSITIVE if positive else NEGATIVE))
+    painter.fillRect(0, 0, max(1, length), BAR_HEIGHT, qt.QColor(POSITIVE if isPositive else NEGATIVE))
     painter.end()
-    return pixmap
+    return qt.QIcon(pixmap)
 
 
 def swatch(color: tuple[int, int, int]) -> qt.QPixmap:

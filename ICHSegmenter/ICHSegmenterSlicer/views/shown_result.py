@@ -1,14 +1,16 @@
-"""The result that the panel shows: its tables, its maps, its segments, and the edits of those."""
+"""The result that the panel shows: its tables, its maps, its segments as they are now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import slicer
 
-from ICHSegmenterLib.errors import Failure, ResultError
+from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.scene import edits
+from ICHSegmenterSlicer.scene.exam import VOLUME_ROLE
+from ICHSegmenterSlicer.scene.measured import MeasuredSegments, measure
+from ICHSegmenterSlicer.scene.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.map_box import MapView
@@ -20,17 +22,17 @@ class ShownResult:
 
     Args:
         ui: The panel's widgets by name.
-        fail: Shows a failure in the panel.
     """
 
-    def __init__(self, ui: Any, fail: Callable[[Failure], None]) -> None:
+    def __init__(self, ui: Any) -> None:
         self._ui = ui
-        self._fail = fail
         self._node: slicer.vtkMRMLTextNode | None = None
         self._result: StoredResult | None = None
+        self._measured: MeasuredSegments | None = None
+        self._measuring: StepRunner[MeasuredSegments] | None = None
         self._table = ResultsView(ui, self._onSliceSelected)
         self._maps = MapView(ui)
-        self._editWatch = edits.EditWatch(self._onEdited)
+        self._watch = edits.SegmentsWatch(self._onSegmentsChanged)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
         ui.resultButton.setVisible(False)
@@ -38,39 +40,50 @@ class ShownResult:
     @property
     def segmentationNode(self) -> slicer.vtkMRMLSegmentationNode | None:
         """The segments of the result, None without."""
-        if self._node is None or self._node.GetScene() is None:  # it may have been deleted
-            return None
-        return self._node.GetNodeReference("segmentation")
+        return self._reference(SEGMENTATION_ROLE)
+
+    @property
+    def volumeNode(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The exam of the result, None without."""
+        return self._reference(VOLUME_ROLE)
 
     def show(self, resultNode: slicer.vtkMRMLTextNode | None, opacity: float, *, jump: bool = False) -> None:
-        """Show a result, after a run or after loading a scene; `jump` moves the views to it."""
-        self._node, self._result = resultNode, self._read(resultNode)
+        """Show a result of the exam that is chosen; `jump` moves the views to its key slice.
+
+        Raises:
+            ResultError: It cannot be read.
+        """
+        self.clear()
+        self._result = StoredResult.fromNode(resultNode) if resultNode is not None else None
+        self._node = resultNode
         self._ui.resultButton.setVisible(self._result is not None)
-        self._maps.show(resultNode, choose=jump)
+        self._maps.show(resultNode)
         if self._result is None:
             self._table.clear()
             return
         self._table.show(self._result)
-        self.watchEdits()
-        if self.segmentationNode is not None:
-            self.setOpacity(opacity)
-            self._onEdited(self.segmentationNode, edits.updateTags(self.segmentationNode))
-        self._uncheckShow3D()
+        self.setOpacity(opacity)
+        self._updateShow3D()
+        self.measure()
         if jump:
             self._ui.resultButton.collapsed = False
-            volumeNode = resultNode.GetNodeReference("volume")
-            if volumeNode is not None:
-                views.showBackground(volumeNode)
-            self._table.selectIndex(self._result.analysis.detection.key_slice)
+            self._table.selectIndex(self._keySlice())
 
     def clear(self) -> None:
-        """Forget the result and its segments: the scene closes."""
-        self._node = self._result = None
-        self._editWatch.stop()
+        """Forget the result and its segments."""
+        self._stopMeasuring()
+        self._watch.stop()
+        self._node = self._result = self._measured = None
 
-    def watchEdits(self) -> None:
-        """Watch all segments of the scene that runs made."""
-        self._editWatch.watchAll()
+    def measure(self) -> None:
+        """Measure the segments as they are now, in steps; then every number follows."""
+        self._stopMeasuring()
+        if self._result is None or self.volumeNode is None:
+            return
+        if self.segmentationNode is not None:
+            self._watch.watch(self.segmentationNode)
+        steps = measure(self.segmentationNode, self._result, self.volumeNode)
+        self._measuring = StepRunner(steps, self._onMeasured, self._onMeasuringFailed, startNow=True)
 
     def setOpacity(self, opacity: float) -> None:
         """Opacity, 0 to 1, of the filling of the segments."""
@@ -79,30 +92,50 @@ class ShownResult:
 
     def updateButtons(self) -> None:
         """Enable what works on segments."""
+        node = self.segmentationNode
+        hasSegments = node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
         for widget in (self._ui.editButton, self._ui.show3DButton, self._ui.opacitySlider):
-            widget.setEnabled(self.segmentationNode is not None)
+            widget.setEnabled(hasSegments)
 
-    def _read(self, resultNode: slicer.vtkMRMLTextNode | None) -> StoredResult | None:
-        try:
-            return StoredResult.fromNode(resultNode) if resultNode is not None else None
-        except ResultError as error:
-            self._fail(Failure(error.kind, str(error)))
+    def _reference(self, role: str) -> slicer.vtkMRMLNode | None:
+        if self._node is None or self._node.GetScene() is None:  # it may have been deleted
             return None
+        return self._node.GetNodeReference(role)
 
-    def _uncheckShow3D(self) -> None:
+    def _keySlice(self) -> int:
+        """The slice with most blood now, else that of the detection."""
+        sliceMl = self._measured.sliceMl if self._measured is not None and self._measured.isEdited else {}
+        return max(sliceMl, key=sliceMl.get) if sliceMl else self._result.analysis.detection.key_slice
+
+    def _updateShow3D(self) -> None:
+        node = self.segmentationNode
+        isShown = node is not None and views.isShown3D(node)
         blocked = self._ui.show3DButton.blockSignals(True)
-        self._ui.show3DButton.checked = False
+        self._ui.show3DButton.checked = isShown
         self._ui.show3DButton.blockSignals(blocked)
 
-    def _onSliceSelected(self, index: int) -> None:
-        views.jump(self._result.pointRas(index))
+    def _stopMeasuring(self) -> None:
+        if self._measuring is not None:
+            self._measuring.stop()
+            self._measuring = None
 
-    def _onEdited(self, segmentationNode: slicer.vtkMRMLSegmentationNode, edited: edits.EditedVoxels) -> None:
-        if self._result is not None and segmentationNode is self.segmentationNode:
-            self._table.showEdits(edits.volumesMl(self._result, edited))
+    def _onMeasured(self, measured: MeasuredSegments) -> None:
+        self._measured = measured
+        self._table.update(self._result, measured)
+        self.updateButtons()
+
+    def _onMeasuringFailed(self, error: Exception) -> None:
+        raise error
+
+    def _onSegmentsChanged(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        if segmentationNode is self.segmentationNode:
+            self.measure()
+
+    def _onSliceSelected(self, index: int) -> None:
+        views.jump(self._result.pointRas(index, self._measured and self._measured.focuses))
 
     def _onEdit(self) -> None:
-        views.openSegmentEditor(self.segmentationNode, self._node.GetNodeReference("volume"))
+        views.openSegmentEditor(self.segmentationNode, self.volumeNode)
 
     def _onShow3D(self, checked: bool) -> None:
         if self.segmentationNode is not None:

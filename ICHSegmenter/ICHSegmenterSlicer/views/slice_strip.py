@@ -8,18 +8,21 @@ import qt
 
 from ICHSegmenterSlicer.scene.stored_result import SliceRow
 
-HEIGHT = 56
+HEIGHT = 60
 MARGIN = 4
 FOOT = 14
 """Pixels below the bars for slice numbers."""
+BLOOD_HEIGHT = 5
+"""Pixels below the bars, filled where blood is outlined now."""
 POSITIVE = "#d8453a"
+BLOOD = "#b01030"
 NEGATIVE = "#8a97a6"
 CURRENT = "#3c2f7de1"
 """Alpha first."""
 
 
 class SliceStrip(qt.QWidget):
-    """Bars of "any" probability in ascending slice order, with the threshold as a line.
+    """Bars of "any" probability in ascending slice order, the threshold as a line, below them where blood is outlined.
 
     Args:
         clicked: Called with the position in the rows that was clicked.
@@ -34,11 +37,11 @@ class SliceStrip(qt.QWidget):
         self.setMinimumHeight(HEIGHT)
         self.setMaximumHeight(HEIGHT)
 
-    def setRows(self, rows: Sequence[SliceRow], threshold: float) -> None:
-        """Show these slices, the one nearest to the feet first."""
+    def setRows(self, rows: Sequence[SliceRow], threshold: float, current: int = -1) -> None:
+        """Show these slices, the one nearest to the feet first; `current` is the position of the marked one."""
         self._rows = rows
         self._threshold = threshold
-        self._current = -1
+        self._current = current
         self.update()
 
     def setCurrent(self, position: int) -> None:
@@ -57,7 +60,7 @@ class SliceStrip(qt.QWidget):
             return
         painter = qt.QPainter(self)
         left, step = self._scale()
-        bottom = self.height - FOOT
+        bottom = self.height - FOOT - BLOOD_HEIGHT
         full = bottom - MARGIN
         gap = 1 if step >= 4 else 0
         for position, row in enumerate(self._rows):
@@ -66,7 +69,10 @@ class SliceStrip(qt.QWidget):
                 painter.fillRect(int(x), MARGIN, max(2, int(step)), full, qt.QColor(CURRENT))
             height = max(1, int(full * row.value))
             color = POSITIVE if row.isPositive else NEGATIVE
-            painter.fillRect(int(x), bottom - height, max(1, int(step) - gap), height, qt.QColor(color))
+            width = max(1, int(step) - gap)
+            painter.fillRect(int(x), bottom - height, width, height, qt.QColor(color))
+            if row.bloodMl > 0:
+                painter.fillRect(int(x), bottom + 1, width, BLOOD_HEIGHT - 1, qt.QColor(BLOOD))
         text = self.palette.color(qt.QPalette.WindowText)
         pen = qt.QPen(text)
         pen.setStyle(qt.Qt.DotLine)

@@ -45,6 +45,14 @@ def setOpacity(segmentationNode: slicer.vtkMRMLSegmentationNode, opacity: float)
         display.SetOpacity2DFill(opacity)
 
 
+def isShown3D(segmentationNode: slicer.vtkMRMLSegmentationNode) -> bool:
+    """True if there are surfaces and they are shown."""
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    display = segmentationNode.GetDisplayNode()
+    hasSurfaces = segmentationNode.GetSegmentation().ContainsRepresentation(name)
+    return hasSurfaces and display is not None and bool(display.GetVisibility3D())
+
+
 def setShow3D(segmentationNode: slicer.vtkMRMLSegmentationNode, visible: bool) -> None:
     """Make the surfaces and show them, or hide them."""
     if visible:

@@ -24,7 +24,7 @@ RISING = (
     "log_blood",
     "slice_logit",
 )
-"""Features whose weight is not negative: more, surer or denser blood never makes an exam less suspicious."""
+"""Features whose weight is not negative: more or surer blood, or more contrast, never makes an exam less suspicious."""
 RIDGE = 1.0
 """Penalty of the squared weights of standardized features, against the summed log-likelihood."""
 FOLDS = 5

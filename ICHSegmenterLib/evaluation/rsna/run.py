@@ -110,7 +110,7 @@ def by_volume(analyze: Callable[[Volume], AnalysisResult]) -> PredictSeries:
         if not set(SUBTYPE_LABELS) <= set(detection.exam_probabilities):
             raise VolumeError("the method tells no subtypes; choose rsna-sequence or swin-sam-multi.")
         return {
-            uid: [one.probabilities[label] for label in SUBTYPE_LABELS]
+            uid: [one.own[label] for label in SUBTYPE_LABELS]
             for uid, one in zip(volume.source.instance_uids, detection.slices, strict=True)
         }
 

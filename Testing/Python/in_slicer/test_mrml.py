@@ -370,12 +370,37 @@ def test_an_answer_for_sagittal_slices_can_be_written_to_a_file(sagittal_import,
     assert answer.result.segmentation.geometry.matches(mrml.geometryOf(node))
 
 
-def test_an_edit_of_sagittal_slices_is_measured_in_milliliters(sagittal_import):
-    from ICHSegmenterSlicer.scene import edits
+def SliceFocusOf(segment, index):
+    from ICHSegmenterSlicer.scene.stored_result import SliceFocus
 
-    _, _, imported = sagittal_import
-    edited = {imported.segmentIds[0]: {2: 10, 5: 20}}
-    assert edits.volumesMl(imported.result, edited) == {"ICH": pytest.approx(30 * 2.0 * 1.5 * 3.0 / 1000)}
+    return SliceFocus(*segment.centers[index], segment.key)
+
+
+def inMask(node, mask, ras):
+    import vtk
+
+    rasToIjk = vtk.vtkMatrix4x4()
+    node.GetRASToIJKMatrix(rasToIjk)
+    column, row, index = (round(one) for one in rasToIjk.MultiplyPoint((*ras, 1.0))[:3])
+    return bool(mask[:, row, column].any()) and 0 <= index < len(mask)
+
+
+def test_an_edit_of_sagittal_slices_is_measured_in_milliliters(sagittal_import, scenes):
+    import slicer
+
+    from ICHSegmenterSlicer.scene.measured import measure
+
+    node, _, imported = sagittal_import
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(imported.segmentationNode, imported.segmentIds[0], node)
+    mask[:] = 0
+    mask[2, 4:6, 10:15], mask[5, 4:8, 10:15] = 1, 1  # 10 and 20 voxels, in rows 4 to 7: axial slices 7 to 4
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, imported.segmentationNode, imported.segmentIds[0], node)
+    segment = scenes.drain(measure(imported.segmentationNode, imported.result, node)).segments[0]
+    assert segment.volumeMl == pytest.approx(30 * 2.0 * 1.5 * 3.0 / 1000)
+    assert sorted(segment.sliceMl) == [4, 5, 6, 7]
+    for index in segment.centers:  # the middle lies inside, whichever way the axes run
+        point = imported.result.pointRas(index, {index: SliceFocusOf(segment, index)})
+        assert inMask(node, mask, point)
 
 
 # ---- what the scene keeps
@@ -454,7 +479,7 @@ def test_a_run_into_an_existing_segmentation_adds_and_keeps(twice):
     ]
 
 
-def test_replacing_takes_unedited_segments_only(twice):
+def test_replacing_takes_unedited_segments_only(twice, scenes):
     import slicer
 
     from ICHSegmenterSlicer.scene import edits
@@ -463,8 +488,15 @@ def test_replacing_takes_unedited_segments_only(twice):
     mine = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
     mine[4, 6, 12] = 0
     slicer.util.updateSegmentBinaryLabelmapFromArray(mine, first.segmentationNode, first.segmentIds[0], node)
-    assert edits.isEdited(first.segmentationNode, first.segmentIds[0])
-    assert not edits.isEdited(first.segmentationNode, first.segmentIds[1])
+    changed = [
+        scenes.drain(
+            edits.isEdited(
+                first.segmentationNode.GetSegmentation().GetSegment(one), *edits.maskOf(first.segmentationNode, one)
+            )
+        )
+        for one in first.segmentIds
+    ]
+    assert changed == [True, False]
     again(replace=True)
     assert names(first.segmentationNode) == [IPH.name, f"{IPH.name} (HU threshold)", EAH.name]
     kept = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
@@ -500,10 +532,11 @@ def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, segments, scene
         assert nodeIds() == before
 
 
-def test_an_edit_makes_a_segment_semiautomatic_and_undoing_it_automatic_again(twice):
+def test_an_edit_makes_a_segment_semiautomatic_and_undoing_it_automatic_again(twice, scenes):
     import slicer
 
     from ICHSegmenterSlicer.scene import edits
+    from ICHSegmenterSlicer.scene.measured import measure
 
     node, first, _ = twice
     segment = first.segmentationNode.GetSegmentation().GetSegment(first.segmentIds[0])
@@ -511,8 +544,10 @@ def test_an_edit_makes_a_segment_semiautomatic_and_undoing_it_automatic_again(tw
     after = before.copy()
     after[4, 0, 0] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(after, first.segmentationNode, first.segmentIds[0], node)
-    assert edits.updateTags(first.segmentationNode) == {first.segmentIds[0]: {3: 35, 4: 36, 5: 35}}
+    measured = scenes.drain(measure(first.segmentationNode, first.result, node)).segments[0]
+    assert measured.isEdited
+    assert measured.sliceMl == pytest.approx({3: 0.035, 4: 0.036, 5: 0.035})
     assert edits.tagOf(segment, edits.ALGORITHM_TAG) == "SEMIAUTOMATIC"
     slicer.util.updateSegmentBinaryLabelmapFromArray(before, first.segmentationNode, first.segmentIds[0], node)
-    assert edits.updateTags(first.segmentationNode) == {}
+    assert not scenes.drain(measure(first.segmentationNode, first.result, node)).isEdited
     assert edits.tagOf(segment, edits.ALGORITHM_TAG) == "AUTOMATIC"

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -460,24 +459,6 @@ def test_the_logic_works_from_the_python_console(shell, panel):
             logic.process(sample.volumeNode, "blast-ct")
     finally:
         logic.client.shutdown()
-
-
-def test_the_phantom_is_offered_as_sample_data(shell, panel, monkeypatch):
-    import types
-
-    import slicer
-
-    from ICHSegmenterSlicer.scene import sample
-
-    offered = []
-    module = types.ModuleType("SampleData")
-    module.SampleDataLogic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **one: offered.append(one))
-    monkeypatch.setitem(sys.modules, "SampleData", module)
-    monkeypatch.setattr(slicer.modules, "sampledata", module, raising=False)
-    sample.register()
-    nodes = offered[0]["customDownloader"](None)
-    assert nodes[0].GetImageData().GetDimensions() == (256, 256, 26)
-    assert Path(offered[0]["thumbnailFileName"]).is_file()
 
 
 def test_slicers_own_self_test_passes(shell, panel):

@@ -223,6 +223,25 @@ def test_the_map_is_named_by_ct_and_method_and_shown_from_0_to_1_in_colors_of_he
     assert display.GetColorNode().GetName() == "Iron"
 
 
+def test_a_map_that_nobody_asked_for_is_there_when_the_box_is_checked_after_the_run(shell, panel, phantom):
+    soft = run(shell, panel).GetNodeReference("maps")
+    assert not foreground()[0]
+    assert soft.GetHideFromEditors()  # no list of volumes offers it as a CT
+    pid = panel.logic.client.hello["pid"]
+    panel.ui.advancedButton.collapsed = False
+    shell.click(panel.ui.mapsCheckBox)
+    assert panel.analysis is None
+    assert foreground()[0] == soft.GetID()
+    assert not soft.GetHideFromEditors()
+    assert panel.logic.client.hello["pid"] == pid
+
+
+def test_only_the_last_result_keeps_maps_that_nobody_looked_at(shell, panel, phantom):
+    for _ in range(2):
+        soft = run(shell, panel).GetNodeReference("maps")
+    assert mapNames(phantom.volumeNode) == [soft.GetName()]
+
+
 def test_unchecking_hides_the_map_and_checking_shows_it_again(shell, panel, run_with_map):
     soft = run_with_map()
     shell.click(panel.ui.mapsCheckBox)

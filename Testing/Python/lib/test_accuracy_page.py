@@ -216,7 +216,7 @@ def test_one_exam_of_each_set_goes_through_the_whole_command(recipe, tmp_path, m
     page.write_text("\n".join(MARKS) + "\n", encoding="utf-8")
     command = ["--output", str(tmp_path / "run"), "--methods", "hu-threshold", "compact-hgi", "--page", str(page)]
     assert measure.main(command) == 0
-    assert "Left out: no_such_scan is not in" in capsys.readouterr().out
+    assert "Left out: the scan no_such_scan is not at hand" in capsys.readouterr().out
 
     text = page.read_text(encoding="utf-8")
     assert (

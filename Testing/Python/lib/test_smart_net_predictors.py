@@ -206,7 +206,7 @@ def test_an_exam_can_be_positive_without_a_positive_slice(volume, tmp_path, monk
     )
     assert result.segmentation is None
     assert result.detection.is_positive and not result.detection.positive_slices
-    assert "in the exam as a whole (probability 0.90)" in result.verdict
+    assert "in the exam as a whole (score 0.90)" in result.verdict
 
 
 @torch.inference_mode()

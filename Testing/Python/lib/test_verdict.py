@@ -42,7 +42,7 @@ CALIBRATION = Calibration(
     expected_error=0.03,
     pieces=PIECES,
 )
-SCORED = replace(get_card("hu-threshold"), threshold=0.5)
+SCORED = replace(get_card("hu-threshold"), threshold=0.5, calibration=None)
 CALIBRATED = replace(SCORED, calibration=CALIBRATION)
 
 
@@ -125,7 +125,7 @@ def test_forty_slices_of_4_mm_and_eight_hundred_of_a_fifth_of_a_millimeter_are_j
 
 def test_a_detector_is_not_more_suspicious_of_thin_slices_with_the_same_noise():
     """Slices of 5 mm at 0.4 against slices of 0.2 mm at 0.9 to 0.2 whose mean over 15, 3 mm, is 0.4."""
-    card = get_card("rsna-sequence")
+    card = replace(get_card("rsna-sequence"), calibration=None)
     values = np.tile([0.9, 0.3, 0.3, 0.2, 0.3], 100)
     thin = assess(
         [SlicePrediction(k, {"any": v}) for k, v in enumerate(values)], exam_of(grid(0.2, 500)), card, REQUEST

@@ -1,0 +1,192 @@
+"""The panel without a mouse and without eyes: names, keys, tooltips, order; and what is there before any exam."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An empty folder of weights."""
+    return tmp_path_factory.mktemp("weights")
+
+
+def controls(panel):
+    """Every widget of the form that a user can act on or read a value from, by its name in the form."""
+    from PySide6 import QtWidgets
+
+    kinds = (
+        QtWidgets.QAbstractButton,
+        QtWidgets.QComboBox,
+        QtWidgets.QAbstractItemView,
+        QtWidgets.QProgressBar,
+        QtWidgets.QPlainTextEdit,
+    )
+    own = ("qMRMLNodeComboBox", "ctkSliderWidget")
+    return {
+        widget.objectName: widget
+        for widget in vars(panel.ui).values()
+        if isinstance(widget, kinds) or widget.className() in own
+    }
+
+
+def test_every_control_has_a_tooltip(panel):
+    silent = [name for name, widget in controls(panel).items() if not widget.toolTip]
+    assert silent == []
+
+
+def test_every_control_has_a_name_for_a_screen_reader(panel):
+    from PySide6 import QtWidgets
+
+    nameless = [
+        name
+        for name, widget in controls(panel).items()
+        if not widget.accessibleName and not (isinstance(widget, QtWidgets.QAbstractButton) and widget.text)
+    ]
+    assert nameless == []
+
+
+def test_every_label_before_a_control_belongs_to_it(panel):
+    buddies = {
+        "inputLabel": "inputSelector",
+        "methodLabel": "methodComboBox",
+        "deviceLabel": "deviceComboBox",
+        "outputLabel": "outputSelector",
+        "detectorLabel": "detectorComboBox",
+        "opacityLabel": "opacitySlider",
+        "mapLabel": "mapComboBox",
+    }
+    assert {name: getattr(panel.ui, name).buddy().objectName for name in buddies} == buddies
+
+
+def test_the_tabulator_goes_from_top_to_bottom(panel):
+    order, widget = [], panel.ui.inputSelector
+    for _ in range(200):
+        order.append(widget.objectName)
+        widget = widget.nextInFocusChain()
+        if widget is panel.ui.inputSelector:
+            break
+    expected = ["inputSelector", "methodComboBox", "deviceComboBox", "advancedButton", "applyButton", "sliceTable"]
+    assert [name for name in order if name in expected] == expected
+
+
+def test_a_key_starts_a_run_and_cancels_it(shell, panel, phantom):
+    from PySide6 import QtCore, QtTest
+
+    assert panel.ui.applyButton.shortcut.toString() == "Ctrl+Return"
+    assert "(Ctrl+Return)" in panel.ui.applyButton.toolTip
+    panel.parent.window().activateWindow()
+    panel.parent.setFocus()
+
+    def press():
+        QtTest.QTest.keyClick(panel.parent, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+        shell.process()
+
+    press()
+    assert panel.analysis is not None
+    press()
+    shell.waitUntil(lambda: panel.analysis is None, 10)
+    assert "Cancelled" in panel.ui.statusLabel.text
+
+
+def test_closing_the_scene_leaves_no_label_of_the_old_one(shell, panel, phantom):
+    import slicer
+
+    from ICHSegmenterLib.errors import Failure
+
+    panel.status.fail(Failure("failed", "the disk burns"))
+    assert panel.ui.inputInfoLabel.text
+    slicer.mrmlScene.Clear()
+    shell.process()
+    assert (panel.ui.inputInfoLabel.text, panel.ui.statusLabel.text) == ("", "")
+    assert not panel.ui.noResultLabel.visible
+    assert panel.ui.applyButton.toolTip == "Select a head CT"
+
+
+def test_a_transform_is_described_as_soon_as_it_moves_the_volume(shell, panel, phantom):
+    import slicer
+    import vtk
+
+    import scene_volumes
+
+    shear = np.eye(4)
+    shear[1, 2] = np.tan(np.radians(20.0))
+    assert "gantry tilt" not in panel.ui.inputInfoLabel.text
+    transformNode = scene_volumes.underTransform(phantom.volumeNode, np.eye(4))
+    changed = vtk.vtkMatrix4x4()
+    slicer.util.updateVTKMatrixFromArray(changed, shear)
+    transformNode.SetMatrixTransformToParent(changed)
+    shell.process()
+    assert "gantry tilt 20.0°" in panel.ui.inputInfoLabel.text
+
+
+def test_the_module_has_its_icon_in_a_source_checkout(panel):
+    import slicer
+
+    assert not slicer.modules.ichsegmenter.icon.isNull()
+
+
+# ---- the sample
+
+
+@pytest.fixture
+def sample_data(panel, monkeypatch):
+    """Slicer's own SampleData beside SLICER_BASE_PYTHON, if it is there, else that of the stand-in."""
+    import slicer
+
+    source = Path(os.environ.get("SLICER_BASE_PYTHON", "")).parents[1] / "Modules/Scripted/SampleData/SampleData.py"
+    if not source.is_file():
+        source = REPOSITORY / "Testing/SlicerShell/core_modules/SampleData.py"
+    spec = importlib.util.spec_from_file_location("SampleData", source)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "SampleData", module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(slicer.modules, "sampledata", module, raising=False)
+    monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
+    return module
+
+
+def test_the_sample_is_loaded_from_python_by_its_name(panel, sample_data):
+    import slicer
+
+    from ICHSegmenterSlicer.scene import sample
+
+    sample.register()
+    node = sample_data.downloadSample("PhantomHeadCT")
+    assert node.GetName() == "PhantomHeadCT"
+    assert slicer.util.arrayFromVolume(node).shape == (26, 256, 256)
+
+
+def test_a_click_on_the_sample_shows_it_in_a_brain_window(panel, sample_data):
+    import slicer
+
+    from ICHSegmenterSlicer.scene import sample
+    from ICHSegmenterSlicer.views.slice_views import displayedVolume
+
+    sample.register()
+    sources = slicer.modules.sampleDataSources["Intracranial Hemorrhage"]
+    [node] = sources[0].customDownloader(sources[0])
+    assert (node.GetDisplayNode().GetWindow(), node.GetDisplayNode().GetLevel()) == (80, 40)
+    assert displayedVolume() is node
+
+
+def test_the_sample_file_is_what_the_formula_gives(panel):
+    """`python Testing/sample_file.py` writes it anew."""
+    import slicer
+
+    from ICHSegmenterSlicer.scene import sample
+    from ICHSegmenterSlicer.scene.volumes import geometryOf
+
+    loaded, computed = sample.loadSample(), sample.addPhantom(pixels=256).volumeNode
+    voxels = [slicer.util.arrayFromVolume(node).astype(int) for node in (loaded, computed)]
+    assert np.abs(voxels[0] - voxels[1]).max() <= 1  # another machine may round another way
+    assert_allclose(geometryOf(loaded).affine, geometryOf(computed).affine, atol=1e-6)

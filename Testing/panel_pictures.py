@@ -1,0 +1,191 @@
+"""Draws the panel in its states: `python Testing/panel_pictures.py [--output build/panel] [--only STATE ...]`.
+
+Each state at 380 and 470 pixels, light and dark, in a scene that holds earlier runs. The clicks and the results are
+real; the program is the stand-in for Slicer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(folder) for folder in (REPOSITORY, REPOSITORY / "Testing", REPOSITORY / "ICHSegmenter")]
+
+import SlicerShell  # noqa: E402
+
+WIDTHS = (380, 470)
+RUN_S = 600.0
+LONGEST_ERROR = (
+    "The analysis process was killed or crashed unexpectedly; the scene is as it was. Click again: a new one starts. "
+    "If it happens again, memory is probably short (close other programs), or choose CPU as processor; the log below "
+    "has more."
+)
+
+
+class Panel:
+    """The panel with two exams; the first has runs already."""
+
+    def __init__(self, shell: Any) -> None:
+        from ICHSegmenterSlicer.scene.sample import addPhantom
+
+        self.shell = shell
+        shell.loadModule(REPOSITORY / "ICHSegmenter" / "ICHSegmenter.py")
+        self.widget = shell.openModule("ICHSegmenter")
+        self.ui = self.widget.ui
+        self.bleeding = addPhantom("Head CT of the emergency room, series 3", pixels=128, slices=30).volumeNode
+        self.healthy = addPhantom("Healthy head", pixels=128, slices=30, bleeds=False).volumeNode
+        self.choose(self.healthy)
+        self.method("hu-threshold")
+
+    def choose(self, volumeNode: Any) -> None:
+        self.ui.inputSelector.setCurrentNode(volumeNode)
+        self.shell.process()
+
+    def method(self, name: str) -> None:
+        self.ui.methodComboBox.setCurrentIndex(self.ui.methodComboBox.findData(name))
+        self.shell.process()
+
+    def run(self, button: Any = None) -> None:
+        self.shell.click(button or self.ui.applyButton)
+        self.shell.waitUntil(lambda: self.widget.analysis is None, RUN_S, "the end of the run")
+        self.shell.process(0.5)
+
+
+def _unselected(panel: Panel) -> None:
+    panel.choose(None)
+
+
+def _needs(panel: Panel) -> None:
+    panel.choose(panel.healthy)
+    panel.ui.advancedButton.collapsed = False
+    panel.method("blast-ct")
+
+
+def _file_needed(panel: Panel) -> None:
+    panel.method("rsna-sequence")
+
+
+def _refused(panel: Panel) -> None:
+    import numpy as np
+    import slicer
+
+    panel.ui.advancedButton.collapsed = True
+    panel.method("hu-threshold")
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Photograph of a head CT")
+    slicer.util.updateVolumeFromArray(node, np.arange(20 * 64 * 64, dtype=np.uint8).reshape(20, 64, 64))
+    node.SetSpacing(3.5, 3.5, 5.0)
+    panel.choose(node)
+
+
+def _failed(panel: Panel) -> None:
+    from ICHSegmenterLib.errors import Failure
+
+    panel.choose(panel.healthy)
+    panel.widget.status.fail(Failure("crashed", LONGEST_ERROR))
+
+
+def _negative(panel: Panel) -> None:
+    panel.widget.status.end()
+    panel.run()
+
+
+def _positive(panel: Panel) -> None:
+    panel.choose(panel.bleeding)
+    panel.run()
+    panel.run()
+
+
+def _network(panel: Panel) -> None:
+    panel.method("compact-unet")
+    panel.run()
+
+
+def _with_map(panel: Panel) -> None:
+    panel.ui.advancedButton.collapsed = False
+    panel.shell.click(panel.ui.mapsCheckBox)
+    panel.method("hu-threshold")
+    panel.run()
+
+
+def _edited(panel: Panel) -> None:
+    import slicer
+
+    panel.ui.advancedButton.collapsed = True
+    node = panel.widget.shown.segmentationNode
+    segmentId = node.GetSegmentation().GetNthSegmentID(0)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, panel.bleeding)
+    mask[24:27, 50:60, 60:75] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, panel.bleeding)
+    panel.shell.process(1.0)
+
+
+def _compared(panel: Panel) -> None:
+    panel.ui.compareSection.collapsed = False
+    panel.widget.comparison.choose(("hu-threshold", "compact-unet"))
+    panel.widget._onOptionsChanged()
+    panel.run(panel.ui.compareButton)
+
+
+def _changed(panel: Panel) -> None:
+    import slicer
+
+    panel.ui.compareSection.collapsed = True
+    slicer.util.arrayFromVolume(panel.bleeding)[:] += 1
+    slicer.util.arrayFromVolumeModified(panel.bleeding)
+    panel.shell.process(0.5)
+
+
+STATES: dict[str, Callable[[Panel], None]] = {
+    "1-unselected": _unselected,
+    "2-needs": _needs,
+    "3-file-needed": _file_needed,
+    "4-refused": _refused,
+    "5-failed": _failed,
+    "6-negative": _negative,
+    "7-positive": _positive,
+    "8-network": _network,
+    "9-map": _with_map,
+    "10-edited": _edited,
+    "11-compared": _compared,
+    "12-changed": _changed,
+}
+"""Each state is reached from the one before."""
+
+
+def main() -> None:
+    """Bring the panel from state to state and draw those that are wanted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "panel")
+    parser.add_argument("--only", nargs="*", choices=STATES, default=list(STATES))
+    parser.add_argument("--views", action="store_true", help="slice and 3D views beside the panel")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    os.environ["ICHSEGMENTER_WEIGHTS"] = tempfile.mkdtemp(prefix="weights-")
+    shell = SlicerShell.boot()
+    panel = Panel(shell)
+    for name, reach in STATES.items():
+        reach(panel)
+        if name in options.only:
+            for theme in ("light", "dark"):
+                shell.theme(theme)
+                for width in WIDTHS:
+                    path = options.output / f"{name}-{width}-{theme}.png"
+                    if options.views:
+                        shell.screenshot(path, panel.widget.parent, size=(1400, 900), panel_width=width)
+                    else:
+                        shell.panelPicture(path, panel.widget.parent, width)
+            shell.theme("light")
+    if shell.errors:
+        sys.exit("\n".join(shell.errors))
+    sys.stdout.flush()
+    os._exit(0)  # Qt and VTK are torn down in an order of their own
+
+
+if __name__ == "__main__":
+    main()
