@@ -139,7 +139,7 @@ def test_a_module_without_a_reader_is_no_layout(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "bhds"], "There is no layout 'bhds'; choose nifti, physionet, rsna, rsna-unlabeled."),
+        (["prepare", "bhds"], "There is no layout 'bhds'; choose nifti, physionet, smart-net, rsna, rsna-unlabeled."),
         (["evaluate", "--layout", "rsna-unlabeled"], "'rsna-unlabeled' comes without labels; choose nifti, physionet"),
         (["synthesize", "--layout", "rsna-unlabeled"], "'rsna-unlabeled' can only be read; choose nifti, physionet"),
     ],
