@@ -7,8 +7,8 @@ import slicer
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene.results import edits
 
-MAX_SMOOTHED_VOXELS = 250_000
-"""A segment whose box holds more is not smoothed: its voxels are small, and smoothing takes most of the time."""
+MAX_SMOOTHED_VOXELS = 600_000
+"""A segment whose box holds more is not smoothed: that takes most of the time."""
 SMOOTHING = "Smoothing factor"
 
 
@@ -17,15 +17,14 @@ def make(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
     segmentation = segmentationNode.GetSegmentation()
     name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     identifiers = list(segmentation.GetSegmentIDs())
-    for number, segmentId in enumerate(identifiers):
+    for segmentId in identifiers:
         segment = segmentation.GetSegment(segmentId)
         if segment is None or segment.GetRepresentation(name) is not None or edits.labelmapOf(segment) is None:
             continue
         surface = _surface(segmentation, segment, name)
         if surface is not None:
             segment.AddRepresentation(name, surface)
-        if number < len(identifiers) - 1:
-            yield
+        yield
     segmentationNode.CreateClosedSurfaceRepresentation()  # what is there is taken; Slicer keeps it up to date
 
 

@@ -160,6 +160,7 @@ class ShownResult(VTKObservationMixin):
         if self._drawing is not None:
             self._drawing.stop()
         if node is not None and checked:
+            node.GetDisplayNode().SetVisibility3D(True)  # each surface comes up as soon as it is made
             self._drawing = StepRunner(
                 surfaces.make(node), lambda _: views.setShow3D(node, True), _raise, startNow=True
             )
