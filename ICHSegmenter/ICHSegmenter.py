@@ -38,12 +38,12 @@ from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import maps, sample, terminology
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
-from ICHSegmenterSlicer.views.exam_results import ExamResults
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.options import OptionsView, hasMap
+from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
 from ICHSegmenterSlicer.views.threshold import ThresholdWatch, recutRequest

@@ -169,8 +169,10 @@ def main() -> None:
     os.environ["ICHSEGMENTER_WEIGHTS"] = tempfile.mkdtemp(prefix="weights-")
     shell = SlicerShell.boot()
     panel = Panel(shell)
-    for name, reach in STATES.items():
-        reach(panel)
+    order = list(STATES)
+    last = max(order.index(name) for name in options.only)
+    for name in order[: last + 1]:
+        STATES[name](panel)
         if name in options.only:
             for theme in ("light", "dark"):
                 shell.theme(theme)

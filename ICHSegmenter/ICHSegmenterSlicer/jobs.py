@@ -11,7 +11,8 @@ from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterSlicer.client.answer import Answer, ComparisonAnswer
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import compared_results, maps, recut, segments
+from ICHSegmenterSlicer.scene import maps, segments
+from ICHSegmenterSlicer.scene.results import compared_results, recut
 from ICHSegmenterSlicer.scene.volumes import ExportedExam
 
 

@@ -19,8 +19,8 @@ from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.jobs import Job
-from ICHSegmenterSlicer.scene import compared_results
-from ICHSegmenterSlicer.scene.exam import ExamState, mark, stateOf, versionOf
+from ICHSegmenterSlicer.scene.results import compared_results
+from ICHSegmenterSlicer.scene.results.exam import ExamState, mark, stateOf, versionOf
 from ICHSegmenterSlicer.scene.segments import Imported
 from ICHSegmenterSlicer.scene.volumes import ExportedExam, exportVolume
 

@@ -74,7 +74,8 @@ def main() -> None:
 
 def _measure(shell: Any, panel: Any, times: Times, slices: int, pixels: int) -> None:
     from ICHSegmenterSlicer.client.answer import Answer
-    from ICHSegmenterSlicer.scene import exam, maps, measured, segments, volumes
+    from ICHSegmenterSlicer.scene import maps, segments, volumes
+    from ICHSegmenterSlicer.scene.results import exam, measured
 
     volumeNode, labelmap = _thinScan(slices, pixels)
     with times.measure("choose the volume"):

@@ -51,7 +51,7 @@ def panelAlone(path, panel, width):
 def docked(panel, width):
     """Make the module dock as wide as a user would drag it; what is shown meanwhile is laid out for that."""
     scroll = slicer.util.mainWindow().moduleSelector()._panel
-    bar = scroll.verticalScrollBar()
+    bar, before = scroll.verticalScrollBar(), scroll.width
     policy = scroll.verticalScrollBarPolicy
     scroll.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
     scroll.setFixedWidth(width + 2 * scroll.frameWidth)
@@ -63,6 +63,8 @@ def docked(panel, width):
         yield bar
     finally:
         scroll.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy(policy))
+        scroll.setFixedWidth(before)
+        slicer.app.processEvents()
         scroll.setMinimumWidth(0)
         scroll.setMaximumWidth(MAX_WIDTH_PX)
         slicer.app.processEvents()

@@ -116,7 +116,7 @@ class RowFolder:
         if not path.is_file():
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Row.from_json(data["row"]) if data["made_from"] == [plan.digest, judge.digest] else None
+        return Row.from_json(data["row"]) if data.get("made_from") == [plan.digest, judge.digest] else None
 
     def write(self, row: Row, judge: Judge, plan: ExamPlan, outline: Mask | None) -> None:
         """Keep a row and its outline."""

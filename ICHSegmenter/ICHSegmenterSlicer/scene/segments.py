@@ -16,9 +16,10 @@ from ICHSegmenterLib.labels import SegmentLabel
 from ICHSegmenterLib.results import AnalysisResult, Provenance, SegmentationResult
 from ICHSegmenterSlicer.client.answer import Answer
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import edits, terminology
-from ICHSegmenterSlicer.scene.measured import median
-from ICHSegmenterSlicer.scene.stored_result import SliceFocus, StoredResult, withImport
+from ICHSegmenterSlicer.scene import terminology
+from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results.measured import median
+from ICHSegmenterSlicer.scene.results.stored_result import SliceFocus, StoredResult, withImport
 from ICHSegmenterSlicer.scene.volumes import chunks, putBeside
 
 RESULT_ROLE = "ICHSegmenter.result"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import edits
+from ICHSegmenterSlicer.scene.results import edits
 
 MAX_SMOOTHED_VOXELS = 250_000
 """A segment whose box holds more is not smoothed: its voxels are small, and smoothing takes most of the time."""

@@ -12,10 +12,10 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.weights import store
-from ICHSegmenterSlicer.scene import compared_results
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
-from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
-from ICHSegmenterSlicer.views.verdict_text import methodText
+from ICHSegmenterSlicer.scene.results import compared_results
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
+from ICHSegmenterSlicer.views.results.verdict_text import methodText
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)

@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, Severity
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
-from ICHSegmenterSlicer.scene import exam
 from ICHSegmenterSlicer.scene.exam_check import ExamCheck
+from ICHSegmenterSlicer.scene.results import exam
 from ICHSegmenterSlicer.scene.volume_check import VolumeCheck, checkVolume
 from ICHSegmenterSlicer.views.finding_text import findingText
 from ICHSegmenterSlicer.views.whole_text import setWholeText

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
-from ICHSegmenterSlicer.scene.stored_result import LPS_TO_RAS
+from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS
 
 EDITOR_TAG = "SegmentEditor"
 

@@ -9,7 +9,7 @@ import qt
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
 SETTLE_MS = 400
 """A slider is moved in many small steps."""

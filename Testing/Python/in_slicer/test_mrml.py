@@ -233,7 +233,7 @@ def test_a_segment_lies_in_the_world_where_its_voxels_do(mrml, scenes, imports):
 def test_segments_carry_name_color_terminology_and_dicom_tags(mrml, scenes, imports):
     import slicer
 
-    from ICHSegmenterSlicer.scene.edits import tagOf
+    from ICHSegmenterSlicer.scene.results.edits import tagOf
 
     node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4), "Head")
     imported = imports(node, someLabelmap((12, 20, 24)), (IPH, SDH))
@@ -371,7 +371,7 @@ def test_an_answer_for_sagittal_slices_can_be_written_to_a_file(sagittal_import,
 
 
 def SliceFocusOf(segment, index):
-    from ICHSegmenterSlicer.scene.stored_result import SliceFocus
+    from ICHSegmenterSlicer.scene.results.stored_result import SliceFocus
 
     return SliceFocus(*segment.centers[index], segment.key)
 
@@ -388,7 +388,7 @@ def inMask(node, mask, ras):
 def test_an_edit_of_sagittal_slices_is_measured_in_milliliters(sagittal_import, scenes):
     import slicer
 
-    from ICHSegmenterSlicer.scene.measured import measure
+    from ICHSegmenterSlicer.scene.results.measured import measure
 
     node, _, imported = sagittal_import
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(imported.segmentationNode, imported.segmentIds[0], node)
@@ -407,7 +407,7 @@ def test_an_edit_of_sagittal_slices_is_measured_in_milliliters(sagittal_import, 
 
 
 def test_a_stored_result_is_the_one_that_was_imported(mrml, scenes, imports):
-    from ICHSegmenterSlicer.scene.stored_result import StoredResult
+    from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
     node = scenes.addLinear(ramp((12, 20, 24)), np.eye(4))
     imported = imports(node, someLabelmap((12, 20, 24)), (IPH, EAH))
@@ -432,7 +432,7 @@ def test_a_stored_result_is_the_one_that_was_imported(mrml, scenes, imports):
 )
 def test_a_stored_result_that_cannot_be_read_says_what_to_do(mrml, scenes, imports, change, reason):
     from ICHSegmenterLib.errors import ResultError
-    from ICHSegmenterSlicer.scene.stored_result import StoredResult
+    from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
     resultNode = imports(
         scenes.addLinear(ramp((12, 20, 24)), np.eye(4)), someLabelmap((12, 20, 24)), (IPH, EAH)
@@ -482,7 +482,7 @@ def test_a_run_into_an_existing_segmentation_adds_and_keeps(twice):
 def test_replacing_takes_unedited_segments_only(twice, scenes):
     import slicer
 
-    from ICHSegmenterSlicer.scene import edits
+    from ICHSegmenterSlicer.scene.results import edits
 
     node, first, again = twice
     mine = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
@@ -535,8 +535,8 @@ def test_an_import_that_is_stopped_half_way_leaves_nothing(mrml, segments, scene
 def test_an_edit_makes_a_segment_semiautomatic_and_undoing_it_automatic_again(twice, scenes):
     import slicer
 
-    from ICHSegmenterSlicer.scene import edits
-    from ICHSegmenterSlicer.scene.measured import measure
+    from ICHSegmenterSlicer.scene.results import edits
+    from ICHSegmenterSlicer.scene.results.measured import measure
 
     node, first, _ = twice
     segment = first.segmentationNode.GetSegmentation().GetSegment(first.segmentIds[0])

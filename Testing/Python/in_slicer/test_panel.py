@@ -207,7 +207,7 @@ def test_a_file_that_is_no_weights_file_is_explained_in_the_panel(shell, panel, 
 def test_a_click_finds_the_bleed_and_makes_an_editable_segment(shell, panel, phantom, click):
     import slicer
 
-    from ICHSegmenterSlicer.scene.edits import tagOf
+    from ICHSegmenterSlicer.scene.results.edits import tagOf
 
     node = click()
     assert segmentNames(node) == ["Intracranial hemorrhage"]
@@ -291,7 +291,7 @@ def test_a_second_run_uses_the_warm_worker(shell, panel, click):
 def test_an_edit_is_told_and_undone_in_the_panel(shell, panel, phantom, click):
     import slicer
 
-    from ICHSegmenterSlicer.scene.edits import tagOf
+    from ICHSegmenterSlicer.scene.results.edits import tagOf
 
     node = click()
     segmentId = node.GetSegmentation().GetNthSegmentID(0)
@@ -319,7 +319,7 @@ def test_an_edit_is_told_and_undone_in_the_panel(shell, panel, phantom, click):
 def test_the_result_survives_saving_and_loading_the_scene(shell, panel, phantom, click, tmp_path):
     import slicer
 
-    from ICHSegmenterSlicer.scene.edits import tagOf
+    from ICHSegmenterSlicer.scene.results.edits import tagOf
 
     node = click()
     before = slicer.util.arrayFromSegmentBinaryLabelmap(

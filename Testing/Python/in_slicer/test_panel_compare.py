@@ -30,7 +30,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def compare(shell, panel, phantom):
     """Click Compare and wait; returns the result nodes of the methods and of the vote."""
-    from ICHSegmenterSlicer.scene import compared_results
+    from ICHSegmenterSlicer.scene.results import compared_results
 
     def run():
         panel.ui.compareSection.collapsed = False
@@ -444,7 +444,7 @@ def test_choices_and_agreement_survive_saving_and_loading_the_scene(shell, panel
 
 
 def test_the_logic_compares_without_the_panel(shell, panel, phantom):
-    from ICHSegmenterSlicer.scene import compared_results
+    from ICHSegmenterSlicer.scene.results import compared_results
 
     imported = panel.logic.compare(phantom.volumeNode, COMPARED, "cpu")
     assert len(compared_results.resultNodes(imported.resultNode)) == 2

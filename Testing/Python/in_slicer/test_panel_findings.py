@@ -86,7 +86,7 @@ def test_a_click_on_a_finding_moves_all_views_to_it(shell, panel, analyzed):
 def test_a_key_rejects_a_finding_and_the_editors_history_brings_it_back(shell, panel, analyzed):
     from PySide6 import QtCore
 
-    from ICHSegmenterSlicer.scene.edits import tagOf
+    from ICHSegmenterSlicer.scene.results.edits import tagOf
 
     before = voxels(analyzed)
     total = panel.ui.segmentTable.item(panel.ui.segmentTable.rowCount - 1, 1).text()

@@ -77,7 +77,7 @@ def segmentNames(panel):
 def test_the_outline_of_one_method_gets_the_subtype_that_the_other_is_certain_of(
     shell, panel, phantom, detector_that_sees
 ):
-    from ICHSegmenterSlicer.scene.edits import tagOf
+    from ICHSegmenterSlicer.scene.results.edits import tagOf
 
     detector_that_sees("IPH")
     choose(panel.ui.detectorComboBox, "compact-unet")

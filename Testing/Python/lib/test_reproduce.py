@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ torch = pytest.importorskip("torch")
 for package in ("lightning", "monai", "timm", "safetensors", "tensorboard", "sklearn", "cv2"):
     pytest.importorskip(package, reason="needs the train extra")
 
+from ICHSegmenterLib.cards import table as model_cards
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.verbs.research.reproduce import TABLES as VERB_TABLES
 from ICHSegmenterLib.datasets.brain_masks import AUTHORS_FOLDER
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.evaluation.rsna.metric import logits_of, weighted_log_loss
 from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
 from ICHSegmenterLib.reproduce.deviations import DEVIATIONS, remaining
 from ICHSegmenterLib.reproduce.options import ReproduceOptions
 from ICHSegmenterLib.reproduce.outcome import Outcome, page_lines, write_outcome
@@ -185,7 +189,9 @@ def test_smart_net_trains_three_networks_and_tests_each(tmp_path_factory, tmp_pa
     assert all(name.startswith("test-") for name in split["test"]) and len(split["test"]) == 4
 
 
-def test_weights_stand_in_for_a_training_and_say_that_their_folds_are_assumed(physionet, tmp_path, capsys):
+def test_weights_stand_in_for_a_training_and_say_that_their_folds_are_assumed(physionet, tmp_path, monkeypatch, capsys):
+    small = replace(get_card("unet"), preprocessing=SlicePreprocessing(resize=40, crop=32))
+    monkeypatch.setattr(model_cards, "MODEL_CARDS", MappingProxyType({**model_cards.MODEL_CARDS, "unet": small}))
     files = []
     for number in range(2):
         torch.manual_seed(number)

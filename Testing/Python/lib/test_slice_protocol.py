@@ -4,10 +4,12 @@ import csv
 import json
 import pickle
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.cards import table as model_cards
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.brain_masks import brain_mask_of, with_brain_masks
@@ -182,8 +184,10 @@ def test_brain_masks_are_found_under_the_authors_names(data, tmp_path):
         with_brain_masks(find_cases(data, "physionet", tmp_path), data / "ct_scans" / "..")
 
 
-def test_the_command_line_lets_each_fold_meet_its_own_network(data, tmp_path, capsys):
+def test_the_command_line_lets_each_fold_meet_its_own_network(data, tmp_path, monkeypatch, capsys):
     torch = pytest.importorskip("torch")
+    small = replace(get_card("unet"), preprocessing=SlicePreprocessing(resize=40, crop=32))
+    monkeypatch.setattr(model_cards, "MODEL_CARDS", MappingProxyType({**model_cards.MODEL_CARDS, "unet": small}))
     from ICHSegmenterLib.models import create_model
 
     files = []

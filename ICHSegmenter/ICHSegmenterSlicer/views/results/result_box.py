@@ -9,11 +9,11 @@ import qt
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.verdict import VerdictCode
-from ICHSegmenterSlicer.scene.measured import MeasuredSegments
-from ICHSegmenterSlicer.scene.stored_result import SliceRow, StoredResult
-from ICHSegmenterSlicer.views.segment_rows import SegmentRow, rowsAsMade, rowsNow
-from ICHSegmenterSlicer.views.slice_strip import NEGATIVE, POSITIVE, SliceStrip
-from ICHSegmenterSlicer.views.verdict_text import verdictLines
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.stored_result import SliceRow, StoredResult
+from ICHSegmenterSlicer.views.results.segment_rows import SegmentRow, rowsAsMade, rowsNow
+from ICHSegmenterSlicer.views.results.slice_strip import NEGATIVE, POSITIVE, SliceStrip
+from ICHSegmenterSlicer.views.results.verdict_text import verdictLines
 
 BAR_WIDTH, BAR_HEIGHT = 60, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26

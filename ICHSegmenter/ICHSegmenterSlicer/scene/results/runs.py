@@ -7,9 +7,10 @@ from collections import Counter
 import slicer
 
 from ICHSegmenterLib.errors import ResultError
-from ICHSegmenterSlicer.scene import exam, maps
-from ICHSegmenterSlicer.scene.compared_results import resultNodes as comparedNodes
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene import maps
+from ICHSegmenterSlicer.scene.results import exam
+from ICHSegmenterSlicer.scene.results.compared_results import resultNodes as comparedNodes
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
 SEGMENTATION_ROLE = "segmentation"
 """Reference role: from a result node to its segments."""

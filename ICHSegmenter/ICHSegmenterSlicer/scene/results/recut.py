@@ -5,9 +5,10 @@ from __future__ import annotations
 import slicer
 
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import maps, runs, segments
-from ICHSegmenterSlicer.scene.measured import measure
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene import maps, segments
+from ICHSegmenterSlicer.scene.results import runs
+from ICHSegmenterSlicer.scene.results.measured import measure
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
 
 def canBeReplaced(resultNode: slicer.vtkMRMLTextNode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps[bool]:

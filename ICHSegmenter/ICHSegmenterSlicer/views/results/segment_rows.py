@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from ICHSegmenterSlicer.scene.measured import MeasuredSegments
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
 UNKNOWN_COLOR = (128, 128, 128)
 

@@ -13,14 +13,14 @@ from slicer.util import VTKObservationMixin
 from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
-from ICHSegmenterSlicer.scene import compared_results, exam, runs
 from ICHSegmenterSlicer.scene.maps import MAP
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results import compared_results, exam, runs
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
-from ICHSegmenterSlicer.views.run_table import RunTable
-from ICHSegmenterSlicer.views.shown_result import ShownResult
-from ICHSegmenterSlicer.views.verdict_text import timeText
+from ICHSegmenterSlicer.views.results.run_table import RunTable
+from ICHSegmenterSlicer.views.results.shown_result import ShownResult
+from ICHSegmenterSlicer.views.results.verdict_text import timeText
 
 UNKNOWN = ()
 """Version of the exam before any was looked at; that of an empty selector is None."""

@@ -9,9 +9,9 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.verdict import Piece
-from ICHSegmenterSlicer.scene.stored_result import LPS_TO_RAS, StoredResult
-from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
-from ICHSegmenterSlicer.views.verdict_text import belowText
+from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS, StoredResult
+from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.views.results.verdict_text import belowText
 
 TYPE = 0
 MAX_ROWS = 5

@@ -16,9 +16,9 @@ from ICHSegmenterLib.verdict import Piece
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import edits
-from ICHSegmenterSlicer.scene.measured import MeasuredSegments
-from ICHSegmenterSlicer.scene.stored_result import LPS_TO_RAS, StoredResult
+from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS, StoredResult
 from ICHSegmenterSlicer.scene.volumes import geometryOf
 
 ACCEPTED = "ICHSegmenter.accepted"

@@ -9,7 +9,8 @@ from ICHSegmenterLib.errors import ICHSegmenterError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer.client.answer import ComparisonAnswer
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import edits, segments
+from ICHSegmenterSlicer.scene import segments
+from ICHSegmenterSlicer.scene.results import edits
 
 COMPARED_ROLE = "ICHSegmenter.compared"
 """Reference role: from the vote's result node to the result nodes of the methods."""

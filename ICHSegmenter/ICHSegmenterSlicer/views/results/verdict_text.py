@@ -9,8 +9,8 @@ from datetime import datetime
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode
-from ICHSegmenterSlicer.scene.measured import MeasuredSegments
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
 
 def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> list[str]:

@@ -13,8 +13,8 @@ from ICHSegmenterLib.labels import ANY, HEMORRHAGE, SEGMENT_LABELS
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import edits
-from ICHSegmenterSlicer.scene.stored_result import SliceFocus, StoredResult
+from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results.stored_result import SliceFocus, StoredResult
 from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf
 
 METHOD_ATTRIBUTE = "ICHSegmenter.method"

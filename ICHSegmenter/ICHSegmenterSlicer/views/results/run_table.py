@@ -8,9 +8,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
-from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
-from ICHSegmenterSlicer.views.verdict_text import methodText, timeText, verdictWord
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.views.results.verdict_text import methodText, timeText, verdictWord
 
 RUN = 0
 MAX_ROWS = 4

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import qt
 from slicer.i18n import tr as _
 
-from ICHSegmenterSlicer.scene.stored_result import SliceRow
+from ICHSegmenterSlicer.scene.results.stored_result import SliceRow
 
 HEIGHT = 60
 MARGIN = 4

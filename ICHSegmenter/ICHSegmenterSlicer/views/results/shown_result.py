@@ -8,16 +8,17 @@ import slicer
 from slicer.util import VTKObservationMixin
 
 from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.scene import edits, surfaces
-from ICHSegmenterSlicer.scene.exam import VOLUME_ROLE
-from ICHSegmenterSlicer.scene.measured import MeasuredSegments, measure
-from ICHSegmenterSlicer.scene.runs import SEGMENTATION_ROLE
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene import surfaces
+from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, measure
+from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
-from ICHSegmenterSlicer.views.below_box import BelowView
-from ICHSegmenterSlicer.views.findings_box import FindingsView
 from ICHSegmenterSlicer.views.map_box import MapView
-from ICHSegmenterSlicer.views.result_box import ResultsView
+from ICHSegmenterSlicer.views.results.below_box import BelowView
+from ICHSegmenterSlicer.views.results.findings_box import FindingsView
+from ICHSegmenterSlicer.views.results.result_box import ResultsView
 
 
 class ShownResult(VTKObservationMixin):

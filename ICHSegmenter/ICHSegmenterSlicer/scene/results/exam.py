@@ -15,7 +15,7 @@ from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf
 
 VOXELS, TIME_POINT = "ICHSegmenter.voxels", "ICHSegmenter.timePoint"

@@ -10,12 +10,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.scene import findings
-from ICHSegmenterSlicer.scene.findings import Finding, FindingEditor
-from ICHSegmenterSlicer.scene.measured import MeasuredSegments
-from ICHSegmenterSlicer.scene.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.results import findings
+from ICHSegmenterSlicer.scene.results.findings import Finding, FindingEditor
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
-from ICHSegmenterSlicer.views.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
 
 FINDING = 0
 MAX_ROWS = 6

@@ -1,0 +1,1 @@
+"""The parts of the panel that show a result."""
