@@ -85,7 +85,7 @@ def test_method_and_detector_go_to_the_worker_together(exams, tmp_path):
     arguments = ("--input", exams[0] / "a", "--output", tmp_path / "out", "--method", "hu-threshold")
     process = runBatch(*arguments, "--detector", "rsna-sequence")
     assert process.returncode == 1, process.stderr
-    assert "models convert FILE --method rsna-sequence" in process.stderr
+    assert "models import FILE --method rsna-sequence" in process.stderr
     refused = runBatch(*arguments, "--detector", "unet")
     assert refused.returncode == 2
     assert "error: unet tells no subtypes" in refused.stderr
