@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def test_subtypes_that_share_a_voxel_count_together_and_the_largest_names_it(bun
     assert [one.key for one in result.measurements] == ["IPH"]
     assert result.segmentation.soft_maps[:, 2].max(axis=(1, 2)) == pytest.approx([0, 0.30, 0, 0.25, 0], abs=2e-3)
     assert result.detection.is_positive
-    assert "(score 0.5" in result.verdict  # its values are not calibrated
+    assert "(probability 0." in result.verdict
     strict = analyze(volume, AnalysisRequest("compact-unet", **options, threshold=0.6), brain_mask=mask)
     assert strict.segmentation.blood_mask.sum() == 0
 
@@ -189,4 +190,4 @@ def test_a_file_that_ships_is_whole_and_says_what_it_learned_from(path: Path, mo
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["name"] == path.stem
     assert "Research only" in card["limits"]
-    assert "trained on synthetic bleeds" in get_card(path.stem).limits
+    assert re.search("(learned|trained) (from|on) synthetic bleeds", get_card(path.stem).limits)

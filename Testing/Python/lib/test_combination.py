@@ -132,7 +132,7 @@ def test_two_methods_run_together_and_both_are_told(phantom, detector_file):
     assert result.detection.key_slice == int(np.argmax(blood))
     used = result.provenance
     assert (used.method, used.detector, used.value_name) == ("hu-threshold", "rsna-sequence", "score")
-    assert used.title == "HU threshold, named by RSNA slice-and-sequence transformer"
+    assert used.title == "HU threshold, named by sequence (own weights for rsna-sequence)"
     assert list(used.weights) == ["sequence.pt"]
     assert used.options == {}
     assert used.detector_options == {"masked": False, "xyz_order": False, "tta": False}

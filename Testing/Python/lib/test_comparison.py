@@ -262,7 +262,7 @@ def test_options_go_to_their_method_only(phantom, unet_file):
         phantom.volume, AnalysisRequest("unet", weights=[unet_file], options={"tta": True}, outputs=("map",))
     )
     np.testing.assert_allclose(mirrored["unet"].segmentation.soft_maps, alone.segmentation.soft_maps, atol=1e-6)
-    assert mirrored["unet"].provenance.options == {"tta": True}
+    assert mirrored["unet"].provenance.options == {"tta": True, "inside_brain": True}
     assert mirrored["hu-threshold"].provenance.options == {}
 
 
@@ -306,7 +306,7 @@ def test_the_command_line_takes_options_by_method(phantom, unet_file, tmp_path, 
     arguments += ["--weights", f"unet={unet_file}"]
     assert main([*arguments, "--option", "unet:tta=true"]) == 0
     plain = json.loads((tmp_path / "out" / "unet" / "result.json").read_text())
-    assert plain["provenance"]["options"] == {"tta": True}
+    assert plain["provenance"]["options"] == {"tta": True, "inside_brain": True}
     assert main([*arguments, "--option", "hgi-sam:tta=true"]) == 2
     assert "hgi-sam, which is not among the methods to run" in capsys.readouterr().err
     for wrong in ("tta=true", "unet:tta", "tta=unet:true"):

@@ -205,7 +205,7 @@ def test_a_card_that_does_not_belong_to_a_method_is_refused(change, told, tmp_pa
 def test_without_its_card_a_file_is_unknown_but_may_be_chosen(tmp_path):
     path = converted(tmp_path)
     path.with_suffix(".json").unlink()
-    with pytest.raises(WeightsError, match="convert FILE"):
+    with pytest.raises(WeightsError, match="import FILE --method NAME"):
         store.import_files([path])
     assert store.find(get_card("unet"), [path]) == (path,)
 

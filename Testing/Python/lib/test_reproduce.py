@@ -72,7 +72,7 @@ def physionet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rsna(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ICHSegmenterLib.datasets import rsna as layout
+    from ICHSegmenterLib.datasets.rsna import layout
     from ICHSegmenterLib.synthesis.exam import SyntheticExam
 
     folder = tmp_path_factory.mktemp("rsna")

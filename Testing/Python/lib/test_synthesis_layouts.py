@@ -11,8 +11,9 @@ import pytest
 
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.verbs.research.synthesize import stratified
-from ICHSegmenterLib.datasets import nifti_folder, physionet, rsna
+from ICHSegmenterLib.datasets import nifti_folder, physionet
 from ICHSegmenterLib.datasets.brain_masks import with_brain_masks
+from ICHSegmenterLib.datasets.rsna import layout as rsna
 from ICHSegmenterLib.datasets.sources import ReadOptions
 from ICHSegmenterLib.evaluation.dataset import read_exam
 from ICHSegmenterLib.evaluation.rsna.slices import rsna_slices
@@ -100,10 +101,10 @@ def test_a_real_scan_beside_needs_a_contact_sheet(tmp_path, capsys):
 
 
 def test_the_command_line_knows_every_style():
-    from ICHSegmenterLib.cli.verbs.research.synthesize import STYLE_NAMES
+    from ICHSegmenterLib.cli.verbs.research.synthesize import PHANTOM, STYLE_NAMES
     from ICHSegmenterLib.synthesis.styles import STYLES
 
-    assert set(STYLE_NAMES) == set(STYLES)
+    assert set(STYLE_NAMES) == {*STYLES, PHANTOM}
 
 
 def test_a_share_of_bleeding_exams_is_kept_to_the_nearest_exam():

@@ -10,8 +10,9 @@ import pytest
 for package in ("torch", "yaml", "PIL", "nibabel"):
     pytest.importorskip(package, reason="needs the train extra")
 
-from ICHSegmenterLib.datasets import nifti_folder, rsna
+from ICHSegmenterLib.datasets import nifti_folder
 from ICHSegmenterLib.datasets.prepare import PrepareOptions, load_prepared, prepare_dataset
+from ICHSegmenterLib.datasets.rsna import layout as rsna
 from ICHSegmenterLib.datasets.shards import ShardReader, decode_hu, encode_hu
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe

@@ -58,7 +58,7 @@ def test_options_go_to_their_method_and_may_be_left_out(tmp_path: Path, unet_wei
         mirrored = worker.ask(**asking(request, options={"unet": {"tta": True}}), id="b")
         wrong = worker.ask(**asking(request, options={"unet": True}), id="c")
     told = [[one["result"]["provenance"]["options"] for one in answer["results"]] for answer in (plain, mirrored)]
-    assert told == [[{}, {"tta": False}], [{}, {"tta": True}]]
+    assert told == [[{}, {"tta": False, "inside_brain": True}], [{}, {"tta": True, "inside_brain": True}]]
     assert "'unet' must be an object, got True" in wrong["message"]
 
 

@@ -89,7 +89,7 @@ def test_a_warm_network_serves_two_exams_and_answers_the_same(tmp_path: Path, un
         for name in "ab":
             worker.send(**request, id=name)
             phases, answer = phases_until_result(worker)
-            assert phases == PHASES
+            assert phases == (PHASES if name == "a" else [PHASES[-1]])  # what was predicted is kept for the same exam
             results.append((answer["result"]["probabilities"], np.load(tmp_path / "labelmap.npy")))
         assert worker.ask(type="free", id="f")["type"] == "done"
     assert results[0][0] == results[1][0]
