@@ -107,7 +107,9 @@ def _slices(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.b
     if "cls" in said:
         values = said["cls"].sigmoid().flatten().numpy().astype(np.float64)
     else:
-        values = np.full(len(truth), np.nan) if outlined is None else outlined.any(axis=(1, 2)).astype(np.float64)
+        values = np.full(len(truth), np.nan)
+        if outlined is not None:
+            values = np.asarray(outlined.any(axis=(1, 2)), dtype=np.float64)
     error, picture = float("nan"), None
     if "rec" in said:
         made = said["rec"][:, 0].numpy()
