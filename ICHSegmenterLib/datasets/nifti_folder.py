@@ -91,15 +91,11 @@ def source(folder: Path, options: ReadOptions) -> Source[NiftiPlan]:
 
 
 def read_series(has_subtypes: bool, plan: NiftiPlan) -> SeriesContent:
-    """The slices of one exam in axial display.
-
-    Raises:
-        TrainingDataError: The mask lies on another grid or has values that mean nothing.
-    """
+    """The slices of one exam in axial display; a file that cannot be read or does not fit leaves the exam out."""
     try:
         volume = read_volume(plan.image)
         mask = read_subtype_mask(plan.mask, volume)
-    except VolumeError as error:
+    except (VolumeError, TrainingDataError) as error:  # one bad file must not stop a night's preparation
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
     labels = np.array([labels_of_mask(outline, has_subtypes=has_subtypes) for outline in mask], dtype=np.int64)
     return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))

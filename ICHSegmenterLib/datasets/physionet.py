@@ -118,15 +118,15 @@ def read_diagnoses(path: Path) -> Diagnoses:
 
 
 def read_series(plan: PhysionetPlan) -> SeriesContent:
-    """The slices of one exam in axial display; a file that cannot be read leaves the exam out.
+    """The slices of one exam in axial display; a file that cannot be read or does not fit leaves the exam out.
 
     Raises:
-        TrainingDataError: The mask lies on another grid, or the CSV has another number of slices than the scan.
+        TrainingDataError: The CSV has another number of slices than the scan.
     """
     try:
         volume = read_volume(plan.scan)
         mask = (read_label_mask(plan.mask, volume) > 0).astype(np.uint8)
-    except VolumeError as error:
+    except (VolumeError, TrainingDataError) as error:  # one bad file must not stop a night's preparation
         return SeriesContent(bad_files=[BadFile(plan.scan.name, str(error))])
     labels = _labels(plan.labels, mask, plan.scan.name)
     return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))

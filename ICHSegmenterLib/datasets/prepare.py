@@ -205,11 +205,7 @@ def _write(read: Callable[[Plan], SeriesContent], cache: Path, number: int, plan
 
     def items() -> Iterator[SliceItem]:
         for plan in plans:
-            try:
-                content = read(plan)
-            except TrainingDataError as error:  # one bad mask must not stop a night's preparation
-                bad.append(BadFile(plan.series, str(error)))
-                continue
+            content = read(plan)
             bad.extend(content.bad_files)
             yield from content.items
 

@@ -25,7 +25,7 @@ from ICHSegmenterLib.datasets.sources import (
     Source,
     labels_of_mask,
 )
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import TrainingDataError, VolumeError
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.pipeline import MIN_BRAIN_AREA_CM2
 from ICHSegmenterLib.preprocessing.slabs import SlabGrid
@@ -55,16 +55,12 @@ def cases(folder: Path, cache: Path) -> list[Case]:
 
 
 def read_series(preprocessing: SlabPreprocessing, plan: NiftiPlan) -> SeriesContent:
-    """The slabs of one exam, lowest first; masks hold subtypes 1 to 5.
-
-    Raises:
-        TrainingDataError: The mask lies on another grid or has values that mean nothing.
-    """
+    """The slabs of one exam, lowest first; masks hold subtypes 1 to 5. What cannot be read leaves the exam out."""
     try:
         volume = read_volume(plan.image)
         mask = read_subtype_mask(plan.mask, volume)
         brain = brain_mask(volume)
-    except VolumeError as error:
+    except (VolumeError, TrainingDataError) as error:
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
     return SeriesContent(slab_items(plan, volume, mask, brain, preprocessing))
 

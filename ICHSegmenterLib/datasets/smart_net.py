@@ -79,13 +79,12 @@ def source(folder: Path, options: ReadOptions) -> Source[SmartNetPlan]:
 def read_series(plan: SmartNetPlan) -> SeriesContent:
     """The slices of one exam in axial display; a slice bleeds where its mask says so.
 
-    Raises:
-        TrainingDataError: The mask lies on another grid.
+    A file that cannot be read, or a mask on another grid, leaves the exam out.
     """
     try:
         volume = read_volume(plan.image)
         mask = (read_label_mask(plan.mask, volume) > 0).astype(np.uint8)
-    except VolumeError as error:
+    except (VolumeError, TrainingDataError) as error:  # one bad file must not stop a night's preparation
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
     labels = np.array([labels_of_mask(outline, has_subtypes=False) for outline in mask], dtype=np.int64)
     return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))

@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--step", action="store_true", help="also a training step, float32 against bfloat16")
     arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", "Invalid value for VR UI")  # RSNA's names are no UIDs
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:

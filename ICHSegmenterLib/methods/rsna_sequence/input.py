@@ -7,12 +7,18 @@ bytes are truncated, not rounded, and both crops lose their last row and column.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.preprocessing.spec import Window
+
+cv2: Any = import_module("cv2") if find_spec("cv2") else None
+"""OpenCV, which comes with the torch extra; this method also runs without it."""
 
 Bytes = NDArray[np.uint8]
 
@@ -35,10 +41,16 @@ def windowed_cube(hu: NDArray[np.float32], windows: Sequence[Window]) -> Bytes:
     The crop box is that of all slices together and loses its last row and column, as the authors' does.
     """
     cube = np.empty((*hu.shape, len(windows)), dtype=np.uint8)
+    whole = hu.astype(np.int16)
+    is_whole = np.array_equal(whole, hu)  # so in shards and most files; a mean of slices is not
     for channel, window in enumerate(windows):
-        low, high = window.edges
-        cube[..., channel] = np.clip((hu - low) / (high - low), 0.0, 1.0) * 255  # truncated by the assignment
-    shown: NDArray[np.bool_] = np.any(cube, axis=(0, 3))
+        if is_whole and hu.size:
+            lowest = int(whole.min())
+            table = _shown(np.arange(lowest, int(whole.max()) + 1, dtype=np.float32), window)
+            cube[..., channel] = table[whole.astype(np.intp) - lowest]
+        else:
+            cube[..., channel] = _shown(hu, window)
+    shown: NDArray[np.bool_] = np.bitwise_or.reduce(cube, axis=0).any(axis=-1)  # faster than any over both axes
     if not shown.any():
         return cube
     rows, columns = (np.flatnonzero(np.any(shown, axis=axis)) for axis in (1, 0))
@@ -50,11 +62,7 @@ def without_black_edge(pixels: Bytes) -> Bytes:
 
     A slice with nothing in it becomes zeros.
     """
-    opened = pixels[..., 0]
-    for _ in range(OPENING_ITERATIONS):
-        opened = ndimage.grey_erosion(opened, footprint=OPENING_ELEMENT, mode="constant", cval=255)
-    for _ in range(OPENING_ITERATIONS):
-        opened = ndimage.grey_dilation(opened, footprint=OPENING_ELEMENT, mode="constant", cval=0)
+    opened = _opened(pixels[..., 0])
     if not opened.any():
         return np.zeros_like(pixels)
     rows, columns = (np.flatnonzero(np.any(opened, axis=axis)) for axis in (1, 0))
@@ -64,8 +72,17 @@ def without_black_edge(pixels: Bytes) -> Bytes:
 def resized(pixels: Bytes, side: int) -> Bytes:
     """(rows, columns, windows) to (windows, side, side): bilinear, half-pixel centers, no antialiasing.
 
-    Computed in fixed point as OpenCV resizes bytes, so that no gray level differs from the authors' arrays.
+    In OpenCV's fixed point, so that no gray level differs from the authors' arrays; by OpenCV itself where a slice
+    becomes smaller, as heads do. What becomes larger is computed here, the same with and without OpenCV.
     """
+    if cv2 is not None and min(pixels.shape[:2]) >= side:
+        small = cv2.resize(np.ascontiguousarray(pixels), (side, side), interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(small.reshape(side, side, -1).transpose(2, 0, 1))
+    return resized_by_hand(pixels, side)
+
+
+def resized_by_hand(pixels: Bytes, side: int) -> Bytes:
+    """The same without OpenCV; equal to the last bit where a slice becomes smaller."""
     rows, columns = (_taps(size, side) for size in pixels.shape[:2])
     values = pixels.astype(np.int64)
     left, right = values[:, columns[0]], values[:, columns[1]]
@@ -91,6 +108,30 @@ def grouped(hu: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.flo
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     is_real = np.bincount(groups)[:, None, None]
     return np.asarray(np.add.reduceat(hu, starts, axis=0) / is_real, dtype=np.float32)
+
+
+def _shown(hu: NDArray[np.float32], window: Window) -> Bytes:
+    """HU in a window as bytes, truncated."""
+    low, high = window.edges
+    return np.asarray(np.clip((hu - low) / (high - low), 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def _opened(pixels: Bytes) -> Bytes:
+    """Gray-scale opening of one window (rows, columns); by OpenCV seventy times as fast, to the same bytes."""
+    if cv2 is not None:
+        element = OPENING_ELEMENT.astype(np.uint8)
+        opened = cv2.morphologyEx(np.ascontiguousarray(pixels), cv2.MORPH_OPEN, element, iterations=OPENING_ITERATIONS)
+        return np.asarray(opened, dtype=np.uint8)
+    return opened_by_hand(pixels)
+
+
+def opened_by_hand(pixels: Bytes) -> Bytes:
+    """The same without OpenCV."""
+    for _ in range(OPENING_ITERATIONS):
+        pixels = ndimage.grey_erosion(pixels, footprint=OPENING_ELEMENT, mode="constant", cval=255)
+    for _ in range(OPENING_ITERATIONS):
+        pixels = ndimage.grey_dilation(pixels, footprint=OPENING_ELEMENT, mode="constant", cval=0)
+    return pixels
 
 
 def _taps(size: int, side: int) -> tuple[NDArray[np.int64], ...]:

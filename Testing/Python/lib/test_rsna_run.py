@@ -193,3 +193,28 @@ def test_the_authors_crop_draws_area_and_sides_and_falls_back_to_the_central_squ
     assert random_box(90, 80, random, (1.1, 1.2)) == (5, 0, 80, 80)
     pixels = np.full((90, 80, 3), 200, dtype=np.uint8)
     assert randomly_cropped(pixels, 32, random, (0.8, 1.2)).shape == (3, 32, 32)
+
+
+def test_opencv_and_the_way_without_it_give_the_same_bytes():
+    """Slices larger than the network's pixels, with parts that the opening takes away."""
+    cv2 = pytest.importorskip("cv2")
+    assert cv2
+    from ICHSegmenterLib.methods.rsna_sequence import input as series
+
+    random = np.random.default_rng(0)
+    for rows, columns in ((64, 64), (99, 71), (300, 257)):
+        pixels = random.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+        pixels[random.random((rows, columns)) < 0.05] = 0
+        np.testing.assert_array_equal(series._opened(pixels[..., 0]), series.opened_by_hand(pixels[..., 0]))
+        np.testing.assert_array_equal(series.resized(pixels, 64), series.resized_by_hand(pixels, 64))
+
+
+def test_whole_and_other_hounsfield_units_are_shown_alike():
+    from ICHSegmenterLib.methods.rsna_sequence import input as series
+    from ICHSegmenterLib.preprocessing.spec import Window
+
+    hu = np.arange(-1024, 3072, dtype=np.float32).reshape(4, 32, 32)
+    windows = [Window(40, 80), Window(80, 200), Window(40, 380)]
+    whole = series.windowed_cube(hu, windows)
+    mixed = series.windowed_cube(np.concatenate([hu, np.full((1, 32, 32), 0.5, np.float32)]), windows)
+    np.testing.assert_array_equal(mixed[:4], whole)
