@@ -86,6 +86,7 @@ def own_card(card: ModelCard, title: str, license_text: str = "") -> ModelCard:
         title=f"{title} (own weights for {card.name})",
         license=license_text or UNKNOWN_LICENSE,
         trust=NO_TRUST,
+        calibration=None,
         release="",
         weights=(),
         limits=f"Weights of your own for {card.name}: nothing is known of how good they are. Research only.",

@@ -12,10 +12,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.weights import store
 from Testing.Gpu.rows import Row, attempt
 from Testing.Gpu.trial_setup import Setup
 
@@ -134,7 +134,7 @@ def _analyze(setup: Setup, session: Session, method: str) -> AnalysisResult:
 
 
 def _predictor(setup: Setup, session: Session, method: str):
-    card = get_card(method)
+    card = store.card_of(method, setup.weights(method))
     return session.predictor(card, setup.weights(method), session.device(card, setup.device, "auto"))
 
 

@@ -308,7 +308,11 @@ def test_subtypes_are_scored_where_method_and_truth_tell_them_apart(data, heads,
     def knowing(volume):
         result = engine.analyze(volume, AnalysisRequest("hu-threshold"))
         slices = tuple(
-            replace(one, probabilities={**dict.fromkeys(SUBTYPE_LABELS, 0.1), "IPH": one.blood_ml / 100})
+            replace(
+                one,
+                probabilities={**dict.fromkeys(SUBTYPE_LABELS, 0.1), "IPH": one.blood_ml / 100},
+                own_probabilities={},
+            )
             for one in result.detection.slices
         )
         return replace(result, detection=replace(result.detection, slices=slices))
