@@ -186,6 +186,7 @@ def test_weights_are_imported_by_the_worker_under_any_name(shell, panel, phantom
     for n, path in enumerate(sorted(source.glob("*.pt"))[:2]):
         copies.append(tmp_path / f"renamed {n} ü.pt")
         copies[-1].write_bytes(path.read_bytes())
+    panel.methods._client.shutdown()  # the worker of the test before, started by its check, has that test's folder
     panel.methods.importFiles([str(path) for path in copies])
     shell.waitUntil(lambda: not panel.methods.isTransferring, RUN_S)
     from ICHSegmenterLib.weights import store
