@@ -131,7 +131,7 @@ class Store:
         """Every series, those of one study after each other."""
         for *values, path in self._database.execute(_SERIES):
             values[7] = bool(values[7])
-            yield SeriesRow(*values, path=Path(os.fsdecode(path)))
+            yield SeriesRow(*values, Path(os.fsdecode(path)))
 
     def volumes(self) -> Iterator[Path]:
         """NIfTI, NRRD and MetaImage files."""
