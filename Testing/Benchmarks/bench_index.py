@@ -18,7 +18,6 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
 from batch_inputs import small_head
-
 from ICHSegmenterLib.batch.index.fill import fill
 from ICHSegmenterLib.batch.index.store import Store
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
