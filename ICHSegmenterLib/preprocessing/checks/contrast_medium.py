@@ -1,7 +1,7 @@
 """Contrast medium, recognized by what vessels do: thin bright spots at many places, deep ones in most slices.
 
-Bone, its beam hardening and the noise of a sharp kernel make brightness that depends on the distance to bone: each voxel
-is compared with those at its distance. Calcifications, clips and blood are bright at few places, or are broad.
+Bone, its beam hardening and the noise of a sharp kernel make brightness that depends on the distance to bone: each
+voxel is compared with those at its distance. Calcifications, clips and blood are bright at few places, or are broad.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LARGE_SLICE = 0.5
 """Share of the largest slice's brain, from which a slice counts."""
 WEIGHTS, OFFSET = (9.47, -7.38, 2.16), -14.28
 """Logistic regression on 41 made-up exams with contrast medium, 165 without and 80 of a real head, augmented
-(docs/input-checks.md): logarithms of one and cubes of fine spots, of one and cubes of coarse spots, of the deep excess."""
+(docs/input-checks.md): logarithms of one and cubes of fine spots, the same of coarse spots, of the deep excess."""
 LIMIT = 0.5
 
 Numbers = NDArray[np.floating[Any]]
@@ -118,9 +118,9 @@ def _brain(volume: Volume, mask: Mask, used: list[int]) -> _Brain:
     pixel = block * volume.geometry.pixel_spacing_mm[0]
     rows, columns = _box(mask, used, round(8.0 * block / pixel))
     hu = np.clip(volume.hu[used][:, rows, columns], -50, 1500)
-    inside = mask[used][:, rows, columns].astype(np.float32)
-    hu, share = (block_mean(block_mean(field, 1, block), 2, block) for field in (hu, inside))
-    inside = share > 0.5
+    masked = mask[used][:, rows, columns].astype(np.float32)
+    hu, share = (block_mean(block_mean(field, 1, block), 2, block) for field in (hu, masked))
+    inside = np.asarray(share > 0.5)
     fine, coarse = (_smooth(hu, width / pixel) for width in (FINE_MM, COARSE_MM))
     positions = np.abs(volume.geometry.slice_positions_mm - volume.geometry.slice_positions_mm[0])[used]
     from_wall = _distance_to_wall(~inside | (fine > WALL_HU)) * pixel
