@@ -129,9 +129,9 @@ class Store:
 
     def series(self) -> Iterator[SeriesRow]:
         """Every series, those of one study after each other."""
-        for *values, path in self._database.execute(_SERIES):
-            values[7] = bool(values[7])
-            yield SeriesRow(*values, Path(os.fsdecode(path)))
+        for values in self._database.execute(_SERIES):
+            row = [*values[:7], bool(values[7]), *values[8:10], Path(os.fsdecode(values[10]))]
+            yield SeriesRow(*row)
 
     def volumes(self) -> Iterator[Path]:
         """NIfTI, NRRD and MetaImage files."""
