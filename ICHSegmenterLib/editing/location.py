@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +71,7 @@ class SkullFrame:
     vertex: float | None
 
     @classmethod
-    def of(cls, hu: NDArray[np.generic], geometry: VolumeGeometry) -> SkullFrame | None:
+    def of(cls, hu: NDArray[Any], geometry: VolumeGeometry) -> SkullFrame | None:
         """The frame of a scan, None if there is no skull in it.
 
         Args:
@@ -146,7 +147,7 @@ def region_at(lateral: float, backwards: float, below: float) -> Region:
     return Region.OCCIPITAL if backwards > 0.8 and below > 0.2 else Region.PARIETAL
 
 
-def _bone(hu: NDArray[np.generic], geometry: VolumeGeometry) -> Points:
+def _bone(hu: NDArray[Any], geometry: VolumeGeometry) -> Points:
     """(n, 3) LPS mm of sampled voxels of bone."""
     sizes = (abs(geometry.slice_step_mm), *geometry.pixel_spacing_mm)
     steps = [max(1, round(SAMPLE_MM / size)) for size in sizes]

@@ -8,7 +8,9 @@ thick one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +41,12 @@ BONE_HU = 300.0
 WALL_HU = 220.0
 """Mean of a block that holds bone; the blocks beside it hold some too and are as dense as blood by that alone."""
 MIN_BONY_SIDES = 3
-"""Of the four directions in the plane, those in which a voxel inside the skull meets bone; a piece of it may be gone."""
+"""Of the four directions in the plane, those in which a voxel inside the skull meets bone; a part may be gone."""
 
 Box = tuple[slice, slice, slice]
 Mask = NDArray[np.bool_]
-Voxels = NDArray[np.generic]
+T = TypeVar("T")
+Voxels = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,8 +224,8 @@ def _densities(
     density: NDArray[np.float32], inside: Mask, at: tuple[int, int, int], grid: _Grid
 ) -> tuple[float, float]:
     """Density of the click and its neighbors, and of the tissue in the box that is less dense."""
-    near = tuple(slice(max(0, position - 1), position + 2) for position in at[1:])
-    around = density[(at[0], *near)][inside[(at[0], *near)]]
+    rows, columns = (slice(max(0, position - 1), position + 2) for position in at[1:])
+    around = density[at[0], rows, columns][inside[at[0], rows, columns]]
     seed_hu = float(np.median(around)) if around.size else float(density[at])
     seed_hu = max(seed_hu, float(density[at]) - MIN_CONTRAST_HU)
     tissue = density[inside & (density > TISSUE_HU[0]) & (density < min(TISSUE_HU[1], seed_hu))]
@@ -241,7 +244,7 @@ def _connected(candidates: Mask, at: tuple[int, int, int], grid: _Grid) -> Mask:
         if nearest is None:
             continue
         kept = _piece_at(core, nearest)
-        grown = ndimage.binary_dilation(kept, iterations=width + 1, mask=whole)
+        grown = np.asarray(ndimage.binary_dilation(kept, iterations=width + 1, mask=whole))
         if grown[at]:
             return _piece_at(grown, at)
     return whole
@@ -265,13 +268,13 @@ def _nearest(core: Mask, at: tuple[int, int, int], grid: _Grid) -> tuple[int, in
 def _touches_border(region: Mask, grid: _Grid) -> bool:
     """True if the region ends at a side of the box that is not the volume's own."""
     for axis, (is_low_open, is_high_open) in enumerate(grid.is_open):
-        along = region.any(axis=tuple(other for other in range(3) if other != axis))
-        if (is_low_open and along[0]) or (is_high_open and along[-1]):
+        ends = np.take(region, (0, -1), axis=axis)
+        if (is_low_open and np.take(ends, 0, axis).any()) or (is_high_open and np.take(ends, 1, axis).any()):
             return True
     return False
 
 
-def _three(values: list) -> tuple:  # type: ignore[type-arg]
+def _three(values: Iterable[T]) -> tuple[T, T, T]:
     """Three values of one axis each, as a tuple of known length."""
     slices, rows, columns = values
     return slices, rows, columns

@@ -120,7 +120,7 @@ def measure(
         segment = segmentation.GetSegment(segmentId)
         if segment is None or (edits.isOurs(segment) and segmentId not in made):
             continue  # removed meanwhile, or of another run in the same node
-        mask, start = _mask(segmentationNode, segmentId, volumeNode)
+        mask, start = maskOnGrid(segmentationNode, segmentId, volumeNode)
         yield
         isEdited = segmentId not in made or (yield from edits.isEdited(segment, mask, start))
         slices = yield from _slices(mask, start, grid)
@@ -133,7 +133,7 @@ def measure(
     return MeasuredSegments(tuple(measured), len(made - left))
 
 
-def _mask(
+def maskOnGrid(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> tuple[np.ndarray, tuple[int, int, int]]:
     """bool (slices, rows, columns) of a segment's box within the volume's grid, and where the box starts."""

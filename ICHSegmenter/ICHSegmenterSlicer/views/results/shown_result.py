@@ -37,7 +37,7 @@ class ShownResult(VTKObservationMixin):
         self._measuring: StepRunner[MeasuredSegments] | None = None
         self._drawing: StepRunner[None] | None = None
         self._table = ResultsView(ui, self._onSliceSelected)
-        self._findings = FindingsView(ui)
+        self._findings = FindingsView(ui, self._onSegmentationAdded)
         self._below = BelowView(ui, views.jump)
         self._maps = MapView(ui)
         self._watch = edits.SegmentsWatch(self._onSegmentsChanged)
@@ -68,7 +68,7 @@ class ShownResult(VTKObservationMixin):
         self._maps.show(resultNode)
         self._below.show(self._result)
         if self._result is not None:
-            self._findings.begin(resultNode)
+            self._findings.begin(resultNode, self._result)
         if self._result is None:
             self._table.clear()
             return
@@ -141,10 +141,17 @@ class ShownResult(VTKObservationMixin):
         self._table.update(self._result, measured)
         self._findings.update(self._result, measured, self.volumeNode)
         self.updateButtons()
+        if self._ui.show3DButton.checked:
+            self._draw()  # an edit takes a surface away
 
     def _onSegmentsChanged(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         if segmentationNode is self.segmentationNode:
             self.measure()
+
+    def _onSegmentationAdded(self) -> None:
+        """A person added blood to a result that outlined none."""
+        self.setOpacity(float(self._ui.opacitySlider.value))
+        self.measure()
 
     def _onSliceMoved(self, _caller: slicer.vtkMRMLNode, _event: str) -> None:
         self._table.followIndex(views.shownSlice(self._result.analysis.geometry))
@@ -160,12 +167,20 @@ class ShownResult(VTKObservationMixin):
         if self._drawing is not None:
             self._drawing.stop()
         if node is not None and checked:
-            node.GetDisplayNode().SetVisibility3D(True)  # each surface comes up as soon as it is made
-            self._drawing = StepRunner(
-                surfaces.make(node), lambda _: views.setShow3D(node, True), _raise, startNow=True
-            )
+            self._draw()
         elif node is not None:
             views.setShow3D(node, False)
+
+    def _draw(self) -> None:
+        """Make the surfaces that are missing; each comes up as soon as it is made."""
+        node = self.segmentationNode
+        if node is None:
+            return
+        isNew = not views.isShown3D(node)
+        node.GetDisplayNode().SetVisibility3D(True)
+        self._drawing = StepRunner(
+            surfaces.make(node), lambda _: views.setShow3D(node, True, focus=isNew), _raise, startNow=True
+        )
 
 
 def _raise(error: Exception) -> None:
