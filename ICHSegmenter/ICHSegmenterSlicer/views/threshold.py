@@ -1,4 +1,4 @@
-"""The own threshold: it re-cuts the result that is shown, a moment after it was moved."""
+"""The own threshold and the minimum volume: the outline follows at once, the result a moment after they were moved."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class ThresholdWatch:
     """Asks for a new cut when the threshold has settled.
 
     Args:
+        moved: Called at once with the threshold (None if the result has none, or this one) and the minimum volume.
         recut: Called then.
     """
 
-    def __init__(self, recut: Callable[[], None]) -> None:
-        self._last: tuple[bool, float] | None = None
+    def __init__(self, moved: Callable[[float | None, float], None], recut: Callable[[], None]) -> None:
+        self._last: tuple[bool, float, float] | None = None
+        self._moved = moved
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
@@ -33,10 +35,11 @@ class ThresholdWatch:
 
     def follow(self, parameters: ICHSegmenterParameters) -> None:
         """Look whether the threshold was moved."""
-        now = (parameters.useThreshold, parameters.threshold)
+        now = (parameters.useThreshold, parameters.threshold, parameters.minVolumeMl)
         before, self._last = self._last, now
-        if before is None or before == now or not (before[0] or now[0]):
+        if before is None or before == now or (before[2] == now[2] and not (before[0] or now[0])):
             return
+        self._moved(cutThreshold(parameters), parameters.minVolumeMl)
         self._timer.start()
 
     def again(self) -> None:
@@ -49,15 +52,19 @@ class ThresholdWatch:
         self._last = None
 
 
-def recutRequest(result: StoredResult, parameters: ICHSegmenterParameters) -> AnalysisRequest | None:
-    """The request of a result with the threshold of the panel; None if that is its threshold, or it has none."""
+def recutRequest(parameters: ICHSegmenterParameters | None) -> AnalysisRequest | None:
+    """The request of the shown result with threshold and minimum volume of the panel; None if it has them already."""
+    if parameters is None or parameters.result is None:
+        return None
+    result = StoredResult.fromNode(parameters.result)
     provenance, card = result.analysis.provenance, method_cards().get(result.analysis.provenance.method)
     if card is None or card.threshold is None or not result.labels or result.agreement is not None:
         return None
     target = parameters.threshold if parameters.useThreshold else card.threshold
-    if provenance.threshold is None or abs(provenance.threshold - target) < TOLERANCE:
-        return None
     assessment = result.analysis.assessment
+    isSameVolume = abs(assessment.min_volume_ml - parameters.minVolumeMl) < TOLERANCE
+    if provenance.threshold is None or (isSameVolume and abs(provenance.threshold - target) < TOLERANCE):
+        return None
     return AnalysisRequest(
         method=card.name,
         detector=provenance.detector,
@@ -65,6 +72,14 @@ def recutRequest(result: StoredResult, parameters: ICHSegmenterParameters) -> An
         detector_options=dict(provenance.detector_options),
         threshold=target if parameters.useThreshold else None,
         operating_point=assessment.operating_point,
-        min_volume_ml=assessment.min_volume_ml,
+        min_volume_ml=parameters.minVolumeMl,
         device=provenance.device,
     )
+
+
+def cutThreshold(parameters: ICHSegmenterParameters) -> float | None:
+    """The threshold at which the shown result would be cut now, None if it has none."""
+    request = recutRequest(parameters)
+    if request is None:
+        return None
+    return parameters.threshold if parameters.useThreshold else method_cards()[request.method].threshold

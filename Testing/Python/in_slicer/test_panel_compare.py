@@ -220,7 +220,7 @@ def test_the_map_is_named_by_ct_and_method_and_shown_from_0_to_1_in_colors_of_he
     assert soft.GetName() == f"{phantom.volumeNode.GetName()} map (HU threshold)"
     display = soft.GetDisplayNode()
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
-    assert display.GetColorNode().GetName() == "Iron"
+    assert display.GetColorNode().GetName() == "ICHSegmenter map"
 
 
 def test_a_map_that_nobody_asked_for_is_there_when_the_box_is_checked_after_the_run(shell, panel, phantom):

@@ -64,7 +64,7 @@ def test_pieces_are_listed_by_size_with_side_milliliters_density_and_slices(pane
     assert rows[1][0].startswith("ICH right")
     assert float(rows[0][2]) > 15 > float(rows[1][2])
     assert float(rows[0][3]) == pytest.approx(59, abs=3)
-    assert rows[1][5] == "9"
+    assert rows[1][4] == "9"
 
 
 def test_a_click_on_a_finding_moves_all_views_to_it(shell, panel, analyzed):
@@ -391,3 +391,30 @@ def test_pointing_at_the_strip_names_slice_value_type_and_milliliters(shell, pan
     QtWidgets.QApplication.sendEvent(strip, event)
     row = strip._rows[position]
     assert strip.toolTip == f"Slice {row.number}: {row.value:.2f} · ICH · {row.bloodMl:.1f} mL"
+
+
+def test_the_strip_has_a_row_for_each_subtype_and_shows_where_the_mouse_is(shell, panel, analyzed):
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    from ICHSegmenterSlicer.scene.results.stored_result import SliceRow
+
+    strip = panel.shown._table._strip
+    subtypes = [{"EDH": 0.0, "IPH": 0.0, "IVH": 0.0, "SAH": 0.0, "SDH": float(n == 4)} for n in range(10)]
+    strip.setRows([SliceRow(n, n + 1, 0.1, False, "", 0.0, subtypes[n]) for n in range(10)], 0.5)
+    assert strip.minimumHeight == 60 + 5 * 9
+    left, step = strip._scale()
+    image = strip.grab().toImage()
+    y = 60 - 14 + 4 * 9 + 3
+    columns = [image.pixelColor(int(left + (n + 0.5) * step), y).getRgb()[:3] for n in range(10)]
+    assert np.abs(np.array(columns[4]) - (250, 225, 60)).max() < 5
+    assert len({columns[n] for n in range(10) if n != 4}) == 1
+    assert columns[3] != columns[4]
+    at = QtCore.QPointF(left + 4.5 * step, 20)
+    none = QtCore.Qt.NoButton
+    event = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, at, at, none, none, QtCore.Qt.NoModifier)
+    QtWidgets.QApplication.sendEvent(strip, event)
+    assert "SDH 1.00" in strip.toolTip
+    hovered = strip.grab().toImage()
+    assert hovered.pixelColor(int(left + 4.5 * step), 12) != image.pixelColor(int(left + 4.5 * step), 12)
+    QtWidgets.QApplication.sendEvent(strip, QtCore.QEvent(QtCore.QEvent.Leave))
+    assert strip.grab().toImage().pixelColor(int(left + 4.5 * step), 12) == image.pixelColor(int(left + 4.5 * step), 12)

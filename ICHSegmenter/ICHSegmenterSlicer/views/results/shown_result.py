@@ -7,10 +7,13 @@ from typing import Any
 import slicer
 from slicer.util import VTKObservationMixin
 
-from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.scene import surfaces
+from ICHSegmenterSlicer.client.steps import StepRunner, Steps
+from ICHSegmenterSlicer.scene import maps, surfaces
+from ICHSegmenterSlicer.scene.head_surface import HeadSurface
+from ICHSegmenterSlicer.scene.maps import SOFT_MAP
 from ICHSegmenterSlicer.scene.results import edits
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
+from ICHSegmenterSlicer.scene.results.live_cut import LiveCut
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, measure
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
@@ -40,6 +43,8 @@ class ShownResult(VTKObservationMixin):
         self._findings = FindingsView(ui, self._onSegmentationAdded)
         self._below = BelowView(ui, views.jump)
         self._maps = MapView(ui)
+        self._cut = LiveCut()
+        self._head = HeadSurface()
         self._watch = edits.SegmentsWatch(self._onSegmentsChanged)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
@@ -86,6 +91,8 @@ class ShownResult(VTKObservationMixin):
         """Forget the result and its segments."""
         self._stopMeasuring()
         self._findings.clear()
+        self._cut.clear()
+        self._head.hide()
         if self._drawing is not None:
             self._drawing.stop()
         self._watch.stop()
@@ -106,6 +113,23 @@ class ShownResult(VTKObservationMixin):
         """Opacity, 0 to 1, of the filling of the segments."""
         if self.segmentationNode is not None:
             views.setOpacity(self.segmentationNode, opacity)
+
+    def showCut(self, threshold: float | None, minVolumeMl: float) -> None:
+        """Outline the map at a threshold that is moved; None shows the segments again."""
+        mapNode = self._reference(SOFT_MAP)
+        if mapNode is None or mapNode.GetImageData() is None or threshold is None:
+            self.endCut()
+            return
+        unedited = [] if self._measured is None else [e.segmentId for e in self._measured.segments if not e.isEdited]
+        maps.setLowest(mapNode, threshold)
+        self._cut.show(mapNode, threshold, minVolumeMl, self.segmentationNode, unedited)
+
+    def endCut(self) -> None:
+        """Show the segments, which were hidden while a threshold was moved."""
+        self._cut.clear()
+        mapNode = self._reference(SOFT_MAP)
+        if mapNode is not None:
+            maps.setLowest(mapNode, None)
 
     def updateButtons(self) -> None:
         """Enable what works on segments."""
@@ -169,6 +193,7 @@ class ShownResult(VTKObservationMixin):
         if node is not None and checked:
             self._draw()
         elif node is not None:
+            self._head.hide()
             views.setShow3D(node, False)
 
     def _draw(self) -> None:
@@ -179,8 +204,14 @@ class ShownResult(VTKObservationMixin):
         isNew = not views.isShown3D(node)
         node.GetDisplayNode().SetVisibility3D(True)
         self._drawing = StepRunner(
-            surfaces.make(node), lambda _: views.setShow3D(node, True, focus=isNew), _raise, startNow=True
+            self._surfaces(node), lambda _: views.setShow3D(node, True, focus=isNew), _raise, startNow=True
         )
+
+    def _surfaces(self, node: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
+        """Those of the bleeds first, then that of the head around them."""
+        yield from surfaces.make(node)
+        if self.volumeNode is not None:
+            yield from self._head.show(self.volumeNode)
 
 
 def _raise(error: Exception) -> None:
