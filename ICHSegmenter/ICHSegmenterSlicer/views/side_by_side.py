@@ -37,6 +37,7 @@ class SideBySide:
         if manager is None:
             return
         self._layout = manager.layout
+        offset = _viewOf(LEFT)[0].GetSliceOffset()
         self._nodes = [left, right, *others]
         manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
         for identifier in (LEFT, RIGHT):
@@ -45,11 +46,11 @@ class SideBySide:
             self._links[identifier] = bool(composite.GetLinkedControl())
             composite.SetLinkedControl(True)
             node.SetOrientation(ORIENTATION)
-        first, second = _viewOf(LEFT)[0], _viewOf(RIGHT)[0]
-        second.SetSliceOffset(first.GetSliceOffset())
+        manager.resetSliceViews()
+        for identifier in (LEFT, RIGHT):
+            _viewOf(identifier)[0].SetSliceOffset(offset)
         for node, view in ((left, LEFT), (right, RIGHT), *((other, UNSEEN) for other in others)):
             node.GetDisplayNode().SetViewNodeIDs([view])
-        manager.sliceWidget("Yellow").sliceLogic().FitSliceToBackground()
 
     def stop(self) -> None:
         """Put layout, views and outlines back as they were."""

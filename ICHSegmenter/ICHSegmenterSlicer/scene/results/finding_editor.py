@@ -139,17 +139,21 @@ class FindingEditor:
         return name
 
     def _write(self, segmentId: str, mask: np.ndarray, start: tuple[int, int, int], *, isAdded: bool) -> None:
-        """Set or clear voxels by the function that Segment Editor's effects use."""
+        """Set or clear voxels in place, or where its labelmap must grow by the function that Segment Editor uses."""
         segment = self._segmentation.GetSegment(segmentId)
         if segment is None:
+            return
+        # Slicer would make the surface anew at once, which takes long; who shows it makes it in steps.
+        segment.RemoveRepresentation(slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName())
+        isShared = isAdded and self._segmentation.IsSharedBinaryLabelmap(segmentId)
+        if not isShared and edits.write(segment, mask, start, isAdded=isAdded):
+            self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
             return
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         mode = logic.MODE_MERGE_MAX if isAdded else logic.MODE_MERGE_MIN
         image = segments.orientedImage(
             mask if isAdded else ~mask, start, segments.matrixOf(self._resultNode.GetNodeReference(VOLUME_ROLE))
         )
-        # Slicer would make the surface anew at once, which takes long; who shows it makes it in steps.
-        segment.RemoveRepresentation(slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName())
         logic.SetBinaryLabelmapToSegment(image, self.segmentationNode, segmentId, mode, image.GetExtent())
 
 

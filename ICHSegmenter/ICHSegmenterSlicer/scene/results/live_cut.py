@@ -18,7 +18,7 @@ from ICHSegmenterSlicer.scene.volumes import geometryOf
 LOWEST = 0.01
 """Values below the lowest threshold that can be chosen are never outlined."""
 BLOCK = 2
-"""Pieces are told apart on blocks of so many pixels in the plane: that takes a quarter of the time."""
+"""Pieces are told apart on blocks of two by two pixels: that takes a quarter of the time."""
 COLOR = (1.0, 0.55, 0.0)
 
 
@@ -101,18 +101,22 @@ class LiveCut:
 def _removeSmall(mask: np.ndarray, volumesMl: np.ndarray, minVolumeMl: float) -> None:
     """Take pieces of less than so many mL out of a mask; what is a pixel apart counts as one piece."""
     slices, rows, columns = mask.shape
-    high, wide = -(-rows // BLOCK) * BLOCK, -(-columns // BLOCK) * BLOCK
-    padded = np.zeros((slices, high, wide), np.uint8)
-    padded[:, :rows, :columns] = mask
-    counts = padded.reshape(slices, high // BLOCK, BLOCK, wide // BLOCK, BLOCK).sum(axis=(2, 4), dtype=np.uint8)
+    counts = np.zeros((slices, -(-rows // BLOCK), -(-columns // BLOCK)), np.uint8)
+    parts = [(slice(None), slice(down, None, BLOCK), slice(right, None, BLOCK)) for down in (0, 1) for right in (0, 1)]
+    for part in parts:
+        own = mask[part]
+        counts[:, : own.shape[1], : own.shape[2]] += own
     labels, count = ndimage.label(counts, structure=CONNECTIVITY_26)
     if not count:
         return
-    filled = labels > 0
-    weights = (counts * volumesMl[:, None, None])[filled]
-    volumes = np.bincount(labels[filled], weights=weights, minlength=count + 1)
-    isSmall = volumes < minVolumeMl
-    isSmall[0] = False
-    removed = isSmall[labels]
-    if removed.any():
-        mask &= ~np.repeat(np.repeat(removed, BLOCK, axis=1), BLOCK, axis=2)[:, :rows, :columns]
+    volumes = np.zeros(count + 1)
+    for plane, pixels, ofVoxel in zip(labels, counts, volumesMl, strict=True):
+        if plane.any():
+            volumes += np.bincount(plane.ravel(), pixels.ravel(), count + 1) * ofVoxel
+    kept = volumes >= minVolumeMl
+    kept[0] = True
+    if not kept.all():
+        isKept = kept[labels]
+        for part in parts:
+            own = mask[part]
+            own &= isKept[:, : own.shape[1], : own.shape[2]]
