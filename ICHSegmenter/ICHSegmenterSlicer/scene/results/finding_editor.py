@@ -12,6 +12,7 @@ from ICHSegmenterSlicer.scene import segments, terminology
 from ICHSegmenterSlicer.scene.results import edits
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.findings import Finding
+from ICHSegmenterSlicer.scene.results.measured import isOnGrid
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
@@ -145,15 +146,15 @@ class FindingEditor:
             return
         # Slicer would make the surface anew at once, which takes long; who shows it makes it in steps.
         segment.RemoveRepresentation(slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName())
+        volumeNode = self._resultNode.GetNodeReference(VOLUME_ROLE)
         isShared = isAdded and self._segmentation.IsSharedBinaryLabelmap(segmentId)
-        if not isShared and edits.write(segment, mask, start, isAdded=isAdded):
+        isInPlace = not isShared and isOnGrid(self.segmentationNode, segmentId, volumeNode)
+        if isInPlace and edits.write(segment, mask, start, isAdded=isAdded):
             self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
             return
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         mode = logic.MODE_MERGE_MAX if isAdded else logic.MODE_MERGE_MIN
-        image = segments.orientedImage(
-            mask if isAdded else ~mask, start, segments.matrixOf(self._resultNode.GetNodeReference(VOLUME_ROLE))
-        )
+        image = segments.orientedImage(mask if isAdded else ~mask, start, segments.matrixOf(volumeNode))
         logic.SetBinaryLabelmapToSegment(image, self.segmentationNode, segmentId, mode, image.GetExtent())
 
 
