@@ -147,6 +147,9 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         self._initializeParameterNode()
 
+    def exit(self) -> None:
+        self.shown.endClicks()
+
     # ---- parameter node
 
     def _initializeParameterNode(self) -> None:

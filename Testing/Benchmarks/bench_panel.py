@@ -111,6 +111,7 @@ def _measureEdits(shell: Any, panel: Any, times: Times, volumeNode: Any, importe
     _turns(shell, times, "choose a finding", lambda: panel.ui.findingsTable.setCurrentCell(0, 0))
     piece = findings.current
     _turns(shell, times, "reject a finding", panel.ui.rejectButton.click)
+    shell.waitUntil(lambda: all(other.digest != piece.digest for other in findings._findings), 120)
     point = piece.pointRas
     with times.measure("click: grow a bleed and outline it"):
         clicks._onPoint(point)

@@ -299,6 +299,10 @@ def test_clicks_are_taken_only_while_the_button_is_down_or_until_the_toolbar_end
     shell.clickInView("Red", blobRas(volumeNode, at))
     shell.process(0.1)
     assert not panel.ui.growFrame.visible
+    shell.click(panel.ui.clickButton)
+    slicer.util.selectModule("SegmentEditor")
+    assert not panel.ui.clickButton.checked
+    shell.openModule("ICHSegmenter")
 
 
 def test_blood_is_added_to_a_result_that_found_none(shell, panel):

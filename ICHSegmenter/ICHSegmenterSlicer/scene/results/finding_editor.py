@@ -20,6 +20,9 @@ MAX_STATES = 20
 """Steps that can be taken back; each keeps a copy of the segments that it changed."""
 
 
+SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+
+
 class FindingEditor:
     """Takes pieces away, adds them, changes their type, and undoes that by `vtkSegmentationHistory`.
 
@@ -90,12 +93,14 @@ class FindingEditor:
     def undo(self) -> None:
         """Take the last step back, if there is one."""
         if self.canUndo:
+            self._dropSurfaces()
             self._history.RestorePreviousState()
             self._left = self._version()
 
     def redo(self) -> None:
         """Do the step again that was taken back, if there is one."""
         if self.canRedo:
+            self._dropSurfaces()
             self._history.RestoreNextState()
             self._left = self._version()
 
@@ -110,6 +115,11 @@ class FindingEditor:
             self._history.SetMaximumNumberOfStates(MAX_STATES)
             self._history.SetSegmentation(self._segmentation)
         self._history.SaveState()
+
+    def _dropSurfaces(self) -> None:
+        """Slicer would make them anew at once, which takes long; who shows them makes them in steps."""
+        if self._segmentation.ContainsRepresentation(SURFACE):
+            self._segmentation.RemoveRepresentation(SURFACE)
 
     def _version(self) -> tuple[Any, ...]:
         """Changes with every edit of any segment."""
@@ -144,8 +154,7 @@ class FindingEditor:
         segment = self._segmentation.GetSegment(segmentId)
         if segment is None:
             return
-        # Slicer would make the surface anew at once, which takes long; who shows it makes it in steps.
-        segment.RemoveRepresentation(slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName())
+        segment.RemoveRepresentation(SURFACE)
         volumeNode = self._resultNode.GetNodeReference(VOLUME_ROLE)
         isShared = isAdded and self._segmentation.IsSharedBinaryLabelmap(segmentId)
         isInPlace = not isShared and isOnGrid(self.segmentationNode, segmentId, volumeNode)

@@ -56,7 +56,7 @@ class FindingsView:
         self.outline = Outline("ICHSegmenter current finding", CURRENT_COLOR)
         self.clicks = ClickView(ui, self._editor.reject, self._add)
         table = ui.findingsTable
-        prepareTable(table, (_("Finding"), _("Prob."), _("mL"), _("HU"), _("Slices"), ""), FINDING)
+        prepareTable(table, (_("Finding"), _("Score"), _("mL"), _("HU"), _("Slices"), ""), FINDING)
         table.horizontalHeader().setMinimumSectionSize(MIN_SECTION)
         table.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
         actions = {
@@ -87,6 +87,8 @@ class FindingsView:
         self.clear()
         self._resultNode = resultNode
         self._editor.begin(resultNode)
+        heading = _("Prob.") if result.analysis.assessment.is_calibrated else _("Score")
+        self._ui.findingsTable.horizontalHeaderItem(PROBABILITY).setText(heading)
         self._offerTypes(result)
 
     def update(self, result: StoredResult, measured: MeasuredSegments, volumeNode: slicer.vtkMRMLNode) -> None:
@@ -141,18 +143,22 @@ class FindingsView:
         box, known = self._ui.typeComboBox, [label for label in result.labels if label.is_blood]
         others = [label for label in SEGMENT_LABELS.values() if label.is_blood and label not in known]
         box.clear()
-        for label in (*known, *others):
-            box.addItem(
-                qt.QIcon(swatch(label.color)), _("{key}: {name}").format(key=label.key, name=label.name), label.key
-            )
-        setWholeText(box, box.currentText)
+        for row, label in enumerate((*known, *others)):
+            box.addItem(qt.QIcon(swatch(label.color)), label.key, label.key)
+            box.setItemData(row, label.name, qt.Qt.ToolTipRole)
+        self._nameType()
 
     def _onTypeSelected(self, _index: int) -> None:
         """The user's choice: the type of the current finding, unless something is about to be added."""
         key, finding = self._ui.typeComboBox.currentData, self.current
         if finding is not None and finding.key != key and not self.clicks.isPreviewing:
             self._editor.retype(finding, key)
-        setWholeText(self._ui.typeComboBox, self._ui.typeComboBox.currentText)
+        self._nameType()
+
+    def _nameType(self) -> None:
+        """Say in the tooltip what the letters stand for."""
+        label = SEGMENT_LABELS.get(self._ui.typeComboBox.currentData)
+        setWholeText(self._ui.typeComboBox, "" if label is None else label.name)
 
     def _show(self, listed: Sequence[Finding]) -> None:
         table, before = self._ui.findingsTable, self._ui.findingsTable.currentRow()
@@ -204,7 +210,7 @@ class FindingsView:
         index = self._ui.typeComboBox.findData(finding.key)
         if index >= 0 and not self.clicks.isPreviewing:
             self._ui.typeComboBox.setCurrentIndex(index)
-            setWholeText(self._ui.typeComboBox, self._ui.typeComboBox.currentText)
+            self._nameType()
 
 
 def _shortcut(

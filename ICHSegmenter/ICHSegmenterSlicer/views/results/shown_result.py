@@ -124,6 +124,10 @@ class ShownResult(VTKObservationMixin):
         maps.setLowest(mapNode, threshold)
         self._cut.show(mapNode, threshold, minVolumeMl, self.segmentationNode, unedited)
 
+    def endClicks(self) -> None:
+        """Let the mouse move the views again: the panel is left."""
+        self._findings.clicks.stop()
+
     def endCut(self) -> None:
         """Show the segments, which were hidden while a threshold was moved."""
         self._cut.clear()
