@@ -20,6 +20,7 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.views.trust_box import TrustView
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
@@ -68,6 +69,7 @@ class MethodView:
         self._fail = fail
         self._requestId: str | None = None
         self._described = False
+        self._trust = TrustView(ui, self._onOfferAccepted)
         self._offer()
         ui.deviceComboBox.addItem(_("Automatic"), "auto")
         ui.deviceComboBox.addItem(_("CPU"), "cpu")
@@ -139,6 +141,7 @@ class MethodView:
         ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
+        self._trust.show(card, busy=self.isTransferring)
 
     def _offer(self) -> None:
         """List the methods with their state: those of cards that came or went since."""
@@ -161,6 +164,12 @@ class MethodView:
     def _onSelected(self, _index: int) -> None:
         self.update()
         self._changed()
+
+    def _onOfferAccepted(self, method: str) -> None:
+        """Choose the method whose weights were offered, and fetch them."""
+        self.choose(method, self.device)
+        self._changed()
+        self._onDownload()
 
     def _onDownload(self) -> None:
         if self._requestId is not None:
