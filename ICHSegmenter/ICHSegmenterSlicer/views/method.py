@@ -141,7 +141,7 @@ class MethodView:
         ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
-        self._trust.show(card, busy=self.isTransferring)
+        self._trust.show(store.card_of(card.name), busy=self.isTransferring)
 
     def _offer(self) -> None:
         """List the methods with their state: those of cards that came or went since."""

@@ -30,9 +30,11 @@ def test_one_click_shows_the_trust_lines_of_the_chosen_method(shell, panel):
     for method in ("compact-unet", "blast-ct"):
         panel.methods.choose(method, "cpu")
         text = panel.ui.trustLabel.text
-        from ICHSegmenterLib.cards.table import get_card
+        from ICHSegmenterLib.weights.store import card_of
 
-        trust = get_card(method).trust
+        trust = card_of(method).trust  # that of the weights at hand
+        assert trust.false_alarms
+        assert trust.not_seen
         assert "Does not see" in text
         for alarms in trust.false_alarms:
             assert alarms.share in text
