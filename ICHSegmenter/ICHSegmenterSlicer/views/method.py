@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
-from ICHSegmenterLib.errors import DependencyError, Failure
+from ICHSegmenterLib.errors import DependencyError, Failure, ICHSegmenterError
 from ICHSegmenterLib.protocol import Message, MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
@@ -141,7 +141,7 @@ class MethodView:
         ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
-        self._trust.show(store.card_of(card.name), busy=self.isTransferring)
+        self._trust.show(_cardAtHand(card), busy=self.isTransferring)
 
     def _offer(self) -> None:
         """List the methods with their state: those of cards that came or went since."""
@@ -248,6 +248,14 @@ def _infoText(card: ModelCard) -> str:
     if card.needs_weights and state.is_ready:
         parts.append(_("weights bundled") if state.is_bundled else _("weights present"))
     return f"{card.summary}.<br><small>{' · '.join(parts)}</small>"
+
+
+def _cardAtHand(card: ModelCard) -> ModelCard:
+    """The card beside the weights that would run, whose figures are theirs; the method's own where it cannot be read."""
+    try:
+        return store.card_of(card.name)
+    except (ICHSegmenterError, ValueError):  # a run says what is wrong with it
+        return card
 
 
 def _isNonCommercial(card: ModelCard) -> bool:

@@ -23,6 +23,7 @@ def forget_refusal():
     qt.QSettings().remove(REFUSED_KEY)
 
 
+@pytest.mark.shipped
 def test_one_click_shows_the_trust_lines_of_the_chosen_method(shell, panel):
     panel.ui.trustButton.collapsed = True
     shell.click(panel.ui.trustButton)
@@ -39,7 +40,7 @@ def test_one_click_shows_the_trust_lines_of_the_chosen_method(shell, panel):
         for alarms in trust.false_alarms:
             assert alarms.share in text
         for unseen in trust.not_seen:
-            assert unseen.split("<")[0][:20] in text
+            assert unseen[:20] in text
 
 
 def test_the_first_run_line_offers_trained_weights_until_it_is_refused(shell, panel, forget_refusal):
