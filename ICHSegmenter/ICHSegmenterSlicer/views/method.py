@@ -251,7 +251,7 @@ def _infoText(card: ModelCard) -> str:
 
 
 def _cardAtHand(card: ModelCard) -> ModelCard:
-    """The card beside the weights that would run, whose figures are theirs; the method's own where it cannot be read."""
+    """The card beside the weights that would run, whose figures are theirs; if it cannot be read, the method's own."""
     try:
         return store.card_of(card.name)
     except (ICHSegmenterError, ValueError):  # a run says what is wrong with it
