@@ -168,7 +168,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
-            self.options.choose(parameters.detector)
+            self.options.choose(parameters.detector, parameters.operatingPoint)
             self.comparison.choose(tuple(parameters.comparedMethods.split()))
             self.results.refresh()
             self._onParametersModified()
@@ -197,6 +197,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is None:
             return
         self._parameters.detector = self.options.selectedDetector
+        self._parameters.operatingPoint = self.options.operatingPoint
         self._parameters.comparedMethods = " ".join(self.comparison.methods)
         self._updateButtons()
 
@@ -247,6 +248,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             options=self.options.requestOptions(card),
             detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
             threshold=parameters.threshold if parameters.useThreshold else None,
+            operating_point=parameters.operatingPoint,
             device=self.methods.device,
             outputs=(MAP,) if self._keepsMaps() else (),
         )
