@@ -170,7 +170,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
-            self.options.choose(parameters.detector)
+            self.options.choose(parameters.detector, parameters.operatingPoint)
             self.comparison.choose(tuple(parameters.comparedMethods.split()))
             self.results.refresh()
             self._onParametersModified()
@@ -199,6 +199,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is None:
             return
         self._parameters.detector = self.options.selectedDetector
+        self._parameters.operatingPoint = self.options.operatingPoint
         self._parameters.comparedMethods = " ".join(self.comparison.methods)
         self._updateButtons()
 
@@ -250,6 +251,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
             threshold=parameters.threshold if parameters.useThreshold else None,
             min_volume_ml=parameters.minVolumeMl,
+            operating_point=parameters.operatingPoint,
             device=self.methods.device,
             outputs=(MAP,) if self._keepsMaps() else (),
         )
@@ -296,11 +298,10 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status.end()
         if self._parameters is None or slicer.mrmlScene.IsClosing():
             return
+        self.shown.endCut()
         if outcome.failure is not None and outcome.failure.kind == "not_kept":
             self.status.show(_("The threshold applies to the next run: what the method saw is no longer kept."))
-            self.shown.endCut()
         elif outcome.failure is not None:
-            self.shown.endCut()
             self.status.fail(outcome.failure)
             if outcome.failure.kind != "cancelled":
                 self.results.runFailed()

@@ -20,6 +20,7 @@ class ICHSegmenterParameters:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         outputSegmentation: Add to this node; none makes a new one.
         replaceUnedited: Remove unedited segments of earlier runs from it first.
+        operatingPoint: Which pieces of blood are drawn, "screening" or "confirming".
         useThreshold, threshold: For the maps, instead of the method's own.
         detector: Name of the method that detects and names segments, empty for `method` itself.
         averageMirror: Average with the prediction of the mirror image.
@@ -37,6 +38,7 @@ class ICHSegmenterParameters:
     device: Annotated[str, Default("auto")]
     outputSegmentation: vtkMRMLSegmentationNode
     replaceUnedited: bool
+    operatingPoint: Annotated[str, Default("screening")]
     useThreshold: bool
     threshold: Annotated[float, WithinRange(0.01, 0.99), Default(0.5)]
     minVolumeMl: Annotated[float, WithinRange(0.0, 5.0), Default(MIN_PIECE_VOLUME_ML)]

@@ -1,4 +1,4 @@
-"""The own threshold and the minimum volume: the outline follows at once, the result a moment after they were moved."""
+"""Threshold, smallest piece and operating point: the outline follows at once, the result a moment after a change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ThresholdWatch:
     """
 
     def __init__(self, moved: Callable[[float | None, float], None], recut: Callable[[], None]) -> None:
-        self._last: tuple[bool, float, float] | None = None
+        self._last: tuple[bool, float, float, str] | None = None
         self._moved = moved
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -34,10 +34,10 @@ class ThresholdWatch:
         self._timer.connect("timeout()", recut)
 
     def follow(self, parameters: ICHSegmenterParameters) -> None:
-        """Look whether the threshold was moved."""
-        now = (parameters.useThreshold, parameters.threshold, parameters.minVolumeMl)
+        """Look whether the threshold or the smallest piece was moved, or another operating point was chosen."""
+        now = (parameters.useThreshold, parameters.threshold, parameters.minVolumeMl, parameters.operatingPoint)
         before, self._last = self._last, now
-        if before is None or before == now or (before[2] == now[2] and not (before[0] or now[0])):
+        if before is None or before == now or (before[2:] == now[2:] and not (before[0] or now[0])):
             return
         self._moved(cutThreshold(parameters), parameters.minVolumeMl)
         self._timer.start()
@@ -53,7 +53,7 @@ class ThresholdWatch:
 
 
 def recutRequest(parameters: ICHSegmenterParameters | None) -> AnalysisRequest | None:
-    """The request of the shown result with threshold and minimum volume of the panel; None if it has them already."""
+    """The request of the shown result with what the panel holds now; None if it has that already, or no map."""
     if parameters is None or parameters.result is None:
         return None
     result = StoredResult.fromNode(parameters.result)
@@ -62,8 +62,9 @@ def recutRequest(parameters: ICHSegmenterParameters | None) -> AnalysisRequest |
         return None
     target = parameters.threshold if parameters.useThreshold else card.threshold
     assessment = result.analysis.assessment
-    isSameVolume = abs(assessment.min_volume_ml - parameters.minVolumeMl) < TOLERANCE
-    if provenance.threshold is None or (isSameVolume and abs(provenance.threshold - target) < TOLERANCE):
+    isSame = abs(assessment.min_volume_ml - parameters.minVolumeMl) < TOLERANCE
+    isSame = isSame and assessment.operating_point.value == parameters.operatingPoint
+    if provenance.threshold is None or (isSame and abs(provenance.threshold - target) < TOLERANCE):
         return None
     return AnalysisRequest(
         method=card.name,
@@ -71,7 +72,7 @@ def recutRequest(parameters: ICHSegmenterParameters | None) -> AnalysisRequest |
         options=dict(provenance.options),
         detector_options=dict(provenance.detector_options),
         threshold=target if parameters.useThreshold else None,
-        operating_point=assessment.operating_point,
+        operating_point=parameters.operatingPoint,
         min_volume_ml=parameters.minVolumeMl,
         device=provenance.device,
     )
