@@ -7,6 +7,8 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTextNode
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 
+from ICHSegmenterLib.verdict import MIN_PIECE_VOLUME_ML
+
 
 @parameterNodeWrapper
 class ICHSegmenterParameters:
@@ -24,7 +26,9 @@ class ICHSegmenterParameters:
         averageMirror: Average with the prediction of the mirror image.
         saveMaps: Show soft map and uncertainty as volumes.
         comparedMethods: Names of the methods to compare, with spaces between.
+        minVolumeMl: Smaller pieces are neither listed nor drawn.
         opacity: Filling of the segments in slice views, 0 to 1.
+        mapOpacity: Of the map over the CT, 0 to 1.
         result: Text node with the shown result.
         comparison: Text node with the shown agreement of several methods, the result of their vote.
     """
@@ -37,7 +41,9 @@ class ICHSegmenterParameters:
     operatingPoint: Annotated[str, Default("screening")]
     useThreshold: bool
     threshold: Annotated[float, WithinRange(0.01, 0.99), Default(0.5)]
+    minVolumeMl: Annotated[float, WithinRange(0.0, 5.0), Default(MIN_PIECE_VOLUME_ML)]
     opacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.5)]
+    mapOpacity: Annotated[float, WithinRange(0.0, 1.0), Default(0.6)]
     detector: str
     averageMirror: bool
     saveMaps: bool
