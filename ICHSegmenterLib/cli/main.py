@@ -17,6 +17,7 @@ from ICHSegmenterLib.cli.verbs import (
     completion,
     doctor,
     features,
+    index,
     models,
     segment,
 )
@@ -37,6 +38,7 @@ VERBS = (
     segment,
     check,
     batch,
+    index,
     evaluate,
     calibrate,
     compare,
