@@ -11,7 +11,15 @@ from types import TracebackType
 from typing import Any
 
 from ICHSegmenterLib.batch.exam import ExamOutcome
-from ICHSegmenterLib.batch.tables.columns import EXAM_COLUMNS, FINDING_COLUMNS, SLICE_COLUMNS
+from ICHSegmenterLib.batch.pages import WorklistClock
+from ICHSegmenterLib.batch.tables.columns import (
+    EXAM_COLUMNS,
+    FINDING_COLUMNS,
+    FINDINGS_FILE,
+    SLICE_COLUMNS,
+    SLICES_FILE,
+    SUMMARY_FILE,
+)
 from ICHSegmenterLib.batch.tables.csv_table import CsvTable, as_cell
 from ICHSegmenterLib.batch.tables.rows import finding_rows, numbers_of, slice_rows
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
@@ -21,11 +29,9 @@ __all__ = ["FINDINGS_FILE", "SLICES_FILE", "SUMMARY_FILE", "Summary", "as_cell",
 
 logger = logging.getLogger(__name__)
 
-SUMMARY_FILE, SLICES_FILE, FINDINGS_FILE = "results.csv", "slices.csv", "findings.csv"
-
 
 class Summary:
-    """The tables of one run; begun anew, since each run lists what was done before too.
+    """The tables of one run, and the worklist made of them; begun anew, since each run lists what was done before too.
 
     Slices and findings are read from the `result.json` of their exam, so that no result stays in memory.
 
@@ -39,6 +45,7 @@ class Summary:
 
     def __init__(self, path: Path, request: AnalysisRequest) -> None:
         self._output, self._request = path.parent, request
+        self._worklist = WorklistClock(path.parent)
         with ExitStack() as opened:
             self._exams = opened.enter_context(closing(CsvTable(path, EXAM_COLUMNS)))
             self._slices = opened.enter_context(closing(CsvTable(path.with_name(SLICES_FILE), SLICE_COLUMNS)))
@@ -81,6 +88,7 @@ class Summary:
                 }
             ]
         )
+        self._worklist.tick()
 
     def _result_of(self, outcome: ExamOutcome) -> Mapping[str, Any] | None:
         """The content of its `result.json`, None of a failed exam, or if it has just gone."""

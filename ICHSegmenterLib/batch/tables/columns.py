@@ -9,6 +9,8 @@ from typing import NamedTuple
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.verdict import Piece
 
+SUMMARY_FILE, SLICES_FILE, FINDINGS_FILE = "results.csv", "slices.csv", "findings.csv"
+
 
 class Kind(Enum):
     """Type of a column; cells of all may be empty."""

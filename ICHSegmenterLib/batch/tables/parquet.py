@@ -9,12 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.batch.tables.columns import EXAM_COLUMNS, FINDING_COLUMNS, SLICE_COLUMNS, Column, Kind
+from ICHSegmenterLib.batch.tables.columns import (
+    EXAM_COLUMNS,
+    FINDING_COLUMNS,
+    FINDINGS_FILE,
+    SLICE_COLUMNS,
+    SLICES_FILE,
+    SUMMARY_FILE,
+    Column,
+    Kind,
+)
 from ICHSegmenterLib.batch.tables.csv_table import FORMULA_STARTS
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.files import replacing
 
-TABLES = {"results.csv": EXAM_COLUMNS, "slices.csv": SLICE_COLUMNS, "findings.csv": FINDING_COLUMNS}
+TABLES = {SUMMARY_FILE: EXAM_COLUMNS, SLICES_FILE: SLICE_COLUMNS, FINDINGS_FILE: FINDING_COLUMNS}
 BLOCK_BYTES = 8_000_000
 """Of a CSV file that are in memory at a time."""
 PROTECTED = f"^'([{''.join(FORMULA_STARTS)}])".replace("-", "\\-")
