@@ -12,7 +12,9 @@ from ICHSegmenterLib.batch.tables.columns import EXAM_COLUMNS, SUMMARY_FILE
 from ICHSegmenterLib.batch.tables.csv_table import as_text
 from ICHSegmenterLib.batch.tables.parquet import write_parquet
 from ICHSegmenterLib.report.worklist.figures import BatchFigures
-from ICHSegmenterLib.report.worklist.page import write_worklist
+from ICHSegmenterLib.report.worklist.page import SUMMARY_PAGE, WORKLIST_FILE, write_worklist
+
+__all__ = ["SUMMARY_PAGE", "WORKLIST_FILE", "WorklistClock", "complete_batch", "exam_rows", "write_pages"]
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.verdict import VerdictCode
 
-WORKLIST_FILE = "worklist.html"
+WORKLIST_FILE, SUMMARY_PAGE = "worklist.html", "summary.html"
 FAILED = "failed"
 URGENCY = (VerdictCode.SUSPECTED.value, VerdictCode.POSSIBLE.value, VerdictCode.NONE_FOUND.value, FAILED)
 """Most urgent first."""
@@ -111,7 +111,8 @@ def _number(text: str) -> float | str:
 def _about(exams: int, shown: int, methods: Counter[str]) -> str:
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     left_out = f" The {shown} most urgent are listed; results.csv holds all." if shown < exams else ""
-    return f"{exams} exams by {', '.join(methods)}; written {now}.{left_out}"
+    noun = "exam" if exams == 1 else "exams"
+    return f"{exams} {noun} by {', '.join(methods)}; written {now}.{left_out}"
 
 
 @cache

@@ -15,10 +15,9 @@ import numpy as np
 
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.worklist.figures import BatchFigures
-from ICHSegmenterLib.report.worklist.page import WORKLIST_FILE
+from ICHSegmenterLib.report.worklist.page import SUMMARY_PAGE, WORKLIST_FILE
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
-SUMMARY_PAGE = "summary.html"
 INK = "#010203"
 """Stands in a plot for the color of the page's text, light or dark."""
 COLORS = {"suspected": "#e0604f", "possible": "#d99a2b", "none_found": "#3f9a63"}

@@ -14,7 +14,9 @@ from ICHSegmenterLib.batch.summary import FINDINGS_FILE, SLICES_FILE, SUMMARY_FI
 from ICHSegmenterLib.batch.tables.csv_table import FORMULA_STARTS, as_cell, as_text
 from ICHSegmenterLib.batch.tables.parquet import check_parquet, write_parquet
 from ICHSegmenterLib.batch.tables.rows import finding_rows
-from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.cli.main import main
+from ICHSegmenterLib.cli.verbs import batch as verb
+from ICHSegmenterLib.errors import CancelledError, DependencyError, OutputError
 from ICHSegmenterLib.volume.export import write_nifti
 
 
@@ -167,3 +169,43 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DependencyError, match=r"pip install 'ichsegmenter\[parquet\]'. Without it leave --parquet out"):
         check_parquet()
+
+
+@pytest.fixture
+def two_exams(tmp_path, monkeypatch):
+    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
+    volume = small_head()
+    for name in ("a", "b"):
+        write_nifti(volume.hu, volume.geometry, tmp_path / "in" / f"{name}.nii.gz")
+    return ["batch", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--method", "hu-threshold"]
+
+
+def test_the_command_writes_pages_and_parquet_and_says_where(two_exams, tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    assert main([*two_exams, "--parquet"]) == 0
+    assert f"Worklist: {tmp_path / 'out' / 'worklist.html'}" in capsys.readouterr().out
+    written = {path.name for path in (tmp_path / "out").iterdir() if path.is_file() and not path.name.startswith(".")}
+    tables = {f"{table}.{kind}" for table in ("results", "slices", "findings") for kind in ("csv", "parquet")}
+    assert written == tables | {"worklist.html", "summary.html"}
+
+
+def test_without_pyarrow_a_batch_with_parquet_ends_before_it_begins(two_exams, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main([*two_exams, "--parquet"]) == 1
+    assert "leave --parquet out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_that_is_stopped_has_the_worklist_of_what_is_done(two_exams, tmp_path, monkeypatch):
+    analyze, done = verb.analyze, []
+
+    def stopped(*arguments, **options):
+        if done:
+            raise CancelledError("stopped")
+        done.append(1)
+        return analyze(*arguments, **options)
+
+    monkeypatch.setattr(verb, "analyze", stopped)
+    assert main(two_exams) == 1
+    assert len(rows(tmp_path / "out" / SUMMARY_FILE)) == 1
+    assert "1 exam by hu-threshold" in (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
