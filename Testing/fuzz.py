@@ -24,10 +24,12 @@ COLUMNS = ("read", "typed", "ended", *HARM)
 def main() -> int:
     """Run it; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=10_000, help="of all readers together (default: %(default)s)")
+    parser.add_argument("--inputs", type=int, default=10_000, help="of a run over all readers (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first input of each reader")
-    parser.add_argument("--reader", nargs="+", choices=READERS, default=list(READERS), metavar="NAME")
+    parser.add_argument(
+        "--reader", nargs="+", choices=READERS, default=list(READERS), metavar="NAME", help="their part"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep inputs that did harm there")
     arguments = parser.parse_args()
     tallies = {}

@@ -48,8 +48,8 @@ class Tally:
 
 
 def shares(inputs: int, names: Sequence[str]) -> dict[str, int]:
-    """How many inputs each reader gets; together at least `inputs`."""
-    total = sum(READERS[name].share for name in names)
+    """How many inputs these readers get in a run of so many over all readers, so that a run can be split."""
+    total = sum(reader.share for reader in READERS.values())
     return {name: math.ceil(inputs * READERS[name].share / total) for name in names}
 
 
