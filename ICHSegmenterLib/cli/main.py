@@ -18,6 +18,7 @@ from ICHSegmenterLib.cli.verbs import (
     doctor,
     features,
     models,
+    receive,
     segment,
 )
 from ICHSegmenterLib.cli.verbs.research import (
@@ -37,6 +38,7 @@ VERBS = (
     segment,
     check,
     batch,
+    receive,
     evaluate,
     calibrate,
     compare,
