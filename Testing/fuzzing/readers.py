@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,6 +260,69 @@ def _typed(work):
     return watched
 
 
+def _receiver_config(path: Path) -> None:
+    from ICHSegmenterLib.receive.config import read_config
+
+    read_config(path)
+
+
+def _received_object(path: Path) -> None:
+    """As the port takes an object: whatever is wrong with it, it is refused."""
+    from ICHSegmenterLib.receive.server import study_uid_of
+
+    study_uid_of(path.read_bytes())
+
+
+def _port(path: Path) -> None:
+    """A connection that sends the input: it comes to an end, and the receiver still listens."""
+    import socket
+
+    server = _server(path.parent)
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", server.port)) as link,
+    ):
+        link.settimeout(1.0)
+        link.sendall(path.read_bytes())
+        link.shutdown(socket.SHUT_WR)
+        while link.recv(1 << 16):
+            pass
+    until = time.monotonic() + ASSOCIATION_S
+    while len(server._server.active_associations) > 3 and time.monotonic() < until:
+        time.sleep(0.1)
+    if not server._thread.is_alive() or time.monotonic() >= until:
+        raise AssertionError("the receiver no longer listens")
+    if _untyped:
+        raise _untyped.pop()
+
+
+def _server(folder: Path):
+    import threading
+
+    from ICHSegmenterLib.receive.config import Peer, ReceiverConfig
+    from ICHSegmenterLib.receive.inbox import Inbox
+    from ICHSegmenterLib.receive.server import Server
+
+    if not _servers:
+        config = ReceiverConfig(folder / "received", folder / "results", (Peer("PACS"),), port=0)
+        _servers.append(Server(config, Inbox(config.folder, config.limits)))
+        threading.excepthook = _thread_died
+    return _servers[0]
+
+
+def _thread_died(failure) -> None:
+    """pynetdicom ends a connection by this error when an answer crosses the end; the thread was ending anyway."""
+    from pynetdicom.fsm import InvalidEventError
+
+    if not isinstance(failure.exc_value, InvalidEventError):
+        _untyped.append(failure.exc_value)
+
+
+_servers: list = []
+ASSOCIATION_S = 30.0
+"""In which connections that were closed must be gone."""
+
+
 LABELS = "ID,Label\n" + "".join(
     f"ID_{number}_{kind},0\n"
     for number in (1, 2)
@@ -298,6 +362,9 @@ READERS: dict[str, Reader] = {
     "result": Reader("json", "output/exam/result.json", 6, seeds.results, _result),
     "caches": Reader("json", "cache.json", 3, seeds.caches, _cache),
     "batch-state": Reader("json", "state.json", 3, seeds.text(*STATE), _batch_state),
+    "receiver-config": Reader("text", "receive.toml", 4, seeds.receiver_configs, _receiver_config),
+    "received-object": Reader("dicom", "0001.dcm", 4, seeds.dicom, _received_object, (Exception,)),
+    "port": Reader("binary", "sent.bin", 0.5, seeds.association, _port),
     "worker": Reader("json", "line.json", 5, seeds.worker_lines, _worker),
 }
 """Name to reader."""

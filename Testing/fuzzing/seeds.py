@@ -166,6 +166,41 @@ def caches(folder: Path) -> list[bytes]:
     ]
 
 
+def receiver_configs(folder: Path) -> list[bytes]:
+    """Configurations of the receiver, with all that there is and with the least."""
+    least = 'folder = "received"\noutput = "results"\npeers = [{ae_title = "PACS"}]\n'
+    more = (
+        'ae_title = "ICH"\nhost = "127.0.0.1"\nport = 11112\ncomplete_after_s = 60\nretention_hours = 24.0\n'
+        "[limits]\nassociations = 2\nobject_mb = 256\nstudy_instances = 1000\nstudy_mb = 4000\nfolder_gb = 100\n"
+        '[analysis]\nmethod = "hu-threshold"\ndevice = "cpu"\noutputs = ["json", "csv"]\n'
+        '[[send_to]]\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\nport = 104\noutputs = ["dicom_seg"]\n'
+    )
+    return [least.encode(), (least + more).encode()]
+
+
+def association(folder: Path) -> list[bytes]:
+    """All that a program sends that stores an image: request, image, release."""
+    import pynetdicom
+
+    (folder / "sent").mkdir(exist_ok=True)
+    image = folder / "sent" / "0001.dcm"
+    image.write_bytes(dicom(folder / "sent")[0])
+    sent: list[bytes] = []
+    archive = pynetdicom.AE(ae_title="ICHSEGMENTER")
+    archive.add_supported_context("1.2.840.10008.5.1.4.1.1.2")
+    server = archive.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, lambda event: 0)]
+    )
+    entity = pynetdicom.AE(ae_title="PACS")
+    entity.add_requested_context("1.2.840.10008.5.1.4.1.1.2")
+    handlers = [(pynetdicom.evt.EVT_DATA_SENT, lambda event: sent.append(bytes(event.data)))]
+    link = entity.associate(*server.server_address[:2], ae_title="ICHSEGMENTER", evt_handlers=handlers)
+    link.send_c_store(image)
+    link.release()
+    server.shutdown()
+    return [b"".join(sent), b"".join(sent[:1])]
+
+
 def worker_lines(folder: Path) -> list[bytes]:
     """Requests about an exam in `folder`, as the panel sends them."""
     volume = _tiny_head()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("pynetdicom")
 sys.path.append(str(Path(__file__).parents[2]))
 
 from fuzzing import child, readers
@@ -25,6 +26,8 @@ def no_reader_stays():
     yield
     while child._reader:
         child._reader.pop().close()
+    while readers._servers:
+        readers._servers.pop().close()
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -96,5 +99,5 @@ def test_an_input_that_ends_the_process_is_a_crash_and_the_next_ones_are_read(tm
 def test_the_inputs_of_a_run_are_shared_among_the_readers():
     numbers = shares(100_000, list(READERS))
     assert sum(numbers.values()) >= 100_000
-    assert min(numbers.values()) > 1000
+    assert min(numbers.values()) > 400
     assert Tally().harm == 0
