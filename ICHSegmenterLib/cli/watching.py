@@ -10,9 +10,9 @@ from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.exam import ExamOutcome
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE
-from ICHSegmenterLib.batch.watch import Watch, WatchedFolder
 from ICHSegmenterLib.cli.arguments import request_of
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
+from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume

@@ -1,1 +1,1 @@
-"""A DICOM storage receiver: studies come in from named peers, are analyzed as by a batch, and results may go back."""
+"""Exams that come: into a watched folder, or over the network as a DICOM storage service; results may go back."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from ICHSegmenterLib.batch.exam import ExamOutcome
 from ICHSegmenterLib.batch.run import Analyze
-from ICHSegmenterLib.batch.watch import Watch, WatchedFolder
 from ICHSegmenterLib.errors import ICHSegmenterError
 from ICHSegmenterLib.receive.config import ReceiverConfig
 from ICHSegmenterLib.receive.inbox import Inbox
 from ICHSegmenterLib.receive.outbox import Outbox
 from ICHSegmenterLib.receive.server import Server
+from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
 from ICHSegmenterLib.request import AnalysisRequest
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,10 @@ import pytest
 
 from batch_inputs import CLASSICAL, analyze, small_head, summary
 from ICHSegmenterLib.batch import settled
-from ICHSegmenterLib.batch.run import find_exams, run_batch
-from ICHSegmenterLib.batch.watch import Watch, WatchedFolder
-from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.batch.run import ExamRun, find_exams, run_batch
+from ICHSegmenterLib.errors import CancelledError, OutputError
+from ICHSegmenterLib.outputs.write import write_outputs
+from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.export import write_nifti
 
@@ -184,6 +185,23 @@ def test_an_exam_that_is_interrupted_leaves_nothing_and_is_done_by_the_next_star
     assert summary(tmp_path / "out") == {}
     assert not [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert watch(inbox, tmp_path / "out", [rest])["done"] == 1
+
+
+def test_exams_wait_for_a_disk_that_is_full(head, inbox, tmp_path, monkeypatch):
+    write_nifti(head.hu, head.geometry, inbox / "ct.nii.gz")
+    room = []
+    real = write_outputs
+
+    def full(*arguments, **options):
+        if room:
+            return real(*arguments, **options)
+        raise OutputError("Cannot write: No space left on device.")
+
+    monkeypatch.setattr(sys.modules[ExamRun.__module__], "write_outputs", full)
+    monkeypatch.setattr("ICHSegmenterLib.receive.watch._is_writable", lambda folder: bool(room))
+    counts = watch(inbox, tmp_path / "out", [rest, rest, lambda: room.append(1), rest, rest])
+    assert counts == {"done": 1, "failed": 0}
+    assert [row["status"] for row in summary(tmp_path / "out").values()] == ["done"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from ICHSegmenterLib.batch.names import named_exams
 from ICHSegmenterLib.batch.owner import owned
 from ICHSegmenterLib.batch.run import Analyze, ExamRun, outcome_from_before
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE, Summary
-from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.errors import CancelledError, OutputError
 from ICHSegmenterLib.files import DRAFT_PREFIX, SCRATCH_PREFIX, remove_leftovers
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.request import AnalysisRequest
@@ -33,6 +34,10 @@ POLL_S = 5.0
 """Between two looks at the folder: shares send no notice of new files."""
 QUIET_S = 10.0
 """A folder whose files did not change for so long is complete."""
+
+
+PROBE_BYTES = 16 << 20
+"""About what the results of an exam take."""
 
 
 class WatchedFolder:
@@ -154,6 +159,10 @@ class Watch:
                 self.between()
                 stop.wait(0 if is_outdated else self.poll_s)
 
+    def _later(self, exam: Exam) -> None:
+        """Leave an exam to the next look."""
+        self.folder.forget(exam.path if exam.path.is_dir() else exam.path.parent)
+
     def _write_rows(self, summary: Summary, done: DoneBefore) -> set[str]:
         """A row for each exam that was done before, its files there or not, and each that failed since the start."""
         for name, exam in sorted(done.exams.items()):
@@ -181,14 +190,28 @@ class Watch:
         try:
             outcome = outcome or run.outcome_of(exam)
         except CancelledError:
-            self.folder.forget(exam.path if exam.path.is_dir() else exam.path.parent)
-            return None
+            return self._later(exam)
         run.attempts.end(exam.name)
+        if outcome.error == OutputError.kind and not _is_writable(self.output):
+            logger.error("the results cannot be written: the disk is full or has gone; exams wait for it")
+            return self._later(exam)
         self._handled[exam.name] = times
         self._failures.pop(exam.name, None)
         if outcome.status == "failed":
             self._failures[exam.name] = outcome
         return outcome
+
+
+def _is_writable(folder: Path) -> bool:
+    """True if a file of `PROBE_BYTES` has its place there."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
 
 
 def _times(exam: Exam) -> str:
