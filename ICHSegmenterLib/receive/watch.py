@@ -159,7 +159,7 @@ class Watch:
                 self.between()
                 stop.wait(0 if is_outdated else self.poll_s)
 
-    def _later(self, exam: Exam) -> None:
+    def _leave(self, exam: Exam) -> None:
         """Leave an exam to the next look."""
         self.folder.forget(exam.path if exam.path.is_dir() else exam.path.parent)
 
@@ -190,11 +190,13 @@ class Watch:
         try:
             outcome = outcome or run.outcome_of(exam)
         except CancelledError:
-            return self._later(exam)
+            self._leave(exam)
+            return None
         run.attempts.end(exam.name)
         if outcome.error == OutputError.kind and not _is_writable(self.output):
             logger.error("the results cannot be written: the disk is full or has gone; exams wait for it")
-            return self._later(exam)
+            self._leave(exam)
+            return None
         self._handled[exam.name] = times
         self._failures.pop(exam.name, None)
         if outcome.status == "failed":
