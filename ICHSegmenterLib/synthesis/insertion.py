@@ -21,8 +21,20 @@ from ICHSegmenterLib.volume.volume import Volume
 GRID_MM = 1.0
 FLUID_HU = (4.0, 20.0)
 """All fluid at or below the first, none at or above the second, in brain smoothed against noise."""
-CISTERN_HU = (4.0, 36.0)
-"""Fluid and brain, between which a voxel of a sulcus or cistern that holds both lies."""
+CISTERN_HU = 4.0
+"""Fluid alone; a voxel of a sulcus or cistern holds fluid and the tissue around it, and lies between the two."""
+SHARE = (0.3, 0.5)
+"""Share of fluid of a sulcus at least, and what it reaches somewhere; white matter and noise stay below the second."""
+SMALLEST_FLUID_ML = 0.06
+"""Connected fluid with less of the latter is noise too."""
+TISSUE_AROUND_MM = 7.0
+AIR_HU = -100.0
+AIR_REACH_MM = 5.0
+"""Dark soft tissue as near to air as this lines a sinus, an ethmoid or a mastoid cell; it is no cistern."""
+BONE_RIM_MM = 1.5
+SULCUS_DEPTH_MM = 22.0
+INTERHEMISPHERIC_MM = 8.0
+ABOVE_CISTERNS_MM = 10.0
 UNSMOOTHED = 1.6
 """Thin fluid, spread out by smoothing, is so much more in the middle of its sulcus or ventricle."""
 VENTRICLE_DEPTH_MM = 20.0
@@ -30,6 +42,7 @@ VENTRICLE_DEPTH_MM = 20.0
 VENTRICLE_MIN_ML = 1.0
 SMOOTHING_MM = 1.2
 TISSUE_HU = (20.0, 90.0)
+BONE_HU = 130.0
 CORTEX_HU = 35.0
 """Gray matter and some white below it, where the beam is not hardened."""
 RIM_MM = 2.0
@@ -81,12 +94,40 @@ def as_head(volume: Volume, brain: Mask) -> Head:
     fluid = np.clip((FLUID_HU[1] - smooth) / (FLUID_HU[1] - FLUID_HU[0]), 0, 1).astype(np.float32) * cavity
     ventricles = np.where(_ventricles(fluid > 0.4, depth), fluid, 0).astype(np.float32)
     ventricles = np.where(ventricles > 0.35, np.minimum(UNSMOOTHED * ventricles, 1), 0).astype(np.float32)
-    # Broad fluid is an old infarct or a cyst, not a cistern.
-    share = np.clip((CISTERN_HU[1] - smooth) / (CISTERN_HU[1] - CISTERN_HU[0]), 0, 1) * cavity
-    broad = ndimage.binary_opening(share > 0.4, structure=ndimage.generate_binary_structure(3, 1), iterations=4)
-    broad = ndimage.binary_dilation(broad, iterations=4)
-    csf = np.where((fluid == 0) | (ventricles > 0) | broad, 0, np.minimum(UNSMOOTHED * share, 1)).astype(np.float32)
+    csf = np.where((ventricles > 0) | _white_matter(depth), 0, _sulci_and_cisterns(hu, smooth, cavity)).astype(
+        np.float32
+    )
     return Head(grid, hu, cavity, depth, csf, ventricles)
+
+
+def _sulci_and_cisterns(hu: Field, smooth: Field, cavity: Mask) -> Field:
+    """Share of each voxel that is thin fluid, by how much darker it is than the tissue around it."""
+    level = _mean_around(hu, cavity & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1]), TISSUE_AROUND_MM / GRID_MM)
+    share = np.clip((level - smooth) / (level - CISTERN_HU), 0, 1) * cavity
+    share[~_beside_brain(hu, cavity)] = 0
+    # Broad fluid is an old infarct or a cyst, not a cistern.
+    broad = ndimage.binary_opening(share > 0.4, structure=ndimage.generate_binary_structure(3, 1), iterations=4)
+    share[ndimage.binary_dilation(broad, iterations=4)] = 0
+    labels, count = ndimage.label(share > SHARE[0])
+    surely = np.bincount(labels[share > SHARE[1]], minlength=count + 1)
+    surely[0] = 0
+    kept = (surely > SMALLEST_FLUID_ML * 1000 / GRID_MM**3)[labels]
+    return np.where(kept, np.minimum(UNSMOOTHED * share, 1), 0).astype(np.float32)
+
+
+def _white_matter(depth: Field) -> Mask:
+    """Where sulci do not reach: deep, above the basal cisterns and away from the midline."""
+    above, _, middle = ndimage.center_of_mass(depth > 0)
+    z, _, x = np.ogrid[tuple(slice(n) for n in depth.shape)]
+    sided = np.abs(x - middle) * GRID_MM > INTERHEMISPHERIC_MM
+    return np.asarray((depth > SULCUS_DEPTH_MM) & sided & ((z - above) * GRID_MM > ABOVE_CISTERNS_MM))
+
+
+def _beside_brain(hu: Field, cavity: Mask) -> Mask:
+    """Voxels away from air and off the rim of bone: what a brain mask takes in of cells and sinuses is left out."""
+    off_air = ndimage.distance_transform_edt(hu > AIR_HU) * GRID_MM > AIR_REACH_MM
+    off_bone = ndimage.distance_transform_edt(hu < BONE_HU) * GRID_MM > BONE_RIM_MM
+    return np.asarray(cavity & off_air & off_bone)
 
 
 def _ventricles(fluid: Mask, depth: Field) -> Mask:
@@ -124,7 +165,7 @@ def _blend(volume: Volume, brain: Mask, bleeding: Bleeding, fractions: Sequence[
 def _replaced(hu: Field, level: Field, plan: LesionPlan) -> Field:
     """HU of what gives way to blood: the fluid of a voxel, its soft tissue, but never its bone."""
     if plan.subtype not in MASS_EFFECT:
-        return np.minimum(hu, CISTERN_HU[0])
+        return np.minimum(hu, CISTERN_HU)
     return np.minimum(hu, level + LARGEST_NOISE_HU)
 
 

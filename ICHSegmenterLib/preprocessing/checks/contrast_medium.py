@@ -1,6 +1,7 @@
-"""Contrast medium, recognized by what vessels do: small bright spots at many places, high up as well as at the base.
+"""Contrast medium, recognized by what vessels do: thin bright spots at many places, deep ones in most slices.
 
-Calcifications, clips and partial volume of bone are bright at few places; blood is not as bright, or broad.
+Bone, its beam hardening and the noise of a sharp kernel make brightness that depends on the distance to bone: each
+voxel is compared with those at its distance. Calcifications, clips and blood are bright at few places, or are broad.
 """
 
 from __future__ import annotations
@@ -18,88 +19,91 @@ from ICHSegmenterLib.volume.volume import Volume
 
 PIXEL_MM, STEP_MM = 1.0, 2.9
 """Finer pixels are averaged in blocks, thinner slices are left out."""
-FINE_MM, COARSE_MM, NOISY_HU = 1.0, 1.6, 5.0
-"""Smoothing; the coarser one where the finer leaves more noise than the last."""
-WALL_HU, CALCIUM_HU = 450.0, 400.0
-"""Smoothed bone, and the peak from which a bright piece is calcium or metal."""
-PIECE_HU = 90.0
+FINE_MM, COARSE_MM = 1.0, 1.6
+"""Smoothing; vessels lose more by the coarser one than what is broad."""
+WALL_HU = 450.0
+"""Smoothed bone."""
+CALCIUM_HU = 350.0
 SURROUNDINGS_MM, SURROUNDINGS_HU = 6.0, (-20.0, 100.0)
-BROAD_HU = 60.0
-"""Where the surroundings are so dense lies a broad bleed, not a vessel."""
+OFF_WALL_MM, DEEP_MM, FARTHEST_MM = 2.5, 4.0, 14
+"""Distance to bone, also of the slices above and below: where spots count, deep ones, and from where all is alike."""
+EXCESS_HU = 60.0
+"""Of a spot above the median of soft tissue as far from bone."""
 CELL_MM = 12.0
-"""Bright voxels are counted once in each cube of this size."""
-REFERENCE_MM = 50.0
-
-
-@dataclass(frozen=True)
-class Spots:
-    """What counts as a bright spot.
-
-    Attributes:
-        above_hu: Smoothed density.
-        from_wall_mm: Distance to bone, also of the slices above and below.
-        contrast_hu: Least difference from the surroundings.
-        least_ml: Of a cube, for it to count.
-        share: Of the largest slice's brain, which a slice must have to count.
-    """
-
-    above_hu: float
-    from_wall_mm: float
-    contrast_hu: float
-    least_ml: float
-    share: float
-
-
-ANYWHERE = Spots(75.0, 3.5, 25.0, 0.0, 0.0)
-HIGH_UP = Spots(80.0, 2.5, -np.inf, 0.005, 0.8)
-WEIGHTS, OFFSET = (1.85, 1.94), -10.83
-"""Logistic regression on log(1 + cubes) of both, on 14 made-up exams with contrast medium and 32 without."""
-LIMIT = 0.2
+"""Spots are counted once in each cube of this size."""
+LEAST_TISSUE, TISSUE_HU = 20, 36.0
+"""Voxels of soft tissue for a median, and what stands for it where there are fewer."""
+REFERENCE_ML = 1400.0
+DEEP_AREA_MM2 = 10.0
+"""The brightest pixels of a slice that are looked at."""
+LARGE_SLICE = 0.5
+"""Share of the largest slice's brain, from which a slice counts."""
+WEIGHTS, OFFSET = (9.47, -7.38, 2.16), -14.28
+"""Logistic regression on 41 made-up exams with contrast medium, 165 without and 80 of a real head, augmented
+(docs/input-checks.md): logarithms of one and cubes of fine spots, the same of coarse spots, of the deep excess."""
+LIMIT = 0.5
 
 Numbers = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class _Bright:
-    """Bright voxels: slice, position along the normal, row and column in mm; densities; distance to bone."""
+class _Brain:
+    """The brain in slices a few millimeters apart.
 
-    slice: NDArray[np.intp]
-    z_mm: Numbers
-    y_mm: Numbers
-    x_mm: Numbers
-    fine_hu: Numbers
-    hu: Numbers
-    around_hu: Numbers
+    Attributes:
+        inside: (slices, rows, columns).
+        hu, fine, coarse: As acquired and smoothed.
+        from_wall_mm: Distance to bone in the plane.
+        slice_mm: (slices,), positions along the normal.
+        pixel_mm: Size of a pixel.
+        step_mm: Distance of slices.
+    """
+
+    inside: Mask
+    hu: NDArray[np.float32]
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
     from_wall_mm: Numbers
-    voxel_ml: float
-    areas: Numbers
+    slice_mm: Numbers
+    pixel_mm: float
     step_mm: float
 
 
-def check_contrast(volume: Volume, mask: NDArray[np.bool_]) -> InputFinding | None:
+def check_contrast(volume: Volume, mask: Mask) -> InputFinding | None:
     """Contrast medium in the vessels of the brain, None if there is none to be seen."""
     used = _spread_slices(volume, mask)
     if len(used) < 3:
         return None
-    bright = _bright_voxels(volume, mask, used)
-    if contrast_score(bright) < LIMIT:
+    brain = _brain(volume, mask, used)
+    fine = _spots(brain, brain.fine)
+    places = _cubes(brain, fine)
+    if _score(places, _cubes(brain, _spots(brain, brain.coarse)), _deep_excess(brain)) < LIMIT:
         return None
-    is_vessel = _is_spot(bright, ANYWHERE) | _is_spot(bright, HIGH_UP)
     parameters = {
-        "volume_ml": float(is_vessel.sum() * bright.voxel_ml),
-        "mean_hu": float(bright.fine_hu[is_vessel].mean()),
-        "places": len(np.unique(_cells(bright, is_vessel))),
+        "volume_ml": float(fine.sum() * brain.pixel_mm**2 * brain.step_mm / 1000),
+        "mean_hu": float(brain.fine[fine].mean()) if fine.any() else 0.0,
+        "places": int(places),
     }
     return InputFinding(InputCode.CONTRAST_MEDIUM, parameters)
 
 
-def contrast_score(bright: _Bright) -> float:
-    """Above `LIMIT` with contrast medium."""
-    counts = [_cells_per_reference(bright, spots) for spots in (ANYWHERE, HIGH_UP)]
-    return float(np.dot(WEIGHTS, np.log1p(counts)) + OFFSET)
+def contrast_score(volume: Volume, mask: Mask) -> float:
+    """Above `LIMIT` with contrast medium; NaN where fewer than three slices hold brain."""
+    used = _spread_slices(volume, mask)
+    if len(used) < 3:
+        return float("nan")
+    brain = _brain(volume, mask, used)
+    counts = [_cubes(brain, _spots(brain, hu)) for hu in (brain.fine, brain.coarse)]
+    return _score(counts[0], counts[1], _deep_excess(brain))
 
 
-def _spread_slices(volume: Volume, mask: NDArray[np.bool_]) -> list[int]:
+def _score(fine_cubes: float, coarse_cubes: float, excess_hu: float) -> float:
+    features = (np.log1p(fine_cubes), np.log1p(coarse_cubes), np.log(max(excess_hu, 1.0)))
+    return float(np.dot(WEIGHTS, features) + OFFSET)
+
+
+def _spread_slices(volume: Volume, mask: Mask) -> list[int]:
     """Slices with brain, none closer than `STEP_MM`."""
     positions = volume.geometry.slice_positions_mm
     used: list[int] = []
@@ -109,69 +113,62 @@ def _spread_slices(volume: Volume, mask: NDArray[np.bool_]) -> list[int]:
     return used
 
 
-def _bright_voxels(volume: Volume, mask: NDArray[np.bool_], used: list[int]) -> _Bright:
+def _brain(volume: Volume, mask: Mask, used: list[int]) -> _Brain:
     block = max(1, int(PIXEL_MM / volume.geometry.pixel_spacing_mm[0] + 0.05))
     pixel = block * volume.geometry.pixel_spacing_mm[0]
     rows, columns = _box(mask, used, round(8.0 * block / pixel))
-    inside = mask[used][:, rows, columns]
     hu = np.clip(volume.hu[used][:, rows, columns], -50, 1500)
-    hu, share = (block_mean(block_mean(field, 1, block), 2, block) for field in (hu, inside.astype(np.float32)))
-    inside = share > 0.5
-    fine = _smooth(hu, FINE_MM / pixel)
-    soft = _smooth(np.clip(hu, *SURROUNDINGS_HU) * inside, SURROUNDINGS_MM / pixel)
-    around = soft / np.maximum(_smooth(inside.astype(np.float32), SURROUNDINGS_MM / pixel), 0.02)
-    level = inside & (fine > -10) & (fine < 90)
-    noise_hu = 1.4826 * float(np.median(np.abs((fine - around)[level]))) if level.any() else 0.0
-    shown = _smooth(hu, COARSE_MM / pixel) if noise_hu > NOISY_HU else fine
-    from_wall = _distance_to_wall(~inside | (fine > WALL_HU)) * pixel
-    labels, count = ndimage.label(inside & (fine > PIECE_HU), np.ones((3, 3, 3)))
-    peaks = np.zeros(count + 1)
-    if count:
-        peaks[1:] = ndimage.maximum(fine, labels, np.arange(1, count + 1))
-    where = np.nonzero(inside & (fine > min(ANYWHERE.above_hu, HIGH_UP.above_hu)) & (peaks[labels] < CALCIUM_HU))
+    masked = mask[used][:, rows, columns].astype(np.float32)
+    hu, share = (block_mean(block_mean(field, 1, block), 2, block) for field in (hu, masked))
+    inside = np.asarray(share > 0.5)
+    fine, coarse = (_smooth(hu, width / pixel) for width in (FINE_MM, COARSE_MM))
     positions = np.abs(volume.geometry.slice_positions_mm - volume.geometry.slice_positions_mm[0])[used]
-    step_mm = float(np.median(np.diff(positions)))
-    return _Bright(
-        where[0],
-        positions[where[0]],
-        where[1] * pixel,
-        where[2] * pixel,
-        fine[where],
-        shown[where],
-        around[where],
-        from_wall[where],
-        pixel**2 * step_mm / 1000,
-        inside.sum(axis=(1, 2)) * pixel**2 / 100,
-        step_mm,
-    )
+    from_wall = _distance_to_wall(~inside | (fine > WALL_HU)) * pixel
+    step_mm = float(np.median(np.abs(np.diff(positions))))
+    return _Brain(inside, hu, fine, coarse, from_wall, positions, pixel, step_mm)
 
 
-def _cells_per_reference(bright: _Bright, spots: Spots) -> float:
-    """Cubes with bright spots for each `REFERENCE_MM` of the slices that count."""
-    _, counts = np.unique(_cells(bright, _is_spot(bright, spots)), return_counts=True)
-    height_mm = np.count_nonzero(bright.areas > spots.share * bright.areas.max()) * bright.step_mm
-    return float(np.count_nonzero(counts * bright.voxel_ml > spots.least_ml) / max(height_mm, 1.0) * REFERENCE_MM)
+def _spots(brain: _Brain, hu: NDArray[np.float32]) -> Mask:
+    """Voxels far brighter than soft tissue at their distance from bone, in their slice and the ones beside it."""
+    distance = np.clip(brain.from_wall_mm.astype(int), 0, FARTHEST_MM)
+    soft = brain.inside & (hu > 0) & (hu < 90)
+    spots = np.zeros(hu.shape, dtype=bool)
+    counts = brain.inside & (brain.from_wall_mm > OFF_WALL_MM) & (brain.fine < CALCIUM_HU)
+    for ring in range(int(OFF_WALL_MM), FARTHEST_MM + 1):
+        here = distance == ring
+        for k in np.flatnonzero((counts & here).any(axis=(1, 2))):
+            beside = slice(max(0, k - 1), k + 2)
+            tissue = hu[beside][(soft & here)[beside]]
+            level = float(np.median(tissue)) if len(tissue) > LEAST_TISSUE else TISSUE_HU
+            spots[k] |= counts[k] & here[k] & (hu[k] > level + EXCESS_HU)
+    return spots
 
 
-def _is_spot(bright: _Bright, spots: Spots) -> NDArray[np.bool_]:
-    counts = bright.areas > spots.share * bright.areas.max()
-    return np.asarray(
-        (bright.fine_hu > spots.above_hu)
-        & (bright.hu > spots.above_hu - NOISY_HU)
-        & (bright.from_wall_mm > spots.from_wall_mm)
-        & (bright.hu - bright.around_hu > spots.contrast_hu)
-        & (bright.around_hu < BROAD_HU)
-        & counts[bright.slice]
-    )
+def _cubes(brain: _Brain, spots: Mask) -> float:
+    """Cubes of `CELL_MM` with spots, for each `REFERENCE_ML` of brain."""
+    k, j, i = np.nonzero(spots)
+    places = (brain.slice_mm[k], j * brain.pixel_mm, i * brain.pixel_mm)
+    z, y, x = ((axis // CELL_MM).astype(np.int64) for axis in places)
+    brain_ml = float(brain.inside.sum()) * brain.pixel_mm**2 * brain.step_mm / 1000
+    return float(len(np.unique((z * 1000 + y) * 1000 + x)) / max(brain_ml, 1.0) * REFERENCE_ML)
 
 
-def _cells(bright: _Bright, spots: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The number of the cube of each spot."""
-    z, y, x = ((axis[spots] // CELL_MM).astype(np.int64) for axis in (bright.z_mm, bright.y_mm, bright.x_mm))
-    return np.asarray((z * 1000 + y) * 1000 + x)
+def _deep_excess(brain: _Brain) -> float:
+    """HU by which the brightest 10 mm² of a slice stand out of their surroundings away from bone; median of slices."""
+    width = SURROUNDINGS_MM / brain.pixel_mm
+    soft = _smooth(np.clip(brain.hu, *SURROUNDINGS_HU) * brain.inside, width)
+    around = soft / np.maximum(_smooth(brain.inside.astype(np.float32), width), 0.02)
+    areas = brain.inside.sum(axis=(1, 2))
+    count = max(1, int(DEEP_AREA_MM2 / brain.pixel_mm**2))
+    excesses = []
+    for k in np.flatnonzero(areas > LARGE_SLICE * areas.max()):
+        deep = brain.inside[k] & (brain.from_wall_mm[k] > DEEP_MM) & (brain.fine[k] < CALCIUM_HU)
+        if deep.sum() > count:
+            excesses.append(np.partition((brain.fine[k] - around[k])[deep], -count)[-count])
+    return float(np.median(excesses)) if excesses else 0.0
 
 
-def _distance_to_wall(wall: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _distance_to_wall(wall: Mask) -> Numbers:
     """In pixels, in the plane, to the bone of a slice and of its neighbors."""
     near = wall.copy()
     near[1:] |= wall[:-1]
@@ -183,7 +180,7 @@ def _smooth(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.stack([ndimage.gaussian_filter(image, sigma, truncate=3) for image in images])
 
 
-def _box(mask: NDArray[np.bool_], used: list[int], margin: int) -> tuple[slice, slice]:
+def _box(mask: Mask, used: list[int], margin: int) -> tuple[slice, slice]:
     rows, columns = (np.flatnonzero(mask[used].any(axis=axes)) for axes in ((0, 2), (0, 1)))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin),

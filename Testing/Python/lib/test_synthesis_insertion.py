@@ -94,6 +94,32 @@ def test_a_mask_of_another_shape_is_refused(host):
         insert_lesions(host.volume, [], brain_mask=host.brain_mask[1:])
 
 
+def test_subarachnoid_blood_does_not_line_an_air_cell(host):
+    """What a brain mask takes in of the ethmoid is dark at its air, but no cistern."""
+    spacing = host.volume.geometry.pixel_spacing_mm[0]
+    k = int(np.argmax(host.brain_mask.sum(axis=(1, 2)))) - 4
+    rows, columns = np.nonzero(host.brain_mask[k])
+    center = rows.min() + 12, int(np.median(columns))
+    j, i = np.ogrid[: host.brain_mask.shape[1], : host.brain_mask.shape[2]]
+    distance_mm = np.hypot(j - center[0], i - center[1]) * spacing
+    cell = np.where(distance_mm < 3, -600.0, 2.0)
+    near = (distance_mm < 6) & host.brain_mask
+    hu = host.volume.hu.copy()
+    hu[k - 1 : k + 2] = np.where(near[k - 1 : k + 2], cell, hu[k - 1 : k + 2])
+    exam = insert_lesions(replace(host.volume, hu=hu), [LesionPlan("SAH", 60.0)], seed=3, brain_mask=host.brain_mask)
+    assert exam.blood_ml["SAH"] > 10
+    assert not exam.labelmap[k][near[k]].any()
+
+
+def test_subarachnoid_blood_of_other_seeds_lies_elsewhere(host):
+    first, second = (
+        insert_lesions(host.volume, [LesionPlan("SAH", 3.0)], seed=seed, brain_mask=host.brain_mask).labelmap > 0
+        for seed in (1, 2)
+    )
+    assert first.any() and second.any()
+    assert (first & second).sum() < 0.5 * first.sum()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("subtype", SUBTYPES)
 def test_each_subtype_fits_into_a_real_head(real_head, subtype):
