@@ -68,7 +68,8 @@ class Receiver:
 
         def looked() -> None:
             """A study is deleted at the second look behind it, when all its exams were analyzed or refused."""
-            inbox.expire(retention_s, self._seen)
+            if not watch.is_waiting:
+                inbox.expire(retention_s, self._seen)
             outbox.expire(retention_s)
             self._seen = inbox.ready_studies()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import logging
 import os
@@ -105,6 +106,7 @@ class Watch:
         announce: Called with the name of each exam that is begun.
         after: Called with each outcome that is not "skipped", and with the exam's files still there.
         between: Called after each look at the folder.
+        is_waiting: In this look an exam was left to the next one, since results cannot be written.
     """
 
     folder: WatchedFolder
@@ -115,6 +117,7 @@ class Watch:
     announce: Callable[[str], None] = lambda name: None
     after: Callable[[ExamOutcome], None] = lambda outcome: None
     between: Callable[[], None] = lambda: None
+    is_waiting: bool = False
     _series: dict[str, Path] = field(default_factory=dict)
     _handled: dict[str, str] = field(default_factory=dict)
     _failures: dict[str, ExamOutcome] = field(default_factory=dict)
@@ -131,6 +134,7 @@ class Watch:
         counts = {"done": 0, "failed": 0}
         with owned(self.output), ReaderProcess() as reader:
             remove_leftovers(self.output)
+            self._failures = _failures_in(self.output / SUMMARY_FILE)
             with closing(Attempts(self.output)) as attempts:
                 run = ExamRun(self.output, self.analyze, self.request, reader, attempts)
                 while not stop.is_set():
@@ -143,6 +147,7 @@ class Watch:
         with Summary(self.output / SUMMARY_FILE, self.request) as summary:
             rows, is_outdated = self._write_rows(summary, done), False
             while not (is_outdated or stop.is_set()):
+                self.is_waiting = False
                 for exam in self.folder.new_exams():
                     if stop.is_set():
                         return
@@ -164,7 +169,7 @@ class Watch:
         self.folder.forget(exam.path if exam.path.is_dir() else exam.path.parent)
 
     def _write_rows(self, summary: Summary, done: DoneBefore) -> set[str]:
-        """A row for each exam that was done before, its files there or not, and each that failed since the start."""
+        """A row for each exam that was done before or failed, its files there or not."""
         for name, exam in sorted(done.exams.items()):
             summary.add(ExamOutcome(Exam(name, self.output / name), "skipped", exam.numbers))
         for outcome in self._failures.values():
@@ -194,6 +199,7 @@ class Watch:
             return None
         run.attempts.end(exam.name)
         if outcome.error == OutputError.kind and not _is_writable(self.output):
+            self.is_waiting = True
             logger.error("the results cannot be written: the disk is full or has gone; exams wait for it")
             self._leave(exam)
             return None
@@ -214,6 +220,21 @@ def _is_writable(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _failures_in(table: Path) -> dict[str, ExamOutcome]:
+    """Exams that failed before, by their names; those whose files are still there are tried again."""
+    try:
+        with table.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("status") == "failed" and row.get("exam")]
+    except (OSError, csv.Error):
+        return {}
+    return {
+        row["exam"]: ExamOutcome(
+            Exam(row["exam"], table.parent), "failed", error=row.get("error") or "", message=row.get("message") or ""
+        )
+        for row in rows
+    }
 
 
 def _times(exam: Exam) -> str:

@@ -166,6 +166,15 @@ def test_an_exam_that_failed_is_tried_again_only_when_its_files_change(head, inb
     assert Counter(row["status"] for row in summary(tmp_path / "out").values()) == {"skipped": 2}
 
 
+def test_a_failure_keeps_its_row_when_its_files_have_gone(head, inbox, tmp_path):
+    (inbox / "ct.nii").write_bytes(b"no image")
+    assert watch(inbox, tmp_path / "out", [rest, rest]) == {"done": 0, "failed": 1}
+    (before,) = summary(tmp_path / "out").values()
+    (inbox / "ct.nii").unlink()
+    assert watch(inbox, tmp_path / "out", [rest, rest]) == {"done": 0, "failed": 0}
+    assert list(summary(tmp_path / "out").values()) == [before]
+
+
 def test_results_below_the_watched_folder_are_no_exams(head, inbox, tmp_path):
     write_nifti(head.hu, head.geometry, inbox / "ct.nii.gz")
     assert watch(inbox, inbox / "out", [rest, rest, rest]) == {"done": 1, "failed": 0}
