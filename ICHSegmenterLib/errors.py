@@ -113,6 +113,17 @@ class ResultError(ICHSegmenterError):
     kind = "bad_input"
 
 
+class ReceiverError(ICHSegmenterError):
+    """The receiver cannot listen, take more, or send what it should."""
+
+
+class ReceiverConfigError(ReceiverError):
+    """The configuration of the receiver has an unknown key, or a value that is wrong or impossible."""
+
+    kind = "bad_input"
+    is_wrong_use = True
+
+
 class CancelledError(ICHSegmenterError):
     """The user stopped the run; nothing was changed."""
 

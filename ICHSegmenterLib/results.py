@@ -206,7 +206,7 @@ class AnalysisResult:
         try:
             detection, provenance = DetectionResult.from_json(data), _provenance(data)
             measurements = tuple(SegmentMeasurement(**item) for item in data["measurements"])
-            keys = [label["key"] for label in data["labels"]]
+            labels = tuple(SEGMENT_LABELS[label["key"]] for label in data["labels"])
             plain = data.get("assessment")
             assessment = assessment_of(detection) if plain is None else Assessment.from_json(plain)
             problem = None if data.get("implausible") is None else Implausible.from_json(data["implausible"])
@@ -217,7 +217,6 @@ class AnalysisResult:
             ) from error
         segmentation = None
         if labelmap is not None:
-            labels = tuple(SEGMENT_LABELS[key] for key in keys)
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty, below_threshold)
         return cls(geometry, detection, segmentation, measurements, provenance, assessment, problem)
 

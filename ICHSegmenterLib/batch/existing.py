@@ -35,7 +35,7 @@ def check_folder(folder: Path, request: AnalysisRequest, series_uid: str, source
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         reasons = _reasons(result, request, exam_digest(series_uid, source))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         reasons = [f"a {DONE_FILE} that is damaged, or another program's"]
     if reasons:
         raise OutputError(

@@ -77,10 +77,10 @@ def run_batch(
             exams = sorted(named_exams(exams, output), key=lambda exam: attempts.unfinished(exam.name))
             if map_file is not None:
                 write_map(exams, map_file, output)
-            batch = _Batch(output, analyze, request, reader, attempts)
+            batch = ExamRun(output, analyze, request, reader, attempts)
             for number, exam in enumerate(exams):
                 announce(number, len(exams), failed, exam.name)
-                outcome = _from_before(exam, done) or batch.outcome_of(exam)
+                outcome = outcome_from_before(exam, done) or batch.outcome_of(exam)
                 summary.add(outcome)
                 failed += outcome.status == "failed"
                 attempts.end(exam.name)  # also of what was published just before a kill
@@ -89,7 +89,7 @@ def run_batch(
     return outcomes
 
 
-def _from_before(exam: Exam, done: DoneBefore) -> ExamOutcome | None:
+def outcome_from_before(exam: Exam, done: DoneBefore) -> ExamOutcome | None:
     """The outcome of an exam that is not to be analyzed, None for the others."""
     if exam.name in done.newer:
         error = ResultError("The result was written by a newer version. Update ICHSegmenter, or give --overwrite.")
@@ -104,7 +104,7 @@ def _from_before(exam: Exam, done: DoneBefore) -> ExamOutcome | None:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class ExamRun:
     """State that all exams of a run share."""
 
     output: Path

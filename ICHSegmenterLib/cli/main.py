@@ -21,6 +21,7 @@ VERBS = {
     "check": "check",
     "batch": "batch",
     "index": "index",
+    "receive": "receive",
     "evaluate": "research.evaluate",
     "calibrate": "research.calibrate",
     "compare": "compare",

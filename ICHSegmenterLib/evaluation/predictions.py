@@ -167,7 +167,7 @@ def _read_done(folder: Path) -> dict[str, Any] | None:
     try:
         plain = json.loads((folder / DONE_FILE).read_text(encoding="utf-8"))
         return plain if isinstance(plain["provenance"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

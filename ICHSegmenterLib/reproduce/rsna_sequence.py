@@ -179,7 +179,7 @@ def _load(path: Path, facts: Mapping[str, Any]) -> dict[str, list[float]] | None
         content = json.loads(path.read_text(encoding="utf-8"))
         values: dict[str, list[float]] = content["values"]
         return values if content["facts"] == facts else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -70,7 +70,7 @@ def _read_memory() -> dict[str, tuple[int, int, str]]:
     try:
         stored = json.loads((weights_folder() / MEMORY_FILE).read_text(encoding="utf-8"))
         return {path: (int(size), int(mtime), str(digest)) for path, (size, mtime, digest) in stored.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
 
 

@@ -22,6 +22,7 @@ from ICHSegmenterLib.cli.arguments import (
     require_existing,
 )
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.cli.watching import run_watch
 from ICHSegmenterLib.datasets.brain_masks import brain_mask_of
 from ICHSegmenterLib.errors import CancelledError
 
@@ -29,7 +30,10 @@ from ICHSegmenterLib.errors import CancelledError
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("batch", help="many exams, each in its own folder; run again to resume")
-    parser.add_argument("inputs", type=Path, nargs="+", help="folders and files, searched with their subfolders")
+    parser.add_argument("inputs", type=Path, nargs="*", help="folders and files, searched with their subfolders")
+    parser.add_argument(
+        "--watch", type=Path, metavar="DIR", help="instead: analyze what comes into this folder, until stopped"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     add_method_arguments(parser)
     add_detector_arguments(parser)
@@ -66,6 +70,11 @@ class Search:
 
 def run(arguments: argparse.Namespace) -> int:
     """The verb: exit code 1 if any exam failed."""
+    if arguments.watch is not None:
+        require_existing(arguments, "watch", "weights", "detector_weights")
+        return run_watch(arguments)
+    if not arguments.inputs:
+        raise ValueError("name the folders and files to analyze, or a folder to --watch")
     require_existing(arguments, "inputs", "weights", "detector_weights", "brain_masks")
     request = request_of(arguments)
     if arguments.parquet:

@@ -123,7 +123,7 @@ def cached(file: Path, key: str, make: Callable[[], ObservedExam]) -> ObservedEx
         plain = json.loads(file.read_text(encoding="utf-8"))
         if plain["key"] == key and plain["format"] == CACHE_FORMAT:
             return ObservedExam.from_json(plain["exam"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         pass  # absent, cut off, or of another version: it is made again
     exam = make()
     with replacing(file) as draft:

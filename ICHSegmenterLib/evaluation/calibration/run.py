@@ -124,7 +124,7 @@ def write_into_card(card_file: Path, calibration: Calibration) -> None:
         plain["calibration"] = calibration.to_json()
         with replacing(card_file) as draft:
             draft.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise EvaluationError(
             f"{card_file.name} is no card that can be changed ({error}). Name a card file."
         ) from error

@@ -152,7 +152,7 @@ def _load(path: Path, facts: dict[str, Any]) -> ExamOutputs | None:
             int(content["false_positive_voxels"]),
             float("nan") if content["error"] is None else float(content["error"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
 
 

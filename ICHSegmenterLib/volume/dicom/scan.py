@@ -87,9 +87,11 @@ def _sensible_headers() -> Iterator[None]:
     """Elements of any type and size can stand in a header; arithmetic with them may fail in any way."""
     try:
         yield
-    except (ICHSegmenterError, OSError, MemoryError):
+    except (ICHSegmenterError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # without a number it is pydicom's, of a sequence
+            raise
         raise VolumeError(
             f"The DICOM headers make no sense ({type(error).__name__}); the files are damaged. Copy them again."
         ) from error

@@ -52,6 +52,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         return {"error": "MemoryError"}
     except OSError as error:
+        if error.errno is None:  # a library's, about the content
+            return {"error": "VolumeError", "message": f"{path.name}: the file is damaged. Copy it again."}
         return {"error": "OSError", "number": error.errno, "message": error.strerror, "file": str(error.filename)}
     except (KeyboardInterrupt, SystemExit):
         raise

@@ -15,7 +15,7 @@ from ICHSegmenterLib.batch import attempts, settled
 from ICHSegmenterLib.batch.run import find_exams, run_batch
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
-from ICHSegmenterLib.volume.dicom import pixels
+from ICHSegmenterLib.volume.dicom import pixels, scan
 from ICHSegmenterLib.volume.dicom.pixels import read_stored_values
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -134,6 +134,13 @@ def test_a_hostile_header_is_an_exam_that_fails(write, tmp_path):
     (exam,) = find_exams([tmp_path])
     with pytest.raises(VolumeError, match=r"0001.dcm"):
         read_volume(exam.path)
+
+
+def test_an_error_of_content_is_typed_though_the_library_calls_it_one_of_the_system():
+    with pytest.raises(VolumeError, match="make no sense"), scan._sensible_headers():
+        raise OSError("No tag to read at file position 4C")  # pydicom's, of a broken sequence
+    with pytest.raises(FileNotFoundError), scan._sensible_headers():
+        raise FileNotFoundError(2, "No such file", "0001.dcm")
 
 
 def test_a_deflated_bomb_takes_little_memory(tmp_path):

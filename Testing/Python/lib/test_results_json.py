@@ -41,6 +41,14 @@ def stored():
     return json.loads(json.dumps(result.to_json())), geometry
 
 
+@pytest.mark.parametrize("key", ["no such label", 0, None, [1]])
+def test_an_unknown_label_is_a_typed_error(key, stored):
+    changed = json.loads(json.dumps(stored[0]))
+    changed["labels"][0]["key"] = key
+    with pytest.raises(ResultError, match="incomplete"):
+        AnalysisResult.from_json(changed, stored[1], np.zeros(stored[1].shape, np.uint8))
+
+
 def test_a_result_names_the_version_of_its_format(stored):
     assert stored[0]["format"] == RESULT_FORMAT_VERSION
 

@@ -1,0 +1,48 @@
+"""`batch --watch`: exams of a folder that keeps being filled."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.batch.exam import ExamOutcome
+from ICHSegmenterLib.batch.summary import SUMMARY_FILE
+from ICHSegmenterLib.cli.arguments import request_of
+from ICHSegmenterLib.cli.stopping import stopped_by_signals
+from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.runtime.context import RunContext
+from ICHSegmenterLib.volume.volume import Volume
+
+
+def run_watch(arguments: argparse.Namespace) -> int:
+    """Analyze what comes into `--watch` until a signal: exit code 0, whatever failed, as nobody waits for it."""
+    without = [name for name in ("inputs", "overwrite", "brain_masks", "map") if getattr(arguments, name)]
+    if without:
+        raise ValueError(f"--watch goes without {', '.join(without)}: each exam that comes is analyzed once")
+    request, session = request_of(arguments), Session()
+    with stopped_by_signals() as stop:
+
+        def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
+            return analyze(volume, request, RunContext(cancelled=stop.is_set), session, **brain)
+
+        folder = WatchedFolder(arguments.watch, arguments.output)
+        watch = Watch(folder, arguments.output, analyzed, request, announce=begun, after=ended)
+        print(f"watching; results in {arguments.output / SUMMARY_FILE}; Control-C ends it", file=sys.stderr, flush=True)
+        counts = watch.run(stop)
+    print(f"{counts['done']} done, {counts['failed']} failed: {arguments.output / SUMMARY_FILE}")
+    return 0
+
+
+def begun(name: str) -> None:
+    """A line when an exam is begun."""
+    print(name, file=sys.stderr, flush=True)
+
+
+def ended(outcome: ExamOutcome) -> None:
+    """A line of an exam that failed."""
+    if outcome.status == "failed":
+        print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr, flush=True)

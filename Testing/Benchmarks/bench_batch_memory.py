@@ -1,0 +1,89 @@
+"""Memory of a batch over many tiny exams, by `hu-threshold`: it must stay flat.
+
+python Testing/Benchmarks/bench_batch_memory.py [--exams 1000] [--every 100] [--outputs json csv]
+
+Exams are NIfTI files of one small phantom head, hard links of one file, so that the disk holds one. Prints resident
+memory of this process and of its reader after every so many exams, and the growth from the first of these rows to the
+last, in KiB an exam. For Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
+
+from batch_inputs import analyze, small_head  # noqa: E402
+from ICHSegmenterLib.batch.run import find_exams, run_batch  # noqa: E402
+from ICHSegmenterLib.outputs.table import select  # noqa: E402
+from ICHSegmenterLib.request import AnalysisRequest  # noqa: E402
+from ICHSegmenterLib.volume.export import write_nifti  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exams", type=int, default=1000)
+    parser.add_argument("--every", type=int, default=100)
+    parser.add_argument("--outputs", nargs="*", default=[], metavar="NAME", help="files to write (default: the usual)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ICHSEGMENTER_KEYS"] = str(Path(folder, "keys"))
+        exams = link_exams(Path(folder, "exams"), options.exams)
+        memory = MemoryRows(options.every)
+        request = AnalysisRequest("hu-threshold", outputs=select(options.outputs))
+        run_batch(find_exams([exams]), Path(folder, "out"), analyze, request=request, announce=memory)
+        memory.report()
+
+
+def link_exams(folder: Path, number: int) -> Path:
+    """A folder of so many names of one exam."""
+    head = small_head(slices=8)
+    first = folder / "ct-0000.nii.gz"
+    write_nifti(head.hu, head.geometry, first)
+    for link in range(1, number):
+        (folder / f"ct-{link:04}.nii.gz").hardlink_to(first)
+    return folder
+
+
+class MemoryRows:
+    """Prints a row every so many exams."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._start = every, time.monotonic()
+        self._rows: list[tuple[int, int]] = []
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """So many exams are done."""
+        if done % self._every == 0 and (not self._rows or self._rows[-1][0] != done):
+            own, readers = resident_kib("self"), sum(map(resident_kib, children()))
+            self._rows.append((done, own))
+            seconds = time.monotonic() - self._start
+            print(
+                f"{done:6} exams: {own / 1024:7.1f} MiB, reader {readers / 1024:7.1f} MiB, {seconds:7.1f} s", flush=True
+            )
+
+    def report(self) -> None:
+        """The growth, without the first row, before which everything was loaded."""
+        if len(self._rows) > 2:
+            (first, before), (last, after) = self._rows[1], self._rows[-1]
+            print(f"growth: {(after - before) / (last - first):.2f} KiB an exam")
+
+
+def resident_kib(process: str) -> int:
+    """Resident memory in KiB."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def children() -> list[str]:
+    """Processes that this one started."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Seeded damage to every kind of file and message that the program reads, in processes that may die of it."""
