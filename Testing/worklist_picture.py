@@ -21,7 +21,6 @@ from ICHSegmenterLib.cli.main import main as command
 
 VIEWS = {
     "worklist": (WORKLIST_FILE, "light", 1280, 800),
-    "worklist-narrow": (WORKLIST_FILE, "dark", 700, 800),
     "batch-summary": (SUMMARY_PAGE, "light", 1280, 1080),
 }
 """Picture to page, color scheme, width and height."""

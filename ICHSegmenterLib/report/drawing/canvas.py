@@ -23,6 +23,8 @@ Box = tuple[float, float, float, float]
 FILL_OPACITY = 0.28
 OUTLINE_SCALE, OUTLINE_REACH = 4, 3
 """Outlines are drawn so many times larger, and reach so many of those pixels to both sides of an edge."""
+NEAREST_SCALE = 3
+"""Pixels that are drawn so much larger stay squares."""
 MAX_GRAY = 255
 JPEG_QUALITY, PNG_LEVEL = 85, 4
 
@@ -75,10 +77,12 @@ class Canvas:
     def slice(self, corner: tuple[int, int], size: tuple[int, int], hu: NDArray[np.float32], window: Window) -> None:
         """A slice (rows, columns) in HU in a window, stretched to this size."""
         low, high = window.edges
-        gray = np.clip((hu - low) * (MAX_GRAY / (high - low)), 0, MAX_GRAY).astype(np.uint8)
-        is_smaller = size[0] < gray.shape[1]
-        sampling = Image.Resampling.HAMMING if is_smaller else Image.Resampling.NEAREST
-        self.image.paste(Image.fromarray(gray).resize(size, sampling), corner)
+        near = np.clip(hu, low - window.width, high + window.width)  # or bone would glow into its surroundings
+        is_coarse = size[0] >= NEAREST_SCALE * near.shape[1]
+        sampling = Image.Resampling.NEAREST if is_coarse else Image.Resampling.HAMMING
+        shown = np.asarray(Image.fromarray(near.astype(np.float32)).resize(size, sampling))
+        gray = np.clip((shown - low) * (MAX_GRAY / window.width), 0, MAX_GRAY).astype(np.uint8)
+        self.image.paste(Image.fromarray(gray), corner)
 
     def outline(self, corner: tuple[int, int], size: tuple[int, int], mask: NDArray[np.bool_], color: Color) -> None:
         """The edge of a mask (rows, columns) that is stretched to this size, and its inside, faintly."""

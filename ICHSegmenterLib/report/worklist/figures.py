@@ -15,7 +15,8 @@ from ICHSegmenterLib.report.worklist.page import URGENCY, verdict_of
 
 MAX_BARS = 48
 """Of the plot of exams an hour."""
-MIN_BAR_S = 60.0
+EXAMS_A_BAR = 5
+"""On average at least; fewer would show chance."""
 
 
 @dataclass
@@ -54,12 +55,15 @@ class BatchFigures:
         return self.status.total()
 
     def exams_an_hour(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Edges of equal times in hours since the first exam (n + 1), and exams an hour between them (n)."""
-        if not self.times:
+        """Edges of equal times in hours since the first exam (n + 1), and exams an hour between them (n).
+
+        n is 0 if all were written at one time.
+        """
+        since = np.frombuffer(self.times) - min(self.times) if self.times else np.zeros(0)
+        if not since.any():  # no exam, or all at one time
             return np.zeros(1), np.zeros(0)
-        since = np.sort(np.frombuffer(self.times)) - min(self.times)
-        bars = int(np.clip(since[-1] // MIN_BAR_S, 1, MAX_BARS))
-        counts, edges = np.histogram(since, bins=bars, range=(0.0, max(float(since[-1]), MIN_BAR_S)))
+        bars = int(np.clip(since.size // EXAMS_A_BAR, 1, MAX_BARS))
+        counts, edges = np.histogram(since, bins=bars, range=(0.0, float(since.max())))
         hours = edges / 3600
         return hours, counts / np.diff(hours)
 

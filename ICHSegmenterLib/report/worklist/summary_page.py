@@ -24,6 +24,10 @@ COLORS = {"suspected": "#e0604f", "possible": "#d99a2b", "none_found": "#3f9a63"
 NAMES = {"suspected": "suspected", "possible": "possible", "none_found": "none found", "failed": "failed"}
 BAR_COLOR, FAILED_COLOR = "#4a90c2", "#8a939c"
 VALUE_BINS, VOLUME_BINS = 20, 24
+MIN_KINDS = 4
+"""Room of the bars of failures; a single one would fill the plot."""
+MAX_MINUTES_H = 2.0
+"""Shorter batches are plotted in minutes."""
 INCHES = (5.4, 3.1)
 
 PAGE = Template(
@@ -134,8 +138,12 @@ def _draw_volumes(axes: Any, figures: BatchFigures) -> bool:
         return False
     low, high = max(volumes.min(), 0.05), max(volumes.max(), 0.1)
     axes.hist(volumes, bins=np.geomspace(low, high * 1.001 + low * 1e-3, VOLUME_BINS + 1), color=BAR_COLOR)
+    from matplotlib.ticker import LogLocator
+
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set(xlabel="blood (mL)", ylabel="exams")
     _whole_numbers(axes.yaxis)
     return True
@@ -161,7 +169,7 @@ def _draw_failures(axes: Any, figures: BatchFigures) -> bool:
     axes.barh(
         [kind.replace("_", " ") for kind, _ in kinds], [count for _, count in kinds], color=FAILED_COLOR, height=0.6
     )
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(kinds), MIN_KINDS) - 0.5, -0.5)
     axes.set_xlabel("exams")
     _whole_numbers(axes.xaxis)
     return True
@@ -171,8 +179,9 @@ def _draw_rate(axes: Any, figures: BatchFigures) -> bool:
     hours, rates = figures.exams_an_hour()
     if not rates.size:
         return False
-    axes.stairs(rates, hours, fill=True, color=BAR_COLOR)
-    axes.set(xlabel="hours since the first exam", ylabel="exams an hour", xlim=(0, hours[-1]), ylim=(0, None))
+    unit, scale = ("minutes", 60) if hours[-1] < MAX_MINUTES_H else ("hours", 1)
+    axes.stairs(rates, hours * scale, fill=True, color=BAR_COLOR)
+    axes.set(xlabel=f"{unit} since the first exam", ylabel="exams an hour", xlim=(0, hours[-1] * scale), ylim=(0, None))
     return True
 
 

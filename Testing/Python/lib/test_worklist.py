@@ -135,9 +135,16 @@ def test_exams_an_hour_are_counts_of_equal_times_and_add_up():
     assert rates[middles > 1].mean() == pytest.approx(61)
 
 
+def test_exams_that_were_all_written_at_one_time_have_no_rate():
+    rows = [done(f"exam-{n}", "none_found", 0.1, created="2026-01-01T10:00:00+00:00") for n in range(9)]
+    assert BatchFigures.of(rows).exams_an_hour()[1].size == 0
+
+
 def test_the_summary_page_has_four_plots_of_whole_svg_and_says_none_where_nothing_failed(tmp_path):
-    times = {"created": "2026-01-01T10:00:00+00:00"}
-    rows = [{**row, **times} if row["status"] == "done" else row for row in ROWS]
+    rows = [
+        {**row, "created": f"2026-01-01T10:0{minute}:00+00:00"} if row["status"] == "done" else row
+        for minute, row in enumerate(ROWS)
+    ]
     text = write_summary_page(BatchFigures.of(rows), tmp_path).read_text(encoding="utf-8")
     drawings = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
     assert len(drawings) == 4
