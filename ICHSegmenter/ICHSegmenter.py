@@ -38,7 +38,6 @@ from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import maps, sample, terminology
-from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
@@ -117,7 +116,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
         self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
         self.shown = self.results.shown
-        self.threshold = ThresholdWatch(self._recut)
+        self.threshold = ThresholdWatch(self.shown.showCut, self._recut)
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
         for name in ("editButton", "show3DButton"):
             getattr(self.ui, name).setShortcut(qt.QKeySequence(SHORTCUTS[name]))
@@ -148,6 +147,9 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         self._initializeParameterNode()
 
+    def exit(self) -> None:
+        self.shown.endClicks()
+
     # ---- parameter node
 
     def _initializeParameterNode(self) -> None:
@@ -168,7 +170,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.methods.choose(parameters.method, parameters.device)
-            self.options.choose(parameters.detector)
+            self.options.choose(parameters.detector, parameters.operatingPoint)
             self.comparison.choose(tuple(parameters.comparedMethods.split()))
             self.results.refresh()
             self._onParametersModified()
@@ -197,6 +199,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is None:
             return
         self._parameters.detector = self.options.selectedDetector
+        self._parameters.operatingPoint = self.options.operatingPoint
         self._parameters.comparedMethods = " ".join(self.comparison.methods)
         self._updateButtons()
 
@@ -247,6 +250,8 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             options=self.options.requestOptions(card),
             detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
             threshold=parameters.threshold if parameters.useThreshold else None,
+            min_volume_ml=parameters.minVolumeMl,
+            operating_point=parameters.operatingPoint,
             device=self.methods.device,
             outputs=(MAP,) if self._keepsMaps() else (),
         )
@@ -259,10 +264,11 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _recut(self) -> None:
         """Another threshold: the shown result is cut anew by what the worker kept of it."""
-        node = self._parameters.result if self._parameters is not None else None
-        request = None if node is None else recutRequest(StoredResult.fromNode(node), self._parameters)
+        request = recutRequest(self._parameters)
         if request is not None and self.analysis is None:
-            self._startOrCancel(RecutJob(request, node))
+            self._startOrCancel(RecutJob(request, self._parameters.result))
+        elif self.analysis is None:
+            self.shown.endCut()
 
     def onCompareButton(self) -> None:
         """Compare, or Cancel while a run is on."""
@@ -292,6 +298,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status.end()
         if self._parameters is None or slicer.mrmlScene.IsClosing():
             return
+        self.shown.endCut()
         if outcome.failure is not None and outcome.failure.kind == "not_kept":
             self.status.show(_("The threshold applies to the next run: what the method saw is no longer kept."))
         elif outcome.failure is not None:

@@ -136,6 +136,20 @@ class NotKeptError(ICHSegmenterError):
     kind = "not_kept"
 
 
+class GrowingError(ICHSegmenterError):
+    """Nothing can be grown from a voxel: it is outside of the skull, or hardly denser than what is around it.
+
+    Attributes:
+        densities: HU of the voxel and of the tissue around it; empty if it is outside of the skull.
+    """
+
+    kind = "bad_input"
+
+    def __init__(self, message: str, densities: tuple[float, ...] = ()) -> None:
+        super().__init__(message)
+        self.densities = densities
+
+
 class WorkerError(ICHSegmenterError):
     """The worker process ended or answered nonsense."""
 

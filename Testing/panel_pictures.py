@@ -101,6 +101,50 @@ def _positive(panel: Panel) -> None:
     panel.run()
 
 
+def _finding(panel: Panel) -> None:
+    """The first finding is accepted, and outlined."""
+    panel.ui.findingsTable.setCurrentCell(0, 0)
+    panel.shell.click(panel.ui.acceptButton)
+
+
+def _preview(panel: Panel) -> None:
+    """The bleed was rejected; a click shows it again, to be added."""
+    from ICHSegmenterSlicer.scene.volumes import RAS_TO_LPS, geometryOf
+
+    finding = panel.widget.shown._findings.current
+    voxel = finding.mask.nonzero()
+    middle = [int(axis[len(axis) // 2]) + low for axis, low in zip(voxel, finding.start, strict=True)]
+    panel.shell.click(panel.ui.rejectButton)
+    panel.shell.process(1.0)
+    panel.shell.click(panel.ui.clickButton)
+    panel.shell.clickInView("Red", geometryOf(panel.bleeding).ijk_to_lps(middle[::-1]) * RAS_TO_LPS)
+    panel.shell.process(0.5)
+
+
+def _threshold(panel: Panel) -> None:
+    """The threshold is moved; the outline follows, the result has not yet."""
+    panel.shell.click(panel.ui.discardButton)
+    panel.shell.click(panel.ui.clickButton)
+    panel.shell.click(panel.ui.undoButton)
+    panel.shell.process(1.0)
+    panel.ui.advancedButton.collapsed = False
+    panel.shell.click(panel.ui.mapsCheckBox)
+    panel.ui.thresholdCheckBox.setChecked(True)
+    panel.widget.threshold._timer.setInterval(10**6)
+    panel.ui.thresholdSlider.value = 0.8
+    panel.shell.process(0.2)
+
+
+def _in_head(panel: Panel) -> None:
+    """The bleed within a translucent head."""
+    panel.widget.shown.endCut()
+    panel.ui.thresholdCheckBox.setChecked(False)
+    panel.ui.advancedButton.collapsed = True
+    panel.shell.click(panel.ui.mapsCheckBox)
+    panel.shell.click(panel.ui.show3DButton)
+    panel.shell.process(2.0)
+
+
 def _network(panel: Panel) -> None:
     panel.method("compact-unet")
     panel.run()
@@ -149,6 +193,10 @@ STATES: dict[str, Callable[[Panel], None]] = {
     "5-failed": _failed,
     "6-negative": _negative,
     "7-positive": _positive,
+    "7a-finding": _finding,
+    "7b-preview": _preview,
+    "7c-threshold": _threshold,
+    "7d-in-head": _in_head,
     "8-network": _network,
     "9-map": _with_map,
     "10-edited": _edited,

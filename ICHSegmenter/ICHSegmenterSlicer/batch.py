@@ -143,8 +143,12 @@ def _run(arguments: argparse.Namespace) -> int:
     if missing:
         dependencies.install(missing, ask=False)
 
-    from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch  # needs what was installed just now
+    from ICHSegmenterLib.batch.pages import complete_batch  # these need what was installed just now
+    from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
+    from ICHSegmenterLib.batch.tables.parquet import check_parquet
 
+    if arguments.parquet:
+        check_parquet()
     analyzer = WorkerAnalyzer(request)
     try:
         outcomes = run_batch(
@@ -157,6 +161,7 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     finally:
         analyzer.close()
+    complete_batch(arguments.output, parquet=arguments.parquet)
     counts = {status: sum(outcome.status == status for outcome in outcomes) for status in ("done", "skipped", "failed")}
     for outcome in outcomes:
         if outcome.status == "failed":
@@ -188,13 +193,15 @@ def _parser() -> CommandParser:
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="leave out what is done (default)"
     )
     parser.add_argument("--overwrite", dest="resume", action="store_false", help="replace results that are there")
+    parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet")
     parser.add_argument("--install-dependencies", action="store_true", help="install missing packages, without asking")
     return parser
 
 
-def _announce(done: int, total: int, name: str) -> None:
+def _announce(done: int, total: int, failed: int, name: str) -> None:
     if name:
-        print(f"[{done + 1}/{total}] {name}", flush=True)
+        failures = f", {failed} failed" if failed else ""
+        print(f"[{done + 1}/{total}] {name}{failures}", flush=True)
 
 
 def _showProgress(done: int, total: int, stage: Stage) -> None:

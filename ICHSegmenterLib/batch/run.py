@@ -47,7 +47,7 @@ def run_batch(
     *,
     request: AnalysisRequest,
     overwrite: bool = False,
-    announce: Callable[[int, int, str], None] = lambda done, total, name: None,
+    announce: Callable[[int, int, int, str], None] = lambda done, total, failed, name: None,
     map_file: Path | None = None,
 ) -> list[ExamOutcome]:
     """Analyze exams one after the other; `results.csv` has a row as soon as an exam is done.
@@ -59,7 +59,7 @@ def run_batch(
         request: Exams done before by an equal one are skipped, unless their input changed or an output that it asks for
             is missing.
         overwrite: Do them again instead.
-        announce: Called with (done, total, exam name) before each exam.
+        announce: Called with (done, total, failed, exam name) before each exam, and with an empty name at the end.
         map_file: Where to write which name belongs to which exam; nowhere if None.
 
     Raises:
@@ -68,6 +68,7 @@ def run_batch(
             another request.
     """
     outcomes: list[ExamOutcome] = []
+    failed = 0
     with owned(output):
         done = DoneBefore() if overwrite else done_before(output, request)
         remove_leftovers(output)
@@ -78,12 +79,13 @@ def run_batch(
                 write_map(exams, map_file, output)
             batch = ExamRun(output, analyze, request, reader, attempts)
             for number, exam in enumerate(exams):
-                announce(number, len(exams), exam.name)
+                announce(number, len(exams), failed, exam.name)
                 outcome = outcome_from_before(exam, done) or batch.outcome_of(exam)
                 summary.add(outcome)
+                failed += outcome.status == "failed"
                 attempts.end(exam.name)  # also of what was published just before a kill
                 outcomes.append(replace(outcome, numbers={}))
-        announce(len(exams), len(exams), "")
+        announce(len(exams), len(exams), failed, "")
     return outcomes
 
 

@@ -1,63 +1,56 @@
-"""`results.csv`: one row an exam, appended as exams are done."""
+"""The tables of a batch, `results.csv`, `slices.csv` and `findings.csv`: appended as exams are done."""
 
 from __future__ import annotations
 
-import csv
+import json
+import logging
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any
 
 from ICHSegmenterLib.batch.exam import ExamOutcome
-from ICHSegmenterLib.errors import OutputError
-from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.verdict import VerdictCode
-
-SUMMARY_FILE = "results.csv"
-SUMMARY_COLUMNS = (
-    "exam",
-    "status",
-    "positive",
-    "verdict",
-    "any",
-    "blood_ml",
-    "pieces",
-    "below_threshold",
-    "positive_slices",
-    "slices",
-    "key_slice",
-    "seconds",
-    "method",
-    "detector",
-    "error",
-    "message",
-    "statement",
+from ICHSegmenterLib.batch.pages import WorklistClock
+from ICHSegmenterLib.batch.tables.columns import (
+    EXAM_COLUMNS,
+    FINDING_COLUMNS,
+    FINDINGS_FILE,
+    SLICE_COLUMNS,
+    SLICES_FILE,
+    SUMMARY_FILE,
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet would run a cell that begins so; an apostrophe before it makes it text."""
+from ICHSegmenterLib.batch.tables.csv_table import CsvTable, as_cell
+from ICHSegmenterLib.batch.tables.rows import finding_rows, numbers_of, slice_rows
+from ICHSegmenterLib.outputs.result_json import DONE_FILE
+from ICHSegmenterLib.request import AnalysisRequest
+
+__all__ = ["FINDINGS_FILE", "SLICES_FILE", "SUMMARY_FILE", "Summary", "as_cell", "numbers_of"]
+
+logger = logging.getLogger(__name__)
 
 
 class Summary:
-    """The table of one run; begun anew, since each run lists what was done before too.
+    """The tables of one run, and the worklist made of them; begun anew, since each run lists what was done before too.
+
+    Slices and findings are read from the `result.json` of their exam, so that no result stays in memory.
 
     Args:
-        path: Where it lies.
+        path: Where `results.csv` lies, in the folder of the results; the others lie beside it.
         request: Names method and detector.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: A table cannot be written.
     """
 
     def __init__(self, path: Path, request: AnalysisRequest) -> None:
-        self._path, self._request = path, request
-        with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, SUMMARY_COLUMNS).writeheader()
-        try:
-            # Names of files may be no UTF-8.
-            self._file: TextIO = path.open("a", newline="", encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise self._failure(error) from error
+        self._output, self._request = path.parent, request
+        self._worklist = WorklistClock(path.parent)
+        with ExitStack() as opened:
+            self._exams = opened.enter_context(closing(CsvTable(path, EXAM_COLUMNS)))
+            self._slices = opened.enter_context(closing(CsvTable(path.with_name(SLICES_FILE), SLICE_COLUMNS)))
+            self._findings = opened.enter_context(closing(CsvTable(path.with_name(FINDINGS_FILE), FINDING_COLUMNS)))
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Summary:
         return self
@@ -65,62 +58,45 @@ class Summary:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._opened.close()
 
     def add(self, outcome: ExamOutcome) -> None:
-        """Append one exam.
+        """Append one exam; its own row comes last.
 
         Raises:
             OutputError: The disk is full, or has gone.
         """
-        row = {
-            "exam": outcome.exam.name,
-            "status": outcome.status,
-            "method": self._request.method,
-            "detector": self._request.detector,
-            "error": outcome.error,
-            "message": outcome.message,
-            **outcome.numbers,
-        }
+        name, result = outcome.exam.name, self._result_of(outcome)
+        if result is not None:
+            try:
+                slices, findings = list(slice_rows(name, result)), list(finding_rows(name, result))
+            except (KeyError, TypeError, AttributeError) as error:
+                logger.warning("%s: no rows of slices and findings, its result is incomplete (%r)", name, error)
+                slices = findings = []
+            self._slices.add(slices)
+            self._findings.add(findings)
+        self._exams.add(
+            [
+                {
+                    "exam": name,
+                    "status": outcome.status,
+                    "method": self._request.method,
+                    "detector": self._request.detector,
+                    "error": outcome.error,
+                    "message": outcome.message,
+                    **outcome.numbers,
+                }
+            ]
+        )
+        self._worklist.tick()
+
+    def _result_of(self, outcome: ExamOutcome) -> Mapping[str, Any] | None:
+        """The content of its `result.json`, None of a failed exam, or if it has just gone."""
+        if outcome.status == "failed":
+            return None
         try:
-            csv.DictWriter(self._file, SUMMARY_COLUMNS).writerow({key: as_cell(value) for key, value in row.items()})
-            self._file.flush()
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        return OutputError(f"{self._path.name} cannot be written ({reason}). Choose another output folder.")
-
-
-def as_cell(value: object) -> object:
-    """A value that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
-def numbers_of(result: Mapping[str, object]) -> dict[str, object]:
-    """The columns that come from the content of a `result.json`.
-
-    Raises:
-        KeyError, TypeError, StopIteration: It is incomplete, or of another version.
-    """
-    slices, provenance, probabilities = result["slices"], result["provenance"], result["probabilities"]
-    key = result["key_slice"]
-    if not (isinstance(slices, list) and isinstance(provenance, dict) and isinstance(probabilities, dict)):
-        raise TypeError("slices, provenance and probabilities are a list and two objects")
-    positive, assessment = bool(result["positive"]), result.get("assessment")
-    judged: dict[str, object] = {"verdict": (VerdictCode.SUSPECTED if positive else VerdictCode.NONE_FOUND).value}
-    if isinstance(assessment, dict):  # absent of results of before there was one
-        pieces, below = len(assessment["pieces"]), len(assessment["below_threshold"])
-        judged = {"verdict": assessment["code"], "pieces": pieces, "below_threshold": below}
-    return {
-        "positive": int(positive),
-        **judged,
-        "statement": result["verdict"],
-        "any": probabilities["any"],
-        "blood_ml": result["blood_ml"],
-        "positive_slices": sum(bool(item["positive"]) for item in slices),
-        "slices": len(slices),
-        "key_slice": next(item["number"] for item in slices if item["index"] == key),
-        "seconds": round(sum(provenance["seconds"].values()), 2),
-    }
+            content = json.loads((self._output / outcome.exam.name / DONE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            logger.warning("%s: no rows of slices and findings (%s)", outcome.exam.name, type(error).__name__)
+            return None
+        return content if isinstance(content, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -10,55 +11,39 @@ from collections.abc import Sequence
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
-from ICHSegmenterLib.cli.verbs import (
-    batch,
-    check,
-    compare,
-    completion,
-    doctor,
-    features,
-    models,
-    receive,
-    segment,
-)
-from ICHSegmenterLib.cli.verbs.research import (
-    calibrate,
-    evaluate,
-    prepare,
-    reproduce,
-    rsna,
-    synthesize,
-    train,
-)
 from ICHSegmenterLib.errors import CancelledError, ICHSegmenterError
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 EXIT_DONE, EXIT_FAILED = 0, 1
-VERBS = (
-    segment,
-    check,
-    batch,
-    receive,
-    evaluate,
-    calibrate,
-    compare,
-    features,
-    prepare,
-    synthesize,
-    train,
-    reproduce,
-    rsna,
-    models,
-    doctor,
-    completion,
-)
+VERBS = {
+    "segment": "segment",
+    "detect": "segment",
+    "check": "check",
+    "batch": "batch",
+    "index": "index",
+    "receive": "receive",
+    "evaluate": "research.evaluate",
+    "calibrate": "research.calibrate",
+    "compare": "compare",
+    "features": "features",
+    "prepare": "research.prepare",
+    "synthesize": "research.synthesize",
+    "train": "research.train",
+    "reproduce": "research.reproduce",
+    "rsna": "research.rsna",
+    "models": "models",
+    "doctor": "doctor",
+    "completion": "completion",
+}
+"""Verb to its module below `cli.verbs`. Only the module of the verb that runs is loaded: all take half a second."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong use."""
-    parser = _parser()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser(words)
     try:
-        parsed = parser.parse_args(arguments)
+        parsed = parser.parse_args(words)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return int(stop.code or 0)
     levels = _set_up_logging(verbose=parsed.verbose)
@@ -110,7 +95,8 @@ def _set_up_logging(*, verbose: bool) -> dict[str, int]:
     return levels
 
 
-def _parser() -> CommandParser:
+def _parser(words: Sequence[str] = ()) -> CommandParser:
+    """The parser of a command line; of all verbs unless its first word is one."""
     parser = CommandParser(
         prog="ichsegmenter",
         conflict_handler="resolve",  # --verbose is shown here, and is known to each verb
@@ -119,6 +105,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--verbose", action="store_true", help="also log what is being done")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add_parsers(verbs)
+    verb = next((word for word in words if not word.startswith("-")), "")
+    for module in [VERBS[verb]] if verb in VERBS else dict.fromkeys(VERBS.values()):
+        importlib.import_module(f"ICHSegmenterLib.cli.verbs.{module}").add_parsers(verbs)
     return parser

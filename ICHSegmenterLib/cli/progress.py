@@ -58,7 +58,8 @@ class TerminalProgress:
         self._born = self._phase_start = clock()
         self._phase_done = 0
         self._last_line = -LINE_SECONDS
-        self._list_times: list[float] = []
+        self._item_begun: float | None = None
+        self._items, self._items_s = 0, 0.0
 
     def run(self) -> RunContext:
         """A run that reports here."""
@@ -77,12 +78,22 @@ class TerminalProgress:
 
     def announce(self, done: int, total: int, name: str) -> None:
         """A line for the next item of a list, with the time that the rest will take; an empty name ends the list."""
-        self.close()
-        self._born = self._clock()
-        self._list_times.append(self._born)
+        self._begin_item()
         if name:
             left = self._time_left_of_list(total - done)
             print(f"[{done + 1}/{total}] {name}{left}", file=self._stream, flush=True)
+
+    def announce_exam(self, done: int, total: int, failed: int, name: str) -> None:
+        """A line for the next exam of a batch: how many an hour, how many failed, and the time that the rest will take.
+
+        An empty name ends the batch.
+        """
+        self._begin_item()
+        if name:
+            rate = f", {self._items / self._items_s * 3600:.0f} an hour" if self._items else ""
+            failures = f", {failed} failed" if failed else ""
+            left = self._time_left_of_list(total - done)
+            print(f"[{done + 1}/{total}] {name}{rate}{failures}{left}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Clear the bar."""
@@ -121,10 +132,16 @@ class TerminalProgress:
         left = f", {clock_text(seconds)} left" if steps > 0 and done < total else ""
         print(f"{message}{count}{left}", file=self._stream, flush=True)
 
+    def _begin_item(self) -> None:
+        self.close()
+        self._born = self._clock()
+        step = 0.0 if self._item_begun is None else self._born - self._item_begun
+        self._item_begun = self._born
+        if step >= STEP_SECONDS:
+            self._items, self._items_s = self._items + 1, self._items_s + step
+
     def _time_left_of_list(self, items: int) -> str:
-        steps = [later - earlier for earlier, later in zip(self._list_times, self._list_times[1:], strict=False)]
-        real = [step for step in steps if step >= STEP_SECONDS]
-        return f", about {clock_text(sum(real) / len(real) * items)} left" if real else ""
+        return f", about {clock_text(self._items_s / self._items * items)} left" if self._items else ""
 
 
 def stage_text(stage: Stage) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code as DicomCode
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError, OutputError
@@ -39,7 +38,7 @@ _MAY_BE_EMPTY = (
     "ReferringPhysicianName",
 )
 
-_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
+_ARTIFICIAL_INTELLIGENCE = Code("123110", "Artificial Intelligence", "DCM")
 
 _MISSING_PACKAGE = "Writing DICOM SEG needs the package highdicom: pip install highdicom"
 _NOT_FROM_DICOM = "DICOM SEG is written for volumes read from DICOM files of one slice each. Use segmentation.seg.nrrd."
@@ -143,7 +142,9 @@ def _highdicom() -> Any:
 
 def _descriptions(hd: Any, labels: Sequence[SegmentLabel], algorithm: str, version: str) -> list[Any]:
     """A highdicom SegmentDescription for each label, numbered from 1."""
-    made_by = hd.AlgorithmIdentificationSequence(name=algorithm, version=version, family=_ARTIFICIAL_INTELLIGENCE)
+    made_by = hd.AlgorithmIdentificationSequence(
+        name=algorithm, version=version, family=_coded(_ARTIFICIAL_INTELLIGENCE)
+    )
     return [
         hd.seg.SegmentDescription(
             segment_number=number,
@@ -159,7 +160,9 @@ def _descriptions(hd: Any, labels: Sequence[SegmentLabel], algorithm: str, versi
     ]
 
 
-def _coded(code: Code) -> DicomCode:
+def _coded(code: Code) -> Any:
+    from pydicom.sr.coding import Code as DicomCode  # 40 ms, for those who write DICOM SEG
+
     return DicomCode(code.value, code.scheme, code.meaning)
 
 

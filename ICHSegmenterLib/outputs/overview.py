@@ -1,20 +1,22 @@
-"""`overview.png`: the slices that matter with outlines, and the value of every slice."""
+"""`overview.png`: the slices that matter with outlines, and the value of every slice; `thumbnail.jpg` for lists."""
 
 from __future__ import annotations
 
 import logging
 
 from ICHSegmenterLib.outputs.writer import ExamOutput
-from ICHSegmenterLib.report.overview import write_overview
 
 logger = logging.getLogger(__name__)
 
-PICTURE = "overview.png"
+PICTURE, THUMBNAIL = "overview.png", "thumbnail.jpg"
 
 
 def write(exam: ExamOutput) -> None:
-    """Draw the picture; where Matplotlib is absent, as in Slicer, it is left out with a warning."""
+    """Draw both; where Pillow is absent they are left out with a warning."""
     try:
-        write_overview(exam.result, exam.volume, exam.folder / PICTURE)
+        from ICHSegmenterLib.report.overview import write_overview, write_thumbnail
     except ModuleNotFoundError as error:
         logger.warning("no overview picture: %s is not installed", error.name)
+        return
+    write_overview(exam.result, exam.volume, exam.folder / PICTURE)
+    write_thumbnail(exam.result, exam.volume, exam.folder / THUMBNAIL)

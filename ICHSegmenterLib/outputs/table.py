@@ -34,7 +34,7 @@ OUTPUTS: dict[str, Output] = {
     MAP: Output(maps.write, files=("map.nii.gz", "uncertainty.nii.gz", "below_threshold.nii.gz"), needs_maps=True),
     "dicom_seg": Output(dicom_seg.write, files=("segmentation.dcm",), check=dicom_seg.check),
     "csv": Output(slices_csv.write, files=("slices.csv",), is_default=True),
-    "overview": Output(overview.write, files=("overview.png",), is_default=True),
+    "overview": Output(overview.write, files=("overview.png", "thumbnail.jpg"), is_default=True),
     "report": Output(report.write, files=("report.html",), is_default=True),  # embeds the overview
     RESULT: Output(result_json.write, files=(result_json.DONE_FILE,), is_default=True),
 }

@@ -11,19 +11,12 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
-from ICHSegmenterLib.report.overview import (
-    BACKGROUND,
-    COLUMNS,
-    DOTS_PER_INCH,
-    INK,
-    MUTED,
-    ROWS,
-    display_slice,
-    head_box,
-)
+from ICHSegmenterLib.report.drawing.slices import display_slice, head_box
+from ICHSegmenterLib.report.drawing.style import BACKGROUND, DOTS_PER_INCH, INK, MUTED
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.volume import Volume
 
+COLUMNS, ROWS = 4, 2
 OPACITY = 0.45
 
 

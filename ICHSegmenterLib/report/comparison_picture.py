@@ -12,18 +12,8 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.analysis.compare import Comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
-from ICHSegmenterLib.report.overview import (
-    BACKGROUND,
-    DOTS_PER_INCH,
-    HIGHEST_SHOWN,
-    INK,
-    LOWEST_SHOWN,
-    MUTED,
-    display_slice,
-    head_box,
-    legend,
-    plain_axes,
-)
+from ICHSegmenterLib.report.drawing.slices import HIGHEST_SHOWN, LOWEST_SHOWN, display_slice, head_box
+from ICHSegmenterLib.report.drawing.style import BACKGROUND, DOTS_PER_INCH, INK, MUTED, legend, plain_axes
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.volume import Volume
 

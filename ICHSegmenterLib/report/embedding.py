@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.files import replacing
-from ICHSegmenterLib.report.overview import BACKGROUND, DOTS_PER_INCH, INK, MUTED, plain_axes
+from ICHSegmenterLib.report.drawing.style import BACKGROUND, DOTS_PER_INCH, INK, MUTED, plain_axes
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 MIN_POINTS = 4

@@ -2,94 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
+from typing import NamedTuple
 
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
+from ICHSegmenterLib.report.drawing.canvas import Canvas, Color, fitting_font, font
+from ICHSegmenterLib.report.drawing.slices import display_slice, head_box, slices_to_show
+from ICHSegmenterLib.report.drawing.style import BACKGROUND, INK, MUTED, NEGATIVE_COLOR, POSITIVE_COLOR
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
-
 COLUMNS, ROWS = 4, 2
-LEGEND_COLUMNS = 6
-LEFT, RIGHT = 0.04, 0.985
-"""Parts of the picture, as shares of its width."""
-BACKGROUND, INK, MUTED = "#101418", "#e8eaed", "#8a939c"
-POSITIVE_COLOR, NEGATIVE_COLOR = "#ff6b57", "#5b7083"
-DOTS_PER_INCH = 110
-LOWEST_SHOWN, HIGHEST_SHOWN = 0.2, 0.9
-"""Part of the stack from which slices are shown when few are positive: below lies the neck, above the vertex."""
-HEAD_HU = -200.0
-COARSE_PIXELS, MARGIN_PIXELS = 4, 8
+WIDTH, HEIGHT = 1320, 946
+LEFT, RIGHT = 53, 1300
+SLICES_TOP, PANEL_WIDTH, PANEL_HEIGHT, GAP_X, GAP_Y = 109, 307, 290, 6, 23
+BARS_TOP, BARS_BOTTOM = 735, 856
+"""Of the bars whose value is 1, and of all bars."""
+NORMAL, SMALL, LARGE, TITLE = 13.75, 12.2, 15.3, 22.9
+"""Height of letters in pixels."""
+SQUARE_WIDTH, SQUARE_HEIGHT = 28, 10
+THUMBNAIL_SIDE = 224
+MAX_TICKS = 9
+BAR_SHARE = 0.8
 
 
 def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
-    """Draw `overview.png`: eight slices in the brain window with colored outlines, a bar for every slice, legends.
-
-    Raises:
-        ModuleNotFoundError: Matplotlib is not installed (as inside Slicer).
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 8.6), facecolor=BACKGROUND)
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        ROWS + 1,
-        COLUMNS,
-        height_ratios=(1, 1, 0.42),
-        left=LEFT,
-        right=RIGHT,
-        top=0.885,
-        bottom=0.095,
-        hspace=0.1,
-        wspace=0.02,
-    )
-    fit_width(figure.text(LEFT, 0.955, result.verdict, color=INK, fontsize=15, weight="bold"))
-    fit_width(figure.text(LEFT, 0.925, _subtitle(result), color=MUTED, fontsize=10))
-    view = AxialView.of(volume.geometry)
+    """Draw `overview.png`: eight slices in the brain window with colored outlines, a bar for every slice, legends."""
+    canvas = Canvas((WIDTH, HEIGHT), BACKGROUND)
+    subtitle = _subtitle(result)
+    canvas.text((LEFT, 43), result.verdict, INK, fitting_font(result.verdict, TITLE, RIGHT - LEFT, bold=True))
+    canvas.text((LEFT, 71), subtitle, MUTED, fitting_font(subtitle, LARGE, RIGHT - LEFT))
+    _legend(canvas, LEFT + 4, 91, _segments(result))
     shown = slices_to_show(result, COLUMNS * ROWS)
-    head = head_box([display_slice(volume.hu, view, index) for index in shown])
+    panels = _Panels.of(result, volume, shown)
     for number, index in enumerate(shown):
-        _draw_slice(figure.add_subplot(grid[number // COLUMNS, number % COLUMNS]), result, volume, view, index, head)
-    values = figure.add_subplot(grid[ROWS, :])
-    _draw_values(values, result, shown)
-    _write_legends(figure, values, result)
-    figure.text(LEFT, 0.012, RESEARCH_NOTICE, color=MUTED, fontsize=9)
-    figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=BACKGROUND, format="png")
+        row, column = divmod(number, COLUMNS)
+        corner = (LEFT + column * (PANEL_WIDTH + GAP_X), SLICES_TOP + row * (PANEL_HEIGHT + GAP_Y))
+        _draw_slice(canvas, corner, panels, index)
+    _draw_values(canvas, result, shown)
+    canvas.text((LEFT, 935), RESEARCH_NOTICE, MUTED, font(NORMAL))
+    canvas.save(path)
 
 
-def fit_width(line: Text) -> None:
-    """Make the letters of a line smaller if it would run out of the picture."""
-    room = line.figure.bbox.width * (RIGHT - LEFT)
-    width = line.get_window_extent().width
-    if width > room:
-        line.set_fontsize(float(line.get_fontsize()) * room / width)
+def write_thumbnail(result: AnalysisResult, volume: Volume, path: Path) -> None:
+    """Draw the slice to look at first with its outlines, as small as a list of exams needs it."""
+    key = result.detection.key_slice
+    canvas = Canvas((THUMBNAIL_SIDE, THUMBNAIL_SIDE), "black")
+    _draw_pixels(canvas, (0, 0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), _Panels.of(result, volume, [key]), key)
+    canvas.save(path)
 
 
-def slices_to_show(result: AnalysisResult, count: int) -> list[int]:
-    """Acquired indices, lowest slice first: the positive slices with most blood, then evenly spread others."""
-    slices = result.detection.slices
-    ranked = sorted(
-        (one for one in slices if one.is_positive), key=lambda each: (-each.blood_ml, -each.probabilities[ANY])
-    )
-    indices = [result.detection.key_slice, *(one.index for one in ranked)]
-    inner = np.linspace(LOWEST_SHOWN, HIGHEST_SHOWN, count) * (len(slices) - 1)
-    lowest_first = sorted((one.index for one in slices), key=result.slice_number)
-    indices += [lowest_first[round(float(x))] for x in inner]
-    return sorted(list(dict.fromkeys(indices))[:count], key=result.slice_number)
+Room = tuple[int, int, int, int]
+"""Left, top, width, height."""
+
+
+class _Panels(NamedTuple):
+    """What all slices of the picture share."""
+
+    result: AnalysisResult
+    volume: Volume
+    view: AxialView
+    head: tuple[slice, slice]
+    mm: tuple[float, float]
+
+    @classmethod
+    def of(cls, result: AnalysisResult, volume: Volume, shown: list[int]) -> _Panels:
+        view = AxialView.of(volume.geometry)
+        head = head_box([display_slice(volume.hu, view, index) for index in shown])
+        return cls(result, volume, view, head, view.geometry(volume.geometry).pixel_spacing_mm)
+
+
+def slice_size(shape: tuple[int, ...], mm: tuple[float, float], room: tuple[int, int]) -> tuple[int, int]:
+    """Width and height in which pixels (rows, columns) of this size fill the room without being distorted."""
+    height_mm, width_mm = shape[0] * mm[0], shape[1] * mm[1]
+    scale = min(room[0] / width_mm, room[1] / height_mm)
+    return max(1, round(width_mm * scale)), max(1, round(height_mm * scale))
+
+
+def _draw_pixels(canvas: Canvas, room: Room, panels: _Panels, index: int) -> Room:
+    """A slice with its outlines, as large as the room allows and in its middle; returns what it fills."""
+    result, view, head = panels.result, panels.view, panels.head
+    hu = display_slice(panels.volume.hu, view, index)[head]
+    size = slice_size(hu.shape, panels.mm, room[2:])
+    corner = room[0] + (room[2] - size[0]) // 2, room[1] + (room[3] - size[1]) // 2
+    canvas.slice(corner, size, hu, BRAIN_WINDOW)
+    if result.segmentation is not None:
+        labels = display_slice(result.segmentation.labelmap, view, index)[head]
+        for value, label in enumerate(result.segmentation.labels, start=1):
+            canvas.outline(corner, size, labels == value, label.color)
+    return (*corner, *size)
+
+
+def _draw_slice(canvas: Canvas, corner: tuple[int, int], panels: _Panels, index: int) -> None:
+    left, top, width, height = _draw_pixels(canvas, (*corner, PANEL_WIDTH, PANEL_HEIGHT), panels, index)
+    result = panels.result
+    detection, letters = result.detection.slices[index], font(NORMAL)
+    color = POSITIVE_COLOR if detection.is_positive else INK
+    text = f"slice {result.slice_number(index)}   {detection.probabilities[ANY]:.2f}"
+    canvas.text((left + 0.03 * width, top + 0.03 * height), text, color, letters, anchor="la")
+    canvas.text((left + 0.02 * width, top + height / 2), "R", MUTED, letters, anchor="lm")
+    canvas.text((left + 0.98 * width, top + height / 2), "L", MUTED, letters, anchor="rm")
 
 
 def _subtitle(result: AnalysisResult) -> str:
@@ -98,124 +112,66 @@ def _subtitle(result: AnalysisResult) -> str:
     return "   ".join([*parts, source])
 
 
-def head_box(slices: list[NDArray[np.float32]]) -> tuple[slice, slice]:
-    """Rows and columns that hold the head on all these slices, without the head rest."""
-    coarse = np.max(slices, axis=0)[::COARSE_PIXELS, ::COARSE_PIXELS] > HEAD_HU
-    pieces, count = ndimage.label(ndimage.binary_opening(coarse, iterations=2))
-    if count == 0:
-        return slice(None), slice(None)
-    rows, columns = np.nonzero(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
-    return (_with_margin(rows), _with_margin(columns))
+def _draw_values(canvas: Canvas, result: AnalysisResult, shown: list[int]) -> None:
+    """A bar a slice with axes, the threshold, marks below the slices that are shown, and what all that means."""
+    slices, detection = result.detection.slices, result.detection
+    cut = detection.threshold if detection.slice_threshold is None else detection.slice_threshold
+    step, height = (RIGHT - LEFT) / (len(slices) + 0.4), BARS_BOTTOM - BARS_TOP
+
+    def middle(number: int) -> float:
+        return LEFT + (number - 0.3) * step
+
+    for one in slices:
+        x, value = middle(result.slice_number(one.index)), one.probabilities[ANY]
+        box = (x - step * BAR_SHARE / 2, BARS_BOTTOM - value * height, x + step * BAR_SHARE / 2, BARS_BOTTOM)
+        canvas.rectangle(box, POSITIVE_COLOR if one.is_positive else NEGATIVE_COLOR)
+    canvas.dashed_line(LEFT, RIGHT, BARS_BOTTOM - cut * height, MUTED)
+    canvas.rectangle((LEFT, BARS_TOP, LEFT + 1, BARS_BOTTOM + 1), MUTED)
+    canvas.rectangle((LEFT, BARS_BOTTOM, RIGHT, BARS_BOTTOM + 1), MUTED)
+    for value in (0, 0.5, 1):
+        y = round(BARS_BOTTOM - value * height)
+        canvas.rectangle((LEFT - 5, y, LEFT, y + 1), MUTED)
+        canvas.text((LEFT - 10, y), f"{value:g}", MUTED, font(SMALL), anchor="rm")
+    for number in _ticks(len(slices)):
+        canvas.rectangle((middle(number), BARS_BOTTOM, middle(number) + 1, BARS_BOTTOM + 5), MUTED)
+        canvas.text((middle(number), BARS_BOTTOM + 20), str(number), MUTED, font(SMALL), anchor="ms")
+    for index in shown:
+        canvas.triangle(middle(result.slice_number(index)), BARS_BOTTOM + 7, 6, INK)
+    canvas.text(((LEFT + RIGHT) / 2, BARS_BOTTOM + 40), "slice, from the lowest", MUTED, font(NORMAL), anchor="ms")
+    canvas.text_upwards((10, (BARS_TOP + BARS_BOTTOM) / 2), result.provenance.value_name, MUTED, font(NORMAL))
+    _bar_legend(canvas, f"threshold {cut:.2f}")
 
 
-def _with_margin(coarse: NDArray[np.intp]) -> slice:
-    low, high = int(coarse.min()) * COARSE_PIXELS, (int(coarse.max()) + 1) * COARSE_PIXELS
-    return slice(max(0, low - MARGIN_PIXELS), high + MARGIN_PIXELS)
+def _ticks(slices: int) -> range:
+    """Round numbers of slices, so few that they do not touch."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, slices) if slices / step <= MAX_TICKS)
+    return range(step, slices + 1, step)
 
 
-def _draw_slice(
-    axes: Axes, result: AnalysisResult, volume: Volume, view: AxialView, index: int, head: tuple[slice, slice]
-) -> None:
-    low, high = BRAIN_WINDOW.edges
-    row_mm, column_mm = view.geometry(volume.geometry).pixel_spacing_mm
-    axes.imshow(
-        display_slice(volume.hu, view, index)[head], cmap="gray", vmin=low, vmax=high, aspect=row_mm / column_mm
-    )
-    if result.segmentation is not None:
-        labels = display_slice(result.segmentation.labelmap, view, index)[head]
-        for value, label in enumerate(result.segmentation.labels, start=1):
-            outline(axes, labels == value, tuple(channel / 255 for channel in label.color))
-    detection = result.detection.slices[index]
-    color = POSITIVE_COLOR if detection.is_positive else INK
-    text = f"slice {result.slice_number(index)}   {detection.probabilities[ANY]:.2f}"
-    axes.text(0.03, 0.97, text, transform=axes.transAxes, color=color, fontsize=9, va="top")
-    axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
-    axes.text(0.98, 0.5, "L", transform=axes.transAxes, color=MUTED, fontsize=9, va="center", ha="right")
-    axes.set(facecolor="black", xticks=[], yticks=[])
-
-
-def display_slice(acquired: NDArray[Any], view: AxialView, index: int) -> NDArray[Any]:
-    """Slice `index` of the detection, anterior up and the patient's right at the left."""
-    return view.apply_to_slices(acquired[index]) if view.keeps_slices else view.apply(acquired)[index]
-
-
-def outline(axes: Axes, mask: NDArray[np.bool_], color: tuple[float, ...], *, opacity: float = 0.28) -> None:
-    """Draw the edge of a mask (rows, columns) and fill it faintly; color is RGB, 0 to 1."""
-    if not mask.any():  # a contour of nothing is a warning
-        return
-    fill = np.zeros((*mask.shape, 4))
-    fill[mask] = (*color, opacity)
-    axes.imshow(fill, aspect=axes.get_aspect(), interpolation="nearest")
-    axes.contour(mask.astype(float), levels=[0.5], colors=[color], linewidths=1.2)
-
-
-def _draw_values(axes: Axes, result: AnalysisResult, shown: list[int]) -> None:
-    slices = result.detection.slices
-    cut = result.detection.threshold if result.detection.slice_threshold is None else result.detection.slice_threshold
-    numbers = [result.slice_number(one.index) for one in slices]
-    colors = [POSITIVE_COLOR if one.is_positive else NEGATIVE_COLOR for one in slices]
-    axes.bar(numbers, [one.probabilities[ANY] for one in slices], color=colors, width=0.8)
-    axes.axhline(
-        cut,
-        color=MUTED,
-        linewidth=0.9,
-        linestyle="--",
-        label=f"threshold {cut:.2f}",
-    )
-    axes.plot(
-        [result.slice_number(index) for index in shown],
-        [-0.06] * len(shown),
-        "^",
-        label="shown above",
-        color=INK,
-        markersize=4,
-        clip_on=False,
-    )
-    axes.set(xlim=(0.3, len(slices) + 0.7), ylim=(0, 1))
-    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.set_xlabel("slice, from the lowest", color=MUTED, fontsize=9)
-    axes.set_ylabel(result.provenance.value_name, color=MUTED, fontsize=9)
-    plain_axes(axes)
-
-
-def _write_legends(figure: Figure, values: Axes, result: AnalysisResult) -> None:
-    """Above the slices the color of each segment that occurs, below the bars what their colors and marks mean."""
-    from matplotlib.patches import Patch
-
-    segmentation = result.segmentation
+def _segments(result: AnalysisResult) -> list[tuple[Color, str]]:
     occurring = {measurement.key for measurement in result.measurements}
-    segments = [
-        Patch(color=tuple(channel / 255 for channel in label.color), label=label.name)
-        for label in (() if segmentation is None else segmentation.labels)
-        if label.key in occurring
-    ]
-    legend(figure, segments, loc="upper left", anchor=(LEFT, 0.921))
-    bars = [Patch(color=POSITIVE_COLOR, label="positive"), Patch(color=NEGATIVE_COLOR, label="negative")]
-    marks, _ = values.get_legend_handles_labels()
-    legend(figure, [*bars, *marks], loc="lower right", anchor=(RIGHT, 0.0))
+    labels = () if result.segmentation is None else result.segmentation.labels
+    return [(label.color, label.name) for label in labels if label.key in occurring]
 
 
-def legend(figure: Figure, handles: Sequence[Artist], *, loc: str, anchor: tuple[float, float]) -> None:
-    """A legend in a line, without frame; anchor is a share of width and height of the picture."""
-    if handles:
-        figure.legend(
-            handles=list(handles),
-            loc=loc,
-            bbox_to_anchor=anchor,
-            ncols=min(len(handles), LEGEND_COLUMNS),
-            frameon=False,
-            labelcolor=INK,
-            fontsize=9,
-            borderpad=0.2,
-            borderaxespad=0.2,
-            columnspacing=1.4,
-        )
+def _legend(canvas: Canvas, left: float, baseline: float, entries: list[tuple[Color, str]]) -> float:
+    """Colored squares with their names in a line; returns where the next one would begin."""
+    letters = font(NORMAL)
+    for color, name in entries:
+        canvas.rectangle((left, baseline - SQUARE_HEIGHT, left + SQUARE_WIDTH, baseline), color)
+        canvas.text((left + SQUARE_WIDTH + 11, baseline), name, INK, letters)
+        left += SQUARE_WIDTH + 11 + letters.getlength(name) + 20
+    return left
 
 
-def plain_axes(axes: Any) -> None:
-    """Dark background, muted numbers, no frame."""
-    axes.set_facecolor(BACKGROUND)
-    axes.tick_params(colors=MUTED, labelsize=8)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(MUTED)
+def _bar_legend(canvas: Canvas, threshold: str) -> None:
+    letters, shown = font(NORMAL), "shown above"
+    squares: list[tuple[Color, str]] = [(POSITIVE_COLOR, "positive"), (NEGATIVE_COLOR, "negative")]
+    texts = [*(name for _, name in squares), threshold, shown]
+    left = RIGHT - 5 - sum(letters.getlength(text) + SQUARE_WIDTH + 11 for text in texts) - 20 * (len(texts) - 1)
+    left = _legend(canvas, left, 937, squares)
+    canvas.dashed_line(left, left + SQUARE_WIDTH, 932, MUTED)
+    canvas.text((left + SQUARE_WIDTH + 11, 937), threshold, INK, letters)
+    left += SQUARE_WIDTH + 31 + letters.getlength(threshold)
+    canvas.triangle(left + SQUARE_WIDTH / 2, 932, 6, INK)
+    canvas.text((left + SQUARE_WIDTH + 11, 937), shown, INK, letters)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.report.overview import BACKGROUND, INK, MUTED
+from ICHSegmenterLib.report.drawing.style import BACKGROUND, INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

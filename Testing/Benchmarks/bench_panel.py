@@ -66,6 +66,7 @@ def main() -> None:
     shell.loadModule(REPOSITORY / "ICHSegmenter" / "ICHSegmenter.py")
     panel = shell.openModule("ICHSegmenter")
     times = Times()
+    _measureThreshold(shell, times, options.pixels)
     _measure(shell, panel, times, options.slices, options.pixels)
     print(times.table())
     sys.stdout.flush()
@@ -99,8 +100,44 @@ def _measure(shell: Any, panel: Any, times: Times, slices: int, pixels: int) -> 
     _paint(imported, volumeNode)  # not ours: what follows from it is
     _turns(shell, times, "after a stroke", lambda: None)
     other, _ = _thinScan(slices // 4, pixels)
+    _measureEdits(shell, panel, times, volumeNode, imported)
     _turns(shell, times, "choose another volume", lambda: panel.ui.inputSelector.setCurrentNode(other))
     _turns(shell, times, "choose the first one again", lambda: panel.ui.inputSelector.setCurrentNode(volumeNode))
+
+
+def _measureEdits(shell: Any, panel: Any, times: Times, volumeNode: Any, imported: Any) -> None:
+    """Work on findings: reject, undo, a click that grows a bleed, its extent, adding it."""
+    clicks, findings = panel.shown._findings.clicks, panel.shown._findings
+    _turns(shell, times, "choose a finding", lambda: panel.ui.findingsTable.setCurrentCell(0, 0))
+    piece = findings.current
+    _turns(shell, times, "reject a finding", panel.ui.rejectButton.click)
+    shell.waitUntil(lambda: all(other.digest != piece.digest for other in findings._findings), 120)
+    point = piece.pointRas
+    with times.measure("click: grow a bleed and outline it"):
+        clicks._onPoint(point)
+    with times.measure("another extent of it"):
+        panel.ui.extentSlider.value = 0.5
+    _turns(shell, times, "add it", panel.ui.addButton.click)
+    _turns(shell, times, "undo", panel.ui.undoButton.click)
+
+
+def _measureThreshold(shell: Any, times: Times, pixels: int, slices: int = 40) -> None:
+    """The outline of a map that is noisy everywhere in the head, at a threshold that is moved."""
+    import slicer
+
+    from ICHSegmenterSlicer.scene.results.live_cut import LiveCut
+
+    volumeNode, labelmap = _thinScan(slices, pixels)
+    noise = np.random.default_rng(1).random(labelmap.shape, dtype=np.float32)
+    inHead = slicer.util.arrayFromVolume(volumeNode) > 0
+    slicer.util.updateVolumeFromArray(volumeNode, np.where(inHead, 0.6 * noise + 0.4 * labelmap, 0).astype(np.float32))
+    cut = LiveCut()
+    for threshold in (0.9, 0.7, 0.5, 0.58, 0.3, 0.02):
+        with times.measure(f"threshold moved, {slices} slices: {threshold}"):
+            cut.show(volumeNode, threshold, 0.1, None, ())
+            shell.process()
+    cut.clear()
+    slicer.mrmlScene.RemoveNode(volumeNode)
 
 
 def _click(shell: Any, times: Times, name: str, act: Callable[[], None]) -> None:

@@ -83,6 +83,13 @@ class Shell:
         QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton)
         self.app.processEvents()
 
+    def clickInView(self, name, ras):
+        """A mouse click in the slice view "Red", "Yellow" or "Green", at a point (RAS, mm) to which it jumps first."""
+        view = slicer.app.layoutManager().sliceWidget(name).sliceView()
+        view.mrmlSliceNode().JumpSliceByOffsetting(*(float(coordinate) for coordinate in ras))
+        view._painter().click([float(coordinate) for coordinate in ras])
+        self.process()
+
     def screenshot(self, path, panel=None, **options):
         """Write a PNG: the panel at the left, Red, 3D, Green and Yellow views at the right."""
         from SlicerShell.screenshot import compose

@@ -9,6 +9,7 @@ SLICE_MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLModelSliceDisplayableManager",
     "vtkMRMLCrosshairDisplayableManager",
+    "vtkMRMLMarkupsDisplayableManager",
 )
 THREE_D_MANAGERS = (
     "vtkMRMLViewDisplayableManager",
@@ -65,6 +66,13 @@ class SliceRenderer(_Renderer):
     def __init__(self, logic, size):
         self.logic = logic
         super().__init__(logic.GetSliceNode(), SLICE_MANAGERS, size)
+        self._style, idle = slicer.vtkMRMLSliceViewInteractorStyle(), vtk.vtkInteractorStyleUser()
+        self._interactor.SetInteractorStyle(idle)  # VTK's own styles would turn the camera
+        self._style.SetInteractor(self._interactor)
+        self._style.SetSliceLogic(logic)
+        self._style.SetDisplayableManagers(self.group)
+        for kept in (self._style, idle):
+            keepForever(kept)
         self.resize(size)
 
     def _addBackground(self):
@@ -82,6 +90,20 @@ class SliceRenderer(_Renderer):
     def render(self):
         self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
         self.window.Render()
+
+    def position(self, ras):
+        """Pixel (x, y) from the lower left corner at which a point of the shown slice is drawn."""
+        inverse = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(self.logic.GetSliceNode().GetXYToRAS(), inverse)
+        x, y, _, _ = inverse.MultiplyPoint((*ras, 1.0))
+        return round(x), round(y)
+
+    def click(self, ras):
+        """Mouse events of a click at a point of the shown slice, through Slicer's own interactor style."""
+        self.render()
+        self._interactor.SetEventInformation(*self.position(ras))
+        for event in ("EnterEvent", "MouseMoveEvent", "LeftButtonPressEvent", "LeftButtonReleaseEvent"):
+            self._interactor.InvokeEvent(event)
 
 
 class ThreeDRenderer(_Renderer):

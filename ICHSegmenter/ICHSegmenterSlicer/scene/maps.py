@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.results import Provenance
 from ICHSegmenterSlicer.client.answer import Answer
 from ICHSegmenterSlicer.client.steps import Steps
+from ICHSegmenterSlicer.scene import map_colors
 from ICHSegmenterSlicer.scene.volumes import chunks, putBeside
 
 MIN_SHOWN = 0.05
@@ -33,7 +34,7 @@ class MapKind:
 
     Attributes:
         field: Name in the worker's answer; also the role of the reference from the result node to the volume.
-        color: Name of one of Slicer's color tables.
+        color: Name of one of Slicer's color tables, empty for our own.
         lowest: Value that means nothing; the window reaches from it to 1.
     """
 
@@ -48,9 +49,9 @@ class MapKind:
 
 
 KINDS = (
-    MapKind(SOFT_MAP, "Iron"),
+    MapKind(SOFT_MAP, ""),
     MapKind(UNCERTAINTY, "Ocean"),
-    MapKind(ACTIVATION, "Iron", lowest=0.5),  # the sigmoid of features that are never negative
+    MapKind(ACTIVATION, "", lowest=0.5),  # the sigmoid of features that are never negative
 )
 
 
@@ -130,6 +131,12 @@ def attach(resultNode: slicer.vtkMRMLTextNode, nodes: MapNodes) -> None:
         resultNode.SetNodeReferenceID(field, node.GetID())
 
 
+def setLowest(mapNode: slicer.vtkMRMLScalarVolumeNode, value: float | None) -> None:
+    """Let the CT through where a map is below a value; None: where it says nothing."""
+    lowest = next(kind.lowest for kind in KINDS if kind.field == mapNode.GetAttribute(MAP)) + MIN_SHOWN
+    mapNode.GetDisplayNode().SetThreshold(lowest if value is None else max(lowest, value), 1.0)
+
+
 def remove(nodes: MapNodes) -> None:
     """Take maps out of the scene."""
     for node in nodes.values():
@@ -183,7 +190,8 @@ def _addVolume(
     display.SetWindowLevelMinMax(kind.lowest, 1.0)
     display.SetThreshold(kind.lowest + MIN_SHOWN, 1.0)
     display.SetApplyThreshold(True)
-    display.SetAndObserveColorNodeID(f"vtkMRMLColorTableNode{kind.color}")
+    table = f"vtkMRMLColorTableNode{kind.color}" if kind.color else map_colors.colorNode().GetID()
+    display.SetAndObserveColorNodeID(table)
     node = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
     node.UnRegister(None)
     node.SetName(name)

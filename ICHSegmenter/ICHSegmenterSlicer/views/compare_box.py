@@ -16,6 +16,7 @@ from ICHSegmenterSlicer.scene.results import compared_results
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 from ICHSegmenterSlicer.views.results.verdict_text import methodText
+from ICHSegmenterSlicer.views.side_by_side import SideBySide
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)
@@ -37,6 +38,8 @@ class ComparisonView:
         self._shown = shown
         self._voted: slicer.vtkMRMLTextNode | None = None
         self._rows: list[slicer.vtkMRMLTextNode] = []
+        self._sideBySide = SideBySide()
+        ui.sideBySideButton.connect("toggled(bool)", self._onSideBySide)
         ui.compareComboBox.connect("checkedIndexesChanged()", changed)
         ui.agreementTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
         self.offer()
@@ -87,6 +90,8 @@ class ComparisonView:
         results = [StoredResult.fromNode(node) for node in rows]
         table = self._ui.agreementTable
         blocked = table.blockSignals(True)
+        if voted is not self._voted:
+            self._ui.sideBySideButton.setChecked(False)
         self._voted = voted
         self._rows = []
         for widget in (table, self._ui.agreementLabel):
@@ -95,6 +100,7 @@ class ComparisonView:
             self._rows = [*rows, voted]
             self._fill(agreement, results)
             compared_results.fill(voted, shown)
+        self._ui.sideBySideButton.setVisible(len(self._outlined) > 1)
         table.setCurrentCell(self._rows.index(shown) if shown in self._rows else -1, METHOD)
         table.blockSignals(blocked)
 
@@ -134,6 +140,25 @@ class ComparisonView:
         table.setItem(row, VOLUME, cell(f"{voteMl:.1f}", right=True))
         for column in range(FIRST_DICE, columns):
             table.setItem(row, column, cell(""))
+
+    @property
+    def _outlined(self) -> list[slicer.vtkMRMLTextNode]:
+        """The results of methods that have an outline."""
+        return [node for node in self._rows if node is not self._voted and node.GetNodeReference("segmentation")]
+
+    def _onSideBySide(self, checked: bool) -> None:
+        """The method of the marked row at the left, another one at the right."""
+        if not checked:
+            self._sideBySide.stop()
+            return
+        row, methods = self._ui.agreementTable.currentRow(), self._outlined
+        first = self._rows[row] if 0 <= row < len(self._rows) and self._rows[row] in methods else methods[0]
+        second = next(node for node in methods if node is not first)
+        others = [node for node in self._rows if node not in (first, second) and node.GetNodeReference("segmentation")]
+        left, right, *rest = (node.GetNodeReference("segmentation") for node in (first, second, *others))
+        self._sideBySide.start(left, right, rest)
+        titles = [StoredResult.fromNode(node).analysis.provenance.title for node in (first, second)]
+        self._ui.agreementLabel.setText(_("Left: {left}<br>Right: {right}").format(left=titles[0], right=titles[1]))
 
     def _onCurrentRow(self, row: int) -> None:
         if 0 <= row < len(self._rows):

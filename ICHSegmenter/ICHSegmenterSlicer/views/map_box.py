@@ -10,8 +10,6 @@ from slicer.i18n import tr as _
 from ICHSegmenterSlicer.scene import maps
 from ICHSegmenterSlicer.views import slice_views as views
 
-OPACITY = 0.6
-
 
 class MapView:
     """The box "Overlay".
@@ -25,6 +23,7 @@ class MapView:
         self._resultNode: slicer.vtkMRMLTextNode | None = None
         ui.mapComboBox.connect("currentIndexChanged(int)", self._onMapSelected)
         ui.mapsCheckBox.connect("clicked(bool)", self._onShowMaps)
+        ui.mapOpacitySlider.connect("valueChanged(double)", lambda _value: self._onMapSelected(0))
 
     def show(self, resultNode: slicer.vtkMRMLTextNode | None) -> None:
         """Offer the maps of a result, and lay the first one over the CT while the box is checked."""
@@ -42,7 +41,7 @@ class MapView:
             shown = [kinds[0].field]
         box.setCurrentIndex(max(0, box.findData(shown[0])) if shown else 0)
         box.blockSignals(blocked)
-        for widget in (box, self._ui.mapLabel):
+        for widget in (box, self._ui.mapLabel, self._ui.mapOpacitySlider, self._ui.mapOpacityLabel):
             widget.setVisible(bool(kinds))
         if isRequested:
             self._onMapSelected(0)
@@ -58,4 +57,4 @@ class MapView:
         if node is not None:
             node.SetHideFromEditors(False)  # what is looked at is a volume like any other
         if node is not None or (current is not None and current.GetAttribute(maps.MAP)):
-            views.showForeground(node, OPACITY)  # a foreground of the user's own stays
+            views.showForeground(node, float(self._ui.mapOpacitySlider.value))  # a foreground of the user's own stays

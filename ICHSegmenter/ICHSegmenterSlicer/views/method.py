@@ -13,13 +13,14 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.analysis.default_method import choose_method
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
-from ICHSegmenterLib.errors import DependencyError, Failure
+from ICHSegmenterLib.errors import DependencyError, Failure, ICHSegmenterError
 from ICHSegmenterLib.protocol import Message, MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.views.trust_box import TrustView
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
@@ -68,6 +69,7 @@ class MethodView:
         self._fail = fail
         self._requestId: str | None = None
         self._described = False
+        self._trust = TrustView(ui, self._onOfferAccepted)
         self._offer()
         ui.deviceComboBox.addItem(_("Automatic"), "auto")
         ui.deviceComboBox.addItem(_("CPU"), "cpu")
@@ -139,6 +141,7 @@ class MethodView:
         ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
+        self._trust.show(_cardAtHand(card), busy=self.isTransferring)
 
     def _offer(self) -> None:
         """List the methods with their state: those of cards that came or went since."""
@@ -161,6 +164,12 @@ class MethodView:
     def _onSelected(self, _index: int) -> None:
         self.update()
         self._changed()
+
+    def _onOfferAccepted(self, method: str) -> None:
+        """Choose the method whose weights were offered, and fetch them."""
+        self.choose(method, self.device)
+        self._changed()
+        self._onDownload()
 
     def _onDownload(self) -> None:
         if self._requestId is not None:
@@ -239,6 +248,14 @@ def _infoText(card: ModelCard) -> str:
     if card.needs_weights and state.is_ready:
         parts.append(_("weights bundled") if state.is_bundled else _("weights present"))
     return f"{card.summary}.<br><small>{' · '.join(parts)}</small>"
+
+
+def _cardAtHand(card: ModelCard) -> ModelCard:
+    """The card beside the weights that would run, whose figures are theirs; if it cannot be read, the method's own."""
+    try:
+        return store.card_of(card.name)
+    except (ICHSegmenterError, ValueError):  # a run says what is wrong with it
+        return card
 
 
 def _isNonCommercial(card: ModelCard) -> bool:

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.cards.pairs import can_be_named, detectors
 from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.verdict import OperatingPoint
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.views.method import stateText
 from ICHSegmenterSlicer.views.whole_text import setWholeText
@@ -31,18 +32,26 @@ class OptionsView:
         ui.detectorComboBox.addItem(_("Same method"), "")
         self._offerDetectors()
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
+        ui.operatingPointComboBox.addItem(_("Screening"), OperatingPoint.SCREENING.value)
+        ui.operatingPointComboBox.addItem(_("Confirming"), OperatingPoint.CONFIRMING.value)
+        ui.operatingPointComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
 
     @property
     def selectedDetector(self) -> str:
         """The detector in the box, whether the method can use it or not."""
         return self._ui.detectorComboBox.currentData
 
-    def choose(self, detector: str) -> None:
-        """Show a detector, as a loaded scene holds it."""
-        box = self._ui.detectorComboBox
-        blocked = box.blockSignals(True)
-        box.setCurrentIndex(max(0, box.findData(detector)))
-        box.blockSignals(blocked)
+    @property
+    def operatingPoint(self) -> str:
+        """Name of the operating point in the box."""
+        return self._ui.operatingPointComboBox.currentData
+
+    def choose(self, detector: str, operatingPoint: str) -> None:
+        """Show a detector and an operating point, as a loaded scene holds them."""
+        for box, data in ((self._ui.detectorComboBox, detector), (self._ui.operatingPointComboBox, operatingPoint)):
+            blocked = box.blockSignals(True)
+            box.setCurrentIndex(max(0, box.findData(data)))
+            box.blockSignals(blocked)
 
     def detector(self, card: ModelCard) -> str:
         """The detector of a run of this method, empty for the method itself."""
@@ -75,6 +84,7 @@ class OptionsView:
         cards = (card, get_card(detector)) if detector else (card,)
         ui.mirrorCheckBox.setEnabled(any(MIRROR_OPTION in usable.option_values for usable in cards) and not busy)
         ui.mapsCheckBox.setEnabled(hasMap(card) and not busy)
+        ui.operatingPointComboBox.setEnabled(bool(card.labels) and not busy)
 
     def _offerDetectors(self) -> None:
         """List the methods that name subtypes; adds and removes those of cards that came or went."""

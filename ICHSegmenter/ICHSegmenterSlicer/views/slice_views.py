@@ -71,11 +71,11 @@ def isShown3D(segmentationNode: slicer.vtkMRMLSegmentationNode) -> bool:
     return hasSurfaces and display is not None and bool(display.GetVisibility3D())
 
 
-def setShow3D(segmentationNode: slicer.vtkMRMLSegmentationNode, visible: bool) -> None:
-    """Show the surfaces of segments, or hide them."""
+def setShow3D(segmentationNode: slicer.vtkMRMLSegmentationNode, visible: bool, *, focus: bool = True) -> None:
+    """Show the surfaces of segments, or hide them; `focus` turns the 3D view to them."""
     segmentationNode.GetDisplayNode().SetVisibility3D(visible)
     layoutManager = slicer.app.layoutManager()
-    if visible and layoutManager is not None and layoutManager.threeDViewCount:
+    if visible and focus and layoutManager is not None and layoutManager.threeDViewCount:
         layoutManager.threeDWidget(0).threeDView().resetFocalPoint()
 
 

@@ -1,4 +1,4 @@
-"""The own threshold: it re-cuts the result that is shown, a moment after it was moved."""
+"""Threshold, smallest piece and operating point: the outline follows at once, the result a moment after a change."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ class ThresholdWatch:
     """Asks for a new cut when the threshold has settled.
 
     Args:
+        moved: Called at once with the threshold (None if the result has none, or this one) and the minimum volume.
         recut: Called then.
     """
 
-    def __init__(self, recut: Callable[[], None]) -> None:
-        self._last: tuple[bool, float] | None = None
+    def __init__(self, moved: Callable[[float | None, float], None], recut: Callable[[], None]) -> None:
+        self._last: tuple[bool, float, float, str] | None = None
+        self._moved = moved
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
         self._timer.connect("timeout()", recut)
 
     def follow(self, parameters: ICHSegmenterParameters) -> None:
-        """Look whether the threshold was moved."""
-        now = (parameters.useThreshold, parameters.threshold)
+        """Look whether the threshold or the smallest piece was moved, or another operating point was chosen."""
+        now = (parameters.useThreshold, parameters.threshold, parameters.minVolumeMl, parameters.operatingPoint)
         before, self._last = self._last, now
-        if before is None or before == now or not (before[0] or now[0]):
+        if before is None or before == now or (before[2:] == now[2:] and not (before[0] or now[0])):
             return
+        self._moved(cutThreshold(parameters), parameters.minVolumeMl)
         self._timer.start()
 
     def again(self) -> None:
@@ -49,22 +52,35 @@ class ThresholdWatch:
         self._last = None
 
 
-def recutRequest(result: StoredResult, parameters: ICHSegmenterParameters) -> AnalysisRequest | None:
-    """The request of a result with the threshold of the panel; None if that is its threshold, or it has none."""
+def recutRequest(parameters: ICHSegmenterParameters | None) -> AnalysisRequest | None:
+    """The request of the shown result with what the panel holds now; None if it has that already, or no map."""
+    if parameters is None or parameters.result is None:
+        return None
+    result = StoredResult.fromNode(parameters.result)
     provenance, card = result.analysis.provenance, method_cards().get(result.analysis.provenance.method)
     if card is None or card.threshold is None or not result.labels or result.agreement is not None:
         return None
     target = parameters.threshold if parameters.useThreshold else card.threshold
-    if provenance.threshold is None or abs(provenance.threshold - target) < TOLERANCE:
-        return None
     assessment = result.analysis.assessment
+    isSame = abs(assessment.min_volume_ml - parameters.minVolumeMl) < TOLERANCE
+    isSame = isSame and assessment.operating_point.value == parameters.operatingPoint
+    if provenance.threshold is None or (isSame and abs(provenance.threshold - target) < TOLERANCE):
+        return None
     return AnalysisRequest(
         method=card.name,
         detector=provenance.detector,
         options=dict(provenance.options),
         detector_options=dict(provenance.detector_options),
         threshold=target if parameters.useThreshold else None,
-        operating_point=assessment.operating_point,
-        min_volume_ml=assessment.min_volume_ml,
+        operating_point=parameters.operatingPoint,
+        min_volume_ml=parameters.minVolumeMl,
         device=provenance.device,
     )
+
+
+def cutThreshold(parameters: ICHSegmenterParameters) -> float | None:
+    """The threshold at which the shown result would be cut now, None if it has none."""
+    request = recutRequest(parameters)
+    if request is None:
+        return None
+    return parameters.threshold if parameters.useThreshold else method_cards()[request.method].threshold

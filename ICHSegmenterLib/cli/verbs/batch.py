@@ -11,7 +11,9 @@ from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.batch.pages import complete_batch
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, Exam, find_exams, run_batch
+from ICHSegmenterLib.batch.tables.parquet import check_parquet
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
@@ -22,6 +24,7 @@ from ICHSegmenterLib.cli.arguments import (
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.watching import run_watch
 from ICHSegmenterLib.datasets.brain_masks import brain_mask_of
+from ICHSegmenterLib.errors import CancelledError
 
 
 def add_parsers(verbs: Any) -> None:
@@ -43,6 +46,9 @@ def add_parsers(verbs: Any) -> None:
         help="NAME_mask.nii.gz or NAME.nii.gz of each exam, to use instead of our own brain mask",
     )
     parser.add_argument("--map", type=Path, metavar="FILE", help="write which name belongs to which exam, for you only")
+    parser.add_argument(
+        "--parquet", action="store_true", help="also write the tables of exams, slices and findings as Parquet"
+    )
     parser.set_defaults(run=run)
 
 
@@ -71,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("name the folders and files to analyze, or a folder to --watch")
     require_existing(arguments, "inputs", "weights", "detector_weights", "brain_masks")
     request = request_of(arguments)
+    if arguments.parquet:
+        check_parquet()
     exams = find_exams(arguments.inputs, Search())
     if arguments.brain_masks is not None:
         exams = with_masks(exams, arguments.brain_masks)
@@ -82,16 +90,21 @@ def run(arguments: argparse.Namespace) -> int:
             lambda volume, **brain: analyze(volume, request, progress.run(), session, **brain),
             request=request,
             overwrite=arguments.overwrite,
-            announce=progress.announce,
+            announce=progress.announce_exam,
             map_file=arguments.map,
         )
+    except (CancelledError, KeyboardInterrupt):
+        complete_batch(arguments.output, parquet=arguments.parquet)
+        raise
     finally:
         progress.close()
+    pages = complete_batch(arguments.output, parquet=arguments.parquet)
     failed = [one for one in outcomes if one.status == "failed"]
     for outcome in failed:
         print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)
     done, skipped = (sum(one.status == status for one in outcomes) for status in ("done", "skipped"))
     print(f"{done} done, {skipped} done before, {len(failed)} failed: {arguments.output / SUMMARY_FILE}")
+    print(f"Worklist: {pages[0]}")
     return 1 if failed else 0
 
 

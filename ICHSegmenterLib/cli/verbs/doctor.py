@@ -26,7 +26,9 @@ PACKAGES = {
     "nibabel": "NIfTI files",
     "slicerio": "segmentation.seg.nrrd",
     "pylibjpeg": "compressed DICOM",
-    "matplotlib": "overview.png",
+    "pillow": "overview.png",
+    "matplotlib": "plots of batches, comparisons and evaluations",
+    "pyarrow": "Parquet tables",
     "lightning": "training",
 }
 """Packages of the library itself; those of methods stand on their cards."""

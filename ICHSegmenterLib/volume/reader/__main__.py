@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.volume.dicom.facts import FileFacts, facts_of
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.image_files import read_image_file
 from ICHSegmenterLib.volume.io import read_volume
@@ -32,6 +33,8 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if request["kind"] == "facts":
+        return {"facts": [asdict(_facts(Path(path))) for path in request["files"]]}
     path = Path(request["path"])
     values = Path(request["folder"]) / VALUES_FILE
     try:
@@ -59,6 +62,16 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             "error": "VolumeError",
             "message": f"{path.name}: the file cannot be read ({type(error).__name__}); it is damaged. Copy it again.",
         }
+
+
+def _facts(path: Path) -> FileFacts:
+    try:
+        return facts_of(path)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # elements of any type and size can stand in a header
+        reason = f"the DICOM header makes no sense ({type(error).__name__}); it is damaged. Copy it again."
+        return FileFacts(problem=f"{path.name}: {reason}")
 
 
 def _plain(geometry: VolumeGeometry) -> dict[str, Any]:

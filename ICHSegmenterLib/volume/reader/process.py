@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.volume.dicom.facts import FileFacts
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.input_files import with_companions
 from ICHSegmenterLib.volume.reader.limits import Limits, resident_bytes
@@ -92,6 +93,21 @@ class ReaderProcess:
         size = sum(file.stat().st_size for file in with_companions(path))
         answer = self._ask({"kind": "image", "path": str(path)}, path.name, size)
         return self._values(), _geometry(answer)
+
+    def facts(self, files: Sequence[Path]) -> list[FileFacts]:
+        """Facts of each file by its DICOM header; a file that ends the reader has that as its problem.
+
+        Raises:
+            OSError: The reader cannot be started.
+        """
+        request = {"kind": "facts", "files": [str(file) for file in files]}
+        try:
+            answer = self._ask(request, files[0].name, 0)
+        except ReaderKilledError as error:
+            if len(files) == 1:
+                return [FileFacts(problem=str(error))]
+            return [fact for file in files for fact in self.facts([file])]
+        return [FileFacts(**fact) for fact in answer["facts"]]
 
     def _values(self) -> NDArray[Any]:
         """The array; where a mapped file may be removed, it is mapped."""

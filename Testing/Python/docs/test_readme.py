@@ -46,8 +46,8 @@ def test_a_library_command_of_the_texts_is_understood(command: str, monkeypatch:
     arguments = shlex.split(command.removeprefix(start))
     parse = main.__globals__["_parser"]
 
-    def parser_that_only_parses() -> object:
-        parser = parse()
+    def parser_that_only_parses(words: list[str]) -> object:
+        parser = parse(words)
         understand = parser.parse_args
 
         def parse_args(words: list[str]) -> object:

@@ -220,7 +220,7 @@ def test_the_map_is_named_by_ct_and_method_and_shown_from_0_to_1_in_colors_of_he
     assert soft.GetName() == f"{phantom.volumeNode.GetName()} map (HU threshold)"
     display = soft.GetDisplayNode()
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
-    assert display.GetColorNode().GetName() == "Iron"
+    assert display.GetColorNode().GetName() == "ICHSegmenter map"
 
 
 def test_a_map_that_nobody_asked_for_is_there_when_the_box_is_checked_after_the_run(shell, panel, phantom):
@@ -373,6 +373,35 @@ def test_a_click_on_a_row_shows_that_result_and_fills_its_segments_only(shell, p
     displays = [one.GetNodeReference("segmentation").GetDisplayNode() for one in (*results, voted)]
     assert [bool(one.GetVisibility2DFill()) for one in displays] == [False, True, False]
     assert float(panel.ui.segmentTable.item(0, 1).text()) == pytest.approx(phantom.bleedMl, rel=0.1)
+
+
+def test_two_methods_are_shown_side_by_side_and_everything_is_put_back(shell, panel, phantom, compare):
+    import slicer
+
+    results, voted = compare()
+    manager = slicer.app.layoutManager()
+    red, yellow = (manager.sliceWidget(name).mrmlSliceNode() for name in ("Red", "Yellow"))
+    before = manager.layout, yellow.GetOrientation()
+    panel.ui.compareSection.collapsed = False
+    shell.click(panel.ui.sideBySideButton)
+    assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
+    assert red.GetOrientation() == yellow.GetOrientation() == "Axial"
+    assert red.GetSliceOffset() == yellow.GetSliceOffset()
+    displays = [one.GetNodeReference("segmentation").GetDisplayNode() for one in (*results, voted)]
+    assert [list(one.GetViewNodeIDs()) for one in displays] == [
+        [red.GetID()],
+        [yellow.GetID()],
+        ["vtkMRMLSliceNodeGreen"],
+    ]
+    assert "Left: unet" in panel.ui.agreementLabel.text
+    colors = [(230, 159, 0), (86, 180, 233)]
+    for name, own, other in (("Red", *colors), ("Yellow", *colors[::-1])):
+        image = manager.sliceWidget(name).sliceView()._painter().image().astype(int)
+        assert (np.abs(image - own).max(axis=2) < 40).sum() > 10
+        assert (np.abs(image - other).max(axis=2) < 40).sum() == 0
+    shell.click(panel.ui.sideBySideButton)
+    assert (manager.layout, yellow.GetOrientation()) == before
+    assert [one.GetNumberOfViewNodeIDs() for one in displays] == [0, 0, 0]
 
 
 def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):

@@ -134,6 +134,21 @@ def test_items_that_were_done_before_do_not_shorten_the_time_left(clock):
     assert captured.getvalue().splitlines()[-2:] == ["[3/4] exam", "[4/4] exam, about 1:00 left"]
 
 
+def test_exams_of_a_batch_are_announced_with_rate_failures_and_time_left(clock):
+    captured = io.StringIO()
+    progress = TerminalProgress(captured, clock)
+    for done, (failed, seconds) in enumerate([(0, 0.0), (0, 30.0), (0, 60.0), (1, 30.0)]):
+        progress.announce_exam(done, 4, failed, f"exam-{done}")
+        clock.now += seconds
+    progress.announce_exam(4, 4, 1, "")
+    assert captured.getvalue().splitlines() == [
+        "[1/4] exam-0",
+        "[2/4] exam-1",
+        "[3/4] exam-2, 120 an hour, about 1:00 left",
+        "[4/4] exam-3, 80 an hour, 1 failed, about 0:45 left",
+    ]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(4.6, "0:05"), (65, "1:05"), (3605, "1:00:05")])
 def test_times_are_hours_minutes_and_seconds(seconds, text):
     assert clock_text(seconds) == text

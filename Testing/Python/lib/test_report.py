@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,10 @@ from PIL import Image
 
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.errors import OutputError
-from ICHSegmenterLib.outputs import overview
 from ICHSegmenterLib.outputs import report as page
 from ICHSegmenterLib.outputs import write as report
-from ICHSegmenterLib.report.overview import fit_width, slices_to_show
+from ICHSegmenterLib.report.drawing.canvas import Canvas, fitting_font
+from ICHSegmenterLib.report.drawing.slices import slices_to_show
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask
@@ -40,6 +41,7 @@ def test_everything_promised_is_written(exam, tmp_path):
         "map.nii.gz",
         "slices.csv",
         "overview.png",
+        "thumbnail.jpg",
         "report.html",
         "result.json",
     }
@@ -109,16 +111,35 @@ def test_the_report_is_one_file_with_verdict_picture_and_notice(exam, tmp_path):
 
 
 def test_a_long_line_gets_smaller_letters_and_a_short_one_keeps_them():
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    short, long = (fitting_font("hemorrhage " * count, 15, 500) for count in (1, 12))
+    assert short.size == 15
+    assert 450 < long.getlength("hemorrhage " * 12) <= 500
 
-    figure = Figure(figsize=(5, 2))
-    FigureCanvasAgg(figure)
-    short, long = (figure.text(0.04, 0.5, "hemorrhage " * count, fontsize=15) for count in (1, 12))
-    for line in (short, long):
-        fit_width(line)
-    assert short.get_fontsize() == 15
-    assert long.get_window_extent().x1 <= figure.bbox.width
+
+def test_an_outline_runs_along_the_edge_of_a_stretched_mask_and_tints_its_inside():
+    """A square of 10 x 10 of 40 x 40 pixels, drawn at 200 x 200: its edges lie at 75 and 125."""
+    mask = np.zeros((40, 40), dtype=bool)
+    mask[15:25, 15:25] = True
+    canvas = Canvas((220, 220), "black")
+    canvas.outline((10, 10), (200, 200), mask, (200, 0, 0))
+    row = np.asarray(canvas.image)[110, :, 0]
+    strong = np.flatnonzero(row > 150) - 10
+    assert {75, 125} - set(strong) - set(strong + 1) == set()  # an edge lies between two pixels
+    assert all(min(abs(x + 0.5 - 75), abs(x + 0.5 - 125)) <= 2 for x in strong)
+    assert 40 < row[110] < 70  # 0.28 of 200
+    assert not row[: 10 + 70].any() and not row[10 + 130 :].any()
+
+
+def test_the_thumbnail_shows_the_key_slice_with_its_blood(exam, tmp_path):
+    volume, result = exam
+    path = report.write_outputs(result, volume, tmp_path / "out")["thumbnail.jpg"]
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert picture.shape == (224, 224, 3)
+    assert path.stat().st_size < 20_000  # a list of exams holds thousands
+    red, green = picture[..., 0], picture[..., 1]
+    rows, columns = np.nonzero(red - green > 60)
+    assert rows.size > 30
+    assert columns.mean() > 112  # the bleed lies at the patient's left, which is shown at the right
 
 
 def test_the_overview_shows_gray_slices_and_the_color_of_the_segment(exam, tmp_path):
@@ -171,15 +192,13 @@ def test_files_of_an_earlier_run_do_not_stay_beside_a_detection(exam, tmp_path):
     assert not (tmp_path / "out" / "labelmap.nii.gz").exists()
 
 
-def test_without_matplotlib_everything_but_the_picture_is_written(exam, tmp_path, monkeypatch):
+def test_without_pillow_everything_but_the_pictures_is_written(exam, tmp_path, monkeypatch):
     volume, result = exam
-
-    def missing(*_):
-        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
-
-    monkeypatch.setattr(overview, "write_overview", missing)
+    for module in ("overview", "drawing.canvas"):
+        monkeypatch.delitem(sys.modules, f"ICHSegmenterLib.report.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)
     files = report.write_outputs(result, volume, tmp_path / "out")
-    assert "overview.png" not in files
+    assert not {"overview.png", "thumbnail.jpg"} & set(files)
     assert {"report.html", "result.json", "labelmap.nii.gz"} <= set(files)
 
 

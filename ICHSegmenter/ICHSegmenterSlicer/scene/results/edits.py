@@ -59,6 +59,34 @@ def maskOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> 
     return voxels == segment.GetLabelValue(), (extent[4], extent[2], extent[0])
 
 
+def write(segment: slicer.vtkSegment, mask: np.ndarray, start: Sequence[int], *, isAdded: bool) -> bool:
+    """Set or clear voxels of a segment in place; False if they lie outside of its labelmap.
+
+    Args:
+        segment: Its labelmap may be shared, if voxels are cleared.
+        mask, start: bool (slices, rows, columns) of a box of the volume, and where that begins.
+        isAdded: Set them; else clear those that are this segment's.
+    """
+    image = labelmapOf(segment)
+    if image is None:
+        return False
+    extent = image.GetExtent()
+    shape = (extent[5] - extent[4] + 1, extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
+    first = [at - low for at, low in zip(start, (extent[4], extent[2], extent[0]), strict=True)]
+    if any(low < 0 or low + n > size for low, n, size in zip(first, mask.shape, shape, strict=True)):
+        return False
+    scalars = image.GetPointData().GetScalars()
+    voxels = vtk.util.numpy_support.vtk_to_numpy(scalars).reshape(shape)
+    box = voxels[tuple(slice(low, low + n) for low, n in zip(first, mask.shape, strict=True))]
+    if isAdded:
+        box[mask] = segment.GetLabelValue()
+    else:
+        box[mask & (box == segment.GetLabelValue())] = 0
+    for part in (scalars, image, segment):
+        part.Modified()
+    return True
+
+
 def tagOf(segment: slicer.vtkSegment, name: str) -> str:
     """A tag's value, empty if it is not there."""
     value = vtk.reference("")

@@ -1,36 +1,36 @@
-"""Separate pieces of blood as they are now, in order of importance; a person accepts, rejects or retypes each."""
+"""Separate pieces of blood as they are now, in order of importance; a person accepts those that are right."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from scipy import ndimage
 
-from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterLib.editing.location import Region, Side, SkullFrame
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.verdict import Piece
-from ICHSegmenterLib.volume.components import CONNECTIVITY_26
+from ICHSegmenterLib.volume.components import Component, components_in_steps
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene.results import edits
-from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, maskOnGrid
 from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS, StoredResult
-from ICHSegmenterSlicer.scene.volumes import geometryOf
+from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf
 
 ACCEPTED = "ICHSegmenter.accepted"
 """Attribute of a result node: JSON list of the checksums of the pieces that a person accepted."""
 MIN_ML = 0.01
 """Smaller pieces are not listed: specks of a brush."""
 MAX_LISTED = 200
-BONE_HU = 300
-MIDLINE_MM = 5.0
-"""A piece whose middle is nearer to the middle of the skull is on neither side."""
 SAME_PLACE_MM = 10.0
 """A piece that the method judged is this one if its middle is not farther away."""
+MAX_FRAMES = 8
+
+_frames: dict[tuple[int, bytes], SkullFrame | None] = {}
+"""Modification time of an image and its grid to its skull."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Finding:
         volumeMl, meanHu: Of its voxels.
         slices: First, last and largest slice, as people count.
         pointRas: RAS mm (3,), a voxel of it near its middle.
-        side: "left", "right", "middle", or empty if it cannot be said.
+        side, region: By its position in the skull, None if that cannot be said.
         judged: What the method said of it, None if it said nothing.
         digest: Checksum of its voxels.
         mask: bool (slices, rows, columns) of its box in the acquired grid; start: where the box begins.
@@ -56,11 +56,29 @@ class Finding:
     meanHu: float
     slices: tuple[int, int, int]
     pointRas: np.ndarray
-    side: str
+    side: Side | None
+    region: Region | None
     judged: Piece | None
     digest: str
     mask: np.ndarray
     start: tuple[int, int, int]
+
+    @property
+    def importance(self) -> float:
+        """Milliliters that are likely blood; what a person drew is."""
+        return self.volumeMl * (1.0 if self.judged is None else self.judged.probability)
+
+    @property
+    def typeProbability(self) -> float | None:
+        """Probability of its type, None if the method said nothing, or a person changed it."""
+        isSame = self.judged is not None and self.judged.subtype == self.key
+        return self.judged.subtype_probability if isSame else None
+
+    def contains(self, voxel: tuple[int, int, int]) -> bool:
+        """True if a voxel (slice, row, column) of the acquired grid belongs to it."""
+        at = tuple(position - low for position, low in zip(voxel, self.start, strict=True))
+        isInBox = all(0 <= position < size for position, size in zip(at, self.mask.shape, strict=True))
+        return isInBox and bool(self.mask[at])
 
 
 def find(
@@ -69,41 +87,41 @@ def find(
     result: StoredResult,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
 ) -> Steps[tuple[Finding, ...]]:
-    """The pieces of all segments that are blood, the largest first; a segment a step."""
+    """The pieces of all segments that are blood, the most important first; some slices a step."""
     acquired, hu = geometryOf(volumeNode), slicer.util.arrayFromVolume(volumeNode)
-    found: list[Finding] = []
+    frame = skullOf(volumeNode, acquired, hu)
+    yield
+    listed: list[Finding] = []
     for entry in measured.blood:
         if segmentationNode.GetSegmentation().GetSegment(entry.segmentId) is None:
             continue
-        mask, start = edits.maskOf(segmentationNode, entry.segmentId)
-        components, count = ndimage.label(mask, structure=CONNECTIVITY_26)
-        yield
-        for number, box in enumerate(ndimage.find_objects(components)[:count], start=1):
-            piece = components[box] == number
-            corner = tuple(first + axis.start for first, axis in zip(start, box, strict=True))
-            volumeMl = float(piece.sum(axis=(1, 2)) @ acquired.voxel_volumes_mm3[_span(corner, piece)]) / 1000
-            if volumeMl < MIN_ML or len(found) >= MAX_LISTED:
+        mask, start = maskOnGrid(segmentationNode, entry.segmentId, volumeNode)
+        for piece in (yield from components_in_steps(mask)):
+            corner = tuple(first + low for first, low in zip(start, piece.start, strict=True))
+            if len(listed) >= MAX_LISTED:
+                break
+            place = yield from _placeOf(Component(piece.mask, corner), acquired, hu)
+            if place.volumeMl < MIN_ML:
                 continue
-            digest = yield from edits.digestOfMask(piece, corner)
-            place = _Place.of(piece, corner, acquired, hu)
-            judged = _judged(result, entry.key, place.pointLps)
-            names = (entry.segmentId, entry.key, entry.name)
-            found.append(
+            point = place.pointLps
+            listed.append(
                 Finding(
-                    *names,
-                    volumeMl,
-                    float(hu[place.box][piece].mean()),
+                    entry.segmentId,
+                    entry.key,
+                    entry.name,
+                    place.volumeMl,
+                    place.meanHu,
                     tuple(result.analysis.slice_number(index) for index in place.slices),
-                    place.pointLps * LPS_TO_RAS,
-                    place.side,
-                    judged,
-                    digest,
-                    piece,
+                    point * LPS_TO_RAS,
+                    None if frame is None else frame.side(point),
+                    None if frame is None else frame.region(point),
+                    _judged(result, entry.key, point),
+                    place.digest,
+                    piece.mask,
                     corner,
                 )
             )
-        yield
-    return tuple(sorted(found, key=lambda finding: -finding.volumeMl))
+    return tuple(sorted(listed, key=lambda finding: -finding.importance))
 
 
 def accepted(resultNode: slicer.vtkMRMLTextNode) -> set[str]:
@@ -117,102 +135,66 @@ def accept(resultNode: slicer.vtkMRMLTextNode, finding: Finding, *, isAccepted: 
     resultNode.SetAttribute(ACCEPTED, json.dumps(sorted(digests | ({finding.digest} if isAccepted else set()))))
 
 
-class FindingEditor:
-    """Takes pieces away and brings them back, by the history that Segment Editor uses too."""
-
-    def __init__(self) -> None:
-        self._history: slicer.vtkSegmentationHistory | None = None
-
-    def begin(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
-        """Edit this segmentation; what was done to another one cannot be undone any more."""
-        self._history = None
-        if segmentationNode is not None:
-            self._history = slicer.vtkSegmentationHistory()
-            self._history.SetSegmentation(segmentationNode.GetSegmentation())
-
-    def reject(self, segmentationNode: slicer.vtkMRMLSegmentationNode, finding: Finding) -> None:
-        """Take the voxels of a piece out of its segment."""
-        segment = segmentationNode.GetSegmentation().GetSegment(finding.segmentId)
-        if segment is None or edits.labelmapOf(segment) is None:
-            return
-        self._history.SaveState()
-        _paint(segment, finding, 0)
-        segmentationNode.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
-
-    @property
-    def canUndo(self) -> bool:
-        """True if a step can be taken back."""
-        return self._history is not None and bool(self._history.IsRestorePreviousStateAvailable())
-
-    def undo(self) -> bool:
-        """Take the last step back; False if there is none."""
-        return self.canUndo and bool(self._history.RestorePreviousState())
-
-    def redo(self) -> bool:
-        """Do the step again that was taken back; False if there is none."""
-        return self._history is not None and bool(self._history.RestoreNextState())
-
-
-def _paint(segment: slicer.vtkSegment, finding: Finding, value: int) -> None:
-    image = edits.labelmapOf(segment)
-    extent = image.GetExtent()
-    shape = (extent[5] - extent[4] + 1, extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
-    voxels = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
-    first = [position - low for position, low in zip(finding.start, (extent[4], extent[2], extent[0]), strict=True)]
-    box = tuple(slice(low, low + size) for low, size in zip(first, finding.mask.shape, strict=True))
-    voxels[box][finding.mask] = value
-    image.GetPointData().GetScalars().Modified()
-    image.Modified()
-    segment.Modified()
+def skullOf(volumeNode: Any, acquired: VolumeGeometry, hu: np.ndarray) -> SkullFrame | None:
+    """The skull of an exam, measured once."""
+    version = (volumeNode.GetImageData().GetMTime(), acquired.affine.tobytes())
+    if version not in _frames:
+        while len(_frames) >= MAX_FRAMES:
+            del _frames[next(iter(_frames))]
+        _frames[version] = SkullFrame.of(hu, acquired)
+    return _frames[version]
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """Where a piece lies: box in the acquired array, slices of the detection, a voxel near its middle, side."""
+    """A piece in numbers: volume, density, slices of the detection, a voxel near its middle, checksum."""
 
-    box: tuple[slice, slice, slice]
+    volumeMl: float
+    meanHu: float
     slices: tuple[int, int, int]
     pointLps: np.ndarray
-    side: str
-
-    @classmethod
-    def of(cls, piece: np.ndarray, corner: tuple[int, int, int], acquired: VolumeGeometry, hu: np.ndarray) -> _Place:
-        box = tuple(slice(low, low + size) for low, size in zip(corner, piece.shape, strict=True))
-        voxels = np.argwhere(piece)
-        nearest = voxels[np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()] + corner
-        view = AxialView.at_border(acquired)
-        axis, size = view.axes[0], acquired.shape[view.axes[0]]
-        counts = piece.sum(axis=tuple(other for other in range(3) if other != axis))
-        indices = np.flatnonzero(counts) + corner[axis]
-        largest = int(counts.argmax()) + corner[axis]
-        ends = [int(indices[0]), int(indices[-1]), largest]
-        if view.flips[0]:
-            ends = [size - 1 - index for index in ends]
-        point = acquired.ijk_to_lps(nearest[::-1])
-        return cls(box, (min(ends[:2]), max(ends[:2]), ends[2]), point, _side(point, nearest, acquired, hu))
+    digest: str
 
 
-def _side(point: np.ndarray, voxel: np.ndarray, acquired: VolumeGeometry, hu: np.ndarray) -> str:
-    """The side of the middle of the skull on the acquired slice of a voxel, by LPS x."""
-    rows, columns = np.nonzero(hu[voxel[0]] > BONE_HU)
-    if not len(columns) or abs(acquired.normal[0]) > 0.5:
-        return ""
-    index = np.column_stack((columns, rows, np.full(len(rows), voxel[0])))
-    x = acquired.ijk_to_lps(index)[:, 0]
-    distance = float(point[0] - (x.min() + x.max()) / 2)
-    if abs(distance) < MIDLINE_MM:
-        return "middle"
-    return "left" if distance > 0 else "right"
+def _placeOf(piece: Component, acquired: VolumeGeometry, hu: np.ndarray) -> Steps[_Place]:
+    """Measure a piece, some slices a step."""
+    counts, huSum, digest = np.zeros(len(piece.mask), np.int64), 0.0, zlib.crc32(repr(piece.start).encode())
+    view = AxialView.at_border(acquired)
+    axis = view.axes[0]
+    along = np.zeros(piece.mask.shape[axis], np.int64)
+    box = piece.box
+    for part in chunks(piece.mask):
+        mask = piece.mask[part]
+        inSlices = slice(box[0].start + part.start, box[0].start + part.start + len(mask))
+        counts[part] = mask.sum(axis=(1, 2))
+        along[part if axis == 0 else slice(None)] += mask.sum(axis=tuple(n for n in range(3) if n != axis))
+        huSum += float(hu[inSlices, box[1], box[2]].sum(dtype=np.float64, where=mask))
+        digest = zlib.crc32(np.packbits(mask), digest)
+        yield
+    middle = int(np.searchsorted(counts.cumsum(), counts.sum() / 2))
+    plane = np.argwhere(piece.mask[middle])
+    nearest = plane[np.abs(plane - plane.mean(axis=0)).sum(axis=1).argmin()]
+    voxel = np.array([middle, *nearest]) + piece.start
+    filled = np.flatnonzero(along)
+    ends = [int(index) + piece.start[axis] for index in (filled[0], filled[-1], along.argmax())]
+    if view.flips[0]:
+        ends = [acquired.shape[axis] - 1 - index for index in ends]
+    return _Place(
+        float(counts @ acquired.voxel_volumes_mm3[box[0]]) / 1000,
+        huSum / counts.sum(),
+        (min(ends[:2]), max(ends[:2]), ends[2]),
+        acquired.ijk_to_lps(voxel[::-1]),
+        f"{counts.sum()}-{digest:08x}",
+    )
 
 
 def _judged(result: StoredResult, key: str, pointLps: np.ndarray) -> Piece | None:
-    """The piece of the same type that the method judged at this place."""
-    pieces = [piece for piece in result.analysis.assessment.pieces if piece.subtype == key and key in SEGMENT_LABELS]
+    """What the method said of the piece at this place: of the same type, else of the nearest."""
+    pieces = result.analysis.assessment.pieces
     distances = [float(np.linalg.norm(np.asarray(piece.center_lps_mm) - pointLps)) for piece in pieces]
-    if not distances or min(distances) > SAME_PLACE_MM:
-        return None
-    return pieces[int(np.argmin(distances))]
-
-
-def _span(corner: tuple[int, int, int], piece: np.ndarray) -> slice:
-    return slice(corner[0], corner[0] + piece.shape[0])
+    near = [
+        (piece.subtype != key, distance, n)
+        for n, (piece, distance) in enumerate(zip(pieces, distances, strict=True))
+        if distance <= SAME_PLACE_MM
+    ]
+    return pieces[min(near)[2]] if near else None

@@ -120,7 +120,7 @@ def measure(
         segment = segmentation.GetSegment(segmentId)
         if segment is None or (edits.isOurs(segment) and segmentId not in made):
             continue  # removed meanwhile, or of another run in the same node
-        mask, start = _mask(segmentationNode, segmentId, volumeNode)
+        mask, start = maskOnGrid(segmentationNode, segmentId, volumeNode)
         yield
         isEdited = segmentId not in made or (yield from edits.isEdited(segment, mask, start))
         slices = yield from _slices(mask, start, grid)
@@ -133,11 +133,11 @@ def measure(
     return MeasuredSegments(tuple(measured), len(made - left))
 
 
-def _mask(
+def maskOnGrid(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> tuple[np.ndarray, tuple[int, int, int]]:
     """bool (slices, rows, columns) of a segment's box within the volume's grid, and where the box starts."""
-    if not _isOnGrid(segmentationNode, segmentId, volumeNode):
+    if not isOnGrid(segmentationNode, segmentId, volumeNode):
         voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
         return (np.zeros((0, 0, 0), bool) if voxels is None else voxels > 0), (0, 0, 0)
     mask, start = edits.maskOf(segmentationNode, segmentId)
@@ -148,7 +148,7 @@ def _mask(
     return inside, tuple(position + low for position, low in zip(start, first, strict=True))
 
 
-def _isOnGrid(
+def isOnGrid(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> bool:
     """True if the voxels of a segment are voxels of the volume: nobody gave the segmentation another geometry."""

@@ -14,7 +14,7 @@ import slicer
 
 from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.errors import ResultError
-from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
+from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SUBTYPE_LABELS, SegmentLabel
 from ICHSegmenterLib.results import AnalysisResult, SliceDetection
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
@@ -50,6 +50,7 @@ class SliceRow:
         isPositive: It reaches the detection threshold.
         type: Key of the largest segment there, else of the likeliest subtype if it is certain, else empty.
         bloodMl: Blood segmented there.
+        subtypes: Label to value, 0 to 1, of the subtypes that the method tells apart; in their usual order.
     """
 
     index: int
@@ -58,6 +59,7 @@ class SliceRow:
     isPositive: bool
     type: str
     bloodMl: float
+    subtypes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,7 @@ class StoredResult:
                 detected.is_positive,
                 self._type(detected, focuses),
                 bloodMl.get(detected.index, 0.0),
+                {key: detected.probabilities[key] for key in SUBTYPE_LABELS[:-1] if key in detected.probabilities},
             )
             for detected in self._detected
         )

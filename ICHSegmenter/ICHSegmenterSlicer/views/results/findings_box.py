@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.scene.results import findings
-from ICHSegmenterSlicer.scene.results.findings import Finding, FindingEditor
+from ICHSegmenterSlicer.scene.results.finding_editor import FindingEditor
+from ICHSegmenterSlicer.scene.results.findings import Finding
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
+from ICHSegmenterSlicer.scene.results.outline import Outline
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
-from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.views.results.click_box import ClickView
+from ICHSegmenterSlicer.views.results.finding_row import findingText, numbers, tooltip
+from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
+from ICHSegmenterSlicer.views.whole_text import setWholeText
 
-FINDING = 0
+FINDING, PROBABILITY, VOLUME, DENSITY, SLICES, MARK = range(6)
 MAX_ROWS = 6
 """More are scrolled."""
-KEYS = {
-    "accept": "A",
-    "reject": "Del",
-    "undo": "Ctrl+Z",
-    "redo": "Ctrl+Shift+Z",
-}
+MIN_SECTION = 20
+"""Pixels of a column: that of the mark is narrow."""
+CURRENT_COLOR = (0.0, 1.0, 1.0)
+ACCEPTED_SIGN = "✓"
+KEYS = {"accept": "A", "reject": "Del", "undo": "Ctrl+Z", "redo": "Ctrl+Shift+Z", "click": "C"}
 """Keys while the list has the focus."""
 STEP_KEYS = {"previous": "Ctrl+Up", "next": "Ctrl+Down"}
-"""Keys wherever the focus is in the panel."""
+"""Keys wherever the focus is in the window, while the list is shown."""
 
 
 class FindingsView:
@@ -36,27 +42,38 @@ class FindingsView:
 
     Args:
         ui: The panel's widgets by name.
+        changed: Called when the result got segments that it did not have.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
         self._ui = ui
+        self._changed = changed
         self._resultNode: slicer.vtkMRMLTextNode | None = None
+        self._volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self._findings: Sequence[Finding] = ()
         self._reader: StepRunner[tuple[Finding, ...]] | None = None
         self._editor = FindingEditor()
+        self.outline = Outline("ICHSegmenter current finding", CURRENT_COLOR)
+        self.clicks = ClickView(ui, self._editor.reject, self._add)
         table = ui.findingsTable
-        prepareTable(table, (_("Finding"), _("mL"), _("HU"), _("Slices"), ""), FINDING)
+        prepareTable(table, (_("Finding"), _("Score"), _("mL"), _("HU"), _("Slices"), ""), FINDING)
+        table.horizontalHeader().setMinimumSectionSize(MIN_SECTION)
         table.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
-        actions = {"accept": self.accept, "reject": self.reject, "undo": self.undo, "redo": self.redo}
+        actions = {
+            "accept": self.accept,
+            "reject": self.reject,
+            "undo": self._editor.undo,
+            "redo": self._editor.redo,
+            "click": ui.clickButton.toggle,
+        }
         self._shortcuts = [_shortcut(table, KEYS[name], action) for name, action in actions.items()]
-        panel = ui.resultButton.parentWidget()
         self._shortcuts += [
-            _shortcut(panel, STEP_KEYS["previous"], lambda: self.step(-1)),
-            _shortcut(panel, STEP_KEYS["next"], lambda: self.step(1)),
+            _shortcut(ui.findingsFrame, STEP_KEYS["previous"], lambda: self.step(-1), qt.Qt.WindowShortcut),
+            _shortcut(ui.findingsFrame, STEP_KEYS["next"], lambda: self.step(1), qt.Qt.WindowShortcut),
         ]
-        ui.acceptButton.connect("clicked()", self.accept)
-        ui.rejectButton.connect("clicked()", self.reject)
-        ui.undoButton.connect("clicked()", self.undo)
+        for name in ("accept", "reject", "undo", "redo"):
+            getattr(ui, f"{name}Button").connect("clicked()", actions[name])
+        ui.typeComboBox.connect("activated(int)", self._onTypeSelected)
         self.clear()
 
     @property
@@ -65,25 +82,30 @@ class FindingsView:
         row = self._ui.findingsTable.currentRow()
         return self._findings[row] if 0 <= row < len(self._findings) else None
 
-    def begin(self, resultNode: slicer.vtkMRMLTextNode) -> None:
+    def begin(self, resultNode: slicer.vtkMRMLTextNode, result: StoredResult) -> None:
         """Another result is shown."""
         self.clear()
         self._resultNode = resultNode
-        self._editor.begin(self._segmentationNode)
+        self._editor.begin(resultNode)
+        heading = _("Prob.") if result.analysis.assessment.is_calibrated else _("Score")
+        self._ui.findingsTable.horizontalHeaderItem(PROBABILITY).setText(heading)
+        self._offerTypes(result)
 
     def update(self, result: StoredResult, measured: MeasuredSegments, volumeNode: slicer.vtkMRMLNode) -> None:
         """List the pieces as they are now, found in steps."""
         self._stop()
-        if self._segmentationNode is None:
+        self._volumeNode = volumeNode
+        self._editor.follow()
+        if self._editor.segmentationNode is None:
             self._show(())
             return
-        steps = findings.find(self._segmentationNode, measured, result, volumeNode)
+        steps = findings.find(self._editor.segmentationNode, measured, result, volumeNode)
         self._reader = StepRunner(steps, self._show, _raise, startNow=True)
 
     def clear(self) -> None:
         """Show none."""
         self._stop()
-        self._resultNode = None
+        self._resultNode = self._volumeNode = None
         self._editor.begin(None)
         self._show(())
 
@@ -108,21 +130,35 @@ class FindingsView:
     def reject(self) -> None:
         """Take the current finding out of its segment."""
         if self.current is not None:
-            self._editor.reject(self._segmentationNode, self.current)
+            self._editor.reject(self.current)
 
-    def undo(self) -> None:
-        """Bring back what was rejected last."""
-        self._editor.undo()
+    def _add(self, mask: np.ndarray, start: tuple[int, int, int], volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+        isFirst = self._editor.segmentationNode is None
+        self._editor.add(mask, start, self._ui.typeComboBox.currentData, volumeNode)
+        if isFirst:
+            self._changed()
 
-    def redo(self) -> None:
-        """Reject again what was brought back last."""
-        self._editor.redo()
+    def _offerTypes(self, result: StoredResult) -> None:
+        """List the types of blood, those that the method can name first."""
+        box, known = self._ui.typeComboBox, [label for label in result.labels if label.is_blood]
+        others = [label for label in SEGMENT_LABELS.values() if label.is_blood and label not in known]
+        box.clear()
+        for row, label in enumerate((*known, *others)):
+            box.addItem(qt.QIcon(swatch(label.color)), label.key, label.key)
+            box.setItemData(row, label.name, qt.Qt.ToolTipRole)
+        self._nameType()
 
-    @property
-    def _segmentationNode(self) -> slicer.vtkMRMLSegmentationNode | None:
-        if self._resultNode is None or self._resultNode.GetScene() is None:
-            return None
-        return self._resultNode.GetNodeReference("segmentation")
+    def _onTypeSelected(self, _index: int) -> None:
+        """The user's choice: the type of the current finding, unless something is about to be added."""
+        key, finding = self._ui.typeComboBox.currentData, self.current
+        if finding is not None and finding.key != key and not self.clicks.isPreviewing:
+            self._editor.retype(finding, key)
+        self._nameType()
+
+    def _nameType(self) -> None:
+        """Say in the tooltip what the letters stand for."""
+        label = SEGMENT_LABELS.get(self._ui.typeComboBox.currentData)
+        setWholeText(self._ui.typeComboBox, "" if label is None else label.name)
 
     def _show(self, listed: Sequence[Finding]) -> None:
         table, before = self._ui.findingsTable, self._ui.findingsTable.currentRow()
@@ -130,26 +166,28 @@ class FindingsView:
         blocked = table.blockSignals(True)
         table.setRowCount(len(listed))
         for row, finding in enumerate(listed):
-            name = cell(_findingText(finding))
-            name.setToolTip(_tooltip(finding))
-            first, last, _largest = finding.slices
-            extent = str(first) if first == last else f"{first}–{last}"
-            texts = (f"{finding.volumeMl:.1f}", f"{finding.meanHu:.0f}", extent, "")
-            for column, item in enumerate((name, *(cell(text, right=True) for text in texts))):
+            name = cell(findingText(finding))
+            name.setToolTip(tooltip(finding))
+            items = (name, *(cell(text, right=True) for text in (*numbers(finding), "")))
+            for column, item in enumerate(items):
                 table.setItem(row, column, item)
         table.setCurrentCell(min(before, len(listed) - 1), FINDING)
         table.blockSignals(blocked)
         table.setFixedHeight(HEADER_HEIGHT + min(MAX_ROWS, max(1, len(listed))) * ROW_HEIGHT + 4)
-        self._ui.findingsFrame.setVisible(bool(listed) or self._editor.canUndo)
+        table.setVisible(bool(listed))
+        self._ui.findingsFrame.setVisible(self._resultNode is not None)
+        self.clicks.follow(self._resultNode, self._volumeNode, listed)
+        self._outlineCurrent()
         self._mark()
 
     def _mark(self) -> None:
         marked = findings.accepted(self._resultNode) if self._resultNode is not None else set()
         for row, finding in enumerate(self._findings):
-            self._ui.findingsTable.item(row, 4).setText("✓" if finding.digest in marked else "")
+            self._ui.findingsTable.item(row, MARK).setText(ACCEPTED_SIGN if finding.digest in marked else "")
         for button in (self._ui.acceptButton, self._ui.rejectButton):
-            button.setEnabled(bool(self._findings))
+            button.setEnabled(self.current is not None)
         self._ui.undoButton.setEnabled(self._editor.canUndo)
+        self._ui.redoButton.setEnabled(self._editor.canRedo)
 
     def _stop(self) -> None:
         if self._reader is not None:
@@ -159,30 +197,29 @@ class FindingsView:
     def _onCurrentRow(self, row: int) -> None:
         if 0 <= row < len(self._findings):
             views.jump(self._findings[row].pointRas)
+        self._outlineCurrent()
+        self._mark()
+
+    def _outlineCurrent(self) -> None:
+        """Outline the finding whose row is marked, and show its type."""
+        finding = self.current
+        if finding is None or self._volumeNode is None:
+            self.outline.clear()
+            return
+        self.outline.show(finding.mask, finding.start, self._volumeNode)
+        index = self._ui.typeComboBox.findData(finding.key)
+        if index >= 0 and not self.clicks.isPreviewing:
+            self._ui.typeComboBox.setCurrentIndex(index)
+            self._nameType()
 
 
-def _shortcut(widget: qt.QWidget, keys: str, action: Any) -> qt.QShortcut:
+def _shortcut(
+    widget: qt.QWidget, keys: str, action: Callable[[], None], context: Any = qt.Qt.WidgetWithChildrenShortcut
+) -> qt.QShortcut:
     shortcut = qt.QShortcut(qt.QKeySequence(keys), widget)
-    shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
+    shortcut.setContext(context)
     shortcut.connect("activated()", action)
     return shortcut
-
-
-def _findingText(finding: Finding) -> str:
-    """Type, side and how sure the method is."""
-    sides = {"left": _("left"), "right": _("right"), "middle": _("middle")}
-    parts = [finding.key or finding.name, sides.get(finding.side, "")]
-    if finding.judged is not None:
-        parts.append(f"({finding.judged.probability:.2f})")
-    return " ".join(part for part in parts if part)
-
-
-def _tooltip(finding: Finding) -> str:
-    if finding.judged is None:
-        return _("{name}: drawn or changed by a person").format(name=finding.name)
-    return _("{name} ({share:.0%} of what the method saw there); blood with {probability:.2f}").format(
-        name=finding.name, share=finding.judged.subtype_probability, probability=finding.judged.probability
-    )
 
 
 def _raise(error: Exception) -> None:

@@ -59,7 +59,11 @@ class ResultsView:
 
     def update(self, result: StoredResult, measured: MeasuredSegments) -> None:
         """Fill everything by the segments as they are now; the current slice stays."""
-        slices = result.slicesWith(measured.sliceMl, measured.focuses) if result.segmentIds else result.slices
+        slices = (
+            result.slicesWith(measured.sliceMl, measured.focuses)
+            if measured.segments or result.segmentIds
+            else result.slices
+        )
         current = self._ui.sliceTable.currentRow()
         self._fill(result, measured, slices, rowsNow(result, measured), current=current)
 

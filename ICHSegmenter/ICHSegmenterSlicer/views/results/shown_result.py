@@ -7,10 +7,13 @@ from typing import Any
 import slicer
 from slicer.util import VTKObservationMixin
 
-from ICHSegmenterSlicer.client.steps import StepRunner
-from ICHSegmenterSlicer.scene import surfaces
+from ICHSegmenterSlicer.client.steps import StepRunner, Steps
+from ICHSegmenterSlicer.scene import maps, surfaces
+from ICHSegmenterSlicer.scene.head_surface import HeadSurface
+from ICHSegmenterSlicer.scene.maps import SOFT_MAP
 from ICHSegmenterSlicer.scene.results import edits
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
+from ICHSegmenterSlicer.scene.results.live_cut import LiveCut
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, measure
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
@@ -37,9 +40,11 @@ class ShownResult(VTKObservationMixin):
         self._measuring: StepRunner[MeasuredSegments] | None = None
         self._drawing: StepRunner[None] | None = None
         self._table = ResultsView(ui, self._onSliceSelected)
-        self._findings = FindingsView(ui)
+        self._findings = FindingsView(ui, self._onSegmentationAdded)
         self._below = BelowView(ui, views.jump)
         self._maps = MapView(ui)
+        self._cut = LiveCut()
+        self._head = HeadSurface()
         self._watch = edits.SegmentsWatch(self._onSegmentsChanged)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
@@ -68,7 +73,7 @@ class ShownResult(VTKObservationMixin):
         self._maps.show(resultNode)
         self._below.show(self._result)
         if self._result is not None:
-            self._findings.begin(resultNode)
+            self._findings.begin(resultNode, self._result)
         if self._result is None:
             self._table.clear()
             return
@@ -86,6 +91,8 @@ class ShownResult(VTKObservationMixin):
         """Forget the result and its segments."""
         self._stopMeasuring()
         self._findings.clear()
+        self._cut.clear()
+        self._head.hide()
         if self._drawing is not None:
             self._drawing.stop()
         self._watch.stop()
@@ -106,6 +113,27 @@ class ShownResult(VTKObservationMixin):
         """Opacity, 0 to 1, of the filling of the segments."""
         if self.segmentationNode is not None:
             views.setOpacity(self.segmentationNode, opacity)
+
+    def showCut(self, threshold: float | None, minVolumeMl: float) -> None:
+        """Outline the map at a threshold that is moved; None shows the segments again."""
+        mapNode = self._reference(SOFT_MAP)
+        if mapNode is None or mapNode.GetImageData() is None or threshold is None:
+            self.endCut()
+            return
+        unedited = [] if self._measured is None else [e.segmentId for e in self._measured.segments if not e.isEdited]
+        maps.setLowest(mapNode, threshold)
+        self._cut.show(mapNode, threshold, minVolumeMl, self.segmentationNode, unedited)
+
+    def endClicks(self) -> None:
+        """Let the mouse move the views again: the panel is left."""
+        self._findings.clicks.stop()
+
+    def endCut(self) -> None:
+        """Show the segments, which were hidden while a threshold was moved."""
+        self._cut.clear()
+        mapNode = self._reference(SOFT_MAP)
+        if mapNode is not None:
+            maps.setLowest(mapNode, None)
 
     def updateButtons(self) -> None:
         """Enable what works on segments."""
@@ -141,10 +169,17 @@ class ShownResult(VTKObservationMixin):
         self._table.update(self._result, measured)
         self._findings.update(self._result, measured, self.volumeNode)
         self.updateButtons()
+        if self._ui.show3DButton.checked:
+            self._draw()  # an edit takes a surface away
 
     def _onSegmentsChanged(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         if segmentationNode is self.segmentationNode:
             self.measure()
+
+    def _onSegmentationAdded(self) -> None:
+        """A person added blood to a result that outlined none."""
+        self.setOpacity(float(self._ui.opacitySlider.value))
+        self.measure()
 
     def _onSliceMoved(self, _caller: slicer.vtkMRMLNode, _event: str) -> None:
         self._table.followIndex(views.shownSlice(self._result.analysis.geometry))
@@ -160,12 +195,27 @@ class ShownResult(VTKObservationMixin):
         if self._drawing is not None:
             self._drawing.stop()
         if node is not None and checked:
-            node.GetDisplayNode().SetVisibility3D(True)  # each surface comes up as soon as it is made
-            self._drawing = StepRunner(
-                surfaces.make(node), lambda _: views.setShow3D(node, True), _raise, startNow=True
-            )
+            self._draw()
         elif node is not None:
+            self._head.hide()
             views.setShow3D(node, False)
+
+    def _draw(self) -> None:
+        """Make the surfaces that are missing; each comes up as soon as it is made."""
+        node = self.segmentationNode
+        if node is None:
+            return
+        isNew = not views.isShown3D(node)
+        node.GetDisplayNode().SetVisibility3D(True)
+        self._drawing = StepRunner(
+            self._surfaces(node), lambda _: views.setShow3D(node, True, focus=isNew), _raise, startNow=True
+        )
+
+    def _surfaces(self, node: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
+        """Those of the bleeds first, then that of the head around them."""
+        yield from surfaces.make(node)
+        if self.volumeNode is not None:
+            yield from self._head.show(self.volumeNode)
 
 
 def _raise(error: Exception) -> None:

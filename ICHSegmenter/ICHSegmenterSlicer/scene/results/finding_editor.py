@@ -1,0 +1,171 @@
+"""Edits of pieces of blood, as ordinary edits of segments, taken back and done again by Slicer's own history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterSlicer.scene import segments, terminology
+from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
+from ICHSegmenterSlicer.scene.results.findings import Finding
+from ICHSegmenterSlicer.scene.results.measured import isOnGrid
+from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+
+MAX_STATES = 20
+"""Steps that can be taken back; each keeps a copy of the segments that it changed."""
+
+
+SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+
+
+class FindingEditor:
+    """Takes pieces away, adds them, changes their type, and undoes that by `vtkSegmentationHistory`.
+
+    It is the history that Segment Editor uses too, but each has its own: an edit by somebody else ends ours.
+    """
+
+    def __init__(self) -> None:
+        self._resultNode: slicer.vtkMRMLTextNode | None = None
+        self._history: slicer.vtkSegmentationHistory | None = None
+        self._left: tuple[Any, ...] = ()
+
+    @property
+    def segmentationNode(self) -> slicer.vtkMRMLSegmentationNode | None:
+        """The segments of the result, None without."""
+        if self._resultNode is None or self._resultNode.GetScene() is None:
+            return None
+        return self._resultNode.GetNodeReference(SEGMENTATION_ROLE)
+
+    def begin(self, resultNode: slicer.vtkMRMLTextNode | None) -> None:
+        """Edit the segments of this result; what was done to another one cannot be undone any more."""
+        self._resultNode, self._history = resultNode, None
+
+    def follow(self) -> None:
+        """Look whether somebody else edited the segments: our steps do not fit any more then."""
+        if self._history is not None and self._left != self._version():
+            self._history = None
+
+    def reject(self, finding: Finding) -> None:
+        """Take the voxels of a piece out of its segment."""
+        self._save()
+        self._write(finding.segmentId, finding.mask, finding.start, isAdded=False)
+        self._left = self._version()
+
+    def add(
+        self, mask: np.ndarray, start: tuple[int, int, int], key: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
+    ) -> None:
+        """Add voxels to the segment of a type, which is made if there is none.
+
+        Args:
+            mask: bool (slices, rows, columns) of a box of the volume's grid.
+            start: (slice, row, column) where the box begins.
+            key: Of its label.
+            volumeNode: The exam.
+        """
+        if self.segmentationNode is None:
+            segments.addEmptySegmentation(self._resultNode, volumeNode)
+        self._save()
+        self._write(self._segmentOf(key), mask, start, isAdded=True)
+        self._left = self._version()
+
+    def retype(self, finding: Finding, key: str) -> None:
+        """Move a piece to the segment of another type."""
+        self._save()
+        self._write(finding.segmentId, finding.mask, finding.start, isAdded=False)
+        self._write(self._segmentOf(key), finding.mask, finding.start, isAdded=True)
+        self._left = self._version()
+
+    @property
+    def canUndo(self) -> bool:
+        """True if a step can be taken back."""
+        return self._history is not None and bool(self._history.IsRestorePreviousStateAvailable())
+
+    @property
+    def canRedo(self) -> bool:
+        """True if a step was taken back."""
+        return self._history is not None and bool(self._history.IsRestoreNextStateAvailable())
+
+    def undo(self) -> None:
+        """Take the last step back, if there is one."""
+        if self.canUndo:
+            self._dropSurfaces()
+            self._history.RestorePreviousState()
+            self._left = self._version()
+
+    def redo(self) -> None:
+        """Do the step again that was taken back, if there is one."""
+        if self.canRedo:
+            self._dropSurfaces()
+            self._history.RestoreNextState()
+            self._left = self._version()
+
+    @property
+    def _segmentation(self) -> slicer.vtkSegmentation:
+        return self.segmentationNode.GetSegmentation()
+
+    def _save(self) -> None:
+        self.follow()
+        if self._history is None:
+            self._history = slicer.vtkSegmentationHistory()
+            self._history.SetMaximumNumberOfStates(MAX_STATES)
+            self._history.SetSegmentation(self._segmentation)
+        self._history.SaveState()
+
+    def _dropSurfaces(self) -> None:
+        """Slicer would make them anew at once, which takes long; who shows them makes them in steps."""
+        if self._segmentation.ContainsRepresentation(SURFACE):
+            self._segmentation.RemoveRepresentation(SURFACE)
+
+    def _version(self) -> tuple[Any, ...]:
+        """Changes with every edit of any segment."""
+        if self.segmentationNode is None:
+            return ()
+        images = ((name, edits.labelmapOf(self._segmentation.GetSegment(name))) for name in _names(self._segmentation))
+        return tuple((name, image and image.GetMTime()) for name, image in images)
+
+    def _segmentOf(self, key: str) -> str:
+        """Identifier of the segment of a type that belongs to this result, or to a person."""
+        made = set(StoredResult.fromNode(self._resultNode).segmentIds.values())
+        for name in _names(self._segmentation):
+            segment = self._segmentation.GetSegment(name)
+            if edits.tagOf(segment, edits.KEY_TAG) == key and (name in made or not edits.isOurs(segment)):
+                return name
+        label = SEGMENT_LABELS[key]
+        segment = slicer.vtkSegment()
+        segment.SetName(label.name)
+        segment.SetNameAutoGenerated(False)
+        segment.SetColor([channel / 255 for channel in label.color])
+        segment.SetColorAutoGenerated(False)
+        segment.SetTerminology(label.terminology)
+        segment.SetTag(edits.KEY_TAG, key)
+        segment.SetTag(edits.ALGORITHM_TAG, "SEMIAUTOMATIC")
+        terminology.load()
+        name = self._segmentation.GenerateUniqueSegmentID(key)
+        self._segmentation.AddSegment(segment, name)
+        return name
+
+    def _write(self, segmentId: str, mask: np.ndarray, start: tuple[int, int, int], *, isAdded: bool) -> None:
+        """Set or clear voxels in place, or where its labelmap must grow by the function that Segment Editor uses."""
+        segment = self._segmentation.GetSegment(segmentId)
+        if segment is None:
+            return
+        segment.RemoveRepresentation(SURFACE)
+        volumeNode = self._resultNode.GetNodeReference(VOLUME_ROLE)
+        isShared = isAdded and self._segmentation.IsSharedBinaryLabelmap(segmentId)
+        isInPlace = not isShared and isOnGrid(self.segmentationNode, segmentId, volumeNode)
+        if isInPlace and edits.write(segment, mask, start, isAdded=isAdded):
+            self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+            return
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        mode = logic.MODE_MERGE_MAX if isAdded else logic.MODE_MERGE_MIN
+        image = segments.orientedImage(mask if isAdded else ~mask, start, segments.matrixOf(volumeNode))
+        logic.SetBinaryLabelmapToSegment(image, self.segmentationNode, segmentId, mode, image.GetExtent())
+
+
+def _names(segmentation: slicer.vtkSegmentation) -> list[str]:
+    return list(segmentation.GetSegmentIDs())

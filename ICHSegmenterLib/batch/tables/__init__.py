@@ -1,0 +1,1 @@
+"""Tables of a batch: a row an exam, a slice and a finding."""
