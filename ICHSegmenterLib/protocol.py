@@ -156,7 +156,7 @@ def read_geometry(fields: Any) -> VolumeGeometry:
         raise VolumeError(f"The geometry of the volume is impossible: {error}.") from error
 
 
-def read_source(fields: Message) -> VolumeSource:
+def read_source(fields: Any) -> VolumeSource:
     """The source of an exam.
 
     Raises:

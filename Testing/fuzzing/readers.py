@@ -156,6 +156,17 @@ def _result(path: Path) -> None:
 _grids: list = []
 
 
+def _exam_index(path: Path) -> None:
+    from ICHSegmenterLib.batch.index.choice import choices
+    from ICHSegmenterLib.batch.index.store import FileState, Store
+
+    with Store(path.parent) as store:
+        store.unread([FileState(path, 1, 1)])
+        list(choices(store.series()))
+        list(store.volumes())
+        list(store.problems())
+
+
 def _cache(path: Path) -> None:
     from ICHSegmenterLib.evaluation.calibration import observations
     from ICHSegmenterLib.evaluation.predictions import _read_done
@@ -360,6 +371,7 @@ READERS: dict[str, Reader] = {
         "text", "s.csv", 2, seeds.text("ID,Label\na,0.5\n", "1,0 0 0 0 0 1\n", "slice_id,x\na,0.5\n"), _submission
     ),
     "result": Reader("json", "output/exam/result.json", 6, seeds.results, _result),
+    "exam-index": Reader("binary", "output/.ichsegmenter-index.sqlite", 3, seeds.exam_index, _exam_index),
     "caches": Reader("json", "cache.json", 3, seeds.caches, _cache),
     "batch-state": Reader("json", "state.json", 3, seeds.text(*STATE), _batch_state),
     "receiver-config": Reader("text", "receive.toml", 4, seeds.receiver_configs, _receiver_config),
