@@ -293,7 +293,7 @@ def _port(path: Path) -> None:
         contextlib.suppress(OSError),
         socket.create_connection(("127.0.0.1", server.port)) as link,
     ):
-        link.settimeout(1.0)
+        link.settimeout(0.2)
         link.sendall(path.read_bytes())
         link.shutdown(socket.SHUT_WR)
         while link.recv(1 << 16):
@@ -310,11 +310,13 @@ def _port(path: Path) -> None:
 def _server(folder: Path):
     import threading
 
+    from ICHSegmenterLib.receive import server
     from ICHSegmenterLib.receive.config import Peer, ReceiverConfig
     from ICHSegmenterLib.receive.inbox import Inbox
     from ICHSegmenterLib.receive.server import Server
 
     if not _servers:
+        server.GREETING_S = 0.5  # what is refused is forgotten sooner
         config = ReceiverConfig(folder / "received", folder / "results", (Peer("PACS"),), port=0)
         _servers.append(Server(config, Inbox(config.folder, config.limits)))
         threading.excepthook = _thread_died

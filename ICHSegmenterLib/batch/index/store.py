@@ -129,8 +129,8 @@ class Store:
         """Every series, those of one study after each other."""
         for values in self._rows(_SERIES):
             with self._typed():
-                row = SeriesRow(*values[:7], bool(values[7]), *values[8:10], Path(os.fsdecode(values[10])))
-            yield row
+                row = [*values[:7], bool(values[7]), *values[8:10], Path(os.fsdecode(values[10]))]
+            yield SeriesRow(*row)
 
     def volumes(self) -> Iterator[Path]:
         """NIfTI, NRRD and MetaImage files."""
