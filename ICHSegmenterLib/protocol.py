@@ -152,17 +152,23 @@ def read_geometry(fields: Any) -> VolumeGeometry:
         )
     except KeyError as error:
         raise ValueError(f"'geometry' lacks {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise VolumeError(f"The geometry of the volume is impossible: {error}.") from error
 
 
-def read_source(fields: Message) -> VolumeSource:
-    """The source of an exam."""
+def read_source(fields: Any) -> VolumeSource:
+    """The source of an exam.
+
+    Raises:
+        ValueError: It is no object, or its warnings are no texts.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"'source' must be an object, got {fields!r}")
     return VolumeSource(
         format=str(fields.get("format") or "Slicer"),
         series_uid=str(fields.get("series_uid") or ""),
         kernel=str(fields.get("kernel") or ""),
-        warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
+        warnings=tuple(read_texts(fields, "warnings")),
         has_contrast_agent=bool(fields.get("has_contrast_agent", False)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +28,7 @@ _ALLOWED = {
     ("_codecs", "encode"),  # how pickle protocol 2 writes bytes
 }
 _NUMBERS = "biuf"
+_NUMBER_TYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
@@ -58,7 +60,8 @@ def read_plain_pickle(path: Path, what: str) -> Any:
             bounded = _BoundedFile(file, path.stat().st_size)
             _check_memo(bounded)
             bounded.rewind()
-            return _ArrayUnpickler(bounded, path.name).load()
+            content = _ArrayUnpickler(bounded, path.name).load()
+            return content.values if isinstance(content, _StoredArray) else content
     except WeightsCorruptError:
         raise
     except Exception as error:  # a damaged pickle may fail in any way
@@ -116,9 +119,54 @@ def _check_memo(file: Any) -> None:
             raise ValueError(f"object {argument} is remembered among {count}")
 
 
-def _empty_array(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
-    """The array that a pickle fills afterwards; a large shape here would only take memory."""
-    return np.empty(0)
+class _NumberType:
+    """Stand-in of a dtype, whose own state crashes NumPy when it is damaged; None for what is no number."""
+
+    def __init__(self, text: Any, *options: Any) -> None:
+        is_number = isinstance(text, str) and _NUMBER_TYPE.fullmatch(text)
+        self.dtype = np.dtype(text) if is_number else None
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1]
+        if order not in ("<", ">", "=", "|") or any(part is not None for part in state[2:5]):
+            raise ValueError("a kind of number that is none")
+        if self.dtype is not None:
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _StoredArray:
+    """Stand-in of an array, filled by its state: shape, kind of number, order and bytes, which must fit each other.
+
+    Attributes:
+        values: None if it holds no numbers.
+    """
+
+    def __init__(self, *options: Any) -> None:
+        self.values: NDArray[Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, is_fortran, data = state
+        if not isinstance(kind, _NumberType) or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError("an array without shape or kind")
+        if kind.dtype is not None:
+            numbers = np.frombuffer(_bytes(data), kind.dtype)
+            self.values = numbers.reshape(shape, order="F" if is_fortran else "C").copy()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        if self.values is None:
+            raise ValueError("an array without numbers")
+        return np.asarray(self.values, dtype)
+
+
+def _scalar(kind: Any, data: Any) -> Any:
+    if not isinstance(kind, _NumberType) or kind.dtype is None:
+        raise ValueError("a number without kind")
+    return np.frombuffer(_bytes(data), kind.dtype)[0]
+
+
+def _bytes(data: Any) -> bytes:
+    """Bytes, which Python 2 wrote as text."""
+    return data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -128,11 +176,19 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_SAFE = {"_reconstruct": _empty_array, "encode": _encode, "ndarray": object}
-"""Stand-ins that take no memory for what they are asked to be."""
+_SAFE = {
+    "_reconstruct": _StoredArray,
+    "scalar": _scalar,
+    "dtype": _NumberType,
+    "encode": _encode,
+    "ndarray": object,
+}
+"""Stand-ins that take no memory for what they are asked to be, and that no state can crash."""
 
 
 def _array(value: Any) -> NDArray[Any] | None:
     if isinstance(value, tuple) and len(value) == 2:
         value = value[1]
+    if isinstance(value, _StoredArray):
+        return value.values
     return value if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS else None

@@ -137,12 +137,16 @@ class Watch:
             self._failures = _failures_in(self.output / SUMMARY_FILE)
             with closing(Attempts(self.output)) as attempts:
                 run = ExamRun(self.output, self.analyze, self.request, reader, attempts)
-                while not stop.is_set():
-                    self._serve(run, counts, stop)
+                is_outdated = True
+                while is_outdated and not stop.is_set():
+                    is_outdated = self._serve(run, counts, stop)
+            if is_outdated:
+                with Summary(self.output / SUMMARY_FILE, self.request) as summary:
+                    self._write_rows(summary, done_before(self.output, self.request))
         return counts
 
-    def _serve(self, run: ExamRun, counts: dict[str, int], stop: threading.Event) -> None:
-        """Until `stop`, or until an exam that has a row was analyzed again: then the rows are written anew."""
+    def _serve(self, run: ExamRun, counts: dict[str, int], stop: threading.Event) -> bool:
+        """Until `stop`, or until an exam that has a row was analyzed again: True, the rows are to be written anew."""
         done = done_before(self.output, self.request)
         with Summary(self.output / SUMMARY_FILE, self.request) as summary:
             rows, is_outdated = self._write_rows(summary, done), False
@@ -150,7 +154,7 @@ class Watch:
                 self.is_waiting = False
                 for exam in self.folder.new_exams():
                     if stop.is_set():
-                        return
+                        return is_outdated
                     outcome = self._outcome_of(exam, run, done)
                     if outcome is None:
                         continue
@@ -163,6 +167,7 @@ class Watch:
                     self.after(outcome)
                 self.between()
                 stop.wait(0 if is_outdated else self.poll_s)
+        return is_outdated
 
     def _leave(self, exam: Exam) -> None:
         """Leave an exam to the next look."""
@@ -171,7 +176,8 @@ class Watch:
     def _write_rows(self, summary: Summary, done: DoneBefore) -> set[str]:
         """A row for each exam that was done before or failed, its files there or not."""
         for name, exam in sorted(done.exams.items()):
-            summary.add(ExamOutcome(Exam(name, self.output / name), "skipped", exam.numbers))
+            if name not in self._failures:  # its files changed since, and then it failed
+                summary.add(ExamOutcome(Exam(name, self.output / name), "skipped", exam.numbers))
         for outcome in self._failures.values():
             summary.add(outcome)
         return {*done.exams, *self._failures}
@@ -190,6 +196,7 @@ class Watch:
             return None
         outcome = outcome_from_before(exam, done) if exam.name not in self._handled else None
         if outcome is not None and outcome.status == "skipped":
+            self._failures.pop(exam.name, None)
             return None
         self.announce(exam.name)
         try:

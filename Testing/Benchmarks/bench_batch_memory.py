@@ -57,7 +57,7 @@ class MemoryRows:
         self._every, self._start = every, time.monotonic()
         self._rows: list[tuple[int, int]] = []
 
-    def __call__(self, done: int, total: int, name: str) -> None:
+    def __call__(self, done: int, *facts: object) -> None:
         """So many exams are done."""
         if done % self._every == 0 and (not self._rows or self._rows[-1][0] != done):
             own, readers = resident_kib("self"), sum(map(resident_kib, children()))

@@ -156,6 +156,17 @@ def _result(path: Path) -> None:
 _grids: list = []
 
 
+def _exam_index(path: Path) -> None:
+    from ICHSegmenterLib.batch.index.choice import choices
+    from ICHSegmenterLib.batch.index.store import FileState, Store
+
+    with Store(path.parent) as store:
+        store.unread([FileState(path, 1, 1)])
+        list(choices(store.series()))
+        list(store.volumes())
+        list(store.problems())
+
+
 def _cache(path: Path) -> None:
     from ICHSegmenterLib.evaluation.calibration import observations
     from ICHSegmenterLib.evaluation.predictions import _read_done
@@ -282,7 +293,7 @@ def _port(path: Path) -> None:
         contextlib.suppress(OSError),
         socket.create_connection(("127.0.0.1", server.port)) as link,
     ):
-        link.settimeout(1.0)
+        link.settimeout(0.2)
         link.sendall(path.read_bytes())
         link.shutdown(socket.SHUT_WR)
         while link.recv(1 << 16):
@@ -299,11 +310,13 @@ def _port(path: Path) -> None:
 def _server(folder: Path):
     import threading
 
+    from ICHSegmenterLib.receive import server
     from ICHSegmenterLib.receive.config import Peer, ReceiverConfig
     from ICHSegmenterLib.receive.inbox import Inbox
     from ICHSegmenterLib.receive.server import Server
 
     if not _servers:
+        server.GREETING_S = 0.5  # what is refused is forgotten sooner
         config = ReceiverConfig(folder / "received", folder / "results", (Peer("PACS"),), port=0)
         _servers.append(Server(config, Inbox(config.folder, config.limits)))
         threading.excepthook = _thread_died
@@ -360,6 +373,7 @@ READERS: dict[str, Reader] = {
         "text", "s.csv", 2, seeds.text("ID,Label\na,0.5\n", "1,0 0 0 0 0 1\n", "slice_id,x\na,0.5\n"), _submission
     ),
     "result": Reader("json", "output/exam/result.json", 6, seeds.results, _result),
+    "exam-index": Reader("binary", "output/.ichsegmenter-index.sqlite", 3, seeds.exam_index, _exam_index),
     "caches": Reader("json", "cache.json", 3, seeds.caches, _cache),
     "batch-state": Reader("json", "state.json", 3, seeds.text(*STATE), _batch_state),
     "receiver-config": Reader("text", "receive.toml", 4, seeds.receiver_configs, _receiver_config),

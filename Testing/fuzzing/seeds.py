@@ -153,6 +153,19 @@ def results(folder: Path) -> list[bytes]:
     return [json.dumps(plain).encode(), json.dumps(before).encode()]
 
 
+def exam_index(folder: Path) -> list[bytes]:
+    """An index of a series and a volume."""
+    from ICHSegmenterLib.batch.index.fill import fill
+    from ICHSegmenterLib.batch.index.store import INDEX_FILE, Store
+
+    (folder / "exams").mkdir()
+    dicom(folder / "exams")
+    nifti(folder / "exams")
+    with Store(folder / "indexed") as store:
+        fill(store, [folder / "exams"])
+    return [(folder / "indexed" / INDEX_FILE).read_bytes()]
+
+
 def caches(folder: Path) -> list[bytes]:
     """What runs keep for themselves between two starts."""
     piece = {"features": {"ml": 1.0}, "volume_ml": 1.0, "true_ml": 0.5}

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.volume.dicom.facts import FileFacts
@@ -74,8 +76,8 @@ class Store:
     """
 
     def __init__(self, output: Path) -> None:
-        path = output / INDEX_FILE
-        try:
+        self._path = path = output / INDEX_FILE
+        with self._typed():
             output.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
@@ -85,11 +87,7 @@ class Store:
                 self._database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             elif version != SCHEMA_VERSION:
                 raise OutputError(f"{path} was written by another version. Delete it; the files are then read again.")
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(
-                f"{path}: the index cannot be used ({error}). Delete it if it is damaged, or name another --output."
-            ) from error
-        self._run = 1 + (self._database.execute("SELECT max(run) FROM files").fetchone()[0] or 0)
+            self._run = 1 + int(self._database.execute("SELECT max(run) FROM files").fetchone()[0] or 0)
 
     def __enter__(self) -> Store:
         return self
@@ -102,7 +100,7 @@ class Store:
     def unread(self, files: Sequence[FileState]) -> list[FileState]:
         """The files that are new or have changed; the others are marked as seen in this run."""
         unread = []
-        with self._database:
+        with self._typed(), self._database:
             for file in files:
                 known = self._database.execute(
                     "UPDATE files SET run = ? WHERE path = ? AND size = ? AND changed_ns = ?",
@@ -119,28 +117,52 @@ class Store:
             (os.fsencode(file.path), file.size, file.changed_ns, self._run, is_volume, *asdict(fact).values())
             for file, fact in zip(files, facts, strict=True)
         ]
-        with self._database:
+        with self._typed(), self._database:
             self._database.executemany(f"INSERT OR REPLACE INTO files VALUES ({marks})", rows)
 
     def forget_unseen(self) -> None:
         """Drop files that a whole search did not meet any more."""
-        with self._database:
+        with self._typed(), self._database:
             self._database.execute("DELETE FROM files WHERE run != ?", (self._run,))
 
     def series(self) -> Iterator[SeriesRow]:
         """Every series, those of one study after each other."""
-        for values in self._database.execute(_SERIES):
-            row = [*values[:7], bool(values[7]), *values[8:10], Path(os.fsdecode(values[10]))]
+        for values in self._rows(_SERIES):
+            with self._typed():
+                row = [*values[:7], bool(values[7]), *values[8:10], Path(os.fsdecode(values[10]))]
             yield SeriesRow(*row)
 
     def volumes(self) -> Iterator[Path]:
         """NIfTI, NRRD and MetaImage files."""
-        for (path,) in self._database.execute("SELECT path FROM files WHERE is_volume ORDER BY path"):
-            yield Path(os.fsdecode(path))
+        for (path,) in self._rows("SELECT path FROM files WHERE is_volume ORDER BY path"):
+            with self._typed():
+                volume = Path(os.fsdecode(path))
+            yield volume
 
     def problems(self) -> Iterator[tuple[Path, str]]:
         """Files that cannot be read, with the reason."""
-        for path, problem in self._database.execute(
-            "SELECT path, problem FROM files WHERE problem != '' ORDER BY path"
-        ):
-            yield Path(os.fsdecode(path)), problem
+        for path, problem in self._rows("SELECT path, problem FROM files WHERE problem != '' ORDER BY path"):
+            with self._typed():
+                file = Path(os.fsdecode(path)), str(problem)
+            yield file
+
+    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        with self._typed():
+            rows = iter(self._database.execute(query))
+        while True:
+            with self._typed():
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        """A database that is damaged may fail at every step, and hold values of any kind."""
+        try:
+            yield
+        except (OSError, sqlite3.Error, TypeError, ValueError, OverflowError) as error:
+            raise OutputError(
+                f"{self._path}: the index cannot be used ({error}). Delete it if it is damaged, or name another "
+                "--output."
+            ) from error

@@ -32,6 +32,7 @@ from ICHSegmenterLib.worker.server import Server
 torch = pytest.importorskip("torch")
 
 from ICHSegmenterLib.checkpoints.checkpoint import read_state
+from ICHSegmenterLib.checkpoints.pdparams import read_pdparams
 from ICHSegmenterLib.errors import WeightsError
 
 SEED = 20
@@ -191,6 +192,33 @@ def test_a_damaged_weight_file_is_read_or_is_a_typed_error(suffix, tmp_path):
         path.write_bytes(damaged)
         with contextlib.suppress(WeightsError):
             read_state(path)
+
+
+def test_a_damaged_kind_of_number_does_not_crash_numpy(tmp_path):
+    """The state of a dtype with two fields too few is a segmentation fault in NumPy 2.4."""
+    path = tmp_path / "w.pdparams"
+    write_weights(path)
+    content = path.read_bytes()
+    state = content.index(b"NNNJ")
+    path.write_bytes(content[:state] + content[state + 2 :])
+    with pytest.raises(WeightsError, match="w.pdparams"):
+        read_state(path)
+
+
+def test_arrays_of_every_kind_of_number_and_order_are_read_from_pdparams(tmp_path):
+    arrays = {
+        "half": np.arange(6, dtype=">f2").reshape(2, 3),
+        "double": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "bytes": np.arange(4, dtype=np.uint8),
+        "flags": np.array([True, False]),
+        "one": np.array(3.5, np.float32),
+    }
+    for protocol in (2, 4):
+        (tmp_path / "w.pdparams").write_bytes(pickle.dumps(arrays, protocol=protocol))
+        read = read_pdparams(tmp_path / "w.pdparams")
+        for name, array in arrays.items():
+            assert np.array_equal(read[name], array)
+            assert read[name].dtype == array.dtype
 
 
 def promised_arrays():

@@ -7,7 +7,7 @@ import pytest
 
 from head_volumes import gantry_geometry
 from ICHSegmenterLib.cli.progress import PHASE_TEXTS, stage_text
-from ICHSegmenterLib.errors import WorkerError
+from ICHSegmenterLib.errors import VolumeError, WorkerError
 from ICHSegmenterLib.protocol import (
     PROTOCOL_VERSION,
     Phase,
@@ -69,3 +69,15 @@ def test_no_text_for_people_travels():
         "phase": "finding_brain",
         "method": "unet",
     }
+
+
+@pytest.mark.parametrize("source", [1, "text", ["list"], {"warnings": 3.5}, {"warnings": [1]}])
+def test_an_origin_that_makes_no_sense_is_a_wrong_value(source):
+    with pytest.raises(ValueError, match="must be"):
+        read_source(source)
+
+
+def test_sizes_without_end_are_an_impossible_geometry():
+    steps = {"column_step": [1, 0, 0], "row_step": [0, 1, 0], "slice_origins": [[0, 0, 0]]}
+    with pytest.raises(VolumeError, match="impossible"):
+        read_geometry({"shape": [float("inf"), 2, 2], **steps})

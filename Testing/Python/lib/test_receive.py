@@ -264,7 +264,9 @@ def test_a_study_uid_is_read_without_what_lies_behind_it(series):
     [b"GET / HTTP/1.1\r\n\r\n", struct.pack(">BBL", 1, 0, 0xFFFFFFFF), struct.pack(">BBL", 4, 0, 1 << 21), bytes(4000)],
     ids=["another protocol", "4 GB announced", "2 MB announced", "zeros"],
 )
-def test_a_connection_that_sends_nonsense_is_closed_and_the_port_stays_open(sent, series, config):
+def test_a_connection_that_sends_nonsense_is_closed_and_the_port_stays_open(sent, series, config, monkeypatch):
+    monkeypatch.setattr("ICHSegmenterLib.receive.server.GREETING_S", 0.5)
+    monkeypatch.setattr(guard, "PDU_S", 2.0)
     server = Server(config, Inbox(config.folder, config.limits))
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
