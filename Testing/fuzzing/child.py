@@ -116,12 +116,12 @@ def _spent_s() -> float:
 
 
 def _peak_bytes() -> int:
-    """The most that this process or the reader held."""
-    peaks = [1024 * resource.getrusage(kind).ru_maxrss for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    """The most that this process or the reader held; `ru_maxrss` of a process holds also that of who started it."""
+    peaks = [1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]
     process = _reader[0]._process if _reader else None
-    if process is not None:
+    for identifier in ("self", *([process.pid] if process is not None else [])):
         with contextlib.suppress(OSError, IndexError, ValueError):
-            status = Path(f"/proc/{process.pid}/status").read_text()
+            status = Path(f"/proc/{identifier}/status").read_text()
             peaks.append(1024 * int(status.split("VmHWM:")[1].split()[0]))
     return max(peaks)
 
