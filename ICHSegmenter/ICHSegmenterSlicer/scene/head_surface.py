@@ -8,8 +8,8 @@ import vtk
 from scipy import ndimage
 
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene import segments
-from ICHSegmenterSlicer.scene.volumes import geometryOf
+from ICHSegmenterSlicer.scene.nodes import addHidden, isInScene
+from ICHSegmenterSlicer.scene.volumes import geometryOf, matrixOf
 
 SAMPLE_MM = 3.0
 """Distance of the voxels that are looked at: a head needs no more, and is made within a few steps."""
@@ -29,7 +29,7 @@ class HeadSurface:
     @property
     def node(self) -> slicer.vtkMRMLModelNode | None:
         """Its node, None while there is none."""
-        return self._node if self._node is not None and self._node.GetScene() is not None else None
+        return self._node if isInScene(self._node) else None
 
     def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps[None]:
         """Make the surface of an exam, unless it is there, and show it."""
@@ -50,14 +50,8 @@ class HeadSurface:
 
     def _ensured(self) -> slicer.vtkMRMLModelNode:
         if self.node is None:
-            node = slicer.vtkMRMLModelNode()
-            node.SetName("ICHSegmenter head")
-            node.SetHideFromEditors(True)
-            node.SetSaveWithScene(False)
-            self._node = slicer.mrmlScene.AddNode(node)
-            self._node.CreateDefaultDisplayNodes()
+            self._node = addHidden(slicer.vtkMRMLModelNode(), "ICHSegmenter head")
             display = self._node.GetDisplayNode()
-            display.SetSaveWithScene(False)
             display.SetColor(COLOR)
             display.SetOpacity(OPACITY)
             display.SetVisibility2D(False)
@@ -88,7 +82,7 @@ def _skin(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps[vtk.vtkPolyData]:
     contour, toRas, transform = vtk.vtkFlyingEdges3D(), vtk.vtkTransformPolyDataFilter(), vtk.vtkTransform()
     contour.SetInputData(image)
     contour.SetValue(0, 0.5)
-    transform.SetMatrix(segments.matrixOf(volumeNode))
+    transform.SetMatrix(matrixOf(volumeNode))
     toRas.SetTransform(transform)
     toRas.SetInputConnection(contour.GetOutputPort())
     toRas.Update()

@@ -15,7 +15,7 @@ from ICHSegmenterLib.results import Provenance
 from ICHSegmenterSlicer.client.answer import Answer
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import map_colors
-from ICHSegmenterSlicer.scene.volumes import chunks, putBeside
+from ICHSegmenterSlicer.scene.volumes import chunks, matrixOf, putBeside
 
 MIN_SHOWN = 0.05
 """Values less than this above nothing let the CT through."""
@@ -197,9 +197,7 @@ def _addVolume(
     node.SetName(name)
     node.SetHideFromEditors(True)
     node = scene.AddNode(node)
-    ijkToRas = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(ijkToRas)
-    node.SetIJKToRASMatrix(ijkToRas)
+    node.SetIJKToRASMatrix(matrixOf(volumeNode))
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.SetAttribute(MAP, kind.field)
     node.SetAttribute(METHOD, f"{provenance.method} {provenance.detector}".strip())

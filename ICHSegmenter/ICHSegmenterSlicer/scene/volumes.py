@@ -44,6 +44,13 @@ class ExportedExam:
         return exam_message(self.folder, self.geometry, self.source)
 
 
+def matrixOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> vtk.vtkMatrix4x4:
+    """The grid of a volume, without its transforms."""
+    ijkToRas = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(ijkToRas)
+    return ijkToRas
+
+
 def geometryOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     """The grid of the voxels in the world, in LPS, with every parent transform applied slice by slice.
 
@@ -54,9 +61,7 @@ def geometryOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
         VolumeError: A transform bends or turns slices against each other.
     """
     columns, rows, slices = volumeNode.GetImageData().GetDimensions()
-    ijkToRas = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(ijkToRas)
-    matrix = slicer.util.arrayFromVTKMatrix(ijkToRas)
+    matrix = slicer.util.arrayFromVTKMatrix(matrixOf(volumeNode))
     corners = np.array([(i, j) for i in (0, max(columns - 1, 1)) for j in (0, max(rows - 1, 1))], float)  # (4, ij)
     indices = np.array([(i, j, k, 1.0) for k in range(slices) for i, j in corners])
     points = (indices @ matrix.T)[:, :3]

@@ -9,6 +9,8 @@ import qt
 import slicer
 from slicer.util import VTKObservationMixin
 
+from ICHSegmenterSlicer.scene.nodes import addHidden, isInScene
+
 GLYPH_SCALE = 1.0
 """Percent of the view: the point under the mouse is small."""
 
@@ -57,18 +59,12 @@ class PointPicker(VTKObservationMixin):
         interaction.SetPlaceModePersistence(0)
         interaction.SwitchToViewTransformMode()
         _selectionNode().SetActivePlaceNodeID(self._activeBefore or None)
-        if self._node is not None and self._node.GetScene() is not None:
+        if isInScene(self._node):
             self._node.RemoveAllControlPoints()
 
     def _ensuredNode(self) -> slicer.vtkMRMLMarkupsFiducialNode:
-        if self._node is None or self._node.GetScene() is None:
-            node = slicer.vtkMRMLMarkupsFiducialNode()
-            node.SetName("ICHSegmenter click")
-            node.SetHideFromEditors(True)
-            node.SetSaveWithScene(False)
-            self._node = slicer.mrmlScene.AddNode(node)
-            self._node.CreateDefaultDisplayNodes()
-            self._node.GetDisplayNode().SetSaveWithScene(False)
+        if not isInScene(self._node):
+            self._node = addHidden(slicer.vtkMRMLMarkupsFiducialNode(), "ICHSegmenter click")
             self._node.GetDisplayNode().SetPointLabelsVisibility(False)
             self._node.GetDisplayNode().SetGlyphScale(GLYPH_SCALE)
         return self._node

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
-from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf
+from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf, matrixOf
 
 VOXELS, TIME_POINT = "ICHSegmenter.voxels", "ICHSegmenter.timePoint"
 """Attributes of a result node: checksum of the analyzed voxels, index value of a sequence's time point."""
@@ -59,12 +58,10 @@ class ExamState:
 def versionOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[Any, ...]:
     """What changes whenever an exam may have changed; quick to get, of no use beyond a session."""
     image, transformNode = volumeNode.GetImageData(), volumeNode.GetParentTransformNode()
-    ijkToRas = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(ijkToRas)
     return (
         volumeNode.GetID(),
         image.GetMTime() if image is not None else 0,
-        tuple(slicer.util.arrayFromVTKMatrix(ijkToRas).ravel()),
+        tuple(slicer.util.arrayFromVTKMatrix(matrixOf(volumeNode)).ravel()),
         (transformNode.GetID(), transformNode.GetTransformToWorldMTime()) if transformNode is not None else (),
         timePoint(volumeNode),
     )

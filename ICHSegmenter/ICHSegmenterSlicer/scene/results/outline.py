@@ -8,6 +8,8 @@ import numpy as np
 import slicer
 
 from ICHSegmenterSlicer.scene import segments
+from ICHSegmenterSlicer.scene.nodes import addHidden, isInScene
+from ICHSegmenterSlicer.scene.volumes import matrixOf
 
 THICKNESS_PX = 3
 SEGMENT = "outline"
@@ -29,8 +31,7 @@ class Outline:
     @property
     def node(self) -> slicer.vtkMRMLSegmentationNode | None:
         """Its node while it is shown."""
-        isThere = self._node is not None and self._node.GetScene() is not None
-        return self._node if isThere and self._node.GetSegmentation().GetNumberOfSegments() else None
+        return self._node if isInScene(self._node) and self._node.GetSegmentation().GetNumberOfSegments() else None
 
     def show(self, mask: np.ndarray, start: Sequence[int], volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Outline voxels.
@@ -46,7 +47,7 @@ class Outline:
         segment.SetColor(self._color)
         segment.AddRepresentation(
             slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
-            segments.orientedImage(mask, start, segments.matrixOf(volumeNode)),
+            segments.orientedImage(mask, start, matrixOf(volumeNode)),
         )
         node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
         node.GetSegmentation().RemoveAllSegments()
@@ -58,15 +59,9 @@ class Outline:
             self._node.GetSegmentation().RemoveAllSegments()
 
     def _ensured(self) -> slicer.vtkMRMLSegmentationNode:
-        if self._node is None or self._node.GetScene() is None:
-            node = slicer.vtkMRMLSegmentationNode()
-            node.SetName(self._name)
-            node.SetHideFromEditors(True)
-            node.SetSaveWithScene(False)
-            self._node = slicer.mrmlScene.AddNode(node)
-            self._node.CreateDefaultDisplayNodes()
+        if not isInScene(self._node):
+            self._node = addHidden(slicer.vtkMRMLSegmentationNode(), self._name)
             display = self._node.GetDisplayNode()
-            display.SetSaveWithScene(False)
             display.SetVisibility2DFill(False)
             display.SetVisibility3D(False)
             display.SetSliceIntersectionThickness(THICKNESS_PX)

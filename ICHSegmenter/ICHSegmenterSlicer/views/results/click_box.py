@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.editing.region_growing import GrownRegion, grow_region
 from ICHSegmenterLib.errors import GrowingError
 from ICHSegmenterSlicer.scene import maps
+from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results.findings import Finding
 from ICHSegmenterSlicer.scene.results.outline import Outline
 from ICHSegmenterSlicer.scene.volumes import RAS_TO_LPS, geometryOf
@@ -103,7 +104,7 @@ class ClickView:
             self.discard()
 
     def _onPoint(self, pointRas: np.ndarray) -> None:
-        if self._volumeNode is None or self._volumeNode.GetScene() is None:
+        if not isInScene(self._volumeNode):
             return
         geometry = geometryOf(self._volumeNode)
         column, row, slice_ = (int(index) for index in np.rint(geometry.lps_to_ijk(pointRas * RAS_TO_LPS)))

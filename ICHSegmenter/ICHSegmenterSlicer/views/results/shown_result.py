@@ -11,6 +11,7 @@ from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.scene import maps, surfaces
 from ICHSegmenterSlicer.scene.head_surface import HeadSurface
 from ICHSegmenterSlicer.scene.maps import SOFT_MAP
+from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results import edits
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.live_cut import LiveCut
@@ -143,7 +144,7 @@ class ShownResult(VTKObservationMixin):
             widget.setEnabled(hasSegments)
 
     def _reference(self, role: str) -> slicer.vtkMRMLNode | None:
-        if self._node is None or self._node.GetScene() is None:  # it may have been deleted
+        if not isInScene(self._node):  # it may have been deleted
             return None
         return self._node.GetNodeReference(role)
 
