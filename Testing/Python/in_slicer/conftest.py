@@ -99,9 +99,15 @@ def open_panel(shell, monkeypatch):
             shell.waitUntil(lambda one=panel: one.analysis is None, 10)
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An empty folder of weights; a test file may have its own."""
+    return tmp_path_factory.mktemp("weights")
+
+
 @pytest.fixture
 def panel(open_panel, weights):
-    """The panel with the folder of weights of the test file's own fixture `weights`."""
+    """The panel with the folder of weights."""
     return open_panel(weights)
 
 

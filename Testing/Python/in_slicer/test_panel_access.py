@@ -14,12 +14,6 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 def controls(panel):
     """Every widget of the form that a user can act on or read a value from, by its name in the form."""
     from PySide6 import QtWidgets

@@ -8,12 +8,6 @@ RUN_S = 120
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 @pytest.fixture
 def choose(shell, panel):
     """Adds a small head whose voxels were changed, chooses it, and waits for the worker's check."""

@@ -8,12 +8,6 @@ RUN_S = 120
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 @pytest.fixture
 def head(panel):
     """Adds a small head CT by name, with 20 mL of blood or without."""

@@ -9,12 +9,6 @@ LONG_ERROR = "The analysis process was killed or crashed unexpectedly; the scene
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 def clippedText(panel):
     """Every text of the panel that a reader sees only a part of, and cannot get by pointing at it."""
     from PySide6 import QtWidgets

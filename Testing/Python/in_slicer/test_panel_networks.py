@@ -13,12 +13,6 @@ ALWAYS = 8.0
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 def install(weights, method, network):
     """Put a network's weights where the panel looks for those of a method."""
     torch = pytest.importorskip("torch")

@@ -11,12 +11,6 @@ pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 RUN_S = 120
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 def test_an_imported_card_is_a_method_in_the_list_and_runs(shell, panel, phantom, weights, tmp_path):
     pytest.importorskip("torch")
     box = panel.ui.methodComboBox

@@ -7,12 +7,6 @@ RUN_S = 120
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 @pytest.fixture
 def forget_refusal():
     import qt

@@ -10,12 +10,6 @@ RUN_S = 120
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 @pytest.fixture
 def head(panel):
     """A small head with a bleed of 20 mL, chosen as input."""

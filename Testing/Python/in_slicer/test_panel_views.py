@@ -9,12 +9,6 @@ RUN_S = 120
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """An empty folder of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 @pytest.fixture
 def analyzed(shell, panel, phantom):
     """The phantom with its result; the volume node."""

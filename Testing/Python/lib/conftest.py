@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ICHSegmenterLib.volume.volume import Volume
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
@@ -15,3 +17,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch waits only a moment until the files of an exam have come to rest."""
+    monkeypatch.setattr("ICHSegmenterLib.batch.settled.SETTLE_S", 0.02)
+
+
+@pytest.fixture(scope="module")
+def head() -> Volume:
+    """A small head with a bleed."""
+    from batch_inputs import small_head
+
+    return small_head()

@@ -11,7 +11,6 @@ import pytest
 
 from head_volumes import set_elements
 from ICHSegmenterLib.analysis import analyze as engine
-from ICHSegmenterLib.batch import settled
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
 from ICHSegmenterLib.cli.verbs.batch import with_masks
 from ICHSegmenterLib.errors import OutputError, VolumeError
@@ -20,10 +19,7 @@ from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.export import write_nifti
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture(scope="module")

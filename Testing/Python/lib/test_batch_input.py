@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from batch_inputs import CLASSICAL, analyze, small_head, summary
-from ICHSegmenterLib.batch import owner, run, settled
+from batch_inputs import CLASSICAL, analyze, summary
+from ICHSegmenterLib.batch import owner, run
 from ICHSegmenterLib.batch.run import find_exams, run_batch
 from ICHSegmenterLib.cli.verbs.batch import Search
 from ICHSegmenterLib.errors import OutputError
@@ -26,15 +26,7 @@ from ICHSegmenterLib.volume.input_files import digest_of, with_companions
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.reader.process import ReaderProcess
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
-
-
-@pytest.fixture(scope="module")
-def head():
-    return small_head()
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture

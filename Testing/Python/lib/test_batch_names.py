@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from batch_inputs import CLASSICAL, analyze, small_head, summary
-from ICHSegmenterLib.batch import names, settled
+from batch_inputs import CLASSICAL, analyze, summary
+from ICHSegmenterLib.batch import names
 from ICHSegmenterLib.batch.discovery import Exam
 from ICHSegmenterLib.batch.messages import without_file_names
 from ICHSegmenterLib.batch.names import is_safe_name
@@ -21,17 +21,9 @@ from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.export import write_nifti
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 PATIENT = "SMITH^JOHN_1945"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
-
-
-@pytest.fixture(scope="module")
-def head():
-    return small_head()
 
 
 def batch(inputs, output, **options):

@@ -172,8 +172,7 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch):
 
 
 @pytest.fixture
-def two_exams(tmp_path, monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
+def two_exams(tmp_path, impatient):
     volume = small_head()
     for name in ("a", "b"):
         write_nifti(volume.hu, volume.geometry, tmp_path / "in" / f"{name}.nii.gz")

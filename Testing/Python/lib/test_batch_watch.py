@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_inputs import CLASSICAL, analyze, small_head, summary
-from ICHSegmenterLib.batch import settled
+from batch_inputs import CLASSICAL, analyze, summary
 from ICHSegmenterLib.batch.run import ExamRun, find_exams, run_batch
 from ICHSegmenterLib.errors import CancelledError, OutputError
 from ICHSegmenterLib.outputs.write import write_outputs
@@ -21,18 +20,10 @@ from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.export import write_nifti
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 QUIET_S = 0.05
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
-
-
-@pytest.fixture(scope="module")
-def head():
-    return small_head()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import hostile_files
-from batch_inputs import CLASSICAL, analyze, small_head, summary
-from ICHSegmenterLib.batch import attempts, settled
+from batch_inputs import CLASSICAL, analyze, summary
+from ICHSegmenterLib.batch import attempts
 from ICHSegmenterLib.batch.run import find_exams, run_batch
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
@@ -23,20 +23,12 @@ from ICHSegmenterLib.volume.reader import process
 from ICHSegmenterLib.volume.reader.limits import Limits
 from ICHSegmenterLib.volume.reader.process import ReaderKilledError, ReaderProcess
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 CRASHING = {
     "dimensions.mhd": hostile_files.write_crashing_metaimage,
     "text.nrrd": hostile_files.write_crashing_nrrd,
 }
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
-
-
-@pytest.fixture(scope="module")
-def head():
-    return small_head()
 
 
 @pytest.mark.parametrize("name", CRASHING)

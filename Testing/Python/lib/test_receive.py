@@ -20,7 +20,6 @@ import pytest
 pynetdicom = pytest.importorskip("pynetdicom")
 
 from batch_inputs import analyze, small_head, summary
-from ICHSegmenterLib.batch import settled
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import DependencyError, ReceiverConfigError, ReceiverError
 from ICHSegmenterLib.receive import guard, outbox
@@ -32,17 +31,14 @@ from ICHSegmenterLib.receive.service import Receiver
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 
+pytestmark = pytest.mark.usefixtures("impatient")
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 NAME = "SMITH^JOHN"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 needs_dcmtk = pytest.mark.skipif(
     not (shutil.which("storescu") and shutil.which("storescp")), reason="needs DCMTK (storescu, storescp)"
 )
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(settled, "SETTLE_S", 0.02)
 
 
 @pytest.fixture(scope="module")
