@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.exam import ExamOutcome
+from ICHSegmenterLib.batch.run import Analyze
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE
 from ICHSegmenterLib.cli.arguments import request_of
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
 from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
+from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
@@ -23,18 +28,30 @@ def run_watch(arguments: argparse.Namespace) -> int:
     without = [name for name in ("inputs", "overwrite", "brain_masks", "map") if getattr(arguments, name)]
     if without:
         raise ValueError(f"--watch goes without {', '.join(without)}: each exam that comes is analyzed once")
-    request, session = request_of(arguments), Session()
+    request = request_of(arguments)
     with stopped_by_signals() as stop:
-
-        def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
-            return analyze(volume, request, RunContext(cancelled=stop.is_set), session, **brain)
-
         folder = WatchedFolder(arguments.watch, arguments.output)
+        analyzed = analysis_until(stop, request)
         watch = Watch(folder, arguments.output, analyzed, request, announce=begun, after=ended)
         print(f"watching; results in {arguments.output / SUMMARY_FILE}; Control-C ends it", file=sys.stderr, flush=True)
         counts = watch.run(stop)
-    print(f"{counts['done']} done, {counts['failed']} failed: {arguments.output / SUMMARY_FILE}")
+    print_counts(counts, arguments.output)
     return 0
+
+
+def analysis_until(stop: threading.Event, request: AnalysisRequest) -> Analyze:
+    """The analysis of one volume after the other by a network that stays warm, interrupted when `stop` is set."""
+    session = Session()
+
+    def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
+        return analyze(volume, request, RunContext(cancelled=stop.is_set), session, **brain)
+
+    return analyzed
+
+
+def print_counts(counts: Mapping[str, int], output: Path) -> None:
+    """The line at the end."""
+    print(f"{counts['done']} done, {counts['failed']} failed: {output / SUMMARY_FILE}")
 
 
 def begun(name: str) -> None:

@@ -7,19 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
-from ICHSegmenterLib.cli.watching import begun, ended
+from ICHSegmenterLib.cli.watching import analysis_until, begun, ended, print_counts
 from ICHSegmenterLib.receive.config import read_config
 from ICHSegmenterLib.receive.service import Receiver
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult
-from ICHSegmenterLib.runtime.context import RunContext
-from ICHSegmenterLib.volume.volume import Volume
 
 
 def add_parsers(verbs: Any) -> None:
@@ -36,11 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     request = AnalysisRequest(
         choose_method(config.analysis.method, []), device=config.analysis.device, outputs=config.outputs
     )
-    session = Session()
     with stopped_by_signals() as stop:
-
-        def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
-            return analyze(volume, request, RunContext(cancelled=stop.is_set), session, **brain)
 
         def listening(port: int) -> None:
             print(
@@ -50,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
                 flush=True,
             )
 
+        analyzed = analysis_until(stop, request)
         counts = Receiver(config, analyzed, request, announce=begun, after=ended, listening=listening).run(stop)
-    print(f"{counts['done']} done, {counts['failed']} failed: {config.output / SUMMARY_FILE}")
+    print_counts(counts, config.output)
     return 0
