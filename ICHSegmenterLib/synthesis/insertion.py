@@ -94,9 +94,8 @@ def as_head(volume: Volume, brain: Mask) -> Head:
     fluid = np.clip((FLUID_HU[1] - smooth) / (FLUID_HU[1] - FLUID_HU[0]), 0, 1).astype(np.float32) * cavity
     ventricles = np.where(_ventricles(fluid > 0.4, depth), fluid, 0).astype(np.float32)
     ventricles = np.where(ventricles > 0.35, np.minimum(UNSMOOTHED * ventricles, 1), 0).astype(np.float32)
-    csf = np.where((ventricles > 0) | _white_matter(depth), 0, _sulci_and_cisterns(hu, smooth, cavity)).astype(
-        np.float32
-    )
+    csf = _sulci_and_cisterns(hu, smooth, cavity)
+    csf[(ventricles > 0) | _white_matter(depth)] = 0
     return Head(grid, hu, cavity, depth, csf, ventricles)
 
 

@@ -88,16 +88,6 @@ def check_contrast(volume: Volume, mask: Mask) -> InputFinding | None:
     return InputFinding(InputCode.CONTRAST_MEDIUM, parameters)
 
 
-def contrast_score(volume: Volume, mask: Mask) -> float:
-    """Above `LIMIT` with contrast medium; NaN where fewer than three slices hold brain."""
-    used = _spread_slices(volume, mask)
-    if len(used) < 3:
-        return float("nan")
-    brain = _brain(volume, mask, used)
-    counts = [_cubes(brain, _spots(brain, hu)) for hu in (brain.fine, brain.coarse)]
-    return _score(counts[0], counts[1], _deep_excess(brain))
-
-
 def _score(fine_cubes: float, coarse_cubes: float, excess_hu: float) -> float:
     features = (np.log1p(fine_cubes), np.log1p(coarse_cubes), np.log(max(excess_hu, 1.0)))
     return float(np.dot(WEIGHTS, features) + OFFSET)
