@@ -77,10 +77,19 @@ class Shell:
             time.sleep(0.005)
 
     def click(self, widget):
-        """A real mouse click in the middle of a button (a disabled or hidden one ignores it)."""
-        from PySide6 import QtCore, QtTest
+        """A real mouse click in the middle of a button, or of the box of a check box, beside which a wide one is deaf.
 
-        QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton)
+        A disabled or hidden widget ignores it.
+        """
+        from PySide6 import QtCore, QtTest, QtWidgets
+
+        position = QtCore.QPoint()  # none: the middle
+        if isinstance(widget, QtWidgets.QCheckBox):
+            option = QtWidgets.QStyleOptionButton()
+            widget.initStyleOption(option)
+            box = QtWidgets.QStyle.SubElement.SE_CheckBoxIndicator
+            position = widget.style().subElementRect(box, option, widget).center()
+        QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position)
         self.app.processEvents()
 
     def clickInView(self, name, ras):

@@ -38,6 +38,16 @@ def test_a_disabled_button_ignores_the_click(shell, demo):
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
+def test_a_click_reaches_the_box_of_a_wide_check_box(shell):
+    import qt
+
+    box = qt.QCheckBox("short")
+    box.setFixedSize(900, 24)
+    box.show()
+    shell.click(box)
+    assert box.checked
+
+
 def test_a_mouse_click_makes_an_exact_segment(shell, ct, demo):
     import slicer
 
