@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,9 +34,11 @@ def _shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(autouse=True)
-def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_weights_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees or fills the weights cache of the person who runs it."""
-    monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", str(tmp_path_factory.mktemp("weights-cache")))
+    with tempfile.TemporaryDirectory(prefix="weights-cache-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", folder)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,19 +50,19 @@ def _own_keys_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(autouse=True)
-def bundled_folder(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def bundled_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder in place of Resources/Models, so that no test depends on what ships; a test may fill it.
 
     Tests marked `shipped` are about what ships, and see it.
     """
     if request.node.get_closest_marker("shipped"):
-        return REPOSITORY / "Resources" / "Models"
-    folder = tmp_path_factory.mktemp("bundled")
-    for module in ("weights.store", "weights.checks", "weights.digests", "cards.own"):
-        monkeypatch.setattr(f"ICHSegmenterLib.{module}.bundled_folder", lambda: folder)
-    return folder
+        yield REPOSITORY / "Resources" / "Models"
+        return
+    with tempfile.TemporaryDirectory(prefix="bundled-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        for module in ("weights.store", "weights.checks", "weights.digests", "cards.own"):
+            monkeypatch.setattr(f"ICHSegmenterLib.{module}.bundled_folder", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")
