@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # VTK draws in memory, whatever display there may be.
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
+
+PHANTOM_SCAN = "phantom-scan"
+"""Folder that lasts as long as all tests."""
 
 
 def shared_data(name: str = "") -> Path:
@@ -31,6 +35,23 @@ def shared_data(name: str = "") -> Path:
 @pytest.fixture(name="shared_data")
 def _shared_data() -> Callable[[str], Path]:
     return shared_data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _folders_last_as_long_as_their_file(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A small disk holds what one file of tests writes, not what all of them do; after a failure it stays to be seen.
+
+    Folders of single tests end with them (`tmp_path_retention_policy`).
+    """
+    base = tmp_path_factory.getbasetemp()
+    before = set(base.iterdir())
+    yield
+    if not request.session.testsfailed:
+        for folder in set(base.iterdir()) - before:
+            if not folder.name.startswith(PHANTOM_SCAN):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +94,7 @@ def head_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return real
     from phantom_scan import write_phantom_scan
 
-    return write_phantom_scan(tmp_path_factory.mktemp("phantom-scan"))
+    return write_phantom_scan(tmp_path_factory.mktemp(PHANTOM_SCAN))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -24,7 +24,13 @@ from power_cut import PowerCut
 from training_layouts import write_physionet
 
 SMALL = SmartNetPreprocessing(size=32)
-CHANGES = ["preprocessing.size=32", "data.workers=0", "data.folds=0", "data.validation_share=0.3"]
+CHANGES = [
+    "preprocessing.size=32",
+    "data.workers=0",
+    "data.folds=0",
+    "data.validation_share=0.3",
+    "network.config={width: 8, layers: [1, 1, 1, 1]}",
+]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -267,7 +273,7 @@ def test_an_upstream_encoder_is_carried_downstream(cache: Path, tmp_path: Path) 
     down = fit(recipe("smart-net-cls", *changes), cache, tmp_path / "down", machine=here)
     above, below = load_file(up.weights), load_file(down.weights)
     carried = [key for key in below if key.startswith("encoder.")]
-    assert len(carried) > 300
+    assert len(carried) == len([key for key in above if key.startswith("encoder.")]) > 90
     assert all(torch.equal(above[key], below[key]) for key in carried)
 
 
