@@ -36,6 +36,9 @@ class MessageType(str, Enum):
     DOWNLOAD = "download"
     IMPORT = "import"
     REMOVE = "remove"
+    VERIFY = "verify"
+    TEST = "test"
+    DIAGNOSE = "diagnose"
     FREE = "free"
     CANCEL = "cancel"
     PING = "ping"
@@ -62,6 +65,7 @@ class Phase(str, Enum):
     MEASURING = "measuring"
     ACTIVATION = "activation"
     DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
     SYNTHESIZING = "synthesizing"
 
 

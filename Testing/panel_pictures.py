@@ -61,7 +61,31 @@ def _unselected(panel: Panel) -> None:
     panel.choose(None)
 
 
+def _computer(panel: Panel) -> None:
+    """A damaged file of a method and one of nobody were verified, the processors tested."""
+    from ICHSegmenterLib.cards.table import get_card
+    from ICHSegmenterLib.weights.cache import weights_folder
+
+    for name in (*(file.name for file in get_card("blast-ct").weights[:2]), "ward-7-segmentation-fold-0.pt"):
+        (weights_folder() / name).write_bytes(bytes(4_200_000))
+    ui = panel.ui
+    ui.computerButton.collapsed = False
+    panel.shell.waitUntil(lambda: ui.deviceTable.rowCount > 0, RUN_S, "the processors")
+    for button, title in ((ui.verifyButton, "Verify"), (ui.testButton, "Test processors")):
+        panel.shell.click(button)
+        panel.shell.waitUntil(lambda one=button, text=title: one.enabled and one.text == text, RUN_S, title)
+    ui.weightsTable.setCurrentCell(0, 0)
+    panel.shell.click(ui.diagnosticButton)
+    panel.shell.waitUntil(lambda: ui.diagnosticButton.enabled, RUN_S, "the diagnosis")
+
+
 def _needs(panel: Panel) -> None:
+    from ICHSegmenterLib.weights.cache import weights_folder
+
+    for path in weights_folder().iterdir():
+        path.unlink()
+    panel.ui.computerButton.collapsed = True
+    panel.widget.status.end()
     panel.choose(panel.healthy)
     panel.ui.advancedButton.collapsed = False
     panel.method("blast-ct")
@@ -187,6 +211,7 @@ def _changed(panel: Panel) -> None:
 
 STATES: dict[str, Callable[[Panel], None]] = {
     "1-unselected": _unselected,
+    "1a-computer": _computer,
     "2-needs": _needs,
     "3-file-needed": _file_needed,
     "4-refused": _refused,

@@ -22,6 +22,7 @@ PHASE_TEXTS = {
     Phase.MEASURING: "Measuring",
     Phase.ACTIVATION: "Drawing the activation map",
     Phase.DOWNLOADING: "Downloading",
+    Phase.VERIFYING: "Reading weight files",
     Phase.SYNTHESIZING: "Synthesizing",
 }
 

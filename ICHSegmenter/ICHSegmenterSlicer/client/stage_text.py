@@ -26,6 +26,7 @@ def stageText(done: int, total: int, stage: Stage, method: str = "") -> str:
         Phase.MEASURING: _("Measuring"),
         Phase.ACTIVATION: _("Drawing the activation map"),
         Phase.DOWNLOADING: _("Downloading"),
+        Phase.VERIFYING: _("Reading weight files"),
         Phase.SYNTHESIZING: _("Synthesizing"),
     }
     text = texts[stage.phase].format(done=done, total=total)
