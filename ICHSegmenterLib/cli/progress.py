@@ -15,6 +15,7 @@ from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
 
 PHASE_TEXTS = {
+    Phase.READING: "Reading the files",
     Phase.LOADING: "Loading the network",
     Phase.FINDING_BRAIN: "Finding the brain",
     Phase.RESAMPLING: "Resampling to 1 mm",
