@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ICHSegmenterLib.outputs import (
-    dicom_seg,
     labelmap,
     labelmap_regular,
     maps,
@@ -20,6 +19,7 @@ from ICHSegmenterLib.outputs import (
     seg_nrrd,
     slices_csv,
 )
+from ICHSegmenterLib.outputs.dicom import segmentation as dicom_seg
 from ICHSegmenterLib.outputs.writer import Output
 from ICHSegmenterLib.request import MAP
 from ICHSegmenterLib.volume.volume import Volume

@@ -18,7 +18,7 @@ from head_volumes import affine, gantry_geometry, head, set_elements, write_head
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import EDH, IPH, PERILESIONAL_EDEMA, SAH
-from ICHSegmenterLib.outputs.dicom_seg import write_dicom_seg
+from ICHSegmenterLib.outputs.dicom.segmentation import write_dicom_seg
 from ICHSegmenterLib.outputs.seg_nrrd import write_seg_nrrd
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
