@@ -14,7 +14,7 @@ from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
 from ICHSegmenterLib.plausibility import Implausible
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
-from ICHSegmenterLib.verdict import UNASSESSED, Assessment, VerdictCode, VerdictStatement
+from ICHSegmenterLib.verdict import UNASSESSED, Assessment, Edits, VerdictCode, VerdictStatement
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 __all__ = [
@@ -159,6 +159,7 @@ class AnalysisResult:
         provenance: How it came to be.
         assessment: The verdict and the pieces of blood; that of the detection alone if none is given.
         implausible: Why the result cannot be; None if it can. It is said above the verdict.
+        edits: What a person changed of the segments; None if they are as the method made them.
     """
 
     geometry: VolumeGeometry
@@ -168,6 +169,7 @@ class AnalysisResult:
     provenance: Provenance
     assessment: Assessment = UNASSESSED
     implausible: Implausible | None = None
+    edits: Edits | None = None
 
     def __post_init__(self) -> None:
         if self.assessment is UNASSESSED:
@@ -210,6 +212,7 @@ class AnalysisResult:
             plain = data.get("assessment")
             assessment = assessment_of(detection) if plain is None else Assessment.from_json(plain)
             problem = None if data.get("implausible") is None else Implausible.from_json(data["implausible"])
+            edits = None if data.get("edits") is None else Edits.from_json(data["edits"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ResultError(
                 f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
@@ -218,7 +221,7 @@ class AnalysisResult:
         segmentation = None
         if labelmap is not None:
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty, below_threshold)
-        return cls(geometry, detection, segmentation, measurements, provenance, assessment, problem)
+        return cls(geometry, detection, segmentation, measurements, provenance, assessment, problem, edits)
 
     def __repr__(self) -> str:
         return f"AnalysisResult({self.provenance.method}: {self.verdict})"
@@ -248,7 +251,7 @@ class AnalysisResult:
     @property
     def verdict(self) -> str:
         """One sentence for the reader."""
-        return self.statement.sentence
+        return self.statement.sentence if self.edits is None else self.edits.sentence(self.statement)
 
     def slice_number(self, index: int) -> int:
         """The number people see: 1 for the slice nearest to the feet, whichever way rows and columns run."""
@@ -271,6 +274,7 @@ class AnalysisResult:
             "format": RESULT_FORMAT_VERSION,
             "notice": RESEARCH_NOTICE,
             "implausible": None if self.implausible is None else self.implausible.to_json(),
+            "edits": None if self.edits is None else self.edits.to_json(),
             "verdict": self.verdict,
             "statement": self.statement.to_json(),
             "assessment": self.assessment.to_json(),
