@@ -18,8 +18,11 @@ from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.task import TrainingTask
 from ICHSegmenterLib.methods.smart_net.dataset import SmartNetSlices, SmartNetVolumes, padded_volumes
+from ICHSegmenterLib.methods.smart_net.predictor import SmartNetUpPredictor
+from ICHSegmenterLib.methods.smart_net.volume_predictor import SmartNetClsPredictor
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.training.fit import TASKS, TrainerOptions, fit
+from ICHSegmenterLib.weights.store import card_of
 from power_cut import PowerCut
 from training_layouts import write_physionet
 
@@ -275,6 +278,12 @@ def test_an_upstream_encoder_is_carried_downstream(cache: Path, tmp_path: Path) 
     carried = [key for key in below if key.startswith("encoder.")]
     assert len(carried) == len([key for key in above if key.startswith("encoder.")]) > 90
     assert all(torch.equal(above[key], below[key]) for key in carried)
+    for method, predictor, weights in (
+        ("smart-net-up", SmartNetUpPredictor, up.weights),
+        ("smart-net-cls", SmartNetClsPredictor, down.weights),
+    ):  # the card beside the weights says how narrow the network is
+        loaded = predictor.load(card_of(method, (weights,)), [weights], device="cpu", precision="float32")
+        assert loaded.batch_size
 
 
 @pytest.mark.slow
