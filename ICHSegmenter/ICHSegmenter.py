@@ -37,6 +37,7 @@ from ICHSegmenterSlicer.self_test import SelfTest
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
+from ICHSegmenterSlicer.views.open_box import OpenView
 from ICHSegmenterSlicer.views.options import OptionsView, hasMap
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
@@ -44,14 +45,7 @@ from ICHSegmenterSlicer.views.status import StatusView
 from ICHSegmenterSlicer.views.threshold import ThresholdWatch, recutRequest
 
 MIN_COMPARED = 2
-INPUTS = (
-    "inputSelector",
-    "methodComboBox",
-    "deviceComboBox",
-    "outputSelector",
-    "replaceCheckBox",
-    "compareComboBox",
-)
+INPUTS = ("inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox", "compareComboBox")
 """Widgets that stay as they are during a run."""
 SHORTCUTS = {
     "applyButton": "Ctrl+Return",
@@ -107,6 +101,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
         self.input = InputView(self.ui, self.logic.client, self._updateButtons)
+        self.opener = OpenView(self.ui, self.logic.client, self.status, self._updateButtons)
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
@@ -128,6 +123,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """End what outlives the panel: it is destroyed, because the application closes."""
         if self.analysis:
             self.analysis.cancel()
+        self.opener.cancel()
         self.logic.client.shutdown()
         self.results.forget()
         self._setParameterNode(None)
@@ -217,6 +213,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.setToolTip(reason if reason and not busy else f"{tip} ({keys})")
         for name in INPUTS:
             getattr(self.ui, name).setEnabled(not busy)
+        self.opener.update(busy=busy)
         self.options.update(self.methods.card, busy=busy)
         self.ui.replaceCheckBox.setVisible(self._parameters.outputSegmentation is not None)
         self.ui.thresholdSlider.setEnabled(self._parameters.useThreshold)
@@ -224,15 +221,15 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _whyNot(self) -> str:
         """The reason why there can be no run, empty if there is none."""
-        if self.input.problem:
-            return self.input.problem
+        if problem := self.opener.whyNot() or self.input.problem:
+            return problem
         if not self.methods.isReady:
             return _("The method is not ready: see what it needs above")
         return self.options.whyNot(self.methods.card)
 
     def _whyNotCompare(self) -> str:
         few = len(self.comparison.methods) < MIN_COMPARED
-        return self.input.problem or (_("Check two methods or more") if few else "")
+        return self.opener.whyNot() or self.input.problem or (_("Check two methods or more") if few else "")
 
     # ---- run
 
@@ -317,6 +314,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneStartClose(self, _caller: vtk.vtkObject, _event: str) -> None:
         if self.analysis is not None:
             self.analysis.cancel()
+        self.opener.cancel()
         self.results.forget()
         self.threshold.forget()
         self.input.forget()
