@@ -213,13 +213,14 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         # Maps of the last result are kept, so that they can be looked at later; huge ones only on request.
         keepsMaps = parameters.saveMaps or maps.canBeKept(parameters.inputVolume, len(card.labels))
-        request = self.options.request(parameters, card, keepsMaps=keepsMaps)
+        request = self.options.request(parameters, card, self.methods.device, keepsMaps=keepsMaps)
         self._start(AnalysisJob(request, parameters.replaceUnedited))
 
     def _queuedJob(self) -> AnalysisJob:
         """The same for each exam of the list; maps of so many exams only on request."""
+        parameters, methods = self._parameters, self.methods
         return AnalysisJob(
-            self.options.request(self._parameters, self.methods.card, keepsMaps=self._parameters.saveMaps)
+            self.options.request(parameters, methods.card, methods.device, keepsMaps=parameters.saveMaps)
         )
 
     def _recut(self) -> None:

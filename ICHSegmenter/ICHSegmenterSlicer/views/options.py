@@ -64,12 +64,14 @@ class OptionsView:
         isMirrored = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.option_values
         return {MIRROR_OPTION: True} if isMirrored else {}
 
-    def request(self, parameters: ICHSegmenterParameters, card: ModelCard, *, keepsMaps: bool) -> AnalysisRequest:
+    def request(
+        self, parameters: ICHSegmenterParameters, card: ModelCard, device: str, *, keepsMaps: bool
+    ) -> AnalysisRequest:
         """What a run with this method asks for, as the panel is set.
 
         Args:
             parameters: Of the panel.
-            card: The method.
+            card, device: The method and the processor.
             keepsMaps: Let the maps come too.
         """
         detector = self.detector(card)
@@ -81,7 +83,7 @@ class OptionsView:
             threshold=parameters.threshold if parameters.useThreshold else None,
             min_volume_ml=parameters.minVolumeMl,
             operating_point=parameters.operatingPoint,
-            device=parameters.device,
+            device=device,
             outputs=(MAP,) if keepsMaps and hasMap(card) else (),
         )
 
