@@ -140,7 +140,35 @@ def _negative(panel: Panel) -> None:
     panel.run()
 
 
+def _several(panel: Panel) -> None:
+    """A sequence of two time points, a photograph that fails, an exam that is not checked; one row was chosen."""
+    import qt
+    import slicer
+
+    from ICHSegmenterSlicer.scene.sample import addPhantom
+
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "Follow-up of the stroke unit")
+    sequence.SetIndexUnit("h")
+    for hour, bleeds in ((0, False), (24, True)):
+        node = addPhantom("Follow-up", pixels=96, slices=14, bleeds=bleeds).volumeNode
+        sequence.SetDataNodeAtValue(node, str(hour))
+        slicer.mrmlScene.RemoveNode(node)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "Follow-up browser")
+    browser.AddSynchronizedSequenceNode(sequence)
+    browser.SetSelectedItemNumber(0)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    ui = panel.ui
+    ui.queueSection.collapsed = False
+    panel.shell.click(ui.checkAllButton)
+    ui.queueTable.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    panel.shell.click(ui.queueButton)
+    panel.shell.waitUntil(lambda: not panel.widget.queue.isRunning, RUN_S, "the end of the list")
+    panel.widget.queue._choose(ui.queueTable.rowCount - 1)
+    panel.shell.process(0.5)
+
+
 def _positive(panel: Panel) -> None:
+    panel.ui.queueSection.collapsed = True
     panel.choose(panel.bleeding)
     panel.run()
     panel.run()
@@ -240,6 +268,7 @@ STATES: dict[str, Callable[[Panel], None]] = {
     "4-refused": _refused,
     "5-failed": _failed,
     "6-negative": _negative,
+    "6a-several": _several,
     "7-positive": _positive,
     "7a-finding": _finding,
     "7b-preview": _preview,
