@@ -14,14 +14,18 @@ import gzip
 import os
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
+import pydicom  # noqa: E402
+
 import hostile_files  # noqa: E402
 from batch_inputs import small_head  # noqa: E402
 from ICHSegmenterLib.cli.main import main as command  # noqa: E402
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series  # noqa: E402
 from ICHSegmenterLib.volume.export import write_nifti  # noqa: E402
 
 
@@ -40,6 +44,18 @@ def huge(path: Path) -> None:
     path.write_bytes(bytes(header))
 
 
+def panicking_series(path: Path) -> None:
+    """A series of four slices whose RLE sends the decoder outside of the data."""
+    pixels = pydicom.dcmread(hostile_files.write_panicking_rle(path))
+    path.unlink()
+    for slice_path in write_dicom_series(small_head(4), path.parent, seed=zlib.crc32(path.parent.name.encode())):
+        item = pydicom.dcmread(slice_path)
+        item.file_meta.TransferSyntaxUID = pixels.file_meta.TransferSyntaxUID
+        item.PixelData = pixels.PixelData
+        item["PixelData"].VR = "OB"
+        item.save_as(slice_path, enforce_file_format=True)
+
+
 KINDS: dict[str, Callable[[Path], object]] = {
     "crash.mhd": hostile_files.write_crashing_metaimage,
     "crash.nrrd": hostile_files.write_crashing_nrrd,
@@ -50,7 +66,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "cut.nii.gz": cut_off,
     "huge.nii": huge,
     "deep.dcm": hostile_files.write_deep_sequence,
-    "panic.dcm": hostile_files.write_panicking_rle,
+    "panic.dcm": panicking_series,
 }
 """Name of a file to its writer."""
 
