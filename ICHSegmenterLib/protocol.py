@@ -22,6 +22,9 @@ stands in its own field, and progress names its phase. 1: both lay open in the m
 VOXEL_FILE = "hu.npy"
 """Float or integer HU (slices, rows, columns) in the job folder."""
 
+LABELMAP_FILE = "segments.npy"
+"""uint8 (slices, rows, columns) in the job folder of a report: the segments as they are now."""
+
 Message = Mapping[str, Any]
 
 
@@ -36,6 +39,7 @@ class MessageType(str, Enum):
     DOWNLOAD = "download"
     IMPORT = "import"
     REMOVE = "remove"
+    REPORT = "report"
     FREE = "free"
     CANCEL = "cancel"
     PING = "ping"

@@ -10,6 +10,9 @@ Requests, each with "type" and (except ping, free, shutdown) an "id" that every 
     compare    the exam as for analyze; request (CompareRequest.to_json)
     check      the exam as for analyze: what is found about it before any method runs; no torch is imported
     warm       request (AnalysisRequest.to_json): load the network now
+    report     the exam as for analyze, with its segments as segments.npy; result (AnalysisResult.to_json), labels
+               (their keys, by value), edited (keys of those that a person changed), folder (to write), outputs,
+               slice_files (DICOM files of the exam, in any order); no torch is imported
     describe   methods with their weights, processors, torch
     download   method, all_files;  import  paths;  remove  names
     cancel     id of a running or waiting request;  ping;  free (drop warm networks);  shutdown
@@ -20,7 +23,8 @@ Answers:
                folder, or null);
                of compare: results (the same with "method", for each that succeeded), agreement (Comparison.to_json),
                vote (like one of results, by majority; null without any); its progress counts thousandths of all
-    done       id and what the request asked for (of check: findings, each InputFinding.to_json);  pong
+    done       id and what the request asked for (of check: findings, each InputFinding.to_json; of report: files,
+               left_out);  pong
     error      id, kind (one of errors.ERROR_KINDS), message (what to do), details (for the log)
 When stdin ends the worker ends, in mid-run too, so that no process outlives Slicer.
 """

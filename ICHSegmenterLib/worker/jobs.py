@@ -35,6 +35,7 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.download import Transfer, download_model
 from ICHSegmenterLib.weights.own_file import OwnFacts
 from ICHSegmenterLib.worker.exam import Exam
+from ICHSegmenterLib.worker.report import write_report
 from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
@@ -59,6 +60,7 @@ class Jobs:
             MessageType.DOWNLOAD: self.download,
             MessageType.IMPORT: self.import_weights,
             MessageType.REMOVE: self.remove,
+            MessageType.REPORT: self.report,
             MessageType.FREE: self.free,
         }
 
@@ -154,6 +156,10 @@ class Jobs:
         """Delete weight files by name or method, and the networks made from them."""
         self._session.free()
         return {"type": MessageType.DONE, "names": [path.name for path in store.remove(read_texts(message, "names"))]}
+
+    def report(self, message: Message, context: RunContext) -> Message:
+        """Write the report of a result as its segments are now; needs neither torch nor weights."""
+        return write_report(message)
 
     def free(self, message: Message, context: RunContext) -> Message:
         """Drop the warm networks, and give back what the graphics card still holds."""
