@@ -23,6 +23,9 @@ message."""
 VOXEL_FILE = "hu.npy"
 """Float or integer HU (slices, rows, columns) in the job folder; the worker writes it when it reads an exam."""
 
+LABELMAP_FILE = "segments.npy"
+"""uint8 (slices, rows, columns) in the job folder of a report: the segments as they are now."""
+
 Message = Mapping[str, Any]
 
 
@@ -41,6 +44,7 @@ class MessageType(str, Enum):
     VERIFY = "verify"
     TEST = "test"
     DIAGNOSE = "diagnose"
+    REPORT = "report"
     FREE = "free"
     CANCEL = "cancel"
     PING = "ping"

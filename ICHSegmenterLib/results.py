@@ -256,7 +256,7 @@ class AnalysisResult:
     @property
     def verdict(self) -> str:
         """One sentence for the reader."""
-        return self.statement.sentence if self.edits is None else self.edits.sentence(self.statement)
+        return self.statement.sentence if self.edits is None else self.edits.sentence(self.statement, self.blood_ml)
 
     def slice_number(self, index: int) -> int:
         """The number people see: 1 for the slice nearest to the feet, whichever way rows and columns run."""

@@ -265,16 +265,17 @@ class Edits:
         """The edits that `to_json` wrote."""
         return cls(tuple(plain["segments"]), plain["before"])
 
-    def sentence(self, said: VerdictStatement) -> str:
+    def sentence(self, said: VerdictStatement, blood_ml: float) -> str:
         """The outline as it is now, in place of a verdict of the method.
 
         Args:
             said: The statement of the edited result.
+            blood_ml: Volume of the outlined blood.
         """
-        if not said.blood_ml:
+        if not blood_ml:
             return "Edited by hand: no hemorrhage is outlined."
         return (
-            f"Edited by hand: {said.blood_ml:.1f} mL of hemorrhage on {said.positive_slices} of {said.slices} slices, "
+            f"Edited by hand: {blood_ml:.1f} mL of hemorrhage on {said.positive_slices} of {said.slices} slices, "
             f"most on slice {said.look_at}."
         )
 

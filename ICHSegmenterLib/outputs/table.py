@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ICHSegmenterLib.outputs import (
+    identity,
     labelmap,
     labelmap_regular,
     maps,
     overview,
+    pdf,
     report,
     result_json,
     seg_nrrd,
@@ -39,6 +41,8 @@ OUTPUTS: dict[str, Output] = {
     "csv": Output(slices_csv.write, files=("slices.csv",), is_default=True),
     "overview": Output(overview.write, files=("overview.png", "thumbnail.jpg"), is_default=True),
     "report": Output(report.write, files=("report.html",), is_default=True),  # embeds the overview
+    "pdf": Output(pdf.write, files=(pdf.FILE,), check=pdf.check),
+    identity.NAME: Output(identity.write, files=(), check=identity.check),
     RESULT: Output(result_json.write, files=(result_json.DONE_FILE,), is_default=True),
 }
 

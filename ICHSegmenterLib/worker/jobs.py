@@ -39,6 +39,7 @@ from ICHSegmenterLib.weights.download import Transfer, download_model
 from ICHSegmenterLib.weights.own_file import OwnFacts
 from ICHSegmenterLib.worker.exam import Exam
 from ICHSegmenterLib.worker.reading import read_exam
+from ICHSegmenterLib.worker.report import write_report
 from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
@@ -67,6 +68,7 @@ class Jobs:
             MessageType.VERIFY: self.verify,
             MessageType.TEST: self.test,
             MessageType.DIAGNOSE: self.diagnose,
+            MessageType.REPORT: self.report,
             MessageType.FREE: self.free,
         }
 
@@ -185,6 +187,10 @@ class Jobs:
     def diagnose(self, message: Message, context: RunContext) -> Message:
         """What is installed and what works, as text for a report of a problem."""
         return {"type": MessageType.DONE, "text": "\n".join(diagnosis_lines())}
+
+    def report(self, message: Message, context: RunContext) -> Message:
+        """Write the report of a result as its segments are now; needs neither torch nor weights."""
+        return write_report(message)
 
     def free(self, message: Message, context: RunContext) -> Message:
         """Drop the warm networks, and give back what the graphics card still holds."""
