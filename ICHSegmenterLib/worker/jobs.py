@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import compare as comparison
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.comparison import compare as comparison
+from ICHSegmenterLib.analysis.comparison.vote import vote_result
 from ICHSegmenterLib.analysis.default_method import WeightsOffer, first_run_offer
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.json.trust import trust_facts
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
