@@ -83,6 +83,7 @@ def test_after_edits_every_number_is_that_of_the_segments(message: dict[str, Any
     assert plain["edits"] == {"segments": ["IPH", "SAH"], "before": message["result"]["verdict"]}
     assert [one["key"] for one in plain["measurements"]] == ["SAH"]
     assert plain["blood_ml"] == pytest.approx(20 * VOXEL_ML, abs=0.001)
+    assert [piece["volume_ml"] for piece in plain["measures"]["pieces"]] == [pytest.approx(20 * VOXEL_ML, abs=0.001)]
     assert [row["positive"] for row in rows] == ["0", "0", "0", "0", "1", "0"]
     assert {float(row["any"]) for row in rows} == {0.9}  # the values stay the method's
 
@@ -92,6 +93,7 @@ def test_when_all_was_removed_the_report_says_so(message: dict[str, Any]) -> Non
     assert plain["verdict"] == "Edited by hand: no hemorrhage is outlined."
     assert plain["assessment"]["code"] == "none_found"
     assert plain["positive"] is False
+    assert plain["measures"] is None
 
 
 def test_an_edited_result_comes_back_from_its_json(message: dict[str, Any]) -> None:
