@@ -54,9 +54,9 @@ class PieceMeasures:
         """Plain data."""
         return {
             "label": self.label,
-            "volume_ml": round(self.volume_ml, 4),
-            "mean_hu": round(self.mean_hu, 4),
-            "max_hu": round(self.max_hu, 4),
+            "volume_ml": self.volume_ml,
+            "mean_hu": self.mean_hu,
+            "max_hu": self.max_hu,
             "center_lps_mm": list(self.center_lps_mm),
             "side": None if self.side is None else self.side.value,
             "region": None if self.region is None else self.region.value,

@@ -24,6 +24,7 @@ from ICHSegmenterLib.cards.json.trust import trust_facts
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.measuring.follow_up import follow_up
 from ICHSegmenterLib.preprocessing.input_check import check_input
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
@@ -54,6 +55,7 @@ class Jobs:
             MessageType.ANALYZE: self.analyze,
             MessageType.COMPARE: self.compare,
             MessageType.CHECK: self.check,
+            MessageType.FOLLOW_UP: self.follow_up,
             MessageType.WARM: self.warm,
             MessageType.DESCRIBE: self.describe,
             MessageType.DOWNLOAD: self.download,
@@ -103,6 +105,16 @@ class Jobs:
         context.report(0, 1, Phase.FINDING_BRAIN)
         findings = check_input(exam.volume(), exam.brain_mask())
         return {"type": MessageType.DONE, "findings": [finding.to_json() for finding in findings]}
+
+    def follow_up(self, message: Message, context: RunContext) -> Message:
+        """Compare an outlined exam with a prior one; write the prior outline on the current grid."""
+        context.report(0, 1, Phase.REGISTERING)
+        current, prior = (Exam.from_message(part) for part in (message, read_object(message, "prior")))
+        comparison, outline = follow_up(
+            current.outlined(read_object(message, "outline")), prior.outlined(read_object(message, "prior_outline"))
+        )
+        name = _write(current.job, "prior.npy", outline)
+        return {"type": MessageType.DONE, "follow_up": comparison.to_json(), "prior": name}
 
     def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""
