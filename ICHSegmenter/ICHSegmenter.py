@@ -95,7 +95,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
-        self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
+        self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail, self.logic.client)
         self.shown = self.results.shown
         self.queue = QueueView(self.ui, self.logic.start, self._queuedJob, self.results, self._onQueueChanged)
         self.buttons = RunButtons(

@@ -218,6 +218,28 @@ def _in_head(panel: Panel) -> None:
     panel.shell.process(2.0)
 
 
+def _measures(panel: Panel) -> None:
+    """Measures of the marked finding, its lines drawn."""
+    panel.shell.click(panel.ui.show3DButton)
+    panel.ui.findingsTable.setCurrentCell(0, 0)
+    panel.shell.click(panel.ui.linesButton)
+    panel.shell.process(1.0)
+
+
+def _prior(panel: Panel) -> None:
+    """The same exam compared with an earlier one."""
+    from ICHSegmenterSlicer.scene.sample import addPhantom
+
+    earlier = addPhantom("Head CT of yesterday", pixels=128, slices=30).volumeNode
+    panel.choose(earlier)
+    panel.run()
+    panel.choose(panel.bleeding)
+    panel.shell.process(1.0)
+    panel.shell.click(panel.ui.priorButton)
+    panel.shell.waitUntil(lambda: panel.ui.priorButton.enabled, RUN_S, "the comparison")
+    panel.shell.process(0.5)
+
+
 def _network(panel: Panel) -> None:
     panel.method("compact-unet")
     panel.run()
@@ -274,6 +296,8 @@ STATES: dict[str, Callable[[Panel], None]] = {
     "7b-preview": _preview,
     "7c-threshold": _threshold,
     "7d-in-head": _in_head,
+    "7e-measures": _measures,
+    "7f-prior": _prior,
     "8-network": _network,
     "9-map": _with_map,
     "10-edited": _edited,

@@ -12,6 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.scene.maps import MAP
 from ICHSegmenterSlicer.scene.results import compared_results, exam, runs
@@ -34,6 +35,7 @@ class ExamResults(VTKObservationMixin):
         comparison: The box of the agreement.
         examChanged: Called when the chosen volume, its voxels, its time point or its transform changed.
         fail: Shows a failure in the panel.
+        client: The worker.
 
     Attributes:
         presented: Called with the result node that is shown from now on, None if there is none.
@@ -45,6 +47,7 @@ class ExamResults(VTKObservationMixin):
         comparison: ComparisonView,
         examChanged: Callable[[], None],
         fail: Callable[[Failure], None],
+        client: WorkerClient,
     ) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
@@ -58,7 +61,7 @@ class ExamResults(VTKObservationMixin):
         self._shownNode: slicer.vtkMRMLTextNode | None = None
         self._hasFailed = False
         self.presented: Callable[[slicer.vtkMRMLTextNode | None], None] = lambda resultNode: None
-        self.shown = ShownResult(ui)
+        self.shown = ShownResult(ui, client)
         self._table = RunTable(ui, self.select)
         ui.noResultLabel.setVisible(False)
 
