@@ -10,11 +10,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModule,
-    ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
-)
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 # ICHSegmenterLib lies beside this file once installed, one folder up in a source checkout. Slicer appends a module's
@@ -31,16 +27,17 @@ if missing := [
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
-from ICHSegmenterSlicer.client.worker_client import State
 from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job, RecutJob
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import maps, sample, terminology
+from ICHSegmenterSlicer.self_test import SelfTest
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
+from ICHSegmenterSlicer.views.open_box import OpenView
 from ICHSegmenterSlicer.views.options import OptionsView, hasMap
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
@@ -48,14 +45,7 @@ from ICHSegmenterSlicer.views.status import StatusView
 from ICHSegmenterSlicer.views.threshold import ThresholdWatch, recutRequest
 
 MIN_COMPARED = 2
-INPUTS = (
-    "inputSelector",
-    "methodComboBox",
-    "deviceComboBox",
-    "outputSelector",
-    "replaceCheckBox",
-    "compareComboBox",
-)
+INPUTS = ("inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox", "compareComboBox")
 """Widgets that stay as they are during a run."""
 SHORTCUTS = {
     "applyButton": "Ctrl+Return",
@@ -111,6 +101,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
         self.input = InputView(self.ui, self.logic.client, self._updateButtons)
+        self.opener = OpenView(self.ui, self.logic.client, self.status, self._updateButtons)
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
@@ -132,6 +123,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """End what outlives the panel: it is destroyed, because the application closes."""
         if self.analysis:
             self.analysis.cancel()
+        self.opener.cancel()
         self.logic.client.shutdown()
         self.results.forget()
         self._setParameterNode(None)
@@ -221,6 +213,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.setToolTip(reason if reason and not busy else f"{tip} ({keys})")
         for name in INPUTS:
             getattr(self.ui, name).setEnabled(not busy)
+        self.opener.update(busy=busy)
         self.options.update(self.methods.card, busy=busy)
         self.ui.replaceCheckBox.setVisible(self._parameters.outputSegmentation is not None)
         self.ui.thresholdSlider.setEnabled(self._parameters.useThreshold)
@@ -228,15 +221,15 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _whyNot(self) -> str:
         """The reason why there can be no run, empty if there is none."""
-        if self.input.problem:
-            return self.input.problem
+        if problem := self.opener.whyNot() or self.input.problem:
+            return problem
         if not self.methods.isReady:
             return _("The method is not ready: see what it needs above")
         return self.options.whyNot(self.methods.card)
 
     def _whyNotCompare(self) -> str:
         few = len(self.comparison.methods) < MIN_COMPARED
-        return self.input.problem or (_("Check two methods or more") if few else "")
+        return self.opener.whyNot() or self.input.problem or (_("Check two methods or more") if few else "")
 
     # ---- run
 
@@ -321,6 +314,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneStartClose(self, _caller: vtk.vtkObject, _event: str) -> None:
         if self.analysis is not None:
             self.analysis.cancel()
+        self.opener.cancel()
         self.results.forget()
         self.threshold.forget()
         self.input.forget()
@@ -333,18 +327,5 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._initializeParameterNode()
 
 
-class ICHSegmenterTest(ScriptedLoadableModuleTest):
-    """Slicer's "Reload and Test", and the test of the build machines: a bleed of known volume in a simple head."""
-
-    def setUp(self) -> None:
-        slicer.mrmlScene.Clear()
-
-    def test_aBleedIsFoundWhereItIs(self) -> None:
-        phantom = sample.addPhantom()
-        logic = ICHSegmenterLogic()
-        imported = logic.process(phantom.volumeNode, "hu-threshold")
-        logic.client.shutdown()
-        assert imported.segmentationNode is not None
-        assert imported.result.isPositive
-        assert abs(imported.result.analysis.blood_ml - phantom.bleedMl) < 0.2 * phantom.bleedMl
-        assert logic.client.state is State.DONE
+class ICHSegmenterTest(SelfTest):
+    """Slicer's "Reload and Test" looks for a class of this name, in this file."""

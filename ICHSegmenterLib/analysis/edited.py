@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis import labelmap
+from ICHSegmenterLib.measuring.exam import measure_exam
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult, DetectionResult, SegmentationResult, key_slice_of
 from ICHSegmenterLib.verdict import Edits, VerdictCode
@@ -48,6 +49,7 @@ def with_segments(
         segmentation=segmentation,
         measurements=measurements,
         assessment=assessment,
+        measures=measure_exam(axial, outlined.labelmap, outlined.labels) if is_positive else None,
         edits=Edits(tuple(edited), replace(made, segmentation=segmentation).verdict),
     )
 

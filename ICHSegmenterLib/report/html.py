@@ -11,6 +11,7 @@ from string import Template
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.labels import ANY
 from ICHSegmenterLib.report.finding_rows import FindingRow, headings
+from ICHSegmenterLib.report.measures import measures_section
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.verdict import VerdictCode
 
@@ -43,6 +44,7 @@ $picture
 <table><tr><th>Segment</th><th>Volume (mL)</th><th>Mean density (HU)</th><th>Slices</th><th>Pieces</th></tr>
 $segments</table>
 $pieces
+$measures
 <table><tr><th>Slice</th><th>Position (mm)</th><th>$value_name</th><th>Blood (mL)</th></tr>
 $slices</table>
 <p><small>$limits Paper: $paper. Slices are counted from the lowest; positions are along the slice normal.</small></p>
@@ -88,6 +90,7 @@ def write_report(
         picture=_embed(picture) if picture is not None else "",
         segments=_segment_rows(result),
         pieces=_finding_table(result, rows),
+        measures=measures_section(result.measures),
         slices=_slice_rows(result),
         value_name=escape(used.value_name.capitalize()),
         limits=escape(" ".join(card.limits for card in cards)),

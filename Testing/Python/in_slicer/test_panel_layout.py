@@ -134,3 +134,19 @@ def test_the_reason_why_a_result_is_hidden_is_whole(shell, panel, head, whole):
     slicer.util.arrayFromVolumeModified(head)
     assert panel.ui.noResultLabel.visible
     whole()
+
+
+def test_weights_and_computer_are_whole(shell, panel, whole, weights):
+    from ICHSegmenterLib.cards.table import get_card
+
+    files = [weights / get_card("blast-ct").weights[0].name, weights / f"{LONG_NAME}.pt"]
+    for path in files:
+        path.write_bytes(bytes(1_000_000))
+    panel.ui.computerButton.collapsed = False
+    shell.click(panel.ui.diagnosticButton)
+    shell.waitUntil(lambda: panel.ui.diagnosticButton.enabled, 120, "the diagnosis")
+    assert panel.ui.weightsTable.rowCount == 2
+    whole()
+    panel.ui.computerButton.collapsed = True
+    for path in files:
+        path.unlink()

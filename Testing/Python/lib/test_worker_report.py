@@ -130,7 +130,7 @@ def test_without_files_of_its_own_the_rest_is_written_and_the_reason_said(
 ) -> None:
     files = []
     if shift_mm is not None:
-        origins = GEOMETRY.slice_origins + (shift_mm, 0.0, 0.0)
+        origins = GEOMETRY.slice_origins + np.array([shift_mm, 0.0, 0.0])
         moved = VolumeGeometry(GEOMETRY.shape, GEOMETRY.column_step, GEOMETRY.row_step, origins)
         files = [str(file) for file in write_head(tmp_path / "ct", moved)]
     answer = write_report({**message, "outputs": ["csv", "dicom_sr", "identity"], "slice_files": files})
