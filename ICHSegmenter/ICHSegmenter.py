@@ -40,6 +40,7 @@ from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.open_box import OpenView
 from ICHSegmenterSlicer.views.options import OptionsView, hasMap
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
+from ICHSegmenterSlicer.views.results.report_box import ReportView
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
 from ICHSegmenterSlicer.views.threshold import ThresholdWatch, recutRequest
@@ -107,6 +108,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
         self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
         self.shown = self.results.shown
+        self.report = ReportView(self.ui, self.logic.client, self.shown, self.status)
         self.threshold = ThresholdWatch(self.shown.showCut, self._recut)
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
         for name in ("editButton", "show3DButton"):
@@ -126,6 +128,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.opener.cancel()
         self.logic.client.shutdown()
         self.results.forget()
+        self.report.forget()
         self._setParameterNode(None)
         self.removeObservers()
 
@@ -316,6 +319,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.analysis.cancel()
         self.opener.cancel()
         self.results.forget()
+        self.report.forget()
         self.threshold.forget()
         self.input.forget()
         self.status.end()
