@@ -40,6 +40,7 @@ from ICHSegmenterSlicer.views.open_box import OpenView
 from ICHSegmenterSlicer.views.options import OptionsView
 from ICHSegmenterSlicer.views.queue.queue_box import QueueView
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
+from ICHSegmenterSlicer.views.results.report_box import ReportView
 from ICHSegmenterSlicer.views.run.run_buttons import RunButtons
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
@@ -97,6 +98,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
         self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail, self.logic.client)
         self.shown = self.results.shown
+        self.report = ReportView(self.ui, self.logic.client, self.shown, self.status)
         self.queue = QueueView(self.ui, self.logic.start, self._queuedJob, self.results, self._onQueueChanged)
         self.buttons = RunButtons(
             self.ui, self.input, self.opener, self.methods, self.options, self.comparison, self.queue
@@ -119,6 +121,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.queue.forget()
         self.logic.client.shutdown()
         self.results.forget()
+        self.report.forget()
         self._setParameterNode(None)
         self.removeObservers()
 
@@ -290,6 +293,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.opener.cancel()
         self.queue.forget()
         self.results.forget()
+        self.report.forget()
         self.threshold.forget()
         self.input.forget()
         self.status.end()

@@ -46,6 +46,20 @@ def ventricles_text(measures: ExamMeasures) -> str:
     return f"Ventricles: {known[measures.reaches_ventricles]}."
 
 
+def measure_cells(piece: PieceMeasures) -> tuple[str, ...]:
+    """Piece, volume, ABC/2, its three diameters, largest diameter and highest density, for the report on paper."""
+    place = " ".join(part.value for part in (piece.side, piece.region) if part is not None)
+    diameters = " × ".join(f"{line.length_mm:.0f}" for line in (piece.abc2.a, piece.abc2.b, piece.abc2.c))
+    return (
+        f"{piece.label} {place}",
+        f"{piece.volume_ml:.2f}",
+        f"{piece.abc2.volume_ml:.2f}",
+        diameters,
+        f"{piece.diameter.length_mm:.0f}",
+        f"{piece.max_hu:.0f}",
+    )
+
+
 def _row(piece: PieceMeasures) -> str:
     place = " ".join(part.value for part in (piece.side, piece.region) if part is not None)
     abc, touches = piece.abc2, {True: "touched", False: "no", None: "–"}[piece.touches_ventricle]

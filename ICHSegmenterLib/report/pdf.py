@@ -10,12 +10,14 @@ from ICHSegmenterLib.analysis.outlined_findings import OutlinedFinding
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.measuring.exam import ExamMeasures
 from ICHSegmenterLib.report.drawing.canvas import Canvas
 from ICHSegmenterLib.report.drawing.panels import Panels, draw_pixels
 from ICHSegmenterLib.report.drawing.sheet import LEFT, MUTED, RIGHT, SMALL, TITLE, Column, Sheets
 from ICHSegmenterLib.report.drawing.slices import slices_to_show
 from ICHSegmenterLib.report.finding_rows import finding_rows, headings, slices_text
 from ICHSegmenterLib.report.html import COLORS
+from ICHSegmenterLib.report.measures import measure_cells, midline_text, ventricles_text
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -32,6 +34,14 @@ SEGMENT_COLUMNS: tuple[Column, ...] = (
     ("Mean HU", 0.14, "right"),
     ("Slices", 0.2, "right"),
     ("Pieces", 0.14, "right"),
+)
+MEASURE_COLUMNS: tuple[Column, ...] = (
+    ("Measured piece", 0.28, "left"),
+    ("mL", 0.09, "right"),
+    ("ABC/2 mL", 0.13, "right"),
+    ("A × B × C mm", 0.19, "right"),
+    ("Largest mm", 0.15, "right"),
+    ("Max. HU", 0.16, "right"),
 )
 DIGEST_DIGITS = 12
 METHOD_ROOM = 170.0
@@ -168,6 +178,22 @@ def _write_tables(sheets: Sheets, content: PdfContent) -> None:
         for number, (name, share) in enumerate(zip(headings(result), FINDING_SHARES, strict=True))
     ]
     sheets.table(columns, [row.cells for row in findings], [row.color for row in findings])
+    _write_measures(sheets, result.measures)
+
+
+def _write_measures(sheets: Sheets, measures: ExamMeasures | None) -> None:
+    """Diameters and ABC/2 of the pieces, midline, ventricles, criteria of the literature that are met."""
+    if measures is None:
+        return
+    sheets.heading("Measures")
+    sheets.table(MEASURE_COLUMNS, [measure_cells(piece) for piece in measures.pieces], [None] * len(measures.pieces))
+    for line in (midline_text(measures.midline), ventricles_text(measures)):
+        sheets.text(line)
+    for flag in measures.flags:
+        sheets.text(
+            f"Criterion of the literature that is met, no advice for one patient: {flag.text} ({flag.limit.source})",
+            size=SMALL,
+        )
 
 
 def _write_method(sheets: Sheets, result: AnalysisResult) -> None:

@@ -56,6 +56,11 @@ class ShownResult(VTKObservationMixin):
         ui.resultButton.setVisible(False)
 
     @property
+    def resultNode(self) -> slicer.vtkMRMLTextNode | None:
+        """The result, None without or if it was deleted."""
+        return self._node if isInScene(self._node) else None
+
+    @property
     def segmentationNode(self) -> slicer.vtkMRMLSegmentationNode | None:
         """The segments of the result, None without."""
         return self._reference(SEGMENTATION_ROLE)
