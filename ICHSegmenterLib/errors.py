@@ -101,6 +101,26 @@ class OutOfMemoryError(ICHSegmenterError):
     kind = "oom_ram"
 
 
+class DeviceLostError(ICHSegmenterError):
+    """The graphics card stopped in the middle of its work."""
+
+    kind = "crashed"
+
+
+class TimeLimitError(ICHSegmenterError):
+    """The analysis of an exam took longer than it may."""
+
+    kind = "time_limit"
+
+    @classmethod
+    def after(cls, seconds: float | None) -> TimeLimitError:
+        """The error of a limit."""
+        return cls(
+            f"The analysis took more than {seconds or 0:g} s and was stopped. Give more --exam-timeout, or a faster "
+            "--method or --device."
+        )
+
+
 class OutputError(ICHSegmenterError):
     """Results cannot be written."""
 
@@ -156,6 +176,12 @@ class WorkerError(ICHSegmenterError):
     kind = "crashed"
 
 
+class ClusterError(ICHSegmenterError):
+    """A cluster cannot be reached, or its workers do not stay."""
+
+    kind = "crashed"
+
+
 class RecipeError(ICHSegmenterError):
     """A recipe has an unknown key, a value of the wrong kind, or asks for something impossible."""
 
@@ -195,6 +221,7 @@ ERROR_KINDS: tuple[str, ...] = (
     "bad_device",
     "oom_gpu",
     "oom_ram",
+    "time_limit",
     "cannot_write",
     "cancelled",
     "crashed",

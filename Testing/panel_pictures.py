@@ -79,6 +79,27 @@ def _computer(panel: Panel) -> None:
     panel.shell.waitUntil(lambda: ui.diagnosticButton.enabled, RUN_S, "the diagnosis")
 
 
+def _series(panel: Panel) -> None:
+    """A folder of two series was dropped: one must be chosen."""
+    from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+    from ICHSegmenterLib.synthesis.phantom import HeadModel, head_geometry, make_phantom
+
+    folder = Path(tempfile.mkdtemp(prefix="series-"))
+    for number, (slices, steps) in enumerate([(22, [6.0] * 12 + [3.0] + [8.0] * 8), (44, [3.25] * 43)], start=2):
+        geometry = head_geometry((slices, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=steps, tilt_deg=18.0)
+        write_dicom_series(make_phantom(geometry, HeadModel()).volume, folder / str(number), series_number=number)
+    panel.widget.opener.open([folder])
+    panel.shell.waitUntil(panel.widget.opener.canOpen, RUN_S, "the list of series")
+
+
+def _opened(panel: Panel) -> None:
+    """The first of the two: tilted, with unequal steps."""
+    panel.ui.seriesList.setCurrentRow(0)
+    panel.ui.seriesList.itemActivated.emit(panel.ui.seriesList.item(0))
+    panel.shell.waitUntil(panel.widget.opener.canOpen, RUN_S, "the reading")
+    panel.shell.process(5.0)
+
+
 def _needs(panel: Panel) -> None:
     from ICHSegmenterLib.weights.cache import weights_folder
 
@@ -239,7 +260,9 @@ def _changed(panel: Panel) -> None:
 
 STATES: dict[str, Callable[[Panel], None]] = {
     "1-unselected": _unselected,
-    "1a-computer": _computer,
+    "1b-series": _series,
+    "1c-opened": _opened,
+    "1d-computer": _computer,
     "2-needs": _needs,
     "3-file-needed": _file_needed,
     "4-refused": _refused,

@@ -15,6 +15,7 @@ from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
 
 PHASE_TEXTS = {
+    Phase.READING: "Reading the files",
     Phase.LOADING: "Loading the network",
     Phase.FINDING_BRAIN: "Finding the brain",
     Phase.RESAMPLING: "Resampling to 1 mm",
@@ -62,9 +63,9 @@ class TerminalProgress:
         self._item_begun: float | None = None
         self._items, self._items_s = 0, 0.0
 
-    def run(self) -> RunContext:
-        """A run that reports here."""
-        return RunContext(progress=lambda done, total, stage: self.update(done, total, stage_text(stage)))
+    def run(self, cancelled: Callable[[], bool] = lambda: False) -> RunContext:
+        """A run that reports here, and stops when `cancelled` says so."""
+        return RunContext(lambda done, total, stage: self.update(done, total, stage_text(stage)), cancelled)
 
     def update(self, done: int, total: int, message: str) -> None:
         """Show the state of the current phase."""

@@ -9,6 +9,7 @@ from string import Template
 
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.report.measures import measures_section
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.verdict import VerdictCode
 
@@ -39,6 +40,7 @@ $picture
 <table><tr><th>Segment</th><th>Volume (mL)</th><th>Mean density (HU)</th><th>Slices</th><th>Pieces</th></tr>
 $segments</table>
 $pieces
+$measures
 <table><tr><th>Slice</th><th>Position (mm)</th><th>$value_name</th><th>Blood (mL)</th></tr>
 $slices</table>
 <p><small>$limits Paper: $paper. Slices are counted from the lowest; positions are along the slice normal.</small></p>
@@ -67,6 +69,7 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
         picture=_embed(picture) if picture is not None else "",
         segments=_segment_rows(result),
         pieces=_piece_table(result),
+        measures=measures_section(result.measures),
         slices=_slice_rows(result),
         value_name=escape(used.value_name.capitalize()),
         limits=escape(" ".join(card.limits for card in cards)),

@@ -38,6 +38,7 @@ from ICHSegmenterLib.weights.cache import bundled_folder
 from ICHSegmenterLib.weights.download import Transfer, download_model
 from ICHSegmenterLib.weights.own_file import OwnFacts
 from ICHSegmenterLib.worker.exam import Exam
+from ICHSegmenterLib.worker.reading import read_exam
 from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
@@ -57,6 +58,7 @@ class Jobs:
             MessageType.ANALYZE: self.analyze,
             MessageType.COMPARE: self.compare,
             MessageType.CHECK: self.check,
+            MessageType.READ: self.read,
             MessageType.WARM: self.warm,
             MessageType.DESCRIBE: self.describe,
             MessageType.DOWNLOAD: self.download,
@@ -109,6 +111,11 @@ class Jobs:
         context.report(0, 1, Phase.FINDING_BRAIN)
         findings = check_input(exam.volume(), exam.brain_mask())
         return {"type": MessageType.DONE, "findings": [finding.to_json() for finding in findings]}
+
+    def read(self, message: Message, context: RunContext) -> Message:
+        """Read an exam into the job folder, or list the series of a folder that holds several."""
+        job, path = Path(read_text(message, "job")), Path(read_text(message, "path"))
+        return {"type": MessageType.DONE, **read_exam(path, job, context, series_uid=message.get("series_uid"))}
 
     def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""

@@ -19,6 +19,7 @@ def stageText(done: int, total: int, stage: Stage, method: str = "") -> str:
     card = method_cards().get(stage.method or method)
     isClassical = card is not None and not card.needs_weights
     texts = {
+        Phase.READING: _("Reading the files"),
         Phase.LOADING: _("Getting ready") if isClassical else _("Loading the network"),
         Phase.FINDING_BRAIN: _("Finding the brain"),
         Phase.RESAMPLING: _("Resampling to 1 mm"),

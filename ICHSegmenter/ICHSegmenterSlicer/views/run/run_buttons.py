@@ -59,11 +59,21 @@ class RunButtons:
         for name in ("editButton", "show3DButton"):
             getattr(ui, name).setShortcut(qt.QKeySequence(SHORTCUTS[name]))
 
-    def update(self, *, busy: bool) -> None:
-        """Show what can be clicked; `busy` while a run is on."""
+    def update(self, *, busy: bool, whyNot: str) -> None:
+        """Show what can be clicked.
+
+        Args:
+            busy: A run is on.
+            whyNot: Why the exam cannot be analyzed yet: it is being opened. Else empty.
+        """
         for button, title, tip, reason in (
-            (self._ui.applyButton, _("Detect && Segment"), _("Look for hemorrhage and outline it"), self._whyNot()),
-            (self._ui.compareButton, _("Compare"), _("Run the checked methods"), self._whyNotCompare()),
+            (
+                self._ui.applyButton,
+                _("Detect && Segment"),
+                _("Look for hemorrhage and outline it"),
+                self._whyNot(whyNot),
+            ),
+            (self._ui.compareButton, _("Compare"), _("Run the checked methods"), self._whyNotCompare(whyNot)),
         ):
             keys = SHORTCUTS[button.objectName]
             tip = _("Stop; the scene stays as it was") if busy else tip
@@ -76,13 +86,13 @@ class RunButtons:
         self._options.update(self._methods.card, busy=busy)
         self._queue.update(whyNot=_("A run is on") if busy else self._whyNotMethod())
 
-    def _whyNot(self) -> str:
+    def _whyNot(self, whyNot: str) -> str:
         """The reason why there can be no run, empty if there is none."""
-        return self._input.problem or self._whyNotQueue() or self._whyNotMethod()
+        return whyNot or self._input.problem or self._whyNotQueue() or self._whyNotMethod()
 
-    def _whyNotCompare(self) -> str:
+    def _whyNotCompare(self, whyNot: str) -> str:
         few = len(self._comparison.methods) < MIN_COMPARED
-        return self._input.problem or self._whyNotQueue() or (_("Check two methods or more") if few else "")
+        return whyNot or self._input.problem or self._whyNotQueue() or (_("Check two methods or more") if few else "")
 
     def _whyNotQueue(self) -> str:
         return _("Several exams are being analyzed: see their list") if self._queue.isRunning else ""
