@@ -282,9 +282,9 @@ def _changed(panel: Panel) -> None:
 
 STATES: dict[str, Callable[[Panel], None]] = {
     "1-unselected": _unselected,
-    "1a-computer": _computer,
     "1b-series": _series,
     "1c-opened": _opened,
+    "1d-computer": _computer,
     "2-needs": _needs,
     "3-file-needed": _file_needed,
     "4-refused": _refused,
