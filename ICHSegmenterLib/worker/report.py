@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ICHSegmenterLib.analysis.edited import with_segments
-from ICHSegmenterLib.errors import OutputError, ResultError
+from ICHSegmenterLib.errors import OutputError, ResultError, VolumeError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterLib.outputs import identity
-from ICHSegmenterLib.outputs.dicom.scan import scan_headers
+from ICHSegmenterLib.outputs.dicom.scan import files_of, scan_headers
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.protocol import LABELMAP_FILE, Message, MessageType, read_object, read_text, read_texts
@@ -31,7 +31,7 @@ class ReportRequest:
         volume: The exam.
         result: With the segments as they are now.
         folder: To write; outputs: their names.
-        slice_files: DICOM files of the exam, empty if it has none.
+        slice_files: DICOM files of the exam, empty if it has none, or they are where they were no more.
     """
 
     volume: Volume
@@ -65,7 +65,7 @@ class ReportRequest:
             made,
             Path(read_text(message, "folder")),
             tuple(read_texts(message, "outputs")),
-            tuple(Path(name) for name in read_texts(message, "slice_files")),
+            _slice_files(message),
         )
 
 
@@ -91,6 +91,17 @@ def write_report(message: Message) -> Message:
         request.result, request.volume, request.folder, outputs=outputs, slice_files=request.slice_files
     )
     return {"type": MessageType.DONE, "files": sorted(files), "left_out": left_out}
+
+
+def _slice_files(message: Message) -> tuple[Path, ...]:
+    """The files that the request names, else those with its identifiers where the exam was opened from."""
+    files, uids = (read_texts(message, name) for name in ("slice_files", "instance_uids"))
+    if files or not uids:
+        return tuple(Path(name) for name in files)
+    try:
+        return tuple(files_of(uids, Path(read_text(message, "opened_from"))))
+    except (OutputError, VolumeError, OSError):
+        return ()  # `scan_headers` says what is missing
 
 
 def _labelmap(exam: Exam, labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

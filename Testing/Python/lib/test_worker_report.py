@@ -50,6 +50,8 @@ def message(tmp_path: Path) -> dict[str, Any]:
         "folder": str(tmp_path / "report"),
         "outputs": ["csv"],
         "slice_files": [],
+        "opened_from": None,
+        "instance_uids": [],
     }
 
 
@@ -124,6 +126,30 @@ def test_objects_lie_on_the_files_that_the_scene_came_from(message: dict[str, An
     position = np.array(place[0].ImagePositionPatient, dtype=float)
     assert np.linalg.norm(position - GEOMETRY.slice_origins[1]) < 0.1
     assert np.array_equal(segmentation.pixel_array.squeeze() > 0, labelmap[1] > 0)
+
+
+def test_objects_lie_on_the_files_of_the_folder_that_was_opened(message: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    files = write_head(tmp_path / "ct", GEOMETRY)
+    write_head(tmp_path / "ct" / "other", GEOMETRY)  # another series at the same positions
+    uids = [str(pydicom.dcmread(file).SOPInstanceUID) for file in files]
+    opened = {**message, "outputs": ["dicom_seg"], "opened_from": str(tmp_path / "ct"), "instance_uids": uids}
+    assert write_report(opened)["files"] == ["result.json", "segmentation.dcm"]
+    segmentation = pydicom.dcmread(tmp_path / "report" / "segmentation.dcm")
+    named = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert {str(one.ReferencedSOPInstanceUID) for one in named} <= set(uids)
+
+
+def test_a_folder_that_is_there_no_more_leaves_out_only_the_objects(message: dict[str, Any], tmp_path: Path) -> None:
+    opened = {
+        **message,
+        "outputs": ["csv", "dicom_seg"],
+        "opened_from": str(tmp_path / "gone"),
+        "instance_uids": ["1.2"],
+    }
+    answer = write_report(opened)
+    assert answer["files"] == ["result.json", "slices.csv"]
+    assert answer["left_out"]
 
 
 @pytest.mark.parametrize("shift_mm", [None, 5.0])
