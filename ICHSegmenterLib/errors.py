@@ -101,6 +101,26 @@ class OutOfMemoryError(ICHSegmenterError):
     kind = "oom_ram"
 
 
+class DeviceLostError(ICHSegmenterError):
+    """The graphics card stopped in the middle of its work."""
+
+    kind = "crashed"
+
+
+class TimeLimitError(ICHSegmenterError):
+    """The analysis of an exam took longer than it may."""
+
+    kind = "time_limit"
+
+    @classmethod
+    def after(cls, seconds: float | None) -> TimeLimitError:
+        """The error of a limit."""
+        return cls(
+            f"The analysis took more than {seconds or 0:g} s and was stopped. Give more --exam-timeout, or a faster "
+            "--method or --device."
+        )
+
+
 class OutputError(ICHSegmenterError):
     """Results cannot be written."""
 
@@ -136,6 +156,12 @@ class NotKeptError(ICHSegmenterError):
     kind = "not_kept"
 
 
+class RegistrationError(ICHSegmenterError):
+    """Two exams cannot be laid over each other: one shows no skull, or the skulls do not fit."""
+
+    kind = "bad_input"
+
+
 class GrowingError(ICHSegmenterError):
     """Nothing can be grown from a voxel: it is outside of the skull, or hardly denser than what is around it.
 
@@ -152,6 +178,12 @@ class GrowingError(ICHSegmenterError):
 
 class WorkerError(ICHSegmenterError):
     """The worker process ended or answered nonsense."""
+
+    kind = "crashed"
+
+
+class ClusterError(ICHSegmenterError):
+    """A cluster cannot be reached, or its workers do not stay."""
 
     kind = "crashed"
 
@@ -195,6 +227,7 @@ ERROR_KINDS: tuple[str, ...] = (
     "bad_device",
     "oom_gpu",
     "oom_ram",
+    "time_limit",
     "cannot_write",
     "cancelled",
     "crashed",

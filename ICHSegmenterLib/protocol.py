@@ -23,6 +23,9 @@ message."""
 VOXEL_FILE = "hu.npy"
 """Float or integer HU (slices, rows, columns) in the job folder; the worker writes it when it reads an exam."""
 
+LABELMAP_FILE = "segments.npy"
+"""uint8 (slices, rows, columns) in the job folder of a report: the segments as they are now."""
+
 Message = Mapping[str, Any]
 
 
@@ -33,11 +36,16 @@ class MessageType(str, Enum):
     COMPARE = "compare"
     CHECK = "check"
     READ = "read"
+    FOLLOW_UP = "follow_up"
     WARM = "warm"
     DESCRIBE = "describe"
     DOWNLOAD = "download"
     IMPORT = "import"
     REMOVE = "remove"
+    VERIFY = "verify"
+    TEST = "test"
+    DIAGNOSE = "diagnose"
+    REPORT = "report"
     FREE = "free"
     CANCEL = "cancel"
     PING = "ping"
@@ -63,8 +71,10 @@ class Phase(str, Enum):
     RESAMPLING = "resampling"
     PREDICTING = "predicting"
     MEASURING = "measuring"
+    REGISTERING = "registering"
     ACTIVATION = "activation"
     DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
     SYNTHESIZING = "synthesizing"
 
 

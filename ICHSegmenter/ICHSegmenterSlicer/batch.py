@@ -2,7 +2,8 @@
 
 Slicer --no-splash --no-main-window --python-script .../ICHSegmenterSlicer/batch.py -- --input DIR --output DIR
 
-Exit code 0: every exam is done; 1: some failed (the others are done); 2: wrong use. Run it again to resume.
+Names, lock, resuming, outputs, arguments and exit codes are those of the verb `batch`, from the same code. Exit code 0:
+every exam is done; 1: some failed (the others are done), or the run ended early; 2: wrong use. Run it again to resume.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # Slicer runs this file by its path
@@ -24,6 +25,7 @@ sys.path.insert(0, str(rootPath()))
 import numpy as np
 import qt
 import slicer
+from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.arguments import (
@@ -31,9 +33,12 @@ from ICHSegmenterLib.cli.arguments import (
     add_method_arguments,
     add_output_arguments,
     request_of,
+    require_existing,
 )
+from ICHSegmenterLib.cli.batch_arguments import add_batch_arguments
 from ICHSegmenterLib.cli.parser import EXIT_WRONG_USE, CommandParser
-from ICHSegmenterLib.errors import Failure, ICHSegmenterError, WorkerError
+from ICHSegmenterLib.cli.stopping import stopped_by_signals
+from ICHSegmenterLib.errors import CancelledError, Failure, ICHSegmenterError, WorkerError
 from ICHSegmenterLib.protocol import VOXEL_FILE, Message, MessageType, Stage, exam_message
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -45,6 +50,9 @@ from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
 
 EXIT_DONE, EXIT_FAILED = 0, 1
+POLL_S = 0.2
+"""Between two looks whether an analysis shall stop."""
+MASK_FILE = "brain.npy"
 
 
 class WorkerAnalyzer:
@@ -52,23 +60,30 @@ class WorkerAnalyzer:
 
     Args:
         request: Method, detector and all that changes their answer.
+        isInterrupted: Asked every `POLL_S`; True stops the analysis that runs.
     """
 
-    def __init__(self, request: AnalysisRequest) -> None:
+    def __init__(self, request: AnalysisRequest, isInterrupted: Callable[[], bool] = lambda: False) -> None:
         self._request = request
+        self._isInterrupted = isInterrupted
         root = rootPath()
         self._client = WorkerClient(lambda events: WorkerProcess(events, root), QtTimer, log=_toStderr)
 
-    def __call__(self, volume: Volume) -> AnalysisResult:
+    def __call__(self, volume: Volume, brain_mask: NDArray[np.bool_] | None = None) -> AnalysisResult:
         """The result of one exam.
 
         Raises:
+            CancelledError: It was interrupted.
             ICHSegmenterError: As the worker raised it.
         """
         folder = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         try:
             np.save(folder / VOXEL_FILE, volume.hu)
-            message = self._ask(self._message(volume, folder))
+            message = self._message(volume, folder)
+            if brain_mask is not None:
+                np.save(folder / MASK_FILE, brain_mask)
+                message["brain_mask"] = MASK_FILE
+            message = self._ask(message)
             return Answer.fromMessage(message, folder, volume.geometry, inMemory=True).result
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -97,7 +112,16 @@ class WorkerAnalyzer:
             failures.append(failure)
             loop.quit()
 
-        self._client.submit(message, progress=_showProgress, done=done, failed=failed)
+        requestId = self._client.submit(message, progress=_showProgress, done=done, failed=failed)
+
+        def look() -> None:  # the handlers of signals run while Python does
+            if not answers and not failures:
+                if self._isInterrupted():
+                    self._client.cancel(requestId)
+                else:
+                    QtTimer(POLL_S, look)
+
+        look()
         if not answers and not failures:
             loop.exec_()
         if failures:
@@ -123,6 +147,9 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_WRONG_USE if stop.code else EXIT_DONE
     try:
         return _run(parsed)
+    except (CancelledError, KeyboardInterrupt):
+        print("cancelled; nothing half-done was left behind", file=sys.stderr)
+        return EXIT_FAILED
     except ICHSegmenterError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_WRONG_USE if error.is_wrong_use else EXIT_FAILED
@@ -135,6 +162,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    require_existing(arguments, "input", "weights", "detector_weights", "brain_masks")
     request = request_of(arguments)
     missing = _missing(request)
     if missing and not arguments.install_dependencies:
@@ -143,40 +171,32 @@ def _run(arguments: argparse.Namespace) -> int:
     if missing:
         dependencies.install(missing, ask=False)
 
-    from ICHSegmenterLib.batch.pages import complete_batch  # these need what was installed just now
-    from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
-    from ICHSegmenterLib.batch.tables.parquet import check_parquet
+    from ICHSegmenterLib.batch.run import run_batch  # these need what was installed just now
+    from ICHSegmenterLib.cli.batches import completed_if_it_ends, conclude, exams_of, options_of
 
-    if arguments.parquet:
-        check_parquet()
-    analyzer = WorkerAnalyzer(request)
-    try:
-        outcomes = run_batch(
-            find_exams(arguments.input),
-            arguments.output,
-            analyzer,
-            request=request,
-            overwrite=not arguments.resume,
-            announce=_announce,
-        )
-    finally:
-        analyzer.close()
-    complete_batch(arguments.output, parquet=arguments.parquet)
-    counts = {status: sum(outcome.status == status for outcome in outcomes) for status in ("done", "skipped", "failed")}
-    for outcome in outcomes:
-        if outcome.status == "failed":
-            print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)
-    print(
-        f"{counts['done']} done, {counts['skipped']} done before, {counts['failed']} failed: "
-        f"{arguments.output / SUMMARY_FILE}"
-    )
-    return EXIT_FAILED if counts["failed"] else EXIT_DONE
+    exams = exams_of(arguments.input, arguments)
+    with completed_if_it_ends(arguments), stopped_by_signals() as stop:
+        options = options_of(arguments, stop, _announce)
+        analyzer = WorkerAnalyzer(request, options.is_interrupted)
+        try:
+            outcomes = run_batch(
+                exams,
+                arguments.output,
+                analyzer,
+                request=request,
+                overwrite=arguments.overwrite,
+                map_file=arguments.map,
+                options=options,
+            )
+        finally:
+            analyzer.close()
+    return conclude(outcomes, arguments)
 
 
 def _missing(request: AnalysisRequest) -> list[str]:
     """Requirements of the batch and its methods that are not installed, each once."""
     methods = [request.method, request.detector] if request.detector else [request.method]
-    missing = dependencies.missingForBatch()
+    missing = dependencies.missingForBatch() + dependencies.missingForOutputs(request.outputs)
     for method in methods:
         missing += dependencies.missing(get_card(method))
     return list(dict.fromkeys(missing))
@@ -189,11 +209,9 @@ def _parser() -> CommandParser:
     add_method_arguments(parser)
     add_detector_arguments(parser)
     add_output_arguments(parser)
-    parser.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=True, help="leave out what is done (default)"
-    )
-    parser.add_argument("--overwrite", dest="resume", action="store_false", help="replace results that are there")
-    parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet")
+    add_batch_arguments(parser)
+    parser.add_argument("--resume", dest="overwrite", action="store_false", help="leave out what is done (default)")
+    parser.add_argument("--no-resume", dest="overwrite", action="store_true", help="the same as --overwrite")
     parser.add_argument("--install-dependencies", action="store_true", help="install missing packages, without asking")
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from ICHSegmenterLib.batch.discovery import exams_in, listing_digest
@@ -19,8 +20,12 @@ class InputChangedError(VolumeError):
     """Files of an exam came, went or changed while it was analyzed."""
 
 
-def settled(exam: Exam) -> tuple[Exam, InputDigest]:
+def settled(exam: Exam, wait: Callable[[float], object] = time.sleep) -> tuple[Exam, InputDigest]:
     """An exam with the files that it has now, and their digest; waits while they change.
+
+    Args:
+        exam: As it was found.
+        wait: Waits for so many seconds.
 
     Raises:
         InputChangedError: They change for longer than is waited.
@@ -33,7 +38,7 @@ def settled(exam: Exam) -> tuple[Exam, InputDigest]:
         youngest_s = time.time() - max((path.stat().st_mtime for path in files), default=0.0)
         if not 0 <= youngest_s < SETTLE_S:
             return exam, before
-        time.sleep(SETTLE_S - youngest_s if look == 0 else SETTLE_S)
+        wait(SETTLE_S - youngest_s if look == 0 else SETTLE_S)
         if _relisted(exam) is exam and digest_of(files) == before:
             return exam, before
     raise InputChangedError(
@@ -43,13 +48,13 @@ def settled(exam: Exam) -> tuple[Exam, InputDigest]:
 
 
 def check_unchanged(exam: Exam, before: InputDigest) -> None:
-    """Refuse a result whose input changed while it was made.
+    """Refuse a result whose input changed while it was made; the content of `before` does not count.
 
     Raises:
         InputChangedError: It did.
     """
     try:
-        is_unchanged = _relisted(exam) is exam and digest_of(exam.input_files()) == before
+        is_unchanged = _relisted(exam) is exam and digest_of(exam.input_files()).times == before.times
     except OSError:
         is_unchanged = False
     if not is_unchanged:

@@ -21,8 +21,10 @@ PHASE_TEXTS = {
     Phase.RESAMPLING: "Resampling to 1 mm",
     Phase.PREDICTING: "Predicting",
     Phase.MEASURING: "Measuring",
+    Phase.REGISTERING: "Laying the exams over each other",
     Phase.ACTIVATION: "Drawing the activation map",
     Phase.DOWNLOADING: "Downloading",
+    Phase.VERIFYING: "Reading weight files",
     Phase.SYNTHESIZING: "Synthesizing",
 }
 
@@ -62,9 +64,9 @@ class TerminalProgress:
         self._item_begun: float | None = None
         self._items, self._items_s = 0, 0.0
 
-    def run(self) -> RunContext:
-        """A run that reports here."""
-        return RunContext(progress=lambda done, total, stage: self.update(done, total, stage_text(stage)))
+    def run(self, cancelled: Callable[[], bool] = lambda: False) -> RunContext:
+        """A run that reports here, and stops when `cancelled` says so."""
+        return RunContext(lambda done, total, stage: self.update(done, total, stage_text(stage)), cancelled)
 
     def update(self, done: int, total: int, message: str) -> None:
         """Show the state of the current phase."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
+from ICHSegmenterLib.batch.engines.engine import Analyze, RunOptions
 from ICHSegmenterLib.batch.exam import ExamOutcome
-from ICHSegmenterLib.batch.run import Analyze
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE
 from ICHSegmenterLib.cli.arguments import request_of
+from ICHSegmenterLib.cli.batches import options_of
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
 from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
 from ICHSegmenterLib.request import AnalysisRequest
@@ -22,29 +22,37 @@ from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
+WITHOUT = ("inputs", "overwrite", "brain_masks", "map", "cluster", "workers")
+"""Arguments of a batch that a watch does not take."""
+
 
 def run_watch(arguments: argparse.Namespace) -> int:
     """Analyze what comes into `--watch` until a signal: exit code 0, whatever failed, as nobody waits for it."""
-    without = [name for name in ("inputs", "overwrite", "brain_masks", "map") if getattr(arguments, name)]
+    without = [
+        name for name in ("inputs", "overwrite", "brain_masks", "map", "cluster", "workers") if getattr(arguments, name)
+    ]
     if without:
-        raise ValueError(f"--watch goes without {', '.join(without)}: each exam that comes is analyzed once")
+        raise ValueError(
+            f"--watch goes without {', '.join(without)}: each exam that comes is analyzed once, on this computer"
+        )
     request = request_of(arguments)
     with stopped_by_signals() as stop:
         folder = WatchedFolder(arguments.watch, arguments.output)
-        analyzed = analysis_until(stop, request)
-        watch = Watch(folder, arguments.output, analyzed, request, announce=begun, after=ended)
+        options = options_of(arguments, stop)
+        analyzed = analysis_until(options, request)
+        watch = Watch(folder, arguments.output, analyzed, request, announce=begun, after=ended, options=options)
         print(f"watching; results in {arguments.output / SUMMARY_FILE}; Control-C ends it", file=sys.stderr, flush=True)
         counts = watch.run(stop)
     print_counts(counts, arguments.output)
     return 0
 
 
-def analysis_until(stop: threading.Event, request: AnalysisRequest) -> Analyze:
-    """The analysis of one volume after the other by a network that stays warm, interrupted when `stop` is set."""
+def analysis_until(options: RunOptions, request: AnalysisRequest) -> Analyze:
+    """The analysis of one volume after the other by a network that stays warm, interrupted as the options say."""
     session = Session()
 
     def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
-        return analyze(volume, request, RunContext(cancelled=stop.is_set), session, **brain)
+        return analyze(volume, request, RunContext(cancelled=options.is_interrupted), session, **brain)
 
     return analyzed
 

@@ -10,16 +10,17 @@ def block_mean(array: NDArray[np.float32], axis: int, block: int) -> NDArray[np.
     """Mean of `block` neighbors along an axis; an incomplete last block is filled up with its last voxel."""
     if block == 1:
         return array
-    moved = np.moveaxis(array, axis, 0)
-    count = -(-moved.shape[0] // block)
-    total = np.zeros((count, *moved.shape[1:]), dtype=np.float32)
+    size = array.shape[axis]
+    count = -(-size // block)
+    # In the order of the memory, which the masks made of these means keep: ten times faster than across it.
+    total = np.zeros((*array.shape[:axis], count, *array.shape[axis + 1 :]), dtype=np.float32)
     for offset in range(block):
-        part = moved[offset::block]
-        total[: len(part)] += part
-        if len(part) < count:
-            total[-1] += moved[-1]
+        part = array[_along(axis, slice(offset, None, block))]
+        total[_along(axis, slice(part.shape[axis]))] += part
+        if part.shape[axis] < count:
+            total[_along(axis, -1)] += array[_along(axis, -1)]
     total /= block
-    return np.moveaxis(total, 0, axis)
+    return total
 
 
 def linear_weights(size: int, blocks: int, block: int) -> NDArray[np.float32]:
@@ -50,3 +51,7 @@ def dilate_in_plane(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 def erode_in_plane(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     """(slices, rows, columns) shrunk by a disk of `radius` pixels in every slice."""
     return ~dilate_in_plane(~mask, radius)
+
+
+def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
+    return (*(slice(None),) * axis, index)

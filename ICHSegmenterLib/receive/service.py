@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ICHSegmenterLib.batch.engines.engine import Analyze
 from ICHSegmenterLib.batch.exam import ExamOutcome
-from ICHSegmenterLib.batch.run import Analyze
 from ICHSegmenterLib.errors import ICHSegmenterError
 from ICHSegmenterLib.receive.config import ReceiverConfig
 from ICHSegmenterLib.receive.inbox import Inbox

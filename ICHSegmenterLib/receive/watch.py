@@ -6,28 +6,29 @@ import csv
 import hashlib
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ICHSegmenterLib.batch.attempts import Attempts
 from ICHSegmenterLib.batch.discovery import exams_in
 from ICHSegmenterLib.batch.done import DoneBefore, done_before
+from ICHSegmenterLib.batch.engines.embedded import EmbeddedEngine
+from ICHSegmenterLib.batch.engines.ends import InputLostError, OutputLostError
+from ICHSegmenterLib.batch.engines.engine import Analyze, RunOptions
+from ICHSegmenterLib.batch.engines.steps import ExamSteps
 from ICHSegmenterLib.batch.exam import Exam, ExamOutcome
 from ICHSegmenterLib.batch.names import named_exams
 from ICHSegmenterLib.batch.owner import owned
-from ICHSegmenterLib.batch.run import Analyze, ExamRun, outcome_from_before
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE, Summary
-from ICHSegmenterLib.errors import CancelledError, OutputError
+from ICHSegmenterLib.errors import CancelledError
 from ICHSegmenterLib.files import DRAFT_PREFIX, SCRATCH_PREFIX, remove_leftovers
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.volume.input_files import digest_of
-from ICHSegmenterLib.volume.reader.process import ReaderProcess
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,6 @@ POLL_S = 5.0
 """Between two looks at the folder: shares send no notice of new files."""
 QUIET_S = 10.0
 """A folder whose files did not change for so long is complete."""
-
-
-PROBE_BYTES = 16 << 20
-"""About what the results of an exam take."""
 
 
 class WatchedFolder:
@@ -106,6 +103,7 @@ class Watch:
         announce: Called with the name of each exam that is begun.
         after: Called with each outcome that is not "skipped", and with the exam's files still there.
         between: Called after each look at the folder.
+        options: Time limit of an analysis, and reader processes.
         is_waiting: In this look an exam was left to the next one, since results cannot be written.
     """
 
@@ -117,6 +115,7 @@ class Watch:
     announce: Callable[[str], None] = lambda name: None
     after: Callable[[ExamOutcome], None] = lambda outcome: None
     between: Callable[[], None] = lambda: None
+    options: RunOptions = field(default_factory=RunOptions)
     is_waiting: bool = False
     _series: dict[str, Path] = field(default_factory=dict)
     _handled: dict[str, str] = field(default_factory=dict)
@@ -129,35 +128,31 @@ class Watch:
         start.
 
         Raises:
-            OutputError: As of `run_batch`.
+            OutputError, DeviceLostError: As of `run_batch`.
         """
         counts = {"done": 0, "failed": 0}
-        with owned(self.output), ReaderProcess() as reader:
+        with owned(self.output):
             remove_leftovers(self.output)
             self._failures = _failures_in(self.output / SUMMARY_FILE)
-            with closing(Attempts(self.output)) as attempts:
-                run = ExamRun(self.output, self.analyze, self.request, reader, attempts)
+            with Attempts(self.output) as attempts:
                 is_outdated = True
                 while is_outdated and not stop.is_set():
-                    is_outdated = self._serve(run, counts, stop)
+                    done = done_before(self.output, self.request)
+                    steps = ExamSteps(self.output, self.request, attempts, done, self.announce)
+                    with EmbeddedEngine(steps, self.analyze, replace(self.options, stop=stop)) as engine:
+                        is_outdated = self._serve(engine, steps, counts, stop)
             if is_outdated:
                 with Summary(self.output / SUMMARY_FILE, self.request) as summary:
                     self._write_rows(summary, done_before(self.output, self.request))
         return counts
 
-    def _serve(self, run: ExamRun, counts: dict[str, int], stop: threading.Event) -> bool:
+    def _serve(self, engine: EmbeddedEngine, steps: ExamSteps, counts: dict[str, int], stop: threading.Event) -> bool:
         """Until `stop`, or until an exam that has a row was analyzed again: True, the rows are to be written anew."""
-        done = done_before(self.output, self.request)
         with Summary(self.output / SUMMARY_FILE, self.request) as summary:
-            rows, is_outdated = self._write_rows(summary, done), False
+            rows, is_outdated = self._write_rows(summary, steps.done), False
             while not (is_outdated or stop.is_set()):
-                self.is_waiting = False
-                for exam in self.folder.new_exams():
-                    if stop.is_set():
-                        return is_outdated
-                    outcome = self._outcome_of(exam, run, done)
-                    if outcome is None:
-                        continue
+                for outcome in self._outcomes(engine, steps):
+                    steps.attempts.end(outcome.exam.name)
                     counts[outcome.status] += 1
                     if outcome.exam.name in rows:
                         is_outdated = True
@@ -165,9 +160,31 @@ class Watch:
                         summary.add(outcome)
                         rows.add(outcome.exam.name)
                     self.after(outcome)
-                self.between()
+                if not stop.is_set():
+                    self.between()
                 stop.wait(0 if is_outdated else self.poll_s)
         return is_outdated
+
+    def _outcomes(self, engine: EmbeddedEngine, steps: ExamSteps) -> Iterator[ExamOutcome]:
+        """Outcomes of the exams that are there to be analyzed now; those that cannot be are left to the next look."""
+        self.is_waiting = False
+        waiting: dict[str, tuple[Exam, str]] = {}
+        try:
+            with closing(engine.outcomes(self._unhandled(steps, waiting))) as arriving:
+                for outcome in arriving:
+                    _, self._handled[outcome.exam.name] = waiting.pop(outcome.exam.name)
+                    self._failures.pop(outcome.exam.name, None)
+                    if outcome.status == "failed":
+                        self._failures[outcome.exam.name] = outcome
+                    if outcome.status != "skipped":
+                        yield outcome
+        except CancelledError:
+            pass
+        except (OutputLostError, InputLostError) as error:
+            self.is_waiting = True
+            logger.error("%s Exams wait for it.", error)
+        for exam, _ in waiting.values():
+            self._leave(exam)
 
     def _leave(self, exam: Exam) -> None:
         """Leave an exam to the next look."""
@@ -182,51 +199,28 @@ class Watch:
             summary.add(outcome)
         return {*done.exams, *self._failures}
 
-    def _outcome_of(self, exam: Exam, run: ExamRun, done: DoneBefore) -> ExamOutcome | None:
-        """The outcome of an exam; None of one that was done before, of a copy, or of one that was interrupted."""
-        if exam.series_uid is not None:
-            first = self._series.setdefault(exam.series_uid, exam.path)
-            if first != exam.path and first.exists():
-                logger.warning("a series lies in two folders; it is analyzed once")
-                return None
-            self._series[exam.series_uid] = exam.path
-        (exam,) = named_exams([exam], self.output)
-        times = _times(exam)
-        if self._handled.get(exam.name) == times:
-            return None
-        outcome = outcome_from_before(exam, done) if exam.name not in self._handled else None
-        if outcome is not None and outcome.status == "skipped":
-            self._failures.pop(exam.name, None)
-            return None
-        self.announce(exam.name)
-        try:
-            outcome = outcome or run.outcome_of(exam)
-        except CancelledError:
-            self._leave(exam)
-            return None
-        run.attempts.end(exam.name)
-        if outcome.error == OutputError.kind and not _is_writable(self.output):
-            self.is_waiting = True
-            logger.error("the results cannot be written: the disk is full or has gone; exams wait for it")
-            self._leave(exam)
-            return None
-        self._handled[exam.name] = times
-        self._failures.pop(exam.name, None)
-        if outcome.status == "failed":
-            self._failures[exam.name] = outcome
-        return outcome
+    def _unhandled(self, steps: ExamSteps, waiting: dict[str, tuple[Exam, str]]) -> Iterator[Exam]:
+        """Exams under the names of their results, without copies and those done before; with their times in `waiting`.
 
-
-def _is_writable(folder: Path) -> bool:
-    """True if a file of `PROBE_BYTES` has its place there."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        return False
-    return True
+        An exam that failed, or was done, comes again when its files have changed.
+        """
+        for exam in self.folder.new_exams():
+            if exam.series_uid is not None:
+                first = self._series.setdefault(exam.series_uid, exam.path)
+                if first != exam.path and first.exists():
+                    logger.warning("a series lies in two folders; it is analyzed once")
+                    continue
+                self._series[exam.series_uid] = exam.path
+            (named,) = named_exams([exam], self.output)
+            times = _times(named)
+            if self._handled.get(named.name) == times:
+                continue
+            before = steps.before(named) if named.name not in self._handled else None
+            if before is not None and before.status == "skipped":
+                self._failures.pop(named.name, None)
+                continue
+            waiting[named.name] = (named, times)
+            yield named
 
 
 def _failures_in(table: Path) -> dict[str, ExamOutcome]:

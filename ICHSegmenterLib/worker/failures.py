@@ -12,6 +12,7 @@ from ICHSegmenterLib.errors import (
     OutOfMemoryError,
     WorkerError,
 )
+from ICHSegmenterLib.runtime.lost_device import is_device_lost
 
 DETAIL_LINES = 30
 
@@ -32,7 +33,7 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, MemoryError):
         advice = "Close other programs or volumes and run again."
         return Failure(OutOfMemoryError.kind, f"This computer has too little memory. {advice}", details)
-    if "CUDA error" in text:
+    if is_device_lost(error):
         first = text.splitlines()[0]
         advice = "Run again: a new worker is started. If it happens again, choose the device cpu."
         return Failure(WorkerError.kind, f"The graphics card stopped ({first}). {advice}", details, is_fatal=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
 from batch_inputs import analyze, small_head  # noqa: E402
+from ICHSegmenterLib.batch.engines.engine import RunOptions  # noqa: E402
 from ICHSegmenterLib.batch.run import find_exams, run_batch  # noqa: E402
 from ICHSegmenterLib.outputs.table import select  # noqa: E402
 from ICHSegmenterLib.request import AnalysisRequest  # noqa: E402
@@ -30,13 +31,15 @@ def main() -> None:
     parser.add_argument("--exams", type=int, default=1000)
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--outputs", nargs="*", default=[], metavar="NAME", help="files to write (default: the usual)")
-    options = parser.parse_args()
+    parsed = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ICHSEGMENTER_KEYS"] = str(Path(folder, "keys"))
-        exams = link_exams(Path(folder, "exams"), options.exams)
-        memory = MemoryRows(options.every)
-        request = AnalysisRequest("hu-threshold", outputs=select(options.outputs))
-        run_batch(find_exams([exams]), Path(folder, "out"), analyze, request=request, announce=memory)
+        exams = link_exams(Path(folder, "exams"), parsed.exams)
+        memory = MemoryRows(parsed.every)
+        request = AnalysisRequest("hu-threshold", outputs=select(parsed.outputs))
+        run_batch(
+            find_exams([exams]), Path(folder, "out"), analyze, request=request, options=RunOptions(announce=memory)
+        )
         memory.report()
 
 

@@ -207,6 +207,7 @@ def _batch_state(path: Path) -> None:
         (folder / name).write_bytes(content)
     record = Attempts(folder)
     for step in (
+        lambda: record.check("a", InputDigest(1, 1, "x")),
         lambda: record.begin("a", InputDigest(1, 1, "x")),
         record.close,
         lambda: result_name(folder, "a", path, None),

@@ -27,6 +27,14 @@ READING_REQUIREMENTS = ("nibabel>=5.2", "pydicom>=3.0", "pylibjpeg>=2.0", "pylib
 """Of these the ones with which the worker reads NIfTI and DICOM."""
 
 
+OUTPUT_REQUIREMENTS = {
+    "highdicom>=0.24": ("dicom_seg", "dicom_sr"),
+    "matplotlib>=3.7": ("pdf",),
+    "Pillow>=10.1": ("pdf",),
+}
+"""Packages that outputs need, in the worker and in a batch."""
+
+
 def missing(card: ModelCard) -> list[str]:
     """Requirements of a method that are not installed; a classical method needs none."""
     return [requirement.package for requirement in card.missing_packages]
@@ -40,6 +48,15 @@ def missingForBatch() -> list[str]:
 def missingForReading() -> list[str]:
     """Requirements of the reading of files that are not installed."""
     return _absent(READING_REQUIREMENTS)
+
+
+def missingForOutputs(outputs: Sequence[str]) -> list[str]:
+    """Requirements of some outputs, by their names, that are not installed."""
+    return [
+        package
+        for package, needing in OUTPUT_REQUIREMENTS.items()
+        if set(needing).intersection(outputs) and not _version(package.split(">=")[0])
+    ]
 
 
 def install(requirements: Sequence[str], *, ask: bool = True) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.batch.pages import complete_batch
-from ICHSegmenterLib.batch.run import SUMMARY_FILE, Exam, find_exams, run_batch
-from ICHSegmenterLib.batch.tables.parquet import check_parquet
+from ICHSegmenterLib.batch.engines.embedded import EmbeddedEngine
+from ICHSegmenterLib.batch.engines.engine import OpenEngine, RunOptions
+from ICHSegmenterLib.batch.run import ExamOutcome, run_exams
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
@@ -21,10 +20,14 @@ from ICHSegmenterLib.cli.arguments import (
     request_of,
     require_existing,
 )
+from ICHSegmenterLib.cli.batch_arguments import add_batch_arguments, count
+from ICHSegmenterLib.cli.batches import completed_if_it_ends, conclude, exams_of, options_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
+from ICHSegmenterLib.cli.stopping import stopped_by_signals
 from ICHSegmenterLib.cli.watching import run_watch
-from ICHSegmenterLib.datasets.brain_masks import brain_mask_of
-from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.request import AnalysisRequest
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.volume import Volume
 
 
 def add_parsers(verbs: Any) -> None:
@@ -38,87 +41,74 @@ def add_parsers(verbs: Any) -> None:
     add_method_arguments(parser)
     add_detector_arguments(parser)
     add_output_arguments(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    add_batch_arguments(parser)
     parser.add_argument(
-        "--brain-masks",
-        type=Path,
-        metavar="DIR",
-        help="NAME_mask.nii.gz or NAME.nii.gz of each exam, to use instead of our own brain mask",
+        "--cluster",
+        metavar="ADDRESS",
+        help="analyze on a cluster of Ray: auto, local (one is started on this computer), or as Ray writes addresses",
     )
-    parser.add_argument("--map", type=Path, metavar="FILE", help="write which name belongs to which exam, for you only")
     parser.add_argument(
-        "--parquet", action="store_true", help="also write the tables of exams, slices and findings as Parquet"
+        "--workers",
+        type=count,
+        metavar="N",
+        help="of the cluster (default: one for each graphics card, or for four cores where there is none)",
     )
     parser.set_defaults(run=run)
 
 
-class Search:
-    """Says on standard error how far the search for exams is: nothing of a short one, then a line every few seconds."""
-
-    INTERVAL_S = 5.0
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def __call__(self, files: int, exams: int) -> None:
-        """So many files were seen, so many exams are known."""
-        now = time.monotonic()
-        if now - self._said >= self.INTERVAL_S:
-            self._said = now
-            print(f"searching: {files} files, {exams} exams", file=sys.stderr, flush=True)
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """The verb: exit code 1 if any exam failed."""
+    """The verb: exit code 1 if any exam failed, or if the run ended before the last one."""
     if arguments.watch is not None:
         require_existing(arguments, "watch", "weights", "detector_weights")
         return run_watch(arguments)
     if not arguments.inputs:
         raise ValueError("name the folders and files to analyze, or a folder to --watch")
     require_existing(arguments, "inputs", "weights", "detector_weights", "brain_masks")
+    with completed_if_it_ends(arguments):
+        outcomes = _outcomes(arguments)
+    return conclude(outcomes, arguments)
+
+
+def _outcomes(arguments: argparse.Namespace) -> list[ExamOutcome]:
+    if arguments.workers is not None and arguments.cluster is None:
+        raise ValueError("--workers are those of a --cluster; without one there is one network")
     request = request_of(arguments)
-    if arguments.parquet:
-        check_parquet()
-    exams = find_exams(arguments.inputs, Search())
-    if arguments.brain_masks is not None:
-        exams = with_masks(exams, arguments.brain_masks)
-    session, progress = Session(), TerminalProgress()
+    exams = exams_of(arguments.inputs, arguments)
+    progress = TerminalProgress()
     try:
-        outcomes = run_batch(
-            exams,
-            arguments.output,
-            lambda volume, **brain: analyze(volume, request, progress.run(), session, **brain),
-            request=request,
-            overwrite=arguments.overwrite,
-            announce=progress.announce_exam,
-            map_file=arguments.map,
-        )
-    except (CancelledError, KeyboardInterrupt):
-        complete_batch(arguments.output, parquet=arguments.parquet)
-        raise
+        with ExitStack() as opened:
+            ray = None if arguments.cluster is None else opened.enter_context(_cluster(arguments))
+            stop = opened.enter_context(stopped_by_signals())  # Ray sets handlers of its own
+            options = options_of(arguments, stop, progress.announce_exam)
+            return run_exams(
+                exams,
+                arguments.output,
+                _embedded(request, progress, options) if ray is None else _on_cluster(ray, options, arguments.workers),
+                request=request,
+                overwrite=arguments.overwrite,
+                map_file=arguments.map,
+                announce=options.announce,
+            )
     finally:
         progress.close()
-    pages = complete_batch(arguments.output, parquet=arguments.parquet)
-    failed = [one for one in outcomes if one.status == "failed"]
-    for outcome in failed:
-        print(f"failed: {outcome.exam.name}: {outcome.message}", file=sys.stderr)
-    done, skipped = (sum(one.status == status for one in outcomes) for status in ("done", "skipped"))
-    print(f"{done} done, {skipped} done before, {len(failed)} failed: {arguments.output / SUMMARY_FILE}")
-    print(f"Worklist: {pages[0]}")
-    return 1 if failed else 0
 
 
-def with_masks(exams: list[Exam], folder: Path) -> list[Exam]:
-    """The exams, each with its brain mask.
+def _embedded(request: AnalysisRequest, progress: TerminalProgress, options: RunOptions) -> OpenEngine:
+    session = Session()
 
-    Raises:
-        ValueError: One has none.
-    """
-    masks = [brain_mask_of(exam.path, folder) for exam in exams]
-    absent = [exam.path.name for exam, mask in zip(exams, masks, strict=True) if mask is None]
-    if absent:
-        raise ValueError(
-            f"{folder}: {len(absent)} of {len(exams)} exams have no brain mask ({', '.join(absent[:3])}); name each "
-            "NAME_mask.nii.gz or NAME.nii.gz after its exam"
-        )
-    return [replace(exam, brain_mask=mask) for exam, mask in zip(exams, masks, strict=True)]
+    def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
+        return analyze(volume, request, progress.run(options.is_interrupted), session, **brain)
+
+    return lambda steps: EmbeddedEngine(steps, analyzed, options)
+
+
+def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[ModuleType]:
+    from ICHSegmenterLib.batch.cluster.connection import connected
+
+    return connected(arguments.cluster, arguments.workers)
+
+
+def _on_cluster(ray: ModuleType, options: RunOptions, workers: int | None) -> OpenEngine:
+    from ICHSegmenterLib.batch.cluster.engine import ClusterEngine
+
+    return lambda steps: ClusterEngine(ray, steps, options, workers)

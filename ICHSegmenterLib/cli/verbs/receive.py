@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.analysis.default_method import choose_method
+from ICHSegmenterLib.batch.engines.engine import RunOptions
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
                 flush=True,
             )
 
-        analyzed = analysis_until(stop, request)
+        analyzed = analysis_until(RunOptions(stop), request)
         counts = Receiver(config, analyzed, request, announce=begun, after=ended, listening=listening).run(stop)
     print_counts(counts, config.output)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -25,12 +26,16 @@ def main() -> None:
     """Answer requests until nobody asks any more."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not come between
+    folder = ""
     for line in sys.stdin.buffer:
         request = json.loads(line)
+        folder = request["folder"]
         limit_this_process(Limits(request["seconds"], request["memory_bytes"]))
         answer = _answer(request)
         lift_time_limit()
         answers.write(json.dumps(answer).encode("ascii") + b"\n")
+    if folder:  # who asked was killed, and cannot remove it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class ReaderKilledError(VolumeError):
 
 
 class ReaderProcess:
-    """One reader for many exams; of no use to two threads at once.
+    """One reader for many exams; of no use to two threads at once, except that one may close it while another reads.
 
     Args:
         limits: For an exam of no size; larger files may take more.
@@ -58,6 +58,7 @@ class ReaderProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._folder = Path(tempfile.mkdtemp(prefix="ichsegmenter-reader-"))
+        self._is_closed = False
 
     def __enter__(self) -> ReaderProcess:
         return self
@@ -69,6 +70,7 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the process and remove its folder."""
+        self._is_closed = True
         self._kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -76,7 +78,7 @@ class ReaderProcess:
         """The exam that `read_volume` would return, its voxels mapped into memory.
 
         Raises:
-            CancelledError: It was cancelled.
+            CancelledError: It was cancelled, or the reader was closed meanwhile.
             ReaderKilledError: The file ended the reader.
             SeveralSeriesError, VolumeError, DependencyError, OSError: As `read_volume`.
         """
@@ -123,6 +125,7 @@ class ReaderProcess:
 
     def _ask(self, request: dict[str, Any], name: str, size: int) -> _Message:
         limits = self._limits.of_files(size)
+        self._check_open()
         request |= {"folder": str(self._folder), "seconds": limits.seconds, "memory_bytes": limits.memory_bytes}
         is_new = self._process is None or self._process.poll() is not None
         process = self._start() if is_new or self._process is None else self._process
@@ -132,6 +135,7 @@ class ReaderProcess:
             process.stdin.flush()
             answer = json.loads(self._answer(process, limits, START_S * is_new))
         except (BrokenPipeError, EOFError, ValueError) as error:
+            self._check_open()
             code = self._kill()
             raise ReaderKilledError(
                 f"{name}: the file crashed the program that reads it (exit code {code}); it is damaged, or made to do "
@@ -150,6 +154,10 @@ class ReaderProcess:
             self._kill()
             raise
         return _checked(answer, name, limits)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise CancelledError("Reading was stopped.")
 
     def _answer(self, process: subprocess.Popen[bytes], limits: Limits, start_s: float) -> bytes:
         """The line that comes back; raises CancelledError, EOFError, TimeoutError or MemoryError when none will."""

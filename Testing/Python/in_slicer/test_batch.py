@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.batch.owner import owned
 from ICHSegmenterLib.cli.main import main as library
-from ICHSegmenterLib.errors import WorkerError
+from ICHSegmenterLib.errors import Failure, WorkerError
 from ICHSegmenterLib.outputs.table import OUTPUTS
 from ICHSegmenterLib.outputs.writer import Output
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+from ICHSegmenterLib.volume.export import write_nifti
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "ICHSegmenter" / "ICHSegmenterSlicer" / "batch.py"
@@ -80,6 +83,94 @@ def test_a_second_run_resumes(finished, exams):
     assert "0 done, 1 done before, 0 failed" in process.stdout
 
 
+def test_the_verb_goes_on_with_what_slicer_began_and_finds_nothing_to_do(finished, exams, capsys):
+    """Same names under the same key, same digests, same outputs, same exit code."""
+    before = {row["exam"]: row["blood_ml"] for row in rows(finished[1]) if row["status"] != "failed"}
+    words = ["batch", str(exams[0]), "--output", str(finished[1]), "--method", "hu-threshold"]
+    assert library(words) == 1
+    assert "0 done, 1 done before, 1 failed" in capsys.readouterr().out
+    assert {row["exam"]: row["blood_ml"] for row in rows(finished[1]) if row["status"] != "failed"} == before
+
+
+def test_slicer_goes_on_with_what_the_verb_began_and_writes_equal_files(finished, exams, tmp_path):
+    words = ["--output", str(tmp_path / "out"), "--method", "hu-threshold", "--map", str(tmp_path / "map.csv")]
+    assert library(["batch", str(exams[0] / "a"), *words]) == 0
+    process = runBatch("--input", exams[0] / "a", *words)
+    assert "0 done, 1 done before, 0 failed" in process.stdout, process.stderr
+    mapped = (tmp_path / "map.csv").read_text()
+    assert str(exams[0] / "a") in mapped
+    (verb,) = (tmp_path / "out").glob("*/result.json")
+    assert verb.parent.name in mapped
+    (slicer,) = finished[1].glob("*/result.json")
+    names = {path.name for path in verb.parent.iterdir()}
+    assert {path.name for path in slicer.parent.iterdir()} == names
+    for name in names - {"result.json", "report.html", "overview.png"}:  # these name the time, or the processor's run
+        assert (slicer.parent / name).read_bytes() == (verb.parent / name).read_bytes(), name
+
+
+def test_a_folder_that_another_batch_writes_is_refused(exams, tmp_path):
+    with owned(tmp_path / "out"):
+        process = runBatch("--input", exams[0] / "a", "--output", tmp_path / "out", "--method", "hu-threshold")
+    assert process.returncode == 1
+    assert "error: Another batch writes to" in process.stderr
+
+
+def test_a_brain_mask_goes_to_the_worker(exams, tmp_path):
+    volume = exams[1].volume
+    mask = np.zeros(volume.geometry.shape, dtype=np.uint8)
+    mask[:, :10, :10] = 1  # a corner without blood
+    write_nifti(volume.hu, volume.geometry, tmp_path / "in" / "ct.nii.gz")
+    write_nifti(mask, volume.geometry, tmp_path / "masks" / "ct_mask.nii.gz")
+    arguments = ["--input", tmp_path / "in", "--output", tmp_path / "out", "--method", "hu-threshold"]
+    process = runBatch(*arguments, "--brain-masks", tmp_path / "masks")
+    assert process.returncode == 0, process.stderr
+    assert [float(row["blood_ml"]) for row in rows(tmp_path / "out")] == [0.0]
+
+
+def test_an_analysis_beyond_the_time_limit_fails_and_the_worker_is_there_for_the_next(
+    shell, exams, tmp_path, monkeypatch
+):
+    from ICHSegmenterSlicer import batch
+
+    asked = []
+
+    def submit(client, message, *, progress, done, failed):
+        asked.append(failed)
+        return "1"
+
+    monkeypatch.setattr(batch.WorkerClient, "submit", submit)
+    cancelled = lambda client, request: asked[-1](Failure("cancelled", "Cancelled."))  # noqa: E731
+    monkeypatch.setattr(batch.WorkerClient, "cancel", cancelled)
+    monkeypatch.setattr(batch, "_missing", lambda settings: [])
+    for name in ("1", "2"):
+        write_nifti(exams[1].volume.hu, exams[1].volume.geometry, tmp_path / "in" / f"{name}.nii.gz")
+    arguments = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--method", "hu-threshold"]
+    assert batch.main([*arguments, "--exam-timeout", "0.01"]) == 1
+    assert [(row["status"], row["error"]) for row in rows(tmp_path / "out")] == [("failed", "time_limit")] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_sigterm_ends_it_as_it_ends_the_verb(shell, exams, tmp_path, monkeypatch, capsys):
+    from ICHSegmenterSlicer import batch
+
+    asked = []
+
+    def submit(client, message, *, progress, done, failed):
+        asked.append(failed)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "1"
+
+    monkeypatch.setattr(batch.WorkerClient, "submit", submit)
+    cancelled = lambda client, request: asked[-1](Failure("cancelled", "Cancelled."))  # noqa: E731
+    monkeypatch.setattr(batch.WorkerClient, "cancel", cancelled)
+    monkeypatch.setattr(batch, "_missing", lambda settings: [])
+    arguments = ["--input", str(exams[0] / "a"), "--output", str(tmp_path / "out"), "--method", "hu-threshold"]
+    assert batch.main(arguments) == 1
+    assert capsys.readouterr().err.endswith("cancelled; nothing half-done was left behind\n")
+    assert rows(tmp_path / "out") == []
+    assert (tmp_path / "out" / "worklist.html").exists()
+
+
 def test_method_and_detector_go_to_the_worker_together(exams, tmp_path):
     """There are no weights of it here: the answer for the exam shows that the request arrived."""
     arguments = ("--input", exams[0] / "a", "--output", tmp_path / "out", "--method", "hu-threshold")
@@ -103,6 +194,8 @@ def test_all_that_is_said_of_method_and_detector_is_read_by_the_worker(shell, ex
     monkeypatch.setattr(batch.WorkerAnalyzer, "_ask", ask)
     monkeypatch.setattr(batch, "_missing", lambda settings: [])
     monkeypatch.chdir(tmp_path)
+    for name in ("1.pt", "2.pt", "3.pt"):
+        (tmp_path / name).touch()
     arguments = ["--input", str(exams[0] / "a"), "--output", "out", "--method", "swin-sam", "--weights", "1.pt"]
     arguments += ["--option", "tta=true", "--threshold", "0.4", "--detection-threshold", "0.3"]
     arguments += ["--detector", "rsna-sequence", "--detector-weights", "2.pt", "3.pt"]

@@ -188,15 +188,17 @@ def test_an_upright_series_needs_no_transform(mouse, tmp_path):
     assert geometryOf(node).matches(UPRIGHT, tolerance_mm=EXACT_MM)
 
 
-def test_an_upright_nifti_is_read_by_slicer(mouse, panel, folder_dialog, tmp_path):
+def test_an_upright_nifti_is_read_by_slicer(mouse, panel, folder_dialog, tmp_path, monkeypatch):
     write_nifti(head().hu, UPRIGHT, tmp_path / "ct.nii.gz")
     folder_dialog(tmp_path / "ct.nii.gz")
-    panel.logic.client.submit = None  # calls of the worker would fail; the class has its own
-    try:
-        mouse.choose("File…")
-        node = mouse.wait()
-    finally:
-        del panel.logic.client.submit
+    client, sent = panel.logic.client, []
+    submit = client.submit
+    monkeypatch.setattr(
+        client, "submit", lambda message, **calls: sent.append(message["type"]) or submit(message, **calls)
+    )
+    mouse.choose("File…")
+    node = mouse.wait()
+    assert "read" not in sent
     assert node.GetStorageNode().GetFileName() == str(tmp_path / "ct.nii.gz")
     assert node.GetName() == "ct"
     assert geometryOf(node).matches(UPRIGHT, tolerance_mm=FLOAT32_MM)

@@ -12,7 +12,7 @@ import pytest
 from head_volumes import set_elements
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, find_exams, run_batch
-from ICHSegmenterLib.cli.verbs.batch import with_masks
+from ICHSegmenterLib.cli.batches import with_masks
 from ICHSegmenterLib.errors import OutputError, VolumeError
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series

@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 
 from batch_inputs import CLASSICAL, analyze, summary
-from ICHSegmenterLib.batch import owner, run
+from ICHSegmenterLib.batch import owner
+from ICHSegmenterLib.batch.engines import embedded
 from ICHSegmenterLib.batch.run import find_exams, run_batch
-from ICHSegmenterLib.cli.verbs.batch import Search
+from ICHSegmenterLib.cli.batches import Search
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing, replacing_folder
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
@@ -264,7 +265,7 @@ def test_headers_of_a_folder_are_read_once_a_batch(head, tmp_path, monkeypatch):
             (tmp_path / "exams").mkdir(exist_ok=True)
             path.rename(tmp_path / "exams" / f"{number}-{path.name}")
     read = headers_read(monkeypatch)
-    monkeypatch.setattr(run, "ReaderProcess", InThisProcess)
+    monkeypatch.setattr(embedded, "ReaderProcess", InThisProcess)
     outcomes = batch(tmp_path / "exams", tmp_path / "out")
     assert [one.status for one in outcomes] == ["done"] * 4
     assert len(read) == 2 * 4 * 16  # once to find the exams, once more those of an exam to read it

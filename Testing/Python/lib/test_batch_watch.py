@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batch_inputs import CLASSICAL, analyze, summary
-from ICHSegmenterLib.batch.run import ExamRun, find_exams, run_batch
+from ICHSegmenterLib.batch.run import find_exams, run_batch
 from ICHSegmenterLib.errors import CancelledError, OutputError
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
@@ -197,8 +197,8 @@ def test_exams_wait_for_a_disk_that_is_full(head, inbox, tmp_path, monkeypatch):
             return real(*arguments, **options)
         raise OutputError("Cannot write: No space left on device.")
 
-    monkeypatch.setattr(sys.modules[ExamRun.__module__], "write_outputs", full)
-    monkeypatch.setattr("ICHSegmenterLib.receive.watch._is_writable", lambda folder: bool(room))
+    monkeypatch.setattr("ICHSegmenterLib.batch.engines.steps.write_outputs", full)
+    monkeypatch.setattr("ICHSegmenterLib.batch.engines.ends.not_writable", lambda folder: "" if room else "full")
     counts = watch(inbox, tmp_path / "out", [rest, rest, lambda: room.append(1), rest, rest])
     assert counts == {"done": 1, "failed": 0}
     assert [row["status"] for row in summary(tmp_path / "out").values()] == ["done"]

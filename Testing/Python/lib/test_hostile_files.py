@@ -201,7 +201,7 @@ def test_a_killer_is_tried_once_recorded_and_passed(head, tmp_path):
             return super()._start()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ICHSegmenterLib.batch.run.ReaderProcess", Counted)
+        patch.setattr("ICHSegmenterLib.batch.engines.embedded.ReaderProcess", Counted)
         for number in range(3):
             if number == 2:
                 bad.write_bytes(bad.read_bytes() + b"0")
