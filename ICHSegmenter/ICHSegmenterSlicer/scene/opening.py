@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.acquired import addAcquired, straighten
 from ICHSegmenterSlicer.scene.nodes import removeWhole
+
+logger = logging.getLogger(__name__)
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 _openedFrom: dict[str, Path] = {}
@@ -109,8 +112,12 @@ class Opening:
         self._failed(failure)
 
     def _onError(self, error: Exception) -> None:
-        kind = error.kind if isinstance(error, ICHSegmenterError) else "failed"
-        self._onFailed(Failure(kind, str(error) or type(error).__name__))
+        if isinstance(error, ICHSegmenterError):
+            self._onFailed(Failure(error.kind, str(error)))
+            return
+        logger.error("An exam could not be opened: %s", type(error).__name__)  # its text may name a patient's file
+        text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")
+        self._onFailed(Failure("failed", text.format(error=type(error).__name__)))
 
     def _end(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
