@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -20,6 +21,9 @@ SCRATCH_PREFIX = ".ichsegmenter-"
 
 DRAFT_PREFIX = ".writing-"
 """Begins the name of a file that is being written."""
+
+_FOLDERS = re.compile(r"(?<![\w.~-])(?:[A-Za-z]:)?(?:[\\/]+[^\s\\/:;,'\"()<>|]+)*[\\/]+(?=[^\s\\/])")
+"""The folders of an absolute path, up to the name of the file."""
 
 Options = ParamSpec("Options")
 Content = TypeVar("Content")
@@ -114,6 +118,13 @@ def replacing_folder(folder: Path, *, own_files: Collection[str], done_file: str
         flush_folder(folder.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def without_paths(text: str) -> str:
+    """A text for others, with the names of files but not of their folders, which may hold that of a person."""
+    for folder in filter(None, {str(Path.home()), os.environ.get("USERPROFILE", "")}):
+        text = text.replace(folder, "") if len(Path(folder).parts) > 1 else text
+    return _FOLDERS.sub("…/", text)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -30,7 +30,7 @@ SUBTYPE_LABELS: tuple[str, ...] = tuple(subtype.name if subtype.name != "ANY" el
 
 @dataclass(frozen=True)
 class Code:
-    """A coded concept: scheme is SCT (SNOMED CT)."""
+    """A coded concept: scheme is SCT (SNOMED CT) unless it says otherwise."""
 
     value: str
     meaning: str

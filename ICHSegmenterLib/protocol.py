@@ -15,12 +15,16 @@ from ICHSegmenterLib.errors import VolumeError, WorkerError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import VolumeSource
 
-PROTOCOL_VERSION = 3
-"""3: results hold an assessment by pieces of blood, requests an operating point and a minimum volume. 2: a request
-stands in its own field, and progress names its phase. 1: both lay open in the message."""
+PROTOCOL_VERSION = 4
+"""4: the worker reads exams from files. 3: results hold an assessment by pieces of blood, requests an operating point
+and a minimum volume. 2: a request stands in its own field, and progress names its phase. 1: both lay open in the
+message."""
 
 VOXEL_FILE = "hu.npy"
-"""Float or integer HU (slices, rows, columns) in the job folder."""
+"""Float or integer HU (slices, rows, columns) in the job folder; the worker writes it when it reads an exam."""
+
+LABELMAP_FILE = "segments.npy"
+"""uint8 (slices, rows, columns) in the job folder of a report: the segments as they are now."""
 
 Message = Mapping[str, Any]
 
@@ -31,11 +35,17 @@ class MessageType(str, Enum):
     ANALYZE = "analyze"
     COMPARE = "compare"
     CHECK = "check"
+    READ = "read"
+    FOLLOW_UP = "follow_up"
     WARM = "warm"
     DESCRIBE = "describe"
     DOWNLOAD = "download"
     IMPORT = "import"
     REMOVE = "remove"
+    VERIFY = "verify"
+    TEST = "test"
+    DIAGNOSE = "diagnose"
+    REPORT = "report"
     FREE = "free"
     CANCEL = "cancel"
     PING = "ping"
@@ -55,13 +65,16 @@ class Phase(str, Enum):
     A method without a network has no `LOADING`.
     """
 
+    READING = "reading"
     LOADING = "loading"
     FINDING_BRAIN = "finding_brain"
     RESAMPLING = "resampling"
     PREDICTING = "predicting"
     MEASURING = "measuring"
+    REGISTERING = "registering"
     ACTIVATION = "activation"
     DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
     SYNTHESIZING = "synthesizing"
 
 
@@ -118,21 +131,28 @@ def read_progress(message: Message) -> tuple[int, int, Stage]:
 
 def exam_message(job: Path, geometry: VolumeGeometry, source: VolumeSource) -> dict[str, Any]:
     """The fields of a request that describe the exam; its voxels lie in `job` as `VOXEL_FILE`."""
+    return {"job": str(job), "geometry": geometry_fields(geometry), "source": source_fields(source)}
+
+
+def geometry_fields(geometry: VolumeGeometry) -> dict[str, Any]:
+    """A grid, as `read_geometry` reads it."""
     return {
-        "job": str(job),
-        "geometry": {
-            "shape": list(geometry.shape),
-            "column_step": geometry.column_step.tolist(),
-            "row_step": geometry.row_step.tolist(),
-            "slice_origins": geometry.slice_origins.tolist(),
-        },
-        "source": {
-            "format": source.format,
-            "series_uid": source.series_uid,
-            "kernel": source.kernel,
-            "warnings": list(source.warnings),
-            "has_contrast_agent": source.has_contrast_agent,
-        },
+        "shape": list(geometry.shape),
+        "column_step": geometry.column_step.tolist(),
+        "row_step": geometry.row_step.tolist(),
+        "slice_origins": geometry.slice_origins.tolist(),
+    }
+
+
+def source_fields(source: VolumeSource) -> dict[str, Any]:
+    """A source, as `read_source` reads it; without the UIDs of its slices."""
+    return {
+        "format": source.format,
+        "series_uid": source.series_uid,
+        "series_number": source.series_number,
+        "kernel": source.kernel,
+        "warnings": list(source.warnings),
+        "has_contrast_agent": source.has_contrast_agent,
     }
 
 
@@ -160,13 +180,14 @@ def read_source(fields: Any) -> VolumeSource:
     """The source of an exam.
 
     Raises:
-        ValueError: It is no object, or its warnings are no texts.
+        ValueError: It is no object, its warnings are no texts, or its series has no whole number.
     """
     if not isinstance(fields, Mapping):
         raise ValueError(f"'source' must be an object, got {fields!r}")
     return VolumeSource(
         format=str(fields.get("format") or "Slicer"),
         series_uid=str(fields.get("series_uid") or ""),
+        series_number=int(read_number(fields, "series_number") or 0),
         kernel=str(fields.get("kernel") or ""),
         warnings=tuple(read_texts(fields, "warnings")),
         has_contrast_agent=bool(fields.get("has_contrast_agent", False)),

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.detections import DetectionResult, SliceDetection, key_slice_of
 from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
+from ICHSegmenterLib.measuring.exam import ExamMeasures
 from ICHSegmenterLib.plausibility import Implausible
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
-from ICHSegmenterLib.verdict import UNASSESSED, Assessment, VerdictCode, VerdictStatement
+from ICHSegmenterLib.verdict import UNASSESSED, Assessment, Edits, VerdictCode, VerdictStatement
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 __all__ = [
@@ -31,8 +32,9 @@ __all__ = [
 ]
 
 RESEARCH_NOTICE = "Research software, not a medical device: do not use it for diagnosis or treatment."
-RESULT_FORMAT_VERSION = 2
-"""2: an assessment by pieces of blood, and which of the slices' values are the method's own. 1: without them."""
+RESULT_FORMAT_VERSION = 3
+"""3: the measures of a report. 2: an assessment by pieces of blood, and which of the slices' values are the method's
+own. 1: without them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +161,8 @@ class AnalysisResult:
         provenance: How it came to be.
         assessment: The verdict and the pieces of blood; that of the detection alone if none is given.
         implausible: Why the result cannot be; None if it can. It is said above the verdict.
+        edits: What a person changed of the segments; None if they are as the method made them.
+        measures: What a report names of the drawn blood and of the midline; None if nothing is drawn.
     """
 
     geometry: VolumeGeometry
@@ -168,6 +172,8 @@ class AnalysisResult:
     provenance: Provenance
     assessment: Assessment = UNASSESSED
     implausible: Implausible | None = None
+    edits: Edits | None = None
+    measures: ExamMeasures | None = None
 
     def __post_init__(self) -> None:
         if self.assessment is UNASSESSED:
@@ -210,6 +216,8 @@ class AnalysisResult:
             plain = data.get("assessment")
             assessment = assessment_of(detection) if plain is None else Assessment.from_json(plain)
             problem = None if data.get("implausible") is None else Implausible.from_json(data["implausible"])
+            edits = None if data.get("edits") is None else Edits.from_json(data["edits"])
+            measures = None if data.get("measures") is None else ExamMeasures.from_json(data["measures"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ResultError(
                 f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
@@ -218,7 +226,7 @@ class AnalysisResult:
         segmentation = None
         if labelmap is not None:
             segmentation = SegmentationResult(labelmap, geometry, labels, soft_maps, uncertainty, below_threshold)
-        return cls(geometry, detection, segmentation, measurements, provenance, assessment, problem)
+        return cls(geometry, detection, segmentation, measurements, provenance, assessment, problem, edits, measures)
 
     def __repr__(self) -> str:
         return f"AnalysisResult({self.provenance.method}: {self.verdict})"
@@ -248,7 +256,7 @@ class AnalysisResult:
     @property
     def verdict(self) -> str:
         """One sentence for the reader."""
-        return self.statement.sentence
+        return self.statement.sentence if self.edits is None else self.edits.sentence(self.statement, self.blood_ml)
 
     def slice_number(self, index: int) -> int:
         """The number people see: 1 for the slice nearest to the feet, whichever way rows and columns run."""
@@ -271,12 +279,14 @@ class AnalysisResult:
             "format": RESULT_FORMAT_VERSION,
             "notice": RESEARCH_NOTICE,
             "implausible": None if self.implausible is None else self.implausible.to_json(),
+            "edits": None if self.edits is None else self.edits.to_json(),
             "verdict": self.verdict,
             "statement": self.statement.to_json(),
             "assessment": self.assessment.to_json(),
             **self.detection.to_json(),
             "blood_ml": round(self.blood_ml, 4),
             "measurements": [asdict(one) for one in self.measurements],
+            "measures": None if self.measures is None else self.measures.to_json(),
             "labels": [
                 {"value": n, "key": one.key, "name": one.name, "color": list(one.color), "terminology": one.terminology}
                 for n, one in enumerate(labels, start=1)

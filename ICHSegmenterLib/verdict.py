@@ -244,6 +244,42 @@ class VerdictStatement:
         return {**plain, "code": self.code.value}
 
 
+@dataclass(frozen=True)
+class Edits:
+    """Changes of a person to the segments of a result.
+
+    Attributes:
+        segments: Keys of the labels whose segments are not as the method made them.
+        before: The sentence of the method's own verdict.
+    """
+
+    segments: tuple[str, ...]
+    before: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"segments": list(self.segments), "before": self.before}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Edits:
+        """The edits that `to_json` wrote."""
+        return cls(tuple(plain["segments"]), plain["before"])
+
+    def sentence(self, said: VerdictStatement, blood_ml: float) -> str:
+        """The outline as it is now, in place of a verdict of the method.
+
+        Args:
+            said: The statement of the edited result.
+            blood_ml: Volume of the outlined blood.
+        """
+        if not blood_ml:
+            return "Edited by hand: no hemorrhage is outlined."
+        return (
+            f"Edited by hand: {blood_ml:.1f} mL of hemorrhage on {said.positive_slices} of {said.slices} slices, "
+            f"most on slice {said.look_at}."
+        )
+
+
 def cap_words(code: str) -> str:
     """The words of a reason code."""
     return CAP_WORDS.get(code, code.replace("_", " "))

@@ -196,7 +196,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _missing(request: AnalysisRequest) -> list[str]:
     """Requirements of the batch and its methods that are not installed, each once."""
     methods = [request.method, request.detector] if request.detector else [request.method]
-    missing = dependencies.missingForBatch()
+    missing = dependencies.missingForBatch() + dependencies.missingForOutputs(request.outputs)
     for method in methods:
         missing += dependencies.missing(get_card(method))
     return list(dict.fromkeys(missing))

@@ -5,6 +5,8 @@ Panel, batch, command line and evaluation all call `analyze`. Nothing here needs
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from ICHSegmenterLib.analysis.border import as_acquired
 from ICHSegmenterLib.analysis.combine import combine
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.analysis.single_method import analyze_by_one
+from ICHSegmenterLib.measuring.exam import measure_exam
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -53,4 +56,12 @@ def analyze(
         result = combine(outlined, detected, axial)
     else:
         result = analyze_by_one(axial, request, context, session, mask)
-    return as_acquired(result, view, volume)
+    return as_acquired(measured(result, axial), view, volume)
+
+
+def measured(result: AnalysisResult, volume: Volume) -> AnalysisResult:
+    """A result with the measures of a report, if it draws blood; both on the same axial slices."""
+    segmentation = result.segmentation
+    if segmentation is None or not any(one.is_blood for one in result.measurements):
+        return result
+    return replace(result, measures=measure_exam(volume, segmentation.labelmap, segmentation.labels))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +29,7 @@ EXAM_FEATURES = ("top_logit", "second_logit", "log_blood", "slice_logit")
 """Features of an exam: the two most probable pieces, the expected volume, and what a detector without pieces says."""
 NO_FEATURES: Mapping[str, float] = MappingProxyType({})
 NO_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType({})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Calibration:
         pieces: Model of a piece over `PIECE_FEATURES`; None for a method that only detects.
         low_cut: Value of the map down to which voxels belong to one piece; None: half of the map's threshold.
         sensitivity, specificity: Of the screening and of the confirming point, in cross-validation.
+        weights: SHA-256 of the weight files that it was fitted with, for no others; empty if the method has none.
     """
 
     exam: LogisticModel
@@ -98,12 +101,20 @@ class Calibration:
     low_cut: float | None = None
     sensitivity: tuple[float, float] | None = None
     specificity: tuple[float, float] | None = None
+    weights: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.screening.exam > self.confirming.exam or self.screening.piece > self.confirming.piece:
             raise ValueError("calibration.screening must not lie above calibration.confirming")
         if self.low_cut is not None and not 0.0 < self.low_cut <= 1.0:
             raise ValueError(f"calibration.low_cut must lie between 0 and 1, got {self.low_cut}")
+        for digest in self.weights:
+            if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+                raise ValueError(f"calibration.weights must be SHA-256 digests, got {str(digest)[:80]!r}")
+
+    def holds_for(self, digests: Iterable[str]) -> bool:
+        """True for the weights that it was fitted with, by their SHA-256; for any if it names none."""
+        return not self.weights or sorted(digests) == sorted(self.weights)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the card."""
@@ -121,6 +132,7 @@ class Calibration:
         for key in ("sensitivity", "specificity"):
             pair = getattr(self, key)
             plain[key] = None if pair is None else [round(value, 4) for value in pair]
+        plain["weights"] = list(self.weights)
         return plain
 
     @classmethod
@@ -149,6 +161,7 @@ class Calibration:
             low_cut=None if low_cut is None else _number(low_cut, "low_cut"),
             sensitivity=_pair(plain.get("sensitivity"), "sensitivity"),
             specificity=_pair(plain.get("specificity"), "specificity"),
+            weights=_digests(plain.get("weights", [])),
         )
 
 
@@ -180,6 +193,12 @@ def _pair(plain: Any, key: str) -> tuple[float, float] | None:
     if not isinstance(plain, list | tuple) or len(plain) != 2:
         raise ValueError(f"calibration.{key[:80]} must be two numbers, got {str(plain)[:60]!r}")
     return _number(plain[0], key), _number(plain[1], key)
+
+
+def _digests(plain: Any) -> tuple[str, ...]:
+    if not isinstance(plain, list | tuple):
+        raise ValueError(f"calibration.weights must be a list, got {str(plain)[:60]!r}")
+    return tuple(plain)
 
 
 def _object(plain: Any, key: str, known: tuple[str, ...] | None = None) -> Mapping[str, Any]:

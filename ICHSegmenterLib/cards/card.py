@@ -17,7 +17,7 @@ from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.requirement import Requirement, missing
 from ICHSegmenterLib.cards.trust import NO_TRUST, Trust
 from ICHSegmenterLib.errors import did_you_mean
-from ICHSegmenterLib.labels import SegmentLabel
+from ICHSegmenterLib.labels import Code, SegmentLabel
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing, Preprocessing
 
 LabelmapRule = Literal["threshold", "sum", "argmax"]
@@ -141,6 +141,11 @@ class ModelCard:
     def judges_pieces(self) -> bool:
         """True if the exam is judged by pieces of the outline, False if by the values of its slices."""
         return bool(self.labels) and not PREDICTORS[self.predictor].values_slices
+
+    @property
+    def algorithm_family(self) -> Code:
+        """The family of its algorithm, as DICOM objects name it."""
+        return PREDICTORS[self.predictor].family
 
     @property
     def option_values(self) -> dict[str, Any]:

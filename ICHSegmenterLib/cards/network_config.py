@@ -67,6 +67,7 @@ SMART_NET_UP_NETWORKS = (
     "smart_net_up_single_rec",
     "smart_net_up_single_seg",
 )
+SMART_NET_NETWORKS = ("smart_net_down_cls", "smart_net_down_seg", *SMART_NET_UP_NETWORKS)
 NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingProxyType(
     {
         "context_unet": {"num_classes": Whole(2, 6), "widths": Wholes(Whole(8, 1024), (2, 6))},
@@ -76,9 +77,7 @@ NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingPro
             "depths": _FOUR_STAGES,
             "num_heads": _FOUR_STAGES,
         },
-        "smart_net_down_cls": {},
-        "smart_net_down_seg": {},
-        **{name: {} for name in SMART_NET_UP_NETWORKS},
+        **{name: {"width": Whole(4, 256), "layers": _FOUR_STAGES} for name in SMART_NET_NETWORKS},
         "swin_classifier": {
             "num_classes": Whole(1, 6),
             "image_size": Whole(16, 1024),

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from ICHSegmenterLib.cards.network_config import SMART_NET_UP_NETWORKS
 from ICHSegmenterLib.cards.option import Option
+from ICHSegmenterLib.labels import Code
 from ICHSegmenterLib.preprocessing.spec import (
     NoPreprocessing,
     Preprocessing,
@@ -39,6 +40,9 @@ MODE = Option("mode", "choice", "stacked", "gray values over the whole volume or
 INSIDE_BRAIN = Option("inside_brain", "bool", True, "outline nothing outside the brain mask")
 DROP_EMPTY_ENDS = Option("drop_empty_ends", "bool", False, "leave out slices without tissue at both ends")
 
+ARTIFICIAL_INTELLIGENCE = Code("123110", "Artificial Intelligence", "DCM")
+MORPHOLOGICAL_OPERATIONS = Code("123104", "Morphological Operations", "DCM")
+
 
 @dataclass(frozen=True)
 class PredictorKind:
@@ -50,6 +54,7 @@ class PredictorKind:
         options: All that it knows; a card offers some of them with its own defaults.
         wiring: What makes it the method that it is, fixed by the card and no option: key to possible values.
         values_slices: It classifies slices or the exam, so that these values are judged and not what it outlines.
+        family: Of algorithms, as DICOM codes it (CID 7162).
     """
 
     networks: tuple[str, ...]
@@ -57,12 +62,13 @@ class PredictorKind:
     options: tuple[Option, ...] = ()
     wiring: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     values_slices: bool = False
+    family: Code = ARTIFICIAL_INTELLIGENCE
 
 
 PREDICTORS: Mapping[str, PredictorKind] = MappingProxyType(
     {
         "blast_ct": PredictorKind(("deepmedic",), VolumePreprocessing, (TTA,)),
-        "hu_threshold": PredictorKind((), NoPreprocessing),
+        "hu_threshold": PredictorKind((), NoPreprocessing, family=MORPHOLOGICAL_OPERATIONS),
         "rsna_sequence": PredictorKind(
             ("slice_sequence_transformer",), SeriesPreprocessing, (MASKED, XYZ_ORDER, TTA), values_slices=True
         ),

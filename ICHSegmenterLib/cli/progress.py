@@ -15,13 +15,16 @@ from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.runtime.context import RunContext
 
 PHASE_TEXTS = {
+    Phase.READING: "Reading the files",
     Phase.LOADING: "Loading the network",
     Phase.FINDING_BRAIN: "Finding the brain",
     Phase.RESAMPLING: "Resampling to 1 mm",
     Phase.PREDICTING: "Predicting",
     Phase.MEASURING: "Measuring",
+    Phase.REGISTERING: "Laying the exams over each other",
     Phase.ACTIVATION: "Drawing the activation map",
     Phase.DOWNLOADING: "Downloading",
+    Phase.VERIFYING: "Reading weight files",
     Phase.SYNTHESIZING: "Synthesizing",
 }
 

@@ -32,7 +32,8 @@ def write(exam: ExamOutput) -> None:
         return
     algorithm = f"ICHSegmenter {made_by.version} {made_by.method}"
     path = exam.folder / "segmentation.seg.nrrd"
-    write_seg_nrrd(labelmap.voxels, labelmap.geometry, segmentation.labels, path, algorithm=algorithm)
+    edited = () if exam.result.edits is None else exam.result.edits.segments
+    write_seg_nrrd(labelmap.voxels, labelmap.geometry, segmentation.labels, path, algorithm=algorithm, edited=edited)
 
 
 def write_seg_nrrd(
@@ -42,10 +43,12 @@ def write_seg_nrrd(
     path: Path | str,
     *,
     algorithm: str = ALGORITHM,
+    edited: Sequence[str] = (),
 ) -> None:
     """Slicer's segmentation: value n of the labelmap becomes the segment labels[n - 1], if it occurs.
 
-    algorithm is name and version of what made the labelmap; Slicer hands it on to DICOM.
+    algorithm is name and version of what made the labelmap, edited the keys of labels that a person changed since;
+    Slicer hands both on to DICOM.
 
     Raises:
         ValueError: labelmap is not uint8 of the geometry's shape, or holds values without a label.
@@ -55,7 +58,7 @@ def write_seg_nrrd(
         raise ValueError(f"labelmap must be uint8 {geometry.shape}, got {labelmap.dtype} {labelmap.shape}")
     if labelmap.size and int(labelmap.max()) > len(labels):
         raise ValueError(f"labelmap holds value {int(labelmap.max())}, but there are {len(labels)} labels")
-    content = encode_seg_nrrd(labelmap, geometry, labels, algorithm=algorithm)
+    content = encode_seg_nrrd(labelmap, geometry, labels, algorithm=algorithm, edited=edited)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -66,6 +69,7 @@ def encode_seg_nrrd(
     labels: Sequence[SegmentLabel],
     *,
     algorithm: str,
+    edited: Sequence[str] = (),
 ) -> bytes:
     """A .seg.nrrd file in memory; only labels that occur become segments, since Slicer lists empty ones too.
 
@@ -80,7 +84,7 @@ def encode_seg_nrrd(
         "voxels": labelmap.T,  # (slice, row, column) -> (i, j, k)
         "ijkToLPS": geometry.affine,
         "containedRepresentationNames": ["Binary labelmap"],
-        "segments": _segments(labelmap, labels, algorithm=algorithm),
+        "segments": _segments(labelmap, labels, algorithm=algorithm, edited=edited),
     }
     if not geometry.is_regular:
         content["ICHSegmenter_Geometry"] = (
@@ -91,7 +95,9 @@ def encode_seg_nrrd(
     return _TIME_OF_WRITING.sub(b"", file.getvalue(), count=1)  # equal results give equal files
 
 
-def _segments(labelmap: NDArray[np.uint8], labels: Sequence[SegmentLabel], *, algorithm: str) -> list[dict[str, Any]]:
+def _segments(
+    labelmap: NDArray[np.uint8], labels: Sequence[SegmentLabel], *, algorithm: str, edited: Sequence[str]
+) -> list[dict[str, Any]]:
     """The segments of slicerio, for each label that occurs."""
     boxes = ndimage.find_objects(labelmap)
     return [
@@ -107,7 +113,7 @@ def _segments(labelmap: NDArray[np.uint8], labels: Sequence[SegmentLabel], *, al
             "status": "completed",
             "tags": {
                 "TerminologyEntry": label.terminology,
-                "DICOM.SegmentAlgorithmType": "AUTOMATIC",
+                "DICOM.SegmentAlgorithmType": "SEMIAUTOMATIC" if label.key in edited else "AUTOMATIC",
                 "DICOM.SegmentAlgorithmName": algorithm,
                 "ICHSegmenter.Label": label.key,
             },

@@ -10,16 +10,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ICHSegmenterLib.outputs import (
-    dicom_seg,
+    identity,
     labelmap,
     labelmap_regular,
     maps,
     overview,
+    pdf,
     report,
     result_json,
     seg_nrrd,
     slices_csv,
 )
+from ICHSegmenterLib.outputs.dicom import segmentation, structured_report
 from ICHSegmenterLib.outputs.writer import Output
 from ICHSegmenterLib.request import MAP
 from ICHSegmenterLib.volume.volume import Volume
@@ -32,10 +34,15 @@ OUTPUTS: dict[str, Output] = {
     "labelmap": Output(labelmap.write, files=("labelmap.nii.gz",), is_default=True),
     "labelmap_regular": Output(labelmap_regular.write, files=("labelmap_regular.nii.gz",), is_default=True),
     MAP: Output(maps.write, files=("map.nii.gz", "uncertainty.nii.gz", "below_threshold.nii.gz"), needs_maps=True),
-    "dicom_seg": Output(dicom_seg.write, files=("segmentation.dcm",), check=dicom_seg.check),
+    "dicom_seg": Output(segmentation.write, files=(segmentation.FILE,), check=segmentation.check),
+    "dicom_sr": Output(
+        structured_report.write, files=(structured_report.FILE,), check=segmentation.check, refers_to=("dicom_seg",)
+    ),
     "csv": Output(slices_csv.write, files=("slices.csv",), is_default=True),
     "overview": Output(overview.write, files=("overview.png", "thumbnail.jpg"), is_default=True),
     "report": Output(report.write, files=("report.html",), is_default=True),  # embeds the overview
+    "pdf": Output(pdf.write, files=(pdf.FILE,), check=pdf.check),
+    identity.NAME: Output(identity.write, files=(), check=identity.check),
     RESULT: Output(result_json.write, files=(result_json.DONE_FILE,), is_default=True),
 }
 
@@ -60,6 +67,7 @@ def select(words: Iterable[str]) -> tuple[str, ...]:
         selected = selected - {name} if sign == "-" else selected | {name}
     if any(OUTPUTS[name].needs_maps for name in selected):
         selected |= {MAP}
+    selected = selected.union(*(OUTPUTS[name].refers_to for name in selected))
     return (*(name for name in OUTPUTS if name in selected and name != RESULT), RESULT)
 
 

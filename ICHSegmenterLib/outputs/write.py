@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
@@ -21,6 +21,7 @@ def write_outputs(
     *,
     outputs: Iterable[str] = (),
     source: Path | None = None,
+    slice_files: Sequence[Path] = (),
 ) -> dict[str, Path]:
     """Write the files of a result.
 
@@ -30,7 +31,8 @@ def write_outputs(
         folder: Made if absent. Files of an earlier run are replaced at the very end.
         outputs: Names of the table of outputs, `+name` to add to the defaults, `-name` to take away; none: the
             defaults.
-        source: File or folder that `volume` was read from, for DICOM SEG.
+        source: File or folder that `volume` was read from, for DICOM objects.
+        slice_files: DICOM files of its slices in any order, where they are known and `source` is not.
 
     Returns:
         File name to path.
@@ -43,7 +45,7 @@ def write_outputs(
     names = select(outputs)
     try:
         with replacing_folder(folder, own_files=_own_files(), done_file=DONE_FILE) as scratch:
-            exam = ExamOutput(result, volume, scratch, names, source)
+            exam = ExamOutput(result, volume, scratch, names, source, tuple(slice_files))
             for name in names:
                 OUTPUTS[name].write(exam)
             written = [path.name for path in scratch.iterdir()]

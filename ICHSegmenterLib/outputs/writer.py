@@ -9,7 +9,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
+from ICHSegmenterLib.analysis.outlined_findings import OutlinedFinding, outlined_findings
+from ICHSegmenterLib.outputs.dicom.scan import scan_headers
 from ICHSegmenterLib.preprocessing.resample import labelmap_to_regular, regular_grid
 from ICHSegmenterLib.results import AnalysisResult, SegmentationResult
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -62,6 +65,7 @@ class ExamOutput:
         folder: A scratch folder; it is put into place when all writers are done.
         names: The outputs that are written, in the order of the table.
         source: File or folder that `volume` was read from, None if it never was a file.
+        slice_files: DICOM files of its slices in any order, where they are known and `source` is not.
     """
 
     result: AnalysisResult
@@ -69,6 +73,21 @@ class ExamOutput:
     folder: Path
     names: tuple[str, ...]
     source: Path | None = None
+    slice_files: tuple[Path, ...] = ()
+
+    @cached_property
+    def scan_headers(self) -> list[Dataset]:
+        """DICOM headers of the slices, in array order; read once for all writers.
+
+        Raises:
+            OutputError: The volume did not come from DICOM files of one slice each.
+        """
+        return scan_headers(self.volume, self.source, self.slice_files)
+
+    @cached_property
+    def findings(self) -> tuple[OutlinedFinding, ...]:
+        """The separate pieces of the outline, the most important first; measured once for all writers."""
+        return outlined_findings(self.result, self.volume)
 
     @cached_property
     def orthogonal(self) -> OrthogonalLabelmap | None:
@@ -111,6 +130,7 @@ class Output:
         is_default: Written unless taken away.
         needs_maps: Its writer reads the soft maps, which only stay in a result that `map` is asked of.
         check: What must hold before the analysis.
+        refers_to: Names of outputs whose files its own refers to; they are written with it, and stand above it.
     """
 
     write: Writer
@@ -118,3 +138,4 @@ class Output:
     is_default: bool = False
     needs_maps: bool = False
     check: InputCheck | None = None
+    refers_to: tuple[str, ...] = ()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.report.finding_rows import FindingRow, headings
+from ICHSegmenterLib.report.measures import measures_section
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.verdict import VerdictCode
 
@@ -30,15 +33,18 @@ PAGE = Template(
  .swatch { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em }
  .bar { display: inline-block; height: .7em; background: #d64533; vertical-align: middle; margin-right: .5em }
  small { color: #66717a }
+ @media print { body { margin: 0; max-width: none; font-size: 11px } table, img { break-inside: avoid } }
+ @page { size: A4; margin: 14mm }
 </style></head><body>
-$implausible<h1>$verdict</h1>
-<small>$made_by, $device ($precision), $seconds s, $created</small>
+$identity$implausible<h1>$verdict</h1>
+$before<small>$made_by, $device ($precision), $seconds s, $created</small>
 <p class="notice">$notice</p>
 $warnings
 $picture
 <table><tr><th>Segment</th><th>Volume (mL)</th><th>Mean density (HU)</th><th>Slices</th><th>Pieces</th></tr>
 $segments</table>
 $pieces
+$measures
 <table><tr><th>Slice</th><th>Position (mm)</th><th>$value_name</th><th>Blood (mL)</th></tr>
 $slices</table>
 <p><small>$limits Paper: $paper. Slices are counted from the lowest; positions are along the slice normal.</small></p>
@@ -47,14 +53,31 @@ $slices</table>
 )
 
 
-def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) -> None:
-    """Write the page; picture is embedded so that the file can be moved alone."""
+def write_report(
+    result: AnalysisResult,
+    path: Path,
+    *,
+    picture: Path | None,
+    rows: Sequence[FindingRow] = (),
+    identity: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Write the page.
+
+    Args:
+        result: The result.
+        path: File to write.
+        picture: Embedded, so that the file can be moved alone.
+        rows: The findings, and the pieces below the threshold.
+        identity: (heading, text) of patient and study; empty unless somebody asked for it.
+    """
     used, problem = result.provenance, result.implausible
     known = method_cards()
     cards = [known[name] for name in (used.method, used.detector) if name in known]
     page = PAGE.substitute(
         title=escape(used.title),
         verdict=escape(result.verdict),
+        identity=_identity(identity),
+        before=f"<p>The method's own verdict, before: {escape(result.edits.before)}</p>\n" if result.edits else "",
         implausible="" if problem is None else f'<p class="warning"><b>{escape(problem.text)}</b></p>\n',
         color=COLORS[result.assessment.code],
         made_by=escape(used.made_by),
@@ -66,7 +89,8 @@ def write_report(result: AnalysisResult, path: Path, *, picture: Path | None) ->
         warnings="".join(f'<p class="warning">{escape(sentence)}</p>' for sentence in used.warnings),
         picture=_embed(picture) if picture is not None else "",
         segments=_segment_rows(result),
-        pieces=_piece_table(result),
+        pieces=_finding_table(result, rows),
+        measures=measures_section(result.measures),
         slices=_slice_rows(result),
         value_name=escape(used.value_name.capitalize()),
         limits=escape(" ".join(card.limits for card in cards)),
@@ -97,21 +121,21 @@ def _segment_rows(result: AnalysisResult) -> str:
     return "\n".join(rows)
 
 
-def _piece_table(result: AnalysisResult) -> str:
-    """Pieces that are drawn, then those below the threshold; nothing if there are none."""
-    judged = result.assessment
-    rows = [
-        "<tr>"
-        f"<td>{escape(piece.subtype)} ({piece.subtype_probability:.2f})</td><td>{piece.probability:.2f}</td>"
-        f"<td>{piece.volume_ml:.2f}</td><td>{piece.mean_hu:.0f}</td>"
-        f"<td>{result.slice_number(piece.key_slice)}</td><td>{'yes' if is_drawn else 'below threshold'}</td></tr>"
-        for pieces, is_drawn in ((judged.pieces, True), (judged.below_threshold, False))
-        for piece in pieces
-    ]
+def _identity(identity: Sequence[tuple[str, str]]) -> str:
+    parts = [f"<b>{escape(heading)}</b> {escape(text)}" for heading, text in identity]
+    return f"<p>{' &middot; '.join(parts)}</p>\n" if parts else ""
+
+
+def _finding_table(result: AnalysisResult, rows: Sequence[FindingRow]) -> str:
+    """Findings that are outlined, then the pieces below the threshold; nothing if there are none."""
     if not rows:
         return ""
-    heading = f"<th>Piece</th><th>{judged.value_name.capitalize()}</th><th>Volume (mL)</th><th>Mean density (HU)</th>"
-    return f"<table><tr>{heading}<th>Slice</th><th>Drawn</th></tr>\n" + "\n".join(rows) + "</table>"
+    lines = ["<tr>" + "".join(f"<th>{escape(heading)}</th>" for heading in headings(result)) + "</tr>"]
+    for row in rows:
+        swatch = f'<span class="swatch" style="background: rgb{row.color}"></span>'
+        first, *others = (escape(cell) for cell in row.cells)
+        lines.append(f"<tr><td>{swatch}{first}</td>" + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>")
+    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def _slice_rows(result: AnalysisResult) -> str:

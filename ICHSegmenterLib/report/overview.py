@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from ICHSegmenterLib.labels import ANY
-from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
 from ICHSegmenterLib.report.drawing.canvas import Canvas, Color, fitting_font, font
-from ICHSegmenterLib.report.drawing.slices import display_slice, head_box, slices_to_show
+from ICHSegmenterLib.report.drawing.panels import Panels, draw_pixels
+from ICHSegmenterLib.report.drawing.slices import slices_to_show
 from ICHSegmenterLib.report.drawing.style import BACKGROUND, INK, MUTED, NEGATIVE_COLOR, POSITIVE_COLOR
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
@@ -36,7 +34,7 @@ def write_overview(result: AnalysisResult, volume: Volume, path: Path) -> None:
     canvas.text((LEFT, 71), subtitle, MUTED, fitting_font(subtitle, LARGE, RIGHT - LEFT))
     _legend(canvas, LEFT + 4, 91, _segments(result))
     shown = slices_to_show(result, COLUMNS * ROWS)
-    panels = _Panels.of(result, volume, shown)
+    panels = Panels.of(result, volume, shown)
     for number, index in enumerate(shown):
         row, column = divmod(number, COLUMNS)
         corner = (LEFT + column * (PANEL_WIDTH + GAP_X), SLICES_TOP + row * (PANEL_HEIGHT + GAP_Y))
@@ -50,53 +48,12 @@ def write_thumbnail(result: AnalysisResult, volume: Volume, path: Path) -> None:
     """Draw the slice to look at first with its outlines, as small as a list of exams needs it."""
     key = result.detection.key_slice
     canvas = Canvas((THUMBNAIL_SIDE, THUMBNAIL_SIDE), "black")
-    _draw_pixels(canvas, (0, 0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), _Panels.of(result, volume, [key]), key)
+    draw_pixels(canvas, (0, 0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), Panels.of(result, volume, [key]), key)
     canvas.save(path)
 
 
-Room = tuple[int, int, int, int]
-"""Left, top, width, height."""
-
-
-class _Panels(NamedTuple):
-    """What all slices of the picture share."""
-
-    result: AnalysisResult
-    volume: Volume
-    view: AxialView
-    head: tuple[slice, slice]
-    mm: tuple[float, float]
-
-    @classmethod
-    def of(cls, result: AnalysisResult, volume: Volume, shown: list[int]) -> _Panels:
-        view = AxialView.of(volume.geometry)
-        head = head_box([display_slice(volume.hu, view, index) for index in shown])
-        return cls(result, volume, view, head, view.geometry(volume.geometry).pixel_spacing_mm)
-
-
-def slice_size(shape: tuple[int, ...], mm: tuple[float, float], room: tuple[int, int]) -> tuple[int, int]:
-    """Width and height in which pixels (rows, columns) of this size fill the room without being distorted."""
-    height_mm, width_mm = shape[0] * mm[0], shape[1] * mm[1]
-    scale = min(room[0] / width_mm, room[1] / height_mm)
-    return max(1, round(width_mm * scale)), max(1, round(height_mm * scale))
-
-
-def _draw_pixels(canvas: Canvas, room: Room, panels: _Panels, index: int) -> Room:
-    """A slice with its outlines, as large as the room allows and in its middle; returns what it fills."""
-    result, view, head = panels.result, panels.view, panels.head
-    hu = display_slice(panels.volume.hu, view, index)[head]
-    size = slice_size(hu.shape, panels.mm, room[2:])
-    corner = room[0] + (room[2] - size[0]) // 2, room[1] + (room[3] - size[1]) // 2
-    canvas.slice(corner, size, hu, BRAIN_WINDOW)
-    if result.segmentation is not None:
-        labels = display_slice(result.segmentation.labelmap, view, index)[head]
-        for value, label in enumerate(result.segmentation.labels, start=1):
-            canvas.outline(corner, size, labels == value, label.color)
-    return (*corner, *size)
-
-
-def _draw_slice(canvas: Canvas, corner: tuple[int, int], panels: _Panels, index: int) -> None:
-    left, top, width, height = _draw_pixels(canvas, (*corner, PANEL_WIDTH, PANEL_HEIGHT), panels, index)
+def _draw_slice(canvas: Canvas, corner: tuple[int, int], panels: Panels, index: int) -> None:
+    left, top, width, height = draw_pixels(canvas, (*corner, PANEL_WIDTH, PANEL_HEIGHT), panels, index)
     result = panels.result
     detection, letters = result.detection.slices[index], font(NORMAL)
     color = POSITIVE_COLOR if detection.is_positive else INK

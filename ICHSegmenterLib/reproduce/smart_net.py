@@ -43,6 +43,7 @@ def smart_net(table: str, options: ReproduceOptions) -> Outcome:
             card,
             file,
             options.output / "evaluation" / method,
+            device=options.device,
             resamples=options.resamples,
             seed=options.seed,
             announce=options.announce,

@@ -80,6 +80,7 @@ class HeadModel:
         has_calcifications: Pineal gland and choroid plexus.
         has_couch: The table behind the head.
         noise_hu: Standard deviation of white noise.
+        midline_shift_mm: How far ventricles, pineal gland and choroid plexus are pushed to the patient's left.
     """
 
     bleeds: tuple[Bleed, ...] = ()
@@ -87,6 +88,7 @@ class HeadModel:
     has_calcifications: bool = True
     has_couch: bool = True
     noise_hu: float = 4.0
+    midline_shift_mm: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,8 +313,9 @@ def _paint_brain(
     falx = cavity & (np.abs(x) < 0.9) & (z > 15) & ~_grown(level, -25)
     hu[falx] = DURA_HU
     hu[cavity & (np.abs(x) < 4) & (z > 0) & (y > -40) & ~_grown(level, -5)] = SINUS_HU
+    pushed = (x - np.float32(model.midline_shift_mm), y, z)
     for center, radii in VENTRICLES:
-        hu[cavity & (_level(points, center, radii) <= 1)] = CSF_HU
+        hu[cavity & (_level(pushed, center, radii) <= 1)] = CSF_HU
     if model.has_calcifications:
         for center, radius in CALCIFICATIONS:
-            hu[cavity & (_level(points, center, (radius,) * 3) <= 1)] = CALCIFICATION_HU
+            hu[cavity & (_level(pushed, center, (radius,) * 3) <= 1)] = CALCIFICATION_HU

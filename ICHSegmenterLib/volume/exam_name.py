@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ICHSegmenterLib.volume.io import FORMATS
+from ICHSegmenterLib.volume.input_files import FORMATS
 
 VOLUME_SUFFIXES = tuple(sorted(FORMATS, key=len, reverse=True))
 """Endings of scans that are one file; longest first, so that .nii.gz is cut off whole."""

@@ -9,6 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+FORMATS = {
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".hdr": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+}
+"""Format of each file name ending; anything else must be DICOM by its content. Of a pair .hdr/.img it is the .hdr."""
+
 CHUNK_BYTES = 1 << 20
 HEADER_BYTES = 1 << 16
 """Enough of a text header to find the name of its data file."""
@@ -48,6 +59,12 @@ class InputDigest:
             return True
         sizes = (recorded.get("files"), recorded.get("bytes"))
         return sizes == (self.files, self.bytes) and recorded.get("content") == content_digest(files)
+
+
+def format_of(path: Path) -> str:
+    """Format by the name's ending; empty if it is none of `FORMATS`."""
+    name = path.name.lower()
+    return next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), "")
 
 
 def digest_of(files: Iterable[Path], *, content: bool = False) -> InputDigest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,13 @@ from ICHSegmenterLib.volume.dicom.series import SeriesSummary
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.image_files import read_image_file
+from ICHSegmenterLib.volume.input_files import FORMATS, format_of
 from ICHSegmenterLib.volume.nifti import read_nifti
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
-__all__ = ["SeriesSummary", "list_series", "read_mask", "read_volume"]
+__all__ = ["SeriesSummary", "list_series", "read_labelmap", "read_mask", "read_volume"]
 
-FORMATS = {
-    ".nii": "NIfTI",
-    ".nii.gz": "NIfTI",
-    ".hdr": "NIfTI",
-    ".nrrd": "NRRD",
-    ".nhdr": "NRRD",
-    ".mha": "MetaImage",
-    ".mhd": "MetaImage",
-}
-"""Format of each file name ending; anything else must be DICOM by its content. Of a pair .hdr/.img it is the .hdr."""
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MASK_TOLERANCE_MM = 0.1
 """A mask file is on the same grid if its voxels lie this near: other programs write positions with few digits."""
@@ -57,7 +49,7 @@ def read_volume(path: Path | str, *, series_uid: str | None = None, files: Seque
     if path.is_dir():
         return read_dicom_folder(path, series_uid=series_uid)
     _check_exists(path)
-    if _format(path):
+    if format_of(path):
         return _read_image(path)
     if is_dicom(path):
         return read_dicom_file(path, series_uid=series_uid)
@@ -77,7 +69,7 @@ def read_mask(path: Path | str, geometry: VolumeGeometry, *, allow_empty: bool =
     """
     path = Path(path)
     _check_exists(path)
-    if not _format(path):
+    if not format_of(path):
         raise VolumeError(f"{path.name}: a mask must be a file that ends in {', '.join(FORMATS)}.")
     values, mask_geometry, _ = _load(path)
     mask = _on_grid(values > 0.5, mask_geometry, geometry)
@@ -91,15 +83,32 @@ def read_mask(path: Path | str, geometry: VolumeGeometry, *, allow_empty: bool =
     return mask
 
 
+def read_labelmap(path: Path | str, geometry: VolumeGeometry) -> NDArray[np.uint8]:
+    """The values of a labelmap file on the grid of a volume: uint8 (slices, rows, columns); see `read_mask`.
+
+    Raises:
+        VolumeError: The file cannot be read, holds no small whole numbers, or lies on another grid.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if not format_of(path):
+        raise VolumeError(f"{path.name}: a labelmap must be a file that ends in {', '.join(FORMATS)}.")
+    values, own_geometry, _ = _load(path)
+    labels = np.asarray(np.clip(np.nan_to_num(values), 0, 255), dtype=np.uint8)
+    if not np.array_equal(labels, values):
+        raise VolumeError(f"{path.name}: a labelmap holds whole numbers from 0 to 255, this file others.")
+    turned = _on_grid(labels, own_geometry, geometry)
+    if turned is None:
+        raise VolumeError(
+            f"{path.name}: the labelmap lies on another grid: it has {_grid(own_geometry)}, the CT {_grid(geometry)}. "
+            "Give the CT that it was made of."
+        )
+    return turned
+
+
 def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise VolumeError(f"{path.name}: there is no such file or folder. Check the path.")
-
-
-def _format(path: Path) -> str:
-    """Format by the name's ending; empty if it is none of `FORMATS`."""
-    name = path.name.lower()
-    return next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), "")
 
 
 def _read_image(path: Path) -> Volume:
@@ -110,13 +119,13 @@ def _read_image(path: Path) -> Volume:
     if not np.isfinite(hu).all():
         warnings = (*warnings, "Voxels without a number (NaN or infinite) were taken as air.")
         hu = np.where(np.isfinite(hu), hu, -np.inf).astype(np.float32)
-    return Volume(with_air_for_padding(hu), geometry, VolumeSource(format=_format(path), warnings=warnings))
+    return Volume(with_air_for_padding(hu), geometry, VolumeSource(format=format_of(path), warnings=warnings))
 
 
 def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
     """Values (slices, rows, columns), geometry, warnings."""
     try:
-        if _format(path) != "NIfTI":
+        if format_of(path) != "NIfTI":
             image = read_image_file(path)
             return image.values, image.geometry, ()
         nifti = read_nifti(path)
@@ -130,8 +139,8 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
 
 
 def _on_grid(
-    mask: NDArray[np.bool_], mask_geometry: VolumeGeometry, ct_geometry: VolumeGeometry
-) -> NDArray[np.bool_] | None:
+    mask: NDArray[Scalar], mask_geometry: VolumeGeometry, ct_geometry: VolumeGeometry
+) -> NDArray[Scalar] | None:
     """The mask in the array order of the CT, turned if its axes run the other way; None if the grids differ."""
     if mask.shape != ct_geometry.shape:
         return None

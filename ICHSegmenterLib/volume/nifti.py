@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+import zlib
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -20,6 +25,32 @@ SHEAR_NOTE = "Gantry tilt: sform has shear, qform is upright"
 MAX_DESCRIPTION = 79
 _UNIT_BITS = 7  # of xyzt_units; the higher ones are the unit of time
 _MILLIMETERS_OF_UNIT = {1: 1000.0, 3: 0.001}  # meter, micrometer; nibabel leaves the unit to the caller
+
+SAME_GRID_MM = 0.1
+"""sform and qform say the same if corners lie this near: a quaternion of floats is no more exact for a head."""
+HEADER_BYTES = 540
+
+
+def _layout(*, real: str, whole: str, code: str, units: str, offsets: tuple[int, ...]) -> np.dtype[Any]:
+    """Where a header has the fields that say where the voxels are."""
+    forms = {
+        "dim": (whole, 8),
+        "pixdim": (real, 8),
+        "units": units,
+        "qform_code": code,
+        "sform_code": code,
+        "quaternion": (real, 3),
+        "offset": (real, 3),
+        "sform": (real, (3, 4)),
+    }
+    return np.dtype({"names": list(forms), "formats": list(forms.values()), "offsets": offsets})
+
+
+_HEADERS = {
+    348: _layout(real="f4", whole="i2", code="i2", units="u1", offsets=(40, 76, 123, 252, 254, 256, 268, 280)),
+    540: _layout(real="f8", whole="i8", code="i4", units="i4", offsets=(16, 104, 500, 344, 348, 352, 376, 400)),
+}
+"""Of NIfTI-1 and NIfTI-2, by the size that stands first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +99,20 @@ def read_nifti(path: Path) -> NiftiImage:
     return NiftiImage(values, VolumeGeometry.from_affine(shape, RAS_FROM_LPS @ affine), has_orientation)
 
 
+def is_upright(path: Path) -> bool:
+    """True if ITK, which takes qform where sform has shear, puts a NIfTI file on the grid that `read_nifti` finds.
+
+    Only the header is read, without nibabel. What cannot be read, or does not say where it lies, is not upright.
+    """
+    try:
+        with path.open("rb") as file:
+            is_compressed = path.name.lower().endswith(".gz")
+            header = (gzip.GzipFile(fileobj=file) if is_compressed else file).read(HEADER_BYTES)
+        return _is_upright(header)
+    except (OSError, EOFError, ValueError, StopIteration, struct.error, zlib.error):
+        return False
+
+
 def encode_nifti(array: NDArray[Any], geometry: VolumeGeometry, description: str) -> bytes:
     """A NIfTI-1 file in memory.
 
@@ -83,6 +128,36 @@ def encode_nifti(array: NDArray[Any], geometry: VolumeGeometry, description: str
     image.header["descrip"] = _description(description, geometry)
     image.header["intent_name"] = b"" if geometry.is_regular else b"best-fit affine"
     return bytes(image.to_bytes())
+
+
+def _is_upright(header: bytes) -> bool:
+    """True if the two forms of a header put the corners at the same place, in millimeters, or only one is there."""
+    orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+    size, order = next(
+        (size, order) for order in orders if (size := struct.unpack_from(f"{order}i", header)[0]) in _HEADERS
+    )
+    fields = np.frombuffer(header, _HEADERS[size].newbyteorder(order), count=1)[0]
+    if int(fields["units"]) & _UNIT_BITS in _MILLIMETERS_OF_UNIT:
+        return False
+    if fields["sform_code"] <= 0:
+        return bool(fields["qform_code"] > 0)
+    sform = np.array(fields["sform"], dtype=np.float64)
+    steps = sform[:, :3]
+    if not np.allclose(steps.T @ steps, np.diag(np.square(fields["pixdim"][1:4], dtype=np.float64)), 1e-4, 1e-4):
+        return False
+    if fields["qform_code"] <= 0:
+        return True
+    corners = np.array([*product(*((0.0, size - 1.0) for size in fields["dim"][1:4]), (1.0,))])
+    return bool(np.abs(corners @ (sform - _qform(fields)).T).max() <= SAME_GRID_MM)
+
+
+def _qform(fields: Any) -> NDArray[np.float64]:
+    """3x4 ijk to RAS of the quaternion in a header."""
+    vector = np.array(fields["quaternion"], dtype=np.float64)
+    scalar = np.sqrt(max(0.0, 1.0 - float(vector @ vector)))
+    spacing = np.array(fields["pixdim"][1:4], dtype=np.float64) * (1, 1, -1 if fields["pixdim"][0] < 0 else 1)
+    steps = Rotation.from_quat([*vector, scalar]).as_matrix() * spacing
+    return np.column_stack((steps, np.array(fields["offset"], dtype=np.float64)))
 
 
 def _nibabel(path: Path) -> Any:

@@ -17,6 +17,7 @@ class VolumeSource:
     Attributes:
         format: "DICOM", "NIfTI", "NRRD", "MetaImage", "Slicer" or "array".
         series_uid: SeriesInstanceUID, empty if unknown.
+        series_number: SeriesNumber, 0 if unknown.
         kernel: Reconstruction kernel, empty if unknown.
         warnings: Sentences for the reader of the result (contrast, bone kernel, missing slices, ...).
         instance_uids: SOPInstanceUID of each slice in array order, for DICOM SEG; empty if unknown.
@@ -32,6 +33,7 @@ class VolumeSource:
     warnings: tuple[str, ...] = ()
     instance_uids: tuple[str, ...] = ()
     has_contrast_agent: bool = False
+    series_number: int = 0
 
 
 @dataclass(frozen=True, eq=False)

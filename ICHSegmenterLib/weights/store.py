@@ -16,7 +16,7 @@ from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, wei
 from ICHSegmenterLib.errors import OutputError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND, content_of, explicit_file, intact, missing_text
-from ICHSegmenterLib.weights.digests import hash_file, remember
+from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
 from ICHSegmenterLib.weights.importing import PART_SUFFIX, import_file, published_names, weights_of_card
 from ICHSegmenterLib.weights.own_file import NOTHING_STATED, OwnFacts, card_with
 from ICHSegmenterLib.weights.sidecar import (
@@ -106,7 +106,7 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
     carded = [checked(carded) for path in paths if (carded := carded_file(path)) is not None]
     if not carded:
         card = get_card(method)
-        return _for_files(card, paths) if weights else _installed_card(card)
+        return _calibrated_for(card_with(card, paths), paths) if weights else _installed_card(card)
     for file in carded:
         if file.card.name != method:
             raise ValueError(
@@ -124,21 +124,28 @@ def card_of(method: str, weights: Sequence[Path | str] = ()) -> ModelCard:
                 f"the cards of {', '.join(path.name for path in paths)} differ in {keys}, so these files make no "
                 "ensemble; name only files that belong together"
             )
-    return cards[0]
+    return _calibrated_for(cards[0], paths)
 
 
-def _for_files(card: ModelCard, paths: Sequence[Path]) -> ModelCard:
-    """The card for files without one; its calibration speaks of the published files only."""
-    published = {file.name for file in card.weights}
-    return card if {path.name for path in paths} <= published else replace(card_with(card, paths), calibration=None)
+def _calibrated_for(card: ModelCard, paths: Sequence[Path]) -> ModelCard:
+    """The card; without its calibration if that is of other weights."""
+    if card.calibration is None or not card.calibration.weights:
+        return card
+    return card if card.calibration.holds_for(map(file_sha256, paths)) else replace(card, calibration=None)
 
 
 def _installed_card(card: ModelCard) -> ModelCard:
     """The card of the files that `find` takes."""
-    if card.name in MODEL_CARDS and card.needs_weights and not any(map(locate, card.weights)):
+    if not card.needs_weights:
+        return card
+    if present := [file for file in card.weights if locate(file) is not None]:
+        digests = [file.sha256 for file in present[: card.default_models]]
+        fits = card.calibration is None or card.calibration.holds_for(digests)
+        return card if fits else replace(card, calibration=None)
+    if card.name in MODEL_CARDS:
         for folder in (weights_folder(), bundled_folder()):
             if carded := carded_files(card.name, folder):
-                return carded[0].card
+                return _calibrated_for(carded[0].card, [one.path for one in carded[: card.default_models]])
     return card
 
 

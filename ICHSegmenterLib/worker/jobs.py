@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import compare as comparison
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.comparison import compare as comparison
+from ICHSegmenterLib.analysis.comparison.vote import vote_result
 from ICHSegmenterLib.analysis.default_method import WeightsOffer, first_run_offer
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.json.trust import trust_facts
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
+from ICHSegmenterLib.computer.diagnosis import diagnosis_lines
+from ICHSegmenterLib.computer.processor_check import check_processor
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.measuring.follow_up import follow_up
 from ICHSegmenterLib.preprocessing.input_check import check_input
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
@@ -32,9 +35,12 @@ from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import available_devices, import_torch
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
+from ICHSegmenterLib.weights.cache import bundled_folder
 from ICHSegmenterLib.weights.download import Transfer, download_model
 from ICHSegmenterLib.weights.own_file import OwnFacts
 from ICHSegmenterLib.worker.exam import Exam
+from ICHSegmenterLib.worker.reading import read_exam
+from ICHSegmenterLib.worker.report import write_report
 from ICHSegmenterLib.worker.server import Handler
 
 MIN_THREADS = 2
@@ -54,11 +60,17 @@ class Jobs:
             MessageType.ANALYZE: self.analyze,
             MessageType.COMPARE: self.compare,
             MessageType.CHECK: self.check,
+            MessageType.READ: self.read,
+            MessageType.FOLLOW_UP: self.follow_up,
             MessageType.WARM: self.warm,
             MessageType.DESCRIBE: self.describe,
             MessageType.DOWNLOAD: self.download,
             MessageType.IMPORT: self.import_weights,
             MessageType.REMOVE: self.remove,
+            MessageType.VERIFY: self.verify,
+            MessageType.TEST: self.test,
+            MessageType.DIAGNOSE: self.diagnose,
+            MessageType.REPORT: self.report,
             MessageType.FREE: self.free,
         }
 
@@ -103,6 +115,21 @@ class Jobs:
         context.report(0, 1, Phase.FINDING_BRAIN)
         findings = check_input(exam.volume(), exam.brain_mask())
         return {"type": MessageType.DONE, "findings": [finding.to_json() for finding in findings]}
+
+    def read(self, message: Message, context: RunContext) -> Message:
+        """Read an exam into the job folder, or list the series of a folder that holds several."""
+        job, path = Path(read_text(message, "job")), Path(read_text(message, "path"))
+        return {"type": MessageType.DONE, **read_exam(path, job, context, series_uid=message.get("series_uid"))}
+
+    def follow_up(self, message: Message, context: RunContext) -> Message:
+        """Compare an outlined exam with a prior one; write the prior outline on the current grid."""
+        context.report(0, 1, Phase.REGISTERING)
+        current, prior = (Exam.from_message(part) for part in (message, read_object(message, "prior")))
+        comparison, outline = follow_up(
+            current.outlined(read_object(message, "outline")), prior.outlined(read_object(message, "prior_outline"))
+        )
+        name = _write(current.job, "prior.npy", outline)
+        return {"type": MessageType.DONE, "follow_up": comparison.to_json(), "prior": name}
 
     def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""
@@ -154,6 +181,28 @@ class Jobs:
         """Delete weight files by name or method, and the networks made from them."""
         self._session.free()
         return {"type": MessageType.DONE, "names": [path.name for path in store.remove(read_texts(message, "names"))]}
+
+    def verify(self, message: Message, context: RunContext) -> Message:
+        """Read every weight file again, and say what has become of it."""
+        conditions = store.verify(lambda done, total, _text: context.report(done, total, Phase.VERIFYING))
+        bundled = bundled_folder()
+        files = [
+            {"name": path.name, "condition": condition.value, "is_bundled": path.parent == bundled}
+            for path, condition in conditions
+        ]
+        return {"type": MessageType.DONE, "files": files}
+
+    def test(self, message: Message, context: RunContext) -> Message:
+        """Compute on a processor, and compare with the CPU."""
+        return {"type": MessageType.DONE, **asdict(check_processor(read_text(message, "device")))}
+
+    def diagnose(self, message: Message, context: RunContext) -> Message:
+        """What is installed and what works, as text for a report of a problem."""
+        return {"type": MessageType.DONE, "text": "\n".join(diagnosis_lines())}
+
+    def report(self, message: Message, context: RunContext) -> Message:
+        """Write the report of a result as its segments are now; needs neither torch nor weights."""
+        return write_report(message)
 
     def free(self, message: Message, context: RunContext) -> Message:
         """Drop the warm networks, and give back what the graphics card still holds."""

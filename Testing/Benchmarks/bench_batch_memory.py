@@ -19,7 +19,8 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
 from batch_inputs import analyze, small_head  # noqa: E402
-from ICHSegmenterLib.batch.run import RunOptions, find_exams, run_batch  # noqa: E402
+from ICHSegmenterLib.batch.engines.engine import RunOptions  # noqa: E402
+from ICHSegmenterLib.batch.run import find_exams, run_batch  # noqa: E402
 from ICHSegmenterLib.outputs.table import select  # noqa: E402
 from ICHSegmenterLib.request import AnalysisRequest  # noqa: E402
 from ICHSegmenterLib.volume.export import write_nifti  # noqa: E402

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # VTK draws in memory, whatever display there may be.
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
+
+PHANTOM_SCAN = "phantom-scan"
+"""Folder that lasts as long as all tests."""
 
 
 def shared_data(name: str = "") -> Path:
@@ -32,10 +37,29 @@ def _shared_data() -> Callable[[str], Path]:
     return shared_data
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _folders_last_as_long_as_their_file(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """A small disk holds what one file of tests writes, not what all of them do; after a failure it stays to be seen.
+
+    Folders of single tests end with them (`tmp_path_retention_policy`).
+    """
+    base = tmp_path_factory.getbasetemp()
+    before = set(base.iterdir())
+    yield
+    if not request.session.testsfailed:
+        for folder in set(base.iterdir()) - before:
+            if not folder.name.startswith(PHANTOM_SCAN):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
-def _own_weights_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_weights_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees or fills the weights cache of the person who runs it."""
-    monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", str(tmp_path_factory.mktemp("weights-cache")))
+    with tempfile.TemporaryDirectory(prefix="weights-cache-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("ICHSEGMENTER_WEIGHTS", folder)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,19 +71,19 @@ def _own_keys_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(autouse=True)
-def bundled_folder(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def bundled_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder in place of Resources/Models, so that no test depends on what ships; a test may fill it.
 
     Tests marked `shipped` are about what ships, and see it.
     """
     if request.node.get_closest_marker("shipped"):
-        return REPOSITORY / "Resources" / "Models"
-    folder = tmp_path_factory.mktemp("bundled")
-    for module in ("weights.store", "weights.checks", "weights.digests", "cards.own"):
-        monkeypatch.setattr(f"ICHSegmenterLib.{module}.bundled_folder", lambda: folder)
-    return folder
+        yield REPOSITORY / "Resources" / "Models"
+        return
+    with tempfile.TemporaryDirectory(prefix="bundled-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        for module in ("weights.store", "weights.checks", "weights.digests", "cards.own"):
+            monkeypatch.setattr(f"ICHSegmenterLib.{module}.bundled_folder", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +94,7 @@ def head_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return real
     from phantom_scan import write_phantom_scan
 
-    return write_phantom_scan(tmp_path_factory.mktemp("phantom-scan"))
+    return write_phantom_scan(tmp_path_factory.mktemp(PHANTOM_SCAN))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

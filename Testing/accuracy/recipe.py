@@ -104,18 +104,20 @@ class Recipe:
     ) -> tuple[ExamPlan, ...]:
         """Exams of these sets, of all without any; with a share below 1 evenly spaced ones of each group.
 
+        A group that puts each subtype into a scan gives as large a share of each subtype.
+
         Args:
             sets: Names.
-            share: Of the exams of each group, above 0 and up to 1; at least one is taken.
+            share: Of the exams of each group and subtype, above 0 and up to 1; at least one is taken.
             among: Names of exams to choose from; None for all.
         """
         names = set(sets) or self.sets
         if unknown := names - self.sets:
             raise ValueError(f"no set {', '.join(sorted(unknown))}; the recipe has {', '.join(sorted(self.sets))}")
-        groups: dict[str, list[ExamPlan]] = {}
+        groups: dict[tuple[str, str], list[ExamPlan]] = {}
         for exam in self.exams:
             if names & set(exam.sets) and (among is None or exam.name in among):
-                groups.setdefault(exam.group, []).append(exam)
+                groups.setdefault((exam.group, exam.facts.get("subtype", "")), []).append(exam)
         return tuple(exam for group in groups.values() for exam in _evenly(group, share))
 
     def of_group(self, name: str) -> tuple[ExamPlan, ...]:

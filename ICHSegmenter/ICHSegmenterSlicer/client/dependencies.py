@@ -23,6 +23,16 @@ BATCH_REQUIREMENTS = (
     "slicerio>=1.2",
 )
 """Packages for compressed DICOM, results and reports, in Slicer's own process of a batch."""
+READING_REQUIREMENTS = ("nibabel>=5.2", "pydicom>=3.0", "pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.1")
+"""Of these the ones with which the worker reads NIfTI and DICOM."""
+
+
+OUTPUT_REQUIREMENTS = {
+    "highdicom>=0.24": ("dicom_seg", "dicom_sr"),
+    "matplotlib>=3.7": ("pdf",),
+    "Pillow>=10.1": ("pdf",),
+}
+"""Packages that outputs need, in the worker and in a batch."""
 
 
 def missing(card: ModelCard) -> list[str]:
@@ -32,7 +42,21 @@ def missing(card: ModelCard) -> list[str]:
 
 def missingForBatch() -> list[str]:
     """Requirements of the batch itself that are not installed."""
-    return [package for package in BATCH_REQUIREMENTS if not _version(package.split(">=")[0])]
+    return _absent(BATCH_REQUIREMENTS)
+
+
+def missingForReading() -> list[str]:
+    """Requirements of the reading of files that are not installed."""
+    return _absent(READING_REQUIREMENTS)
+
+
+def missingForOutputs(outputs: Sequence[str]) -> list[str]:
+    """Requirements of some outputs, by their names, that are not installed."""
+    return [
+        package
+        for package, needing in OUTPUT_REQUIREMENTS.items()
+        if set(needing).intersection(outputs) and not _version(package.split(">=")[0])
+    ]
 
 
 def install(requirements: Sequence[str], *, ask: bool = True) -> None:
@@ -47,6 +71,10 @@ def install(requirements: Sequence[str], *, ask: bool = True) -> None:
     others = [package for package in requirements if package not in ofPyTorch]
     if others:
         _installOthers(others, ask=ask)
+
+
+def _absent(requirements: Sequence[str]) -> list[str]:
+    return [package for package in requirements if not _version(package.split(">=")[0])]
 
 
 def _installTorch(*, ask: bool) -> None:

@@ -19,13 +19,16 @@ def stageText(done: int, total: int, stage: Stage, method: str = "") -> str:
     card = method_cards().get(stage.method or method)
     isClassical = card is not None and not card.needs_weights
     texts = {
+        Phase.READING: _("Reading the files"),
         Phase.LOADING: _("Getting ready") if isClassical else _("Loading the network"),
         Phase.FINDING_BRAIN: _("Finding the brain"),
         Phase.RESAMPLING: _("Resampling to 1 mm"),
         Phase.PREDICTING: _("Predicting") if stage.method else _("Predicting: {done} of {total}"),
         Phase.MEASURING: _("Measuring"),
+        Phase.REGISTERING: _("Laying the exams over each other"),
         Phase.ACTIVATION: _("Drawing the activation map"),
         Phase.DOWNLOADING: _("Downloading"),
+        Phase.VERIFYING: _("Reading weight files"),
         Phase.SYNTHESIZING: _("Synthesizing"),
     }
     text = texts[stage.phase].format(done=done, total=total)

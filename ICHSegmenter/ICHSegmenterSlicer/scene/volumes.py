@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import slicer
 import vtk
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.protocol import VOXEL_FILE, Message, exam_message
+from ICHSegmenterLib.protocol import VOXEL_FILE, Message, exam_message, read_source
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import VolumeSource
 from ICHSegmenterSlicer.client.steps import Steps
@@ -22,6 +23,8 @@ WARP_TOLERANCE_MM = 0.1
 CHUNK_BYTES = 8_000_000
 """Copied in one step: a few milliseconds."""
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+SOURCE_ATTRIBUTE = "ICHSegmenter.source"
+"""Attribute of a node that the panel opened: the source of its exam as JSON."""
 MAX_INT16 = np.iinfo(np.int16).max
 
 
@@ -104,7 +107,7 @@ def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> St
         target[chunk] = np.clip(part, -MAX_INT16 - 1, MAX_INT16) if integer and part.itemsize > 1 else part
         yield
     del target
-    return ExportedExam(folder, geometry, _sourceOf(volumeNode))
+    return ExportedExam(folder, geometry, sourceOf(volumeNode))
 
 
 def putBeside(volumeNode: slicer.vtkMRMLScalarVolumeNode, node: Any) -> None:
@@ -132,8 +135,16 @@ def chunks(array: np.ndarray) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(array), step))
 
 
-def _sourceOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeSource:
-    """Series UID and kernel, if Slicer's DICOM database has them; never a patient's name or number."""
+def sourceOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeSource:
+    """Source of a volume that the panel opened; else series UID and kernel, if Slicer's DICOM database has them."""
+    try:
+        return read_source(json.loads(volumeNode.GetAttribute(SOURCE_ATTRIBUTE) or ""))
+    except ValueError:
+        return _sourceInDatabase(volumeNode)
+
+
+def _sourceInDatabase(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeSource:
+    """Series UID and kernel by the UIDs that Slicer left with a node; never a patient's name or number."""
     uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     series = kernel = ""

@@ -20,6 +20,7 @@ from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.views.computer.computer_box import ComputerView
 from ICHSegmenterSlicer.views.trust_box import TrustView
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
@@ -70,6 +71,7 @@ class MethodView:
         self._requestId: str | None = None
         self._described = False
         self._trust = TrustView(ui, self._onOfferAccepted)
+        self._computer = ComputerView(ui, client, self._onWeightsRemoved, fail)
         self._offer()
         ui.deviceComboBox.addItem(_("Automatic"), "auto")
         ui.deviceComboBox.addItem(_("CPU"), "cpu")
@@ -77,6 +79,7 @@ class MethodView:
         ui.deviceComboBox.connect("currentIndexChanged(int)", self._onSelected)
         ui.downloadButton.connect("clicked()", self._onDownload)
         ui.importButton.connect("clicked()", self._onImport)
+        ui.importMoreButton.connect("clicked()", self._onImport)
         ui.installButton.connect("clicked()", self._onInstall)
         ui.freeButton.connect("clicked()", lambda: client.send({"type": MessageType.FREE}))
         self.update()
@@ -137,11 +140,13 @@ class MethodView:
         ui.installButton.setVisible(bool(missing))
         for button in (ui.downloadButton, ui.importButton):
             button.setVisible(not state.is_ready or self.isTransferring)
-        ui.importButton.setEnabled(not self.isTransferring)
+        for button in (ui.importButton, ui.importMoreButton):
+            button.setEnabled(not self.isTransferring)
         ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
         self._trust.show(_cardAtHand(card), busy=self.isTransferring)
+        self._computer.update()
 
     def _offer(self) -> None:
         """List the methods with their state: those of cards that came or went since."""
@@ -218,6 +223,10 @@ class MethodView:
         self._changed()
         if failure is not None and failure.kind != "cancelled":
             self._fail(failure)
+
+    def _onWeightsRemoved(self) -> None:
+        self.update()
+        self._changed()
 
     def _onInstall(self) -> None:
         try:

@@ -60,6 +60,11 @@ class StatusView:
         if failure.details:
             self.log(failure.details)
 
+    def refuse(self, failure: Failure) -> None:
+        """Show why files are not opened; the log gets the kind alone, for the sentence may name a patient's file."""
+        self.show(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
+        self.log(f"{failure.kind}: the files were not opened")
+
     def log(self, line: str) -> None:
         """Add a line to the log."""
         self._ui.logText.appendPlainText(line)

@@ -41,6 +41,8 @@ EXAM_COLUMNS = (
     Column("positive_slices", Kind.COUNT),
     Column("slices", Kind.COUNT),
     Column("key_slice", Kind.COUNT),
+    Column("midline_shift_mm", Kind.NUMBER),
+    Column("flags", Kind.TEXT),
     Column("seconds", Kind.NUMBER),
     Column("created", Kind.TEXT),
     Column("method", Kind.TEXT),
@@ -49,7 +51,8 @@ EXAM_COLUMNS = (
     Column("message", Kind.TEXT),
     Column("statement", Kind.TEXT),
 )
-"""`results.csv`. `any` is the exam's probability or score; `segments` says how much blood each segment holds."""
+"""`results.csv`. `any` is the exam's probability or score; `segments` says how much blood each segment holds, `flags`
+which criteria of the literature are met."""
 
 SLICE_COLUMNS = (
     Column("exam", Kind.TEXT),
@@ -67,6 +70,17 @@ CENTER = "center_lps_mm"
 SLICE_FIELDS = ("first_slice", "last_slice", "key_slice")
 """Fields of a piece that are indices in `result.json`, and numbers counted from 1 in tables."""
 
+REPORT_COLUMNS = (
+    Column("max_hu", Kind.NUMBER),
+    Column("diameter_mm", Kind.NUMBER),
+    Column("thickness_mm", Kind.NUMBER),
+    Column("abc2_ml", Kind.NUMBER),
+    Column("side", Kind.TEXT),
+    Column("region", Kind.TEXT),
+    Column("touches_ventricle", Kind.FLAG),
+)
+"""The measures of a report, of pieces that are drawn; of two parts that a piece has on the slices, the larger one's."""
+
 FINDING_COLUMNS = (
     Column("exam", Kind.TEXT),
     Column("finding", Kind.COUNT),
@@ -78,5 +92,6 @@ FINDING_COLUMNS = (
         if str(field.type).startswith(("int", "float"))
     ),
     *(Column(f"center_{axis}_lps_mm", Kind.NUMBER) for axis in "xyz"),
+    *REPORT_COLUMNS,
 )
 """`findings.csv`: pieces of blood that are drawn, the most probable first, then those below the threshold."""

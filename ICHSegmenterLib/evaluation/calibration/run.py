@@ -204,6 +204,7 @@ def _summarize(
         low_cut=low_cut_of(card, threshold) if models.pieces is not None else None,
         sensitivity=(rates["screening"]["sensitivity_from_ml"], rates["confirming"]["sensitivity_from_ml"]),
         specificity=(rates["screening"]["specificity"], rates["confirming"]["specificity"]),
+        weights=tuple(sorted(named_digests(store.find(card, request.weights)).values())),
     )
     summary = {
         "method": request.method,

@@ -27,6 +27,7 @@ from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.report.slice_pictures import draw_reconstruction
+from ICHSegmenterLib.runtime.device import choose_device
 from ICHSegmenterLib.weights.digests import named_digests
 
 COLUMNS = ("case", "items", "bleeding", "dice", "false_positive_voxels", "reconstruction_error")
@@ -40,6 +41,7 @@ def evaluate_smart_net(
     weights: Path,
     output: Path,
     *,
+    device: str = "auto",
     resamples: int = 1000,
     seed: int = 0,
     announce: Announce = silent,
@@ -51,6 +53,7 @@ def evaluate_smart_net(
         card: A SMART-Net method; its network is built and filled.
         weights: The file.
         output: Folder of tables and pictures.
+        device: As of a request; computed in float32 on any.
         resamples, seed: Of the bootstrap; the seed also draws the slices of the slice-wise test.
         announce: Called before each exam.
 
@@ -65,7 +68,7 @@ def evaluate_smart_net(
     preprocessing = card.preprocessing
     if not isinstance(preprocessing, SmartNetPreprocessing):
         raise EvaluationError(f"{card.name} is no SMART-Net method; choose smart-net-up, -cls or -seg.")
-    network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False).to(choose_device(device, "float32").name)
     figures: dict[str, dict[str, Any]] = {}
     for test in tests_of(network):
         facts = {"weights": named_digests((weights,)), "seed": seed, "mask_sampling": preprocessing.mask_sampling}
@@ -104,9 +107,9 @@ def _figures(scored: Sequence[tuple[Case, ExamOutputs]], resamples: int, seed: i
     for name in ("dice", "error"):
         numbers = np.array([getattr(each, name) for _, each in scored], dtype=np.float64)
         plain[name] = _mean(numbers, patients, resamples, seed).to_json()
-    negatives = [each.false_positive_voxels for _, each in scored if not each.truth.any()]
-    plain["false_positive_voxels"] = sum(negatives)
-    plain["false_positive_voxels_an_exam"] = sum(negatives) / len(negatives) if negatives else None
+    plain["false_positive_voxels"] = sum(each.false_positive_voxels for _, each in scored)
+    voxels = [float("nan") if each.truth.any() else float(each.false_positive_voxels) for _, each in scored]
+    plain["false_positive_voxels_an_exam"] = _mean(np.array(voxels), patients, resamples, seed).to_json()
     return plain
 
 

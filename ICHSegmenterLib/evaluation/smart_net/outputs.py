@@ -62,7 +62,7 @@ def outputs_of(
     """Run one test on one exam.
 
     Args:
-        network: In evaluation mode.
+        network: In evaluation mode, on the device to run on.
         exam: With its true mask.
         preprocessing: Of the card; normalization and the empty ends follow from the test.
         test: One of `tests_of`.
@@ -97,10 +97,11 @@ def drawn_slice(masks: NDArray[np.bool_], random: np.random.Generator) -> int:
 def _slices(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.bool_]) -> ExamOutputs:
     parts: dict[str, list[Tensor]] = {}
     tasks: Any = network.tasks
+    device = _device_of(network)
     for start in range(0, len(slices), BATCH_SIZE):
-        batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + BATCH_SIZE]))[:, None]
+        batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + BATCH_SIZE]))[:, None].to(device)
         for task, output in by_task(network(batch), tasks).items():
-            parts.setdefault(task, []).append(output.float())
+            parts.setdefault(task, []).append(output.float().cpu())
     said = {task: torch.cat(outputs) for task, outputs in parts.items()}
     truth: NDArray[np.bool_] = np.asarray(masks.any(axis=(1, 2)))
     outlined = said["seg"].sigmoid()[:, 0].numpy() > metrics.POSITIVE_ABOVE if "seg" in said else None
@@ -120,11 +121,12 @@ def _slices(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.b
 
 def _exam(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.bool_]) -> ExamOutputs:
     volume = torch.from_numpy(np.ascontiguousarray(slices)).permute(1, 2, 0)[None, None]  # (1, 1, H, W, slices)
+    volume = volume.to(_device_of(network))
     truth = np.array([masks.any()])
     if hasattr(network, "LSTM"):
         logit = network(volume, torch.tensor([len(slices)]))
-        return ExamOutputs(truth, logit.sigmoid().flatten().double().numpy(), float("nan"), 0, float("nan"))
-    soft = network(volume).sigmoid()[0, 0].permute(2, 0, 1).numpy()
+        return ExamOutputs(truth, logit.sigmoid().flatten().double().cpu().numpy(), float("nan"), 0, float("nan"))
+    soft = network(volume).sigmoid()[0, 0].permute(2, 0, 1).cpu().numpy()
     outlined = soft > metrics.POSITIVE_ABOVE
     return ExamOutputs(truth, np.array([float(soft.max())]), *_outline(outlined, masks), float("nan"))
 
@@ -134,3 +136,7 @@ def _outline(outlined: NDArray[np.bool_] | None, masks: NDArray[np.bool_]) -> tu
     if outlined is None:
         return float("nan"), 0
     return metrics.dice(outlined, masks), metrics.false_positive_voxels(outlined, masks)
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    return next((one.device for one in network.parameters()), torch.device("cpu"))

@@ -61,7 +61,8 @@ class SmartNetUpPredictor:
         options = card.option_values
         variant, mode = options.get("variant", FULL), str(options.get("mode", smart_net_slices.STACKED))
         smart_net_slices.one_file(card.title, len(weights))
-        network = create_model(card.network if variant == FULL else f"{card.network}_{variant}")
+        name = card.network if variant == FULL else f"{card.network}_{variant}"
+        network = create_model(name, **card.network_config)
         if not isinstance(network, SmartNetUp):
             raise ValueError(f"the card {card.name!r} names {card.network!r}, which is not an upstream SMART-Net")
         load_checkpoint(network, weights[0])

@@ -60,7 +60,7 @@ class _ExamPredictor(Generic[Network]):
     def load(cls: type[Loaded], card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> Loaded:
         """The predictor of a model card."""
         smart_net_slices.one_file(card.title, len(weights))
-        network = create_model(card.network)
+        network = create_model(card.network, **card.network_config)
         if not isinstance(network, cls.network_type):
             raise ValueError(f"the card {card.name!r} names {card.network!r}, which does not {cls.purpose} volumes")
         load_checkpoint(network, weights[0])

@@ -108,6 +108,7 @@ def _read(series: Series, warnings: Sequence[str]) -> Volume:
     source = VolumeSource(
         format="DICOM",
         series_uid=series.summary.uid,
+        series_number=series.summary.number,
         study_uid=str(header.get("StudyInstanceUID", "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
         kernel=series.summary.kernel,

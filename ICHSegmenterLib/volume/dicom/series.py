@@ -69,6 +69,18 @@ class SeriesSummary:
         return ", ".join(parts) + (f" ({self.rejected})" if self.rejected else "")
 
 
+class SeveralSeriesError(VolumeError):
+    """Several series could be the head CT; one must be chosen by its UID.
+
+    Attributes:
+        series: The summaries of those that could be, in order of series number.
+    """
+
+    def __init__(self, message: str, series: Sequence[SeriesSummary]) -> None:
+        super().__init__(message)
+        self.series = tuple(series)
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """Files of one SeriesInstanceUID that are slices, and the summary."""
@@ -93,7 +105,8 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     something remains: what is no CT scan, coronal and sagittal reformats, sharp (bone, lung) kernels.
 
     Raises:
-        VolumeError: Nothing is a CT scan, several remain, or there is no such series.
+        SeveralSeriesError: Several remain.
+        VolumeError: Nothing is a CT scan, or there is no such series.
     """
     every = group_series(listing.files)
     if not every:
@@ -108,9 +121,10 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
         )
     remaining = preferred(scans)
     if len(remaining) > 1:
-        raise VolumeError(
+        raise SeveralSeriesError(
             f"{len(remaining)} series could be the head CT: {_listed(remaining, uids=True)}. "
-            "Choose one with --series and its UID."
+            "Choose one with --series and its UID.",
+            [item.summary for item in remaining],
         )
     left_out = [item for item in scans if item is not remaining[0]]
     if not left_out:

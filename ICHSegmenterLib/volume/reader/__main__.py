@@ -14,6 +14,7 @@ import numpy as np
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.volume.dicom.facts import FileFacts, facts_of
+from ICHSegmenterLib.volume.dicom.series import SeveralSeriesError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.image_files import read_image_file
 from ICHSegmenterLib.volume.io import read_volume
@@ -52,6 +53,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {**_plain(volume.geometry), "source": asdict(volume.source)}
     except DependencyError as error:
         return {"error": "DependencyError", "message": str(error)}
+    except SeveralSeriesError as error:
+        series = [asdict(summary) for summary in error.series]
+        return {"error": "SeveralSeriesError", "message": str(error), "series": series}
     except VolumeError as error:
         return {"error": "VolumeError", "message": str(error)}
     except MemoryError:

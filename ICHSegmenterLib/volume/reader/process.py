@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import CancelledError, DependencyError, VolumeError
 from ICHSegmenterLib.volume.dicom.facts import FileFacts
+from ICHSegmenterLib.volume.dicom.series import SeriesSummary, SeveralSeriesError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.input_files import with_companions
 from ICHSegmenterLib.volume.reader.limits import Limits, resident_bytes
@@ -48,10 +49,12 @@ class ReaderProcess:
 
     Args:
         limits: For an exam of no size; larger files may take more.
+        cancelled: Asked several times a second; once it is true, the process is ended.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, cancelled: Callable[[], bool] = lambda: False) -> None:
         self._limits = limits or Limits()
+        self._cancelled = cancelled
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._folder = Path(tempfile.mkdtemp(prefix="ichsegmenter-reader-"))
@@ -75,11 +78,11 @@ class ReaderProcess:
         """The exam that `read_volume` would return, its voxels mapped into memory.
 
         Raises:
+            CancelledError: It was cancelled, or the reader was closed meanwhile.
             ReaderKilledError: The file ended the reader.
-            CancelledError: The reader was closed meanwhile.
-            VolumeError, DependencyError, OSError: As `read_volume`.
+            SeveralSeriesError, VolumeError, DependencyError, OSError: As `read_volume`.
         """
-        inputs = [path / name for name in files] if files else _files_at(path)
+        inputs = [path / name for name in files] if files else self._files_at(path)
         request = {"kind": "volume", "path": str(path), "series_uid": series_uid, "files": list(files)}
         answer = self._ask(request, path.name, sum(file.stat().st_size for file in inputs))
         source = answer["source"]
@@ -157,12 +160,13 @@ class ReaderProcess:
             raise CancelledError("Reading was stopped.")
 
     def _answer(self, process: subprocess.Popen[bytes], limits: Limits, start_s: float) -> bytes:
-        """The line that comes back; raises EOFError, TimeoutError or MemoryError when none will."""
+        """The line that comes back; raises CancelledError, EOFError, TimeoutError or MemoryError when none will."""
         until = time.monotonic() + limits.seconds + start_s
         while True:
             try:
                 line = self._answers.get(timeout=POLL_S)
             except queue.Empty:
+                self._stop_if_cancelled()
                 if resident_bytes(process) > limits.memory_bytes:
                     raise MemoryError from None
                 if time.monotonic() > until:
@@ -171,6 +175,21 @@ class ReaderProcess:
             if not line:
                 raise EOFError
             return line
+
+    def _files_at(self, path: Path) -> list[Path]:
+        """Every file that may be read; a folder may hold a whole disk, so that a cancel is heard here too."""
+        if not path.is_dir():
+            return list(with_companions(path))
+        files = []
+        for file in path.rglob("*"):
+            self._stop_if_cancelled()
+            if file.is_file():
+                files.append(file)
+        return files
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled():
+            raise CancelledError("The reading was cancelled; nothing was changed.")
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._kill()
@@ -221,12 +240,6 @@ def _interpreter() -> str:
     return shutil.which("PythonSlicer") or sys.executable
 
 
-def _files_at(path: Path) -> list[Path]:
-    if path.is_dir():
-        return [file for file in path.rglob("*") if file.is_file()]
-    return list(with_companions(path))
-
-
 def _geometry(answer: _Message) -> VolumeGeometry:
     slices, rows, columns = answer["shape"]
     steps = (np.array(answer[key], dtype=np.float64) for key in ("column_step", "row_step", "slice_origins"))
@@ -242,6 +255,8 @@ def _checked(answer: _Message, name: str, limits: Limits) -> _Message:
         raise OSError(answer["number"], message, answer["file"])
     if error == "MemoryError":
         raise _too_large(name, limits)
+    if error == "SeveralSeriesError":
+        raise SeveralSeriesError(message, [SeriesSummary(**summary) for summary in answer["series"]])
     raise DependencyError(message) if error == "DependencyError" else VolumeError(message)
 
 

@@ -462,12 +462,29 @@ def test_the_logic_works_from_the_python_console(shell, panel):
         logic.client.shutdown()
 
 
-def test_slicers_own_self_test_passes(shell, panel):
+@pytest.mark.shipped
+def test_slicers_own_self_test_passes(shell, panel, caplog):
+    """All of it, by the names under which Slicer runs it, with the network that ships."""
     from ICHSegmenter import ICHSegmenterTest
 
+    pytest.importorskip("torch")
     test = ICHSegmenterTest()
-    test.setUp()
-    test.test_aBleedIsFoundWhereItIs()
+    assert len(test.moduleTestNames) == 2
+    with caplog.at_level("INFO"):
+        test.runTest()
+    for method in ("hu-threshold", "compact-unet"):
+        assert f"{method}: " in caplog.text
+    assert "Not tested" not in caplog.text
+
+
+def test_the_self_test_says_what_it_could_not_test(shell, panel, caplog, monkeypatch):
+    from ICHSegmenter import ICHSegmenterTest
+    from ICHSegmenterSlicer.client import dependencies
+
+    monkeypatch.setattr(dependencies, "missing", lambda card: ["torch"])
+    with caplog.at_level("INFO"):
+        ICHSegmenterTest().test_theBundledNetworkFindsTheBleed()
+    assert "Not tested: compact-unet needs torch. Install the PyTorch extension." in caplog.text
 
 
 def test_reloading_takes_the_whole_extension_anew(run_apart):

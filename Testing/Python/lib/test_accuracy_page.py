@@ -13,6 +13,7 @@ for package in ("sklearn", "monai", "matplotlib"):
     pytest.importorskip(package, reason="needs the train extra")
 
 from ICHSegmenterLib.synthesis.parts import CLINICAL, Part
+from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES
 from ICHSegmenterLib.synthesis.styles import STYLES
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
@@ -108,6 +109,12 @@ def test_a_share_takes_evenly_spaced_exams_of_every_group(recipe):
     assert len(recipe.of_sets(["unlike"], share=0.5, among=made)) == 1
     with pytest.raises(ValueError, match="no set other"):
         recipe.of_sets(["other"])
+
+
+def test_a_share_of_the_inserted_exams_holds_every_subtype_alike(recipe):
+    for share, of_each in ((0.1, 2), (0.3, 6), (0.5, 10)):
+        inserted = [exam.facts["subtype"] for exam in recipe.of_sets(["inserted"], share=share)]
+        assert {subtype: inserted.count(subtype) for subtype in SUBTYPES} == dict.fromkeys(SUBTYPES, of_each)
 
 
 # ---- figures from rows -----------------------------------------------------------------------------------------------

@@ -70,6 +70,32 @@ def test_a_finding_has_the_numbers_of_its_piece_and_counts_slices_from_the_lowes
     assert int(row["key_slice"]) == piece["key_slice"] + 1
 
 
+def test_a_drawn_finding_has_the_measures_of_a_report_and_the_exam_its_midline_and_flags(batch):
+    output, done, result = batch
+    (row,), (measured,) = rows(output / FINDINGS_FILE), result["measures"]["pieces"]
+    assert float(row["abc2_ml"]) == measured["abc2"]["volume_ml"] > 0
+    assert float(row["diameter_mm"]) == measured["diameter_mm"] > 10
+    assert (row["side"], row["touches_ventricle"] in ("0", "1", "")) == (measured["side"], True)
+    (exam,) = (row for row in rows(output / SUMMARY_FILE) if row["exam"] == done)
+    midline = result["measures"]["midline"]
+    assert exam["midline_shift_mm"] == ("" if midline is None else str(midline["shift_mm"]))
+    assert exam["flags"] == "; ".join(flag["code"] for flag in result["measures"]["flags"])
+
+
+def test_two_findings_get_the_measures_of_the_nearest_piece_of_their_type(batch):
+    _, _, result = batch
+    (piece,), (measured,) = result["assessment"]["pieces"], result["measures"]["pieces"]
+    x, y, z = piece["center_lps_mm"]
+    far = {**piece, "center_lps_mm": [-x, y, z]}
+    other = {**measured, "center_lps_mm": [-x, y, z], "diameter_mm": 7.0}
+    changed = {
+        **result,
+        "assessment": {**result["assessment"], "pieces": [far, piece, {**piece, "subtype": "SDH"}]},
+        "measures": {**result["measures"], "pieces": [measured, other]},
+    }
+    assert [row.get("diameter_mm") for row in finding_rows("exam", changed)] == [7.0, measured["diameter_mm"], None]
+
+
 def test_findings_of_an_exam_that_is_stored_downwards_name_the_lower_slice_first(batch):
     _, _, result = batch
     downwards = json.loads(json.dumps(result))

@@ -10,15 +10,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from head_volumes import affine, gantry_geometry, head, set_elements, write_head
-from ICHSegmenterLib.errors import DependencyError, OutputError
+from head_volumes import affine, gantry_geometry, write_head
+from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import EDH, IPH, PERILESIONAL_EDEMA, SAH
-from ICHSegmenterLib.outputs.dicom_seg import write_dicom_seg
 from ICHSegmenterLib.outputs.seg_nrrd import write_seg_nrrd
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -238,54 +236,3 @@ def test_missing_folders_are_made_and_gz_means_compressed(tmp_path: Path) -> Non
     write_nifti(labelmap_on(PLAIN), PLAIN, tmp_path / "new" / "a.nii.gz")
     write_nifti(labelmap_on(PLAIN), PLAIN, tmp_path / "new" / "a.nii")
     assert gzip.decompress((tmp_path / "new" / "a.nii.gz").read_bytes()) == (tmp_path / "new" / "a.nii").read_bytes()
-
-
-@pytest.mark.parametrize("geometry", [PLAIN, TILTED, UNEQUAL], ids=["plain", "tilted", "unequal"])
-def test_frames_of_a_dicom_seg_lie_on_the_acquired_slices(tmp_path: Path, geometry: VolumeGeometry) -> None:
-    pytest.importorskip("highdicom")
-    files = write_head(tmp_path / "ct", geometry)
-    volume = read_volume(tmp_path / "ct")
-    labelmap = labelmap_on(geometry)
-    write_dicom_seg(labelmap, volume, (IPH, SAH, EDH), tmp_path / "ct", tmp_path / "seg.dcm", version="9.9")
-    written = pydicom.dcmread(tmp_path / "seg.dcm")
-    assert written.StudyInstanceUID == pydicom.dcmread(files[0]).StudyInstanceUID
-    assert [segment.SegmentLabel for segment in written.SegmentSequence] == [IPH.name, EDH.name]
-    assert written.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
-    assert written.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == "50960005"
-    values = {1: 1, 2: 3}
-    found = np.zeros_like(labelmap)
-    for frame, pixels in zip(written.PerFrameFunctionalGroupsSequence, written.pixel_array, strict=True):
-        position = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
-        apart = np.linalg.norm(geometry.slice_origins - position, axis=1)
-        assert apart.min() < 1e-6
-        number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-        found[apart.argmin()][pixels > 0] = values[number]
-    assert np.array_equal(found, labelmap)
-
-
-def test_a_dicom_seg_needs_a_segment_the_slices_and_highdicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = write_head(tmp_path / "ct", PLAIN)
-    volume = read_volume(tmp_path / "ct")
-    labelmap, target = labelmap_on(PLAIN), tmp_path / "seg.dcm"
-    with pytest.raises(ValueError, match="labelmap is empty"):
-        write_dicom_seg(labelmap * 0, volume, (IPH, SAH, EDH), tmp_path / "ct", target)
-    monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(DependencyError, match="pip install highdicom"):
-        write_dicom_seg(labelmap, volume, (IPH, SAH, EDH), tmp_path / "ct", target)
-    monkeypatch.undo()
-    pytest.importorskip("highdicom")
-    with pytest.raises(OutputError, match="volumes read from DICOM"):
-        write_dicom_seg(labelmap, head(PLAIN), (IPH, SAH, EDH), tmp_path / "ct", target)
-    files[2].unlink()
-    with pytest.raises(OutputError, match="1 of 6 slices are not in the given folder"):
-        write_dicom_seg(labelmap, volume, (IPH, SAH, EDH), tmp_path / "ct", target)
-    assert not target.exists()
-
-
-def test_a_dicom_seg_can_be_made_of_an_anonymized_scan(tmp_path: Path) -> None:
-    pytest.importorskip("highdicom")
-    files = write_head(tmp_path / "ct", PLAIN)
-    set_elements(files, PatientBirthDate=None, PatientSex=None, StudyID=None, PatientName=None)
-    volume = read_volume(tmp_path / "ct")
-    write_dicom_seg(labelmap_on(PLAIN), volume, (IPH, SAH, EDH), tmp_path / "ct", tmp_path / "seg.dcm")
-    assert pydicom.dcmread(tmp_path / "seg.dcm").PatientBirthDate == ""

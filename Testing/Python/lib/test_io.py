@@ -18,7 +18,7 @@ from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_mask, read_volume
-from ICHSegmenterLib.volume.nifti import read_nifti
+from ICHSegmenterLib.volume.nifti import is_upright, read_nifti
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 OBLIQUE = affine(
@@ -322,3 +322,54 @@ read_volume(folder + "/labelmap.nii.gz")
 assert not {"SimpleITK", "torch", "highdicom"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize(
+    ("sform_shear", "qform_shift", "unit", "expected"),
+    [
+        (0.0, 0.0, "mm", True),
+        (0.0, None, "mm", True),
+        (None, 0.0, "mm", True),
+        (None, None, "mm", False),  # it does not say where it lies
+        (1.0, 0.0, "mm", False),  # ITK would take qform without a word
+        (1.0, None, "mm", False),
+        (0.0, 1.0, "mm", False),  # the two say different places
+        (0.0, 0.0, "micron", False),
+    ],
+)
+def test_a_nifti_is_upright_if_every_reader_puts_it_at_the_same_place(
+    tmp_path: Path, kind, byte_order, sform_shear, qform_shift, unit, expected
+) -> None:
+    grid = np.eye(4)
+    grid[:3, :3] = Rotation.from_rotvec([0.3, -0.2, 2.9]).as_matrix() * (-0.5, 0.5, 5.0)
+    grid[:3, 3] = (10.0, -100.0, 20.0)
+    header = kind.header_class(endianness=byte_order)
+    image = kind(np.zeros((40, 30, 12), np.int16), None, header)
+    sheared, shifted = grid.copy(), grid.copy()
+    sheared[1, 2] += sform_shear or 0.0
+    shifted[0, 3] += qform_shift or 0.0
+    image.set_sform(sheared, code=int(sform_shear is not None))
+    image.set_qform(shifted, code=int(qform_shift is not None))
+    image.header.set_xyzt_units(unit)
+    for name in ("ct.nii", "ct.nii.gz"):
+        image.to_filename(tmp_path / name)
+        assert is_upright(tmp_path / name) is expected
+
+
+@pytest.mark.parametrize("content", [b"", b"\x5c\x01\x00\x00", b"no NIfTI image, whatever its name may be", bytes(600)])
+def test_a_damaged_nifti_is_not_upright(tmp_path: Path, content: bytes) -> None:
+    for name in ("ct.nii", "ct.nii.gz"):
+        (tmp_path / name).write_bytes(content)
+        assert not is_upright(tmp_path / name)
+    assert not is_upright(tmp_path / "gone.nii")
+
+
+def test_a_small_tilt_is_not_upright(tmp_path: Path) -> None:
+    """A tenth of a degree moves the top of a head by a quarter of a millimeter."""
+    geometry = gantry_geometry(tilt_deg=0.1)
+    write_nifti(head(geometry).hu, geometry, tmp_path / "ct.nii.gz")
+    assert not is_upright(tmp_path / "ct.nii.gz")
+    write_nifti(head().hu, gantry_geometry(), tmp_path / "ct.nii.gz")
+    assert is_upright(tmp_path / "ct.nii.gz")

@@ -237,7 +237,7 @@ def test_a_dicom_seg_lies_where_the_slices_were_acquired(series, tmp_path):
 def test_a_dicom_seg_of_a_file_that_is_no_dicom_is_refused_before_the_analysis(image, tmp_path, capsys, no_analysis):
     pytest.importorskip("highdicom")
     assert run("segment", image, tmp_path / "out", "--outputs", "+dicom_seg") == 1
-    assert "DICOM SEG is written for volumes read from DICOM files" in capsys.readouterr().err
+    assert "DICOM objects refer to the scan's own DICOM files" in capsys.readouterr().err
 
 
 def test_a_missing_highdicom_is_named_before_the_analysis(series, tmp_path, capsys, no_analysis, monkeypatch):

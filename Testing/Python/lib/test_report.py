@@ -12,14 +12,18 @@ from PIL import Image
 
 from ICHSegmenterLib.analysis import analyze as engine
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.measuring.line import Line
+from ICHSegmenterLib.measuring.midline import Midline, NoMidline
 from ICHSegmenterLib.outputs import report as page
 from ICHSegmenterLib.outputs import write as report
 from ICHSegmenterLib.report.drawing.canvas import Canvas, fitting_font
 from ICHSegmenterLib.report.drawing.slices import slices_to_show
+from ICHSegmenterLib.report.measures import measures_section
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 from ICHSegmenterLib.volume.io import read_mask
 
+IDEAL = Line.between((0.0, -60.0, 10.0), (0.0, 60.0, 10.0))
 BALL_ML, BALL_CENTER_LPS = 25.0, (26.0, 6.0, 20.0)
 
 
@@ -108,6 +112,21 @@ def test_the_report_is_one_file_with_verdict_picture_and_notice(exam, tmp_path):
     assert result.verdict in page
     assert "data:image/png;base64," in page
     assert page.count("Research software") == 1
+
+
+def test_the_report_names_the_measures_with_their_criteria_and_sources(exam, tmp_path):
+    volume, result = exam
+    shifted = replace(result.measures, midline=Midline(IDEAL, (6.2, 0.0, 10.0), 8, 0.1, 0.0))
+    page = report.write_outputs(replace(result, measures=shifted), volume, tmp_path / "out")["report.html"].read_text()
+    (piece,) = shifted.pieces
+    assert f"<td>{piece.abc2.volume_ml:.2f}</td>" in page
+    assert "Midline shift at the septum: 6.2 mm towards the left." in page
+    assert "midline shift of 6.2 mm, more than 5" in page
+    assert "Neurosurgery 2006" in page
+    unknown = measures_section(replace(shifted, midline=NoMidline.NO_SKULL, count=40))
+    assert "Midline shift not measured: too little of the skull" in unknown
+    assert "40 pieces in all; the 1 largest are measured." in unknown
+    assert "Neurosurgery" not in unknown
 
 
 def test_a_long_line_gets_smaller_letters_and_a_short_one_keeps_them():

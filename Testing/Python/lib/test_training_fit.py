@@ -47,15 +47,15 @@ from training_layouts import write_nifti_folder, write_physionet, write_rsna
 ROOT = Path(__file__).resolve().parents[3]
 HERE = TrainerOptions("cpu", 1, progress=False)
 SMALL = ["preprocessing.resize=40", "preprocessing.crop=32", "data.workers=0", "data.batch_size=4", "seed=3"]
+NARROW = "network.config={variant: release, widths: [8, 16, 24, 32]}"
 TINY_SWIN = "config: {num_classes: 2, image_size: 32, window_size: 4, embed_dim: 8, depths: [2, 2], num_heads: [1, 2]}"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def unet(*changes: str) -> Recipe:
-    return load_recipe(
-        "unet", [*SMALL, "data.folds=2", "phases.0.max_epochs=2", "data.evaluation_batch_size=3", *changes]
-    )
+    epochs = ["phases.0.max_epochs=2", "data.evaluation_batch_size=3"]
+    return load_recipe("unet", [*SMALL, NARROW, "data.folds=2", *epochs, *changes])
 
 
 def hgi_sam(*changes: str) -> Recipe:
@@ -192,7 +192,8 @@ def test_a_training_leaves_all_that_is_promised(physionet: Path, tmp_path: Path)
 
 
 def test_trained_weights_are_used_by_the_method(physionet: Path, tmp_path: Path) -> None:
-    trained = fit(unet("phases.0.max_epochs=1"), physionet, tmp_path, machine=HERE)
+    recipe = unet("network.config={variant: release}", "phases.0.max_epochs=1")
+    trained = fit(recipe, physionet, tmp_path, machine=HERE)
     predictor = UnetPredictor.load(get_card("unet"), [trained.weights], device="cpu", precision="float32")
     assert predictor.batch_size
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis.combine import combine
-from ICHSegmenterLib.analysis.compare import agreement_of
+from ICHSegmenterLib.analysis.comparison.compare import agreement_of
+from ICHSegmenterLib.analysis.comparison.vote import vote_result
 from ICHSegmenterLib.analysis.verdict.assess import assess
-from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.calibration import Calibration, Cuts, LogisticModel
 from ICHSegmenterLib.cards.table import card_facts, get_card
 from ICHSegmenterLib.labels import EDH, IPH, IVH, SAH, SDH
@@ -44,6 +44,7 @@ CALIBRATION = Calibration(
     exams=10,
     expected_error=0.03,
     pieces=PIECES,
+    weights=("0" * 64,),
 )
 SCORED = replace(get_card("hu-threshold"), threshold=0.5, calibration=None)
 CALIBRATED = replace(SCORED, calibration=CALIBRATION)
@@ -398,6 +399,7 @@ def test_a_calibration_survives_the_card_as_json(tmp_path):
         ({"confirming": {"exam": 1.9, "piece": 0.6}}, "between 0 and 1"),
         ({"population": 5}, "population must be a text"),
         ({"luck": 5}, "unknown keys: luck"),
+        ({"weights": ["model_1.pt"]}, "weights must be SHA-256 digests, got 'model_1.pt'"),
         ({"pieces": None}, "must have pieces"),
     ],
 )

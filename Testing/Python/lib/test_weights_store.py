@@ -5,10 +5,12 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from conftest import shared_data
+from ICHSegmenterLib.cards.calibration import Calibration, Cuts, LogisticModel
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.errors import OutputError, WeightsCorruptError, WeightsError, WeightsMissingError
@@ -60,6 +62,27 @@ def test_an_ensemble_runs_with_the_models_that_are_here(folder: Path):
     assert state.present == FILES[2:]
     assert state.wanted == FILES[:2]
     assert state.download_bytes == len(CONTENTS[0]) + len(CONTENTS[1])
+
+
+def test_a_calibration_holds_for_the_weights_that_it_was_made_with_under_any_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    exam = LogisticModel(0.0, MappingProxyType({"top_logit": 1.0}))
+    digests_of_two = tuple(file.sha256 for file in FILES[:2])
+    calibration = Calibration(exam, Cuts(0.2, 0.1), Cuts(0.8, 0.6), "two files", 60, 0.05, exam, weights=digests_of_two)
+    card = replace(CARD, calibration=calibration)
+    monkeypatch.setattr(store, "get_card", lambda name: card)
+    renamed = [tmp_path / "a.pt", tmp_path / "b.pt"]
+    for path, content in zip(renamed, CONTENTS, strict=False):
+        path.write_bytes(content)
+    assert store.card_of("blast-ct", renamed).calibration == calibration
+    assert store.card_of("blast-ct", renamed[:1]).calibration is None  # an ensemble of one says other values
+    put(folder, 1)
+    assert store.card_of("blast-ct").calibration is None
+    put(folder, 2)
+    assert store.card_of("blast-ct").calibration == calibration
+    renamed[1].write_bytes(b"trained at home")
+    assert store.card_of("blast-ct", renamed).calibration is None
 
 
 def test_explicit_files_win_and_may_be_any_file(folder: Path, tmp_path: Path):

@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """The verb."""
     require_existing(arguments, "data", "weights", "folds")
     try:
+        from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
         from ICHSegmenterLib.evaluation.evaluate import silent
         from ICHSegmenterLib.reproduce.options import ReproduceOptions
         from ICHSegmenterLib.reproduce.outcome import PAGE_FILE, summary_lines
@@ -86,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = reproduce(arguments.table, options)
     finally:
         progress.close()
+    if rank_zero_only.rank:  # of several processes that train one network the first one speaks
+        return 0
     if outcome.missing:
         print(f"No table yet: {outcome.missing}.")
         return 0

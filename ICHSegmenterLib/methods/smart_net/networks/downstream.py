@@ -6,30 +6,43 @@ Slices run through the encoder in batches; in evaluation mode any batch size giv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ICHSegmenterLib.methods.smart_net.networks.upstream import FEATURES, MAP_WIDTH, SegmentationDecoder, SliceEncoder
-
-HIDDEN = 512
+from ICHSegmenterLib.methods.smart_net.networks.upstream import (
+    LAYERS,
+    WIDTH,
+    SegmentationDecoder,
+    SliceEncoder,
+    feature_width,
+    map_width,
+)
 
 
 class SmartNetDownCls(nn.Module):
-    """Volumes (B, 1, H, W, D) and their true depths (B,) to one logit each (B, 1)."""
+    """Volumes (B, 1, H, W, D) and their true depths (B,) to one logit each (B, 1).
 
-    def __init__(self) -> None:
+    Args:
+        width, layers: Of the encoder, as of `SmartNetUp`.
+    """
+
+    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS) -> None:
         super().__init__()
-        self.encoder = SliceEncoder()
-        self.LSTM = nn.LSTM(FEATURES, HIDDEN, num_layers=2, bidirectional=True, batch_first=True)
-        self.fc = nn.Linear(2 * HIDDEN, HIDDEN)
+        features = feature_width(width)
+        hidden = features // 4  # 512
+        self.encoder = SliceEncoder(width, layers)
+        self.LSTM = nn.LSTM(features, hidden, num_layers=2, bidirectional=True, batch_first=True)
+        self.fc = nn.Linear(2 * hidden, hidden)
         self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(HIDDEN, 1)
+        self.head = nn.Linear(hidden, 1)
 
     def forward(self, volumes: Tensor, depths: Tensor) -> Tensor:
         batch, _, _, _, depth = volumes.shape
-        features = self.slice_features(volumes_to_slices(volumes)).view(batch, depth, FEATURES)
+        features = self.slice_features(volumes_to_slices(volumes)).unflatten(0, (batch, depth))
         logits: Tensor = self.head(self.dropout(self.pooled(features, depths)))
         return logits
 
@@ -46,17 +59,22 @@ class SmartNetDownCls(nn.Module):
 
 
 class SmartNetDownSeg(nn.Module):
-    """Volumes (B, 1, H, W, D) to voxel logits (B, 1, H, W, D)."""
+    """Volumes (B, 1, H, W, D) to voxel logits (B, 1, H, W, D).
 
-    def __init__(self) -> None:
+    Args:
+        width, layers: Of the encoder, as of `SmartNetUp`.
+    """
+
+    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS) -> None:
         super().__init__()
-        self.encoder = SliceEncoder()
-        self.seg_decoder = SegmentationDecoder()
-        self.conv1 = nn.Conv3d(MAP_WIDTH, MAP_WIDTH, 3, padding=1)
-        self.bn1 = nn.BatchNorm3d(MAP_WIDTH)
-        self.conv2 = nn.Conv3d(MAP_WIDTH, MAP_WIDTH, 3, padding=1)
-        self.bn2 = nn.BatchNorm3d(MAP_WIDTH)
-        self.head = nn.Conv3d(MAP_WIDTH, 1, 3, padding=1)
+        channels = map_width(width)
+        self.encoder = SliceEncoder(width, layers)
+        self.seg_decoder = SegmentationDecoder(width)
+        self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.bn1 = nn.BatchNorm3d(channels)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.bn2 = nn.BatchNorm3d(channels)
+        self.head = nn.Conv3d(channels, 1, 3, padding=1)
 
     def forward(self, volumes: Tensor) -> Tensor:
         batch, _, _, _, depth = volumes.shape
@@ -88,11 +106,5 @@ def _convolved(conv: nn.Conv3d, slices: Tensor) -> Tensor:
     return functional.conv3d(slices, kernel, conv.bias, padding=1)
 
 
-def build_smart_net_down_cls() -> SmartNetDownCls:
-    """Volume classification."""
-    return SmartNetDownCls()
-
-
-def build_smart_net_down_seg() -> SmartNetDownSeg:
-    """Volume segmentation."""
-    return SmartNetDownSeg()
+build_smart_net_down_cls = SmartNetDownCls
+build_smart_net_down_seg = SmartNetDownSeg

@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import ResNet, resnet50
+from torchvision.models.resnet import Bottleneck, ResNet
 
-FEATURES = 2048
-DECODER_WIDTHS = (256, 128, 64, 32)
-SKIP_WIDTHS = (1024, 512, 256, 64)
-MAP_WIDTH = 16
+WIDTH = 64
+"""Channels of ResNet-50's stem; every other width of the networks is a multiple or a part of it."""
+LAYERS = (3, 4, 6, 3)
+"""ResNet-50's blocks in each layer."""
 SQUEEZE = 16
 
 Task = Literal["cls", "seg", "rec"]
@@ -28,22 +28,26 @@ class SmartNetUp(nn.Module):
     """Slices (B, 1, H, W) in [0, 1], H and W multiples of 16, to one output a task, in the order cls, seg, rec.
 
     cls: logit (B, 1); seg: logit (B, 1, H, W); rec: the slice itself (B, 1, H, W). One task gives its tensor alone.
+
+    Args:
+        tasks: Any of `TASKS`.
+        width, layers: Of the encoder; by default those of ResNet-50, as published.
     """
 
-    def __init__(self, tasks: Sequence[Task] = TASKS) -> None:
+    def __init__(self, tasks: Sequence[Task] = TASKS, *, width: int = WIDTH, layers: Sequence[int] = LAYERS) -> None:
         super().__init__()
         self.tasks = tuple(task for task in TASKS if task in tasks)
-        self.encoder = SliceEncoder()
+        self.encoder = SliceEncoder(width, layers)
         if "cls" in self.tasks:
             self.classification_head = nn.Sequential(
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(FEATURES, 1)
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(feature_width(width), 1)
             )
         if "seg" in self.tasks:
-            self.seg_decoder = SegmentationDecoder()
-            self.segmentation_head = nn.Sequential(nn.Conv2d(MAP_WIDTH, 1, 3, padding=1))
+            self.seg_decoder = SegmentationDecoder(width)
+            self.segmentation_head = nn.Sequential(nn.Conv2d(map_width(width), 1, 3, padding=1))
         if "rec" in self.tasks:
-            self.rec_decoder = ReconstructionDecoder()
-            self.reconstruction_head = nn.Sequential(nn.Conv2d(MAP_WIDTH, 1, 3, padding=1))
+            self.rec_decoder = ReconstructionDecoder(width)
+            self.reconstruction_head = nn.Sequential(nn.Conv2d(map_width(width), 1, 3, padding=1))
         for name, module in self.named_children():
             if name.endswith("_head"):
                 _initialize_head(module)
@@ -62,13 +66,19 @@ class SmartNetUp(nn.Module):
 
 
 class SliceEncoder(ResNet):
-    """ResNet-50 for one channel with a stem of stride 1; returns the input and five feature maps, finest first."""
+    """ResNet-50 for one channel with a stem of stride 1; returns the input and five feature maps, finest first.
 
-    def __init__(self) -> None:
-        template = resnet50()
-        super().__init__(type(template.layer1[0]), [3, 4, 6, 3])
-        rgb = nn.Conv2d(3, 64, kernel_size=7, stride=1, padding=3, bias=False)
-        self.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=1, padding=3, bias=False)
+    Args:
+        width: Channels of the stem.
+        layers: Blocks of the four layers.
+    """
+
+    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS) -> None:
+        super().__init__(Bottleneck, list(layers))
+        if width != WIDTH:
+            self._change_width(width, layers)
+        rgb = nn.Conv2d(3, width, kernel_size=7, stride=1, padding=3, bias=False)
+        self.conv1 = nn.Conv2d(1, width, kernel_size=7, stride=1, padding=3, bias=False)
         with torch.no_grad():  # the authors sum the three input channels of a default convolution
             self.conv1.weight.copy_(rgb.weight.sum(dim=1, keepdim=True))
         del self.fc, self.avgpool
@@ -80,17 +90,27 @@ class SliceEncoder(ResNet):
             features.append(layer(features[-1]))
         return features
 
+    def _change_width(self, width: int, layers: Sequence[int]) -> None:
+        """Layers of another width than torchvision's, with its initial weights."""
+        self.inplanes = width
+        self.bn1 = nn.BatchNorm2d(width)
+        for number, count in enumerate(layers):
+            layer = self._make_layer(Bottleneck, width * 2**number, count, stride=2 if number else 1)
+            self.add_module(f"layer{number + 1}", layer)
+            for module in layer.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
 
 class SegmentationDecoder(nn.Module):
     """Four blocks with skips and one with attention: encoder features to (B, 16, H, W)."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        ups = (FEATURES, *DECODER_WIDTHS[:-1])
-        self.blocks = nn.ModuleList(
-            SkipBlock(up, skip, out) for up, skip, out in zip(ups, SKIP_WIDTHS, DECODER_WIDTHS, strict=True)
-        )
-        self.last_block = AttentionBlock()
+        skips, widths = (16 * width, 8 * width, 4 * width, width), decoder_widths(width)
+        ups = (feature_width(width), *widths[:-1])
+        self.blocks = nn.ModuleList(SkipBlock(up, skip, out) for up, skip, out in zip(ups, skips, widths, strict=True))
+        self.last_block = AttentionBlock(widths[-1], map_width(width))
         _initialize_decoder(self)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -104,11 +124,12 @@ class SegmentationDecoder(nn.Module):
 class ReconstructionDecoder(nn.Module):
     """Four pixel-shuffle blocks without skips, so that the deepest features must hold the slice: to (B, 16, H, W)."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        ups = (FEATURES, *DECODER_WIDTHS[:-1])
-        self.blocks = nn.ModuleList(ShuffleBlock(up, out) for up, out in zip(ups, DECODER_WIDTHS, strict=True))
-        self.last_block = AttentionBlock()
+        widths = decoder_widths(width)
+        ups = (feature_width(width), *widths[:-1])
+        self.blocks = nn.ModuleList(ShuffleBlock(up, out) for up, out in zip(ups, widths, strict=True))
+        self.last_block = AttentionBlock(widths[-1], map_width(width))
         _initialize_decoder(self)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -150,14 +171,14 @@ class ShuffleBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """scSE, two convolutions to 16 channels, scSE."""
+    """scSE, two convolutions to fewer channels, scSE."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.attention1 = Attention(DECODER_WIDTHS[-1])
-        self.conv1 = _conv_norm(DECODER_WIDTHS[-1], MAP_WIDTH)
-        self.conv2 = _conv_norm(MAP_WIDTH, MAP_WIDTH)
-        self.attention2 = Attention(MAP_WIDTH)
+        self.attention1 = Attention(width)
+        self.conv1 = _conv_norm(width, out)
+        self.conv2 = _conv_norm(out, out)
+        self.attention2 = Attention(out)
 
     def forward(self, tokens: Tensor) -> Tensor:
         mapped: Tensor = self.attention2(self.conv2(self.conv1(self.attention1(tokens))))
@@ -181,11 +202,12 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        squeezed = max(width // SQUEEZE, 1)
         self.cSE = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(width, width // SQUEEZE, 1),
+            nn.Conv2d(width, squeezed, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width // SQUEEZE, width, 1),
+            nn.Conv2d(squeezed, width, 1),
             nn.Sigmoid(),
         )
         self.sSE = nn.Sequential(nn.Conv2d(width, 1, 1), nn.Sigmoid())
@@ -202,6 +224,21 @@ build_smart_net_up_dual_seg_rec = partial(SmartNetUp, ("seg", "rec"))
 build_smart_net_up_single_cls = partial(SmartNetUp, ("cls",))
 build_smart_net_up_single_seg = partial(SmartNetUp, ("seg",))
 build_smart_net_up_single_rec = partial(SmartNetUp, ("rec",))
+
+
+def feature_width(width: int) -> int:
+    """Channels of the deepest feature map: 2048."""
+    return 32 * width
+
+
+def decoder_widths(width: int) -> tuple[int, int, int, int]:
+    """Channels after each block of a decoder: 256, 128, 64, 32."""
+    return 4 * width, 2 * width, width, width // 2
+
+
+def map_width(width: int) -> int:
+    """Channels of a decoder's output: 16."""
+    return width // 4
 
 
 def _conv_norm(width: int, out: int) -> nn.Sequential:

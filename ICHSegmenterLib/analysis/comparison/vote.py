@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ICHSegmenterLib.analysis import labelmap, provenance
+from ICHSegmenterLib.analysis.analyze import measured
 from ICHSegmenterLib.analysis.border import as_acquired
-from ICHSegmenterLib.analysis.compare import Comparison
+from ICHSegmenterLib.analysis.comparison.compare import Comparison
 from ICHSegmenterLib.labels import ANY, ICH
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import (
@@ -52,7 +53,7 @@ def vote_result(comparison: Comparison, volume: Volume) -> AnalysisResult:
         provenance=provenance.of_vote([one.provenance for one in results]),
         assessment=_assessment([one.assessment for one in results], detection),
     )
-    return as_acquired(result, view, volume)
+    return as_acquired(measured(result, axial), view, volume)
 
 
 def _detection(votes: Sequence[DetectionResult], blood_ml: Sequence[float]) -> DetectionResult:

@@ -1,0 +1,1 @@
+"""The box "Weights and computer" of the panel."""

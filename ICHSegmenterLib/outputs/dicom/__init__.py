@@ -1,0 +1,1 @@
+"""DICOM objects of a result: what a picture archive takes back."""
