@@ -204,7 +204,9 @@ def _missing(request: AnalysisRequest) -> list[str]:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="batch.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
+    parser.add_argument(
+        "--input", type=Path, nargs="+", required=True, help="folders with their subfolders, files, CSV manifests"
+    )
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     add_method_arguments(parser)
     add_detector_arguments(parser)

@@ -11,6 +11,9 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to a parser."""
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument(
+        "--all-series", action="store_true", help="every CT series of a study, not only the one that fits best"
+    )
+    parser.add_argument(
         "--brain-masks",
         type=Path,
         metavar="DIR",

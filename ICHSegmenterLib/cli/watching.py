@@ -22,7 +22,7 @@ from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
-WITHOUT = ("inputs", "overwrite", "brain_masks", "map", "cluster", "workers")
+WITHOUT = ("inputs", "overwrite", "all_series", "brain_masks", "map", "cluster", "workers")
 """Arguments of a batch that a watch does not take."""
 
 

@@ -67,5 +67,6 @@ def _environment(address: str) -> dict[str, str]:
     if address != LOCAL:
         return quiet
     patient = dict.fromkeys(("RAY_NUM_REDIS_GET_RETRIES", "RAY_raylet_start_wait_time_s"), str(START_S))
+    patient["RAY_worker_niceness"] = "0"  # here they do the work that the program is called for
     # Only who knows the secret of this run may give work to its cluster.
     return quiet | patient | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -33,7 +33,7 @@ from ICHSegmenterLib.volume.volume import Volume
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("batch", help="many exams, each in its own folder; run again to resume")
-    parser.add_argument("inputs", type=Path, nargs="*", help="folders and files, searched with their subfolders")
+    parser.add_argument("inputs", type=Path, nargs="*", help="folders with their subfolders, files, CSV manifests")
     parser.add_argument(
         "--watch", type=Path, metavar="DIR", help="instead: analyze what comes into this folder, until stopped"
     )
