@@ -14,7 +14,8 @@ Requests, each with "type" and (except ping, free, shutdown) an "id" that every 
     warm       request (AnalysisRequest.to_json): load the network now
     report     the exam as for analyze, with its segments as segments.npy; result (AnalysisResult.to_json), labels
                (their keys, by value), edited (keys of those that a person changed), folder (to write), outputs,
-               slice_files (DICOM files of the exam, in any order); no torch is imported
+               slice_files (DICOM files of the exam, in any order) or slice_folder and instance_uids; no torch is
+               imported
     describe   methods with their weights, processors, torch
     download   method, all_files;  import  paths;  remove  names;  verify: read every weight file again
     test       device: compute there and compare with the CPU;  diagnose: a text for a report of a problem

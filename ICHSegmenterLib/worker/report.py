@@ -16,6 +16,7 @@ from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.protocol import LABELMAP_FILE, Message, MessageType, read_object, read_text, read_texts
 from ICHSegmenterLib.results import AnalysisResult, SegmentationResult
+from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.worker.exam import Exam
 
@@ -47,7 +48,7 @@ class ReportRequest:
         Raises:
             ValueError: A field is absent or of the wrong type.
             ResultError: The result is incomplete, or its labelmap does not fit.
-            VolumeError: The exam cannot be read.
+            VolumeError: The exam cannot be read, or the folder of its DICOM files is gone.
         """
         exam = Exam.from_message(message)
         volume = exam.volume()
@@ -65,7 +66,7 @@ class ReportRequest:
             made,
             Path(read_text(message, "folder")),
             tuple(read_texts(message, "outputs")),
-            tuple(Path(name) for name in read_texts(message, "slice_files")),
+            _slice_files(message),
         )
 
 
@@ -91,6 +92,15 @@ def write_report(message: Message) -> Message:
         request.result, request.volume, request.folder, outputs=outputs, slice_files=request.slice_files
     )
     return {"type": MessageType.DONE, "files": sorted(files), "left_out": left_out}
+
+
+def _slice_files(message: Message) -> tuple[Path, ...]:
+    """The files that the message names, or those of a folder with its identifiers."""
+    folder, uids = message.get("slice_folder") or "", set(read_texts(message, "instance_uids"))
+    if not folder:
+        return tuple(Path(name) for name in read_texts(message, "slice_files"))
+    listing = list_dicom_files(Path(folder))
+    return tuple(file.path for file in listing.files if str(file.header.get("SOPInstanceUID", "")) in uids)
 
 
 def _labelmap(exam: Exam, labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -19,6 +19,7 @@ from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.acquired import addAcquired, straighten
 from ICHSegmenterSlicer.scene.nodes import removeWhole
+from ICHSegmenterSlicer.scene.slice_files import remember
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -88,6 +89,7 @@ class Opening:
 
     def _onAdded(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         self._end()
+        remember(volumeNode, self._path)
         self._opened(volumeNode)
 
     def _onSeveral(self, series: Sequence[Series]) -> None:

@@ -17,6 +17,7 @@ from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegment, MeasuredSegments, maskOnGrid, measure
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.slice_files import sliceFilesOf
 from ICHSegmenterSlicer.scene.volumes import chunks, exportVolume
 
 
@@ -27,12 +28,10 @@ class ReportExam:
     Attributes:
         method: Name of the method.
         fields: Of the request.
-        hasSliceFiles: Slicer's DICOM database has a file for each slice.
     """
 
     method: str
     fields: dict[str, Any]
-    hasSliceFiles: bool
 
 
 def exportReport(resultNode: slicer.vtkMRMLTextNode, folder: Path) -> Steps[ReportExam]:
@@ -50,25 +49,14 @@ def exportReport(resultNode: slicer.vtkMRMLTextNode, folder: Path) -> Steps[Repo
     keys = _keys(result, measured)
     if keys:
         yield from _writeLabelmap(segmentationNode, measured, volumeNode, keys, folder / LABELMAP_FILE)
-    files = sliceFiles(volumeNode)
     fields = {
         **exam.message(),
+        **sliceFilesOf(volumeNode).fields(),
         "result": json.loads(resultNode.GetText()),
         "labels": keys,
         "edited": _editedKeys(result, measured),
-        "slice_files": files,
     }
-    return ReportExam(result.analysis.provenance.method, fields, bool(files))
-
-
-def sliceFiles(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
-    """The DICOM files that a volume was loaded from; empty unless Slicer's database has them all."""
-    uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None or not database.isOpen:
-        return []
-    files = [database.fileForInstance(uid) for uid in uids]
-    return files if all(files) else []
+    return ReportExam(result.analysis.provenance.method, fields)
 
 
 def _keyOf(segment: MeasuredSegment) -> str:
