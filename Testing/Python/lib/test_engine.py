@@ -61,7 +61,7 @@ def test_a_head_without_blood_is_called_negative(bleeding):
 
 def test_the_result_tells_how_it_was_made(result):
     used = result.provenance
-    assert (used.method, used.device, used.value_name) == ("hu-threshold", "cpu", "score")
+    assert (used.method, used.device, used.value_name) == ("hu-threshold", "cpu", "probability")
     assert set(used.seconds) == {"load", "prepare", "predict", "assemble"}
     plain = result.to_json()
     assert plain["notice"] == RESEARCH_NOTICE

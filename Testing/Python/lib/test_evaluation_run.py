@@ -105,7 +105,7 @@ def test_the_summary_counts_and_bounds(report):
         "bleeding_slices": sum(int(row["truth"]) for row in rows(report / "slices.csv")),
     }
     one = summary["methods"]["hu-threshold"]
-    assert one["value_name"] == "score"
+    assert one["value_name"] == "probability"
     assert one["detection"]["exam"]["auc"]["value"] == 1.0
     assert one["detection"]["slice"]["auc"]["low"] <= one["detection"]["slice"]["auc"]["value"]
     dice = [float(row["dice"]) for row in rows(report / "cases.csv") if row["dice"]]
