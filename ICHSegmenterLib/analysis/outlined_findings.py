@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ICHSegmenterLib.editing.location import Region, Side, SkullFrame
 from ICHSegmenterLib.labels import SegmentLabel
+from ICHSegmenterLib.measuring.piece import middle_voxel
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.verdict import Piece
@@ -111,6 +112,7 @@ def _finding(mask: NDArray[np.bool_], box: tuple[slice, ...], label: SegmentLabe
     voxels = np.argwhere(mask) + [side.start for side in box]
     ml = geometry.voxel_volumes_mm3[voxels[:, 0]] / 1000
     x, y, z = (float(mm) for mm in ml @ geometry.ijk_to_lps(voxels[:, ::-1]) / ml.sum())
+    place = _place(mask, box, exam)
     along = voxels[:, view.axes[0]]
     if view.flips[0]:
         along = geometry.shape[view.axes[0]] - 1 - along
@@ -122,12 +124,21 @@ def _finding(mask: NDArray[np.bool_], box: tuple[slice, ...], label: SegmentLabe
         last_slice=int(along.max()),
         key_slice=int(np.bincount(along).argmax()),
         center_lps_mm=(x, y, z),
-        side=None if frame is None else frame.side((x, y, z)),
-        region=None if frame is None else frame.region((x, y, z)),
+        side=None if frame is None else frame.side(place),
+        region=None if frame is None else frame.region(place),
         judged=judged_piece(exam.pieces, label.key, (x, y, z)),
         mask=mask,
         box=box,
     )
+
+
+def _place(mask: NDArray[np.bool_], box: tuple[slice, ...], exam: _Exam) -> NDArray[np.float64]:
+    """LPS mm (3,) of the voxel by which the measures name its place, too."""
+    middle = middle_voxel(exam.view.apply(mask))
+    voxel = [0, 0, 0]
+    for axis, is_flipped, position in zip(exam.view.axes, exam.view.flips, middle, strict=True):
+        voxel[axis] = box[axis].start + (mask.shape[axis] - 1 - position if is_flipped else position)
+    return exam.volume.geometry.ijk_to_lps(voxel[::-1])
 
 
 def judged_piece(pieces: Sequence[Piece], key: str, center_lps_mm: tuple[float, float, float]) -> Piece | None:

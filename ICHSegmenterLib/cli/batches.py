@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ICHSegmenterLib.batch.archives import unpacked
 from ICHSegmenterLib.batch.engines.ends import InputLostError, OutputLostError
 from ICHSegmenterLib.batch.engines.engine import Announce, RunOptions
 from ICHSegmenterLib.batch.engines.time_limit import TimeLimit
@@ -36,20 +37,23 @@ def options_of(
     return options if arguments.readers is None else replace(options, readers=arguments.readers)
 
 
-def exams_of(inputs: Sequence[Path], arguments: argparse.Namespace) -> list[Exam]:
-    """The exams of a batch, each with its brain mask if there is a folder of them.
+@contextmanager
+def exams_of(inputs: Sequence[Path], arguments: argparse.Namespace) -> Iterator[list[Exam]]:
+    """The exams of a batch, each with its brain mask if there is a folder of them; those of zip files for the block.
 
     Raises:
-        OutputError: The index cannot be written.
+        OutputError: The index cannot be written, or a zip file not unpacked.
         VolumeError: There is none.
         DependencyError: Parquet files are asked for, and pyarrow is not installed.
         ValueError: An exam has no brain mask.
     """
     if arguments.parquet:
         check_parquet()
-    with Store(index_folder(arguments.output)) as store:
-        exams = find_exams(inputs, Search(), store=store, all_series=arguments.all_series)
-    return exams if arguments.brain_masks is None else with_masks(exams, arguments.brain_masks)
+    folder = index_folder(arguments.output)
+    with unpacked(inputs, folder) as paths:
+        with Store(folder) as store:
+            exams = find_exams(paths, Search(), store=store, all_series=arguments.all_series)
+        yield exams if arguments.brain_masks is None else with_masks(exams, arguments.brain_masks)
 
 
 def with_masks(exams: list[Exam], folder: Path) -> list[Exam]:

@@ -125,9 +125,7 @@ def piece_in_steps(
     """
     mask, start = piece.mask, piece.start
     voxels = mask.sum(axis=(1, 2))
-    middle = int(voxels.argmax())
-    section = np.argwhere(mask[middle])
-    row, column = section[np.abs(section - section.mean(axis=0)).sum(axis=1).argmin()]
+    middle, row, column = middle_voxel(mask)
     center = kept_point(geometry.ijk_to_lps((column + start[2], row + start[1], middle + start[0])))
     density = np.asarray(hu[piece.box])[mask]
     yield
@@ -150,6 +148,18 @@ def piece_in_steps(
         three,
         None if ventricles is None else _touches(piece, geometry, ventricles),
     )
+
+
+def middle_voxel(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """(slice, row, column) of the voxel nearest to the middle of the largest slice of a piece; by it a place is named.
+
+    Args:
+        mask: bool (slices, rows, columns), axial.
+    """
+    middle = int(mask.sum(axis=(1, 2)).argmax())
+    section = np.argwhere(mask[middle])
+    row, column = section[np.abs(section - section.mean(axis=0)).sum(axis=1).argmin()]
+    return middle, int(row), int(column)
 
 
 def _touches(piece: Component, geometry: VolumeGeometry, ventricles: NDArray[np.float64]) -> bool:

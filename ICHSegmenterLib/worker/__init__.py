@@ -14,8 +14,8 @@ Requests, each with "type" and (except ping, free, shutdown) an "id" that every 
     warm       request (AnalysisRequest.to_json): load the network now
     report     the exam as for analyze, with its segments as segments.npy; result (AnalysisResult.to_json), labels
                (their keys, by value), edited (keys of those that a person changed), folder (to write), outputs,
-               slice_files (DICOM files of the exam, in any order), or opened_from (their folder, or one of them) and
-               instance_uids; lists may be empty, opened_from null; no torch is imported
+               slice_files (DICOM files of the exam, in any order) or slice_folder and instance_uids; no torch is
+               imported
     describe   methods with their weights, processors, torch
     download   method, all_files;  import  paths;  remove  names;  verify: read every weight file again
     test       device: compute there and compare with the CPU;  diagnose: a text for a report of a problem
@@ -28,8 +28,8 @@ Answers:
                of compare: results (the same with "method", for each that succeeded), agreement (Comparison.to_json),
                vote (like one of results, by majority; null without any); its progress counts thousandths of all
     done       id and what the request asked for (of check: findings, each InputFinding.to_json; of read: geometry,
-               source, instance_uids, or series to choose from; of verify: files, each with name, condition,
-               is_bundled; of test: device, precision, milliseconds; of report: files, left_out);  pong
+               source, instance_uids, or series to choose from; of report: files, left_out; of verify: files, each with
+               name, condition, is_bundled; of test: device, precision, milliseconds);  pong
     error      id, kind (one of errors.ERROR_KINDS), message (what to do), details (for the log)
 When stdin ends the worker ends, in mid-run too, so that no process outlives Slicer.
 """

@@ -94,12 +94,12 @@ def write_report(message: Message) -> Message:
 
 
 def _slice_files(message: Message) -> tuple[Path, ...]:
-    """The files that the request names, else those with its identifiers where the exam was opened from."""
+    """The files that the request names, else those of a folder with its identifiers."""
     files, uids = (read_texts(message, name) for name in ("slice_files", "instance_uids"))
     if files or not uids:
         return tuple(Path(name) for name in files)
     try:
-        return tuple(files_of(uids, Path(read_text(message, "opened_from"))))
+        return tuple(files_of(uids, Path(read_text(message, "slice_folder"))))
     except (OutputError, VolumeError, OSError):
         return ()  # `scan_headers` says what is missing
 

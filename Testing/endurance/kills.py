@@ -59,7 +59,9 @@ def killed_and_calm(folder: Path, exams: int, kills: int, random_source: random.
     whole_s = time.monotonic() - begun
     done = 0
     while done < kills:
-        done += batch(folder, "killed", kill_after_s=random_source.uniform(0.0, whole_s)) != 0
+        code = batch(folder, "killed", kill_after_s=random_source.uniform(0.0, whole_s))
+        assert code in (0, None), f"the batch ended with {code} by itself"
+        done += code is None
         if len(list((folder / "killed").glob("*/result.json"))) > exams // 2:
             for result in sorted((folder / "killed").glob("*/result.json"))[: exams // 2]:
                 shutil.rmtree(result.parent)
@@ -67,8 +69,8 @@ def killed_and_calm(folder: Path, exams: int, kills: int, random_source: random.
     return done, differences_of(folder)
 
 
-def batch(folder: Path, output: str, kill_after_s: float = LONGEST_S) -> int:
-    """Run the command in a process of its own, which is killed after so long; its exit code."""
+def batch(folder: Path, output: str, kill_after_s: float = LONGEST_S) -> int | None:
+    """Run the command in a process of its own, which is killed after so long; its exit code, None if it was killed."""
     words = ["batch", str(folder / "exams"), "--output", str(folder / output), "--method", "hu-threshold"]
     words += ["--map", str(folder / f"{output}.csv")]
     program = [sys.executable, "-m", "ICHSegmenterLib", *words]
@@ -79,6 +81,7 @@ def batch(folder: Path, output: str, kill_after_s: float = LONGEST_S) -> int:
             process.wait(kill_after_s)
         except subprocess.TimeoutExpired:
             process.kill()
+            return None
     return process.returncode
 
 

@@ -20,12 +20,11 @@ from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.acquired import addAcquired, straighten
 from ICHSegmenterSlicer.scene.nodes import removeWhole
+from ICHSegmenterSlicer.scene.slice_files import remember
 
 logger = logging.getLogger(__name__)
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
-_openedFrom: dict[str, Path] = {}
-"""Where DICOM exams were opened from, by their first slice's identifier: in memory only, a path may name a patient."""
 
 
 def isReadBySlicer(path: Path) -> bool:
@@ -35,12 +34,6 @@ def isReadBySlicer(path: Path) -> bool:
     """
     kind = "" if path.is_dir() else format_of(path)
     return is_upright(path) if kind == "NIfTI" else bool(kind)
-
-
-def openedFrom(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Path | None:
-    """Folder or file that the panel opened a DICOM exam from since it was loaded; None of any other."""
-    uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
-    return _openedFrom.get(uids[0]) if uids else None
 
 
 class Opening:
@@ -93,14 +86,13 @@ class Opening:
             self._onFailed(Failure("cancelled", _("Cancelled; the scene is as it was.")))
 
     def _onRead(self, exam: ExamOnDisk) -> None:
-        if exam.instanceUids:
-            _openedFrom[exam.instanceUids[0]] = self._path
         number = exam.source.series_number
         name = _("CT series {number}").format(number=number) if number else exam_name("", self._path)
         self._runner = StepRunner(addAcquired(exam, name), self._onAdded, self._onError)
 
     def _onAdded(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         self._end()
+        remember(volumeNode, self._path)
         self._opened(volumeNode)
 
     def _onSeveral(self, series: Sequence[Series]) -> None:

@@ -33,7 +33,7 @@ from ICHSegmenterLib.volume.volume import Volume
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("batch", help="many exams, each in its own folder; run again to resume")
-    parser.add_argument("inputs", type=Path, nargs="*", help="folders with their subfolders, files, CSV manifests")
+    parser.add_argument("inputs", type=Path, nargs="*", help="folders, files, zip files, CSV manifests")
     parser.add_argument(
         "--watch", type=Path, metavar="DIR", help="instead: analyze what comes into this folder, until stopped"
     )
@@ -73,10 +73,10 @@ def _outcomes(arguments: argparse.Namespace) -> list[ExamOutcome]:
     if arguments.workers is not None and arguments.cluster is None:
         raise ValueError("--workers are those of a --cluster; without one there is one network")
     request = request_of(arguments)
-    exams = exams_of(arguments.inputs, arguments)
     progress = TerminalProgress()
     try:
         with ExitStack() as opened:
+            exams = opened.enter_context(exams_of(arguments.inputs, arguments))
             ray = None if arguments.cluster is None else opened.enter_context(_cluster(arguments))
             stop = opened.enter_context(stopped_by_signals())  # Ray sets handlers of its own
             options = options_of(arguments, stop, progress.announce_exam)

@@ -147,6 +147,31 @@ def test_an_exam_of_the_database_gets_dicom_objects_on_its_slices(panel, analyze
         assert min(np.abs(np.subtract(place, other)).max() for other in places) < 0.1
 
 
+def test_a_tilted_exam_that_the_panel_opened_gets_dicom_objects_too(shell, panel, reported, tmp_path):
+    """Its folder is remembered, but stands nowhere in the scene."""
+    pytest.importorskip("highdicom")
+    from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+    from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+
+    steps = [9.0] * 5 + [4.0] * 6 + [11.0] * 6
+    geometry = head_geometry((18, 64, 64), pixel_mm=(3.6, 3.6), slice_step_mm=steps, tilt_deg=18.5)
+    phantom = make_phantom(geometry, HeadModel(bleeds=(Bleed.sphere(25.0, (26.0, 6.0, 30.0), 62.0),)), seed=5)
+    folder = tmp_path.parent / f"{tmp_path.name}-Doesnotexist"
+    write_dicom_series(phantom.volume, folder)
+    panel.opener.open([folder])
+    shell.waitUntil(lambda: not panel.opener.isReading, RUN_S, "the exam")
+    shell.waitUntil(lambda: panel.ui.applyButton.enabled, RUN_S, "the exam")
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
+    segmentation = pydicom.dcmread(reported() / "segmentation.dcm")
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        place = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
+        assert np.linalg.norm(geometry.slice_origins - place, axis=1).min() < 0.1
+    node = panel._parameters.inputVolume
+    attributes = [node.GetAttribute(name) or "" for name in node.GetAttributeNames()]
+    assert not any("Doesnotexist" in value for value in attributes)
+
+
 def test_the_patient_is_named_only_where_the_box_is_checked(shell, panel, analyzed, reported, tmp_path, monkeypatch):
     as_dicom(analyzed.volumeNode, tmp_path.parent / f"{tmp_path.name}-ct", monkeypatch)
     assert "<b>Patient</b> Phantom" not in (reported() / "report.html").read_text()
@@ -157,10 +182,10 @@ def test_the_patient_is_named_only_where_the_box_is_checked(shell, panel, analyz
 
 
 def test_a_volume_that_was_moved_gets_the_rest_and_the_reason(panel, analyzed, reported, tmp_path, monkeypatch):
-    from ICHSegmenterSlicer.scene.results import report_exam
+    from ICHSegmenterSlicer.scene.slice_files import sliceFilesOf
 
     as_dicom(analyzed.volumeNode, tmp_path.parent / f"{tmp_path.name}-ct", monkeypatch)
-    files = report_exam.sliceFiles(analyzed.volumeNode)
+    files = sliceFilesOf(analyzed.volumeNode).files
     header = pydicom.dcmread(files[3])
     header.ImagePositionPatient = [float(x) + 7.0 for x in header.ImagePositionPatient]
     header.save_as(files[3])

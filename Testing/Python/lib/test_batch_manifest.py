@@ -1,12 +1,16 @@
-"""CSV manifests as inputs of a batch, and the choice of one series a study."""
+"""CSV manifests and zip files as inputs of a batch, and the choice of one series a study."""
+
+import sys
+import zipfile
 
 import pytest
 
 from batch_inputs import small_head, summary
+from ICHSegmenterLib.batch.archives import unpacked
 from ICHSegmenterLib.batch.names import KEYS_VARIABLE
 from ICHSegmenterLib.batch.run import find_exams
 from ICHSegmenterLib.cli.main import main
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import OutputError, VolumeError
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.reader.process import ReaderProcess
@@ -85,3 +89,58 @@ def test_a_batch_reads_no_header_again_that_the_index_knows_and_leaves_no_path_i
     assert str(study).encode() not in content
     assert main([*words, "--all-series"]) == 0
     assert sorted(row["status"] for row in summary(tmp_path / "out").values()) == ["done", "done", "skipped"]
+
+
+@pytest.fixture
+def zipped(study, tmp_path):
+    """The study and a volume in a zip file; nothing of them beside it."""
+    write_nifti(small_head(8).hu, small_head(8).geometry, tmp_path / "volume.nii.gz")
+    with zipfile.ZipFile(tmp_path / "export.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in study.rglob("*.dcm"):
+            archive.write(path, path.relative_to(study))
+        archive.write(tmp_path / "volume.nii.gz", "../volume.nii.gz")
+    (tmp_path / "volume.nii.gz").unlink()
+    return tmp_path / "export.zip"
+
+
+def test_a_zip_file_is_read_as_a_folder_resumed_and_leaves_nothing(zipped, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(KEYS_VARIABLE, str(tmp_path / "keys"))
+    words = ["batch", str(zipped), "--output", str(tmp_path / "out"), "--method", "hu-threshold", "--outputs", "json"]
+    assert main(words) == 0
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "2 done, 0 done before" in said
+    assert "0 done, 2 done before" in said
+    assert not list(tmp_path.rglob("volume.nii.gz"))
+    assert not list((tmp_path / "keys").glob("index-*/export-*"))
+
+
+def test_what_is_unpacked_is_the_owners_alone_and_never_outside(zipped, tmp_path):
+    with unpacked([zipped, tmp_path / "in"], tmp_path / "keys") as (folder, other):
+        assert (other, folder.parent) == (tmp_path / "in", tmp_path / "keys")
+        assert sys.platform == "win32" or folder.stat().st_mode & 0o077 == 0
+        assert (folder / "volume.nii.gz").is_file()
+        assert not (tmp_path / "keys" / "volume.nii.gz").exists()
+
+
+def test_a_zip_file_that_would_fill_the_disk_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.nii", bytes(1 << 20))
+    with pytest.raises(VolumeError, match="times as large"), unpacked([tmp_path / "bomb.zip"], tmp_path / "keys"):
+        pass
+    assert not list((tmp_path / "keys").iterdir())
+
+
+def test_a_zip_file_without_room_says_how_much_it_needs(zipped, tmp_path, monkeypatch):
+    monkeypatch.setattr("ICHSegmenterLib.batch.archives.FREE_BYTES", 1 << 60)
+    with pytest.raises(OutputError, match=r"needs 0\.\d GB, and 0\.0 GB are free"), unpacked([zipped], tmp_path / "k"):
+        pass
+
+
+@pytest.mark.parametrize("damage", ["no archive", "flipped"])
+def test_a_damaged_zip_file_says_so(damage, zipped, tmp_path):
+    content = bytearray(zipped.read_bytes())
+    content[100:200] = bytes(100)
+    zipped.write_bytes(b"no archive" if damage == "no archive" else bytes(content))
+    with pytest.raises(VolumeError, match=r"export\.zip: the zip file is damaged"), unpacked([zipped], tmp_path / "k"):
+        pass

@@ -13,11 +13,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from head_volumes import gantry_geometry, head, set_elements, write_head
+from head_volumes import affine, gantry_geometry, head, set_elements, write_head
 from ICHSegmenterLib.analysis.labelmap import measure
 from ICHSegmenterLib.analysis.outlined_findings import outlined_findings
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.labels import IPH, PERILESIONAL_EDEMA, SAH
+from ICHSegmenterLib.measuring.exam import measure_exam
 from ICHSegmenterLib.outputs.dicom.scan import scan_headers
 from ICHSegmenterLib.outputs.dicom.segments import MAX_OWN, DicomSegments
 from ICHSegmenterLib.outputs.write import write_outputs
@@ -268,6 +269,25 @@ def test_a_hundred_specks_share_a_segment_and_none_is_lost() -> None:
     assert segments.numbered.max() == len(segments.segments) == MAX_OWN + 2
     volumes = [segments.measure(one, volume)[0] for one in segments.segments]
     assert sum(volumes) == pytest.approx(sum(one.volume_ml for one in result.measurements))
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0)], ids=["axial", "stored sagittally"])
+def test_a_finding_is_measured_like_the_exam_whichever_way_it_is_stored(axes: tuple[int, int, int]) -> None:
+    axial = head(VolumeGeometry.from_affine((20, 40, 40), affine(np.diag([4.0, 4.0, 6.0]), [-78, -78, -57])))
+    labelmap = np.zeros(axial.geometry.shape, np.uint8)
+    labelmap[8:13, 12:19, 24:30] = 1
+    matrix = np.array(axial.geometry.affine)
+    matrix[:3, :3] = matrix[:3, 2 - np.array(axes)[::-1]]
+    shape = tuple(axial.geometry.shape[axis] for axis in axes)
+    volume = Volume(np.transpose(axial.hu, axes), VolumeGeometry.from_affine(shape, matrix))
+    stored = np.ascontiguousarray(np.transpose(labelmap, axes))
+    (finding,) = outlined_findings(result_of(volume, stored), volume)
+    (expected,) = measure_exam(axial, labelmap, LABELS).pieces
+    assert finding.volume_ml == pytest.approx(expected.volume_ml)
+    assert finding.mean_hu == pytest.approx(expected.mean_hu)
+    assert (finding.side, finding.region) == (expected.side, expected.region)
+    assert (finding.first_slice, finding.last_slice) == (8, 12)
+    assert np.array_equal(stored[finding.box] > 0, finding.mask)
 
 
 def test_files_in_any_order_are_found_by_the_positions_of_the_slices(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def message(tmp_path: Path) -> dict[str, Any]:
         "folder": str(tmp_path / "report"),
         "outputs": ["csv"],
         "slice_files": [],
-        "opened_from": None,
+        "slice_folder": "",
         "instance_uids": [],
     }
 
@@ -133,7 +133,7 @@ def test_objects_lie_on_the_files_of_the_folder_that_was_opened(message: dict[st
     files = write_head(tmp_path / "ct", GEOMETRY)
     write_head(tmp_path / "ct" / "other", GEOMETRY)  # another series at the same positions
     uids = [str(pydicom.dcmread(file).SOPInstanceUID) for file in files]
-    opened = {**message, "outputs": ["dicom_seg"], "opened_from": str(tmp_path / "ct"), "instance_uids": uids}
+    opened = {**message, "outputs": ["dicom_seg"], "slice_folder": str(tmp_path / "ct"), "instance_uids": uids}
     assert write_report(opened)["files"] == ["result.json", "segmentation.dcm"]
     segmentation = pydicom.dcmread(tmp_path / "report" / "segmentation.dcm")
     named = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
@@ -144,7 +144,7 @@ def test_a_folder_that_is_there_no_more_leaves_out_only_the_objects(message: dic
     opened = {
         **message,
         "outputs": ["csv", "dicom_seg"],
-        "opened_from": str(tmp_path / "gone"),
+        "slice_folder": str(tmp_path / "gone"),
         "instance_uids": ["1.2"],
     }
     answer = write_report(opened)

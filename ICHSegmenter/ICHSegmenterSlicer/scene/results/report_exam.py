@@ -13,11 +13,11 @@ import slicer
 from ICHSegmenterLib.labels import ICH, SEGMENT_LABELS
 from ICHSegmenterLib.protocol import LABELMAP_FILE
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene.opening import openedFrom
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegment, MeasuredSegments, maskOnGrid, measure
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.slice_files import sliceFilesOf
 from ICHSegmenterSlicer.scene.volumes import chunks, exportVolume
 
 
@@ -49,36 +49,14 @@ def exportReport(resultNode: slicer.vtkMRMLTextNode, folder: Path) -> Steps[Repo
     keys = _keys(result, measured)
     if keys:
         yield from _writeLabelmap(segmentationNode, measured, volumeNode, keys, folder / LABELMAP_FILE)
-    opened = openedFrom(volumeNode)
     fields = {
         **exam.message(),
+        **sliceFilesOf(volumeNode).fields(),
         "result": json.loads(resultNode.GetText()),
         "labels": keys,
         "edited": _editedKeys(result, measured),
-        "slice_files": sliceFiles(volumeNode),
-        "opened_from": str(opened) if opened else None,
-        "instance_uids": _instanceUids(volumeNode) if opened else [],
     }
     return ReportExam(result.analysis.provenance.method, fields)
-
-
-def hasSliceFiles(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """True if DICOM files of a volume are known: to Slicer's database, or because the panel opened them."""
-    return bool(openedFrom(volumeNode) or sliceFiles(volumeNode))
-
-
-def sliceFiles(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
-    """The DICOM files that a volume was loaded from; empty unless Slicer's database has them all."""
-    uids = _instanceUids(volumeNode)
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None or not database.isOpen:
-        return []
-    files = [database.fileForInstance(uid) for uid in uids]
-    return files if all(files) else []
-
-
-def _instanceUids(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
-    return (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
 
 
 def _keyOf(segment: MeasuredSegment) -> str:

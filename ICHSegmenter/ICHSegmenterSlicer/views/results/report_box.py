@@ -17,7 +17,8 @@ from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
-from ICHSegmenterSlicer.scene.results.report_exam import ReportExam, exportReport, hasSliceFiles
+from ICHSegmenterSlicer.scene.results.report_exam import ReportExam, exportReport
+from ICHSegmenterSlicer.scene.slice_files import sliceFilesOf
 from ICHSegmenterSlicer.views.results.shown_result import ShownResult
 from ICHSegmenterSlicer.views.status import StatusView
 
@@ -56,7 +57,7 @@ class ReportView:
         resultNode, volumeNode = self._shown.resultNode, self._shown.volumeNode
         if resultNode is None or volumeNode is None or self.isWriting:
             return
-        outputs, lacking = self._outputs(isDicom=hasSliceFiles(volumeNode))
+        outputs, lacking = self._outputs(isDicom=sliceFilesOf(volumeNode).areKnown)
         self._job = Path(tempfile.mkdtemp(prefix="ICHSegmenter-", dir=slicer.app.temporaryPath))
         self._ui.reportButton.setEnabled(False)
         self._status.show(_("Writing the report…"))
@@ -96,7 +97,7 @@ class ReportView:
         left = [name for name in outputs if not dependencies.missingForOutputs([name])]
         if missing:
             return left, _("Packages are missing: {names}.").format(names=", ".join(missing))
-        return left, "" if isDicom else _("No DICOM objects: the volume was not opened from DICOM.")
+        return left, "" if isDicom else _("No DICOM objects: the volume has no DICOM files.")
 
     def _submit(self, exam: ReportExam, parent: Path, outputs: list[str], lacking: str) -> None:
         folder = parent / f"ICHSegmenter {exam.method} {datetime.now():%Y-%m-%d %H%M%S}"
