@@ -24,8 +24,7 @@ if missing := [
     sitePackages = next((n for n, entry in enumerate(sys.path) if entry.endswith("-packages")), len(sys.path))
     sys.path[sitePackages:sitePackages] = missing
 
-from ICHSegmenterLib.cards.table import get_card
-from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
+from ICHSegmenterLib.request import CompareRequest
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job, RecutJob
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
@@ -38,23 +37,14 @@ from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
 from ICHSegmenterSlicer.views.open_box import OpenView
-from ICHSegmenterSlicer.views.options import OptionsView, hasMap
+from ICHSegmenterSlicer.views.options import OptionsView
+from ICHSegmenterSlicer.views.queue.queue_box import QueueView
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.results.report_box import ReportView
+from ICHSegmenterSlicer.views.run.run_buttons import RunButtons
 from ICHSegmenterSlicer.views.slice_views import displayedVolume
 from ICHSegmenterSlicer.views.status import StatusView
 from ICHSegmenterSlicer.views.threshold import ThresholdWatch, recutRequest
-
-MIN_COMPARED = 2
-INPUTS = ("inputSelector", "methodComboBox", "deviceComboBox", "outputSelector", "replaceCheckBox", "compareComboBox")
-"""Widgets that stay as they are during a run."""
-SHORTCUTS = {
-    "applyButton": "Ctrl+Return",
-    "compareButton": "Ctrl+Shift+Return",
-    "editButton": "Ctrl+Shift+E",
-    "show3DButton": "Ctrl+Shift+D",
-}
-"""Keys of buttons, while the panel is shown."""
 
 
 class ICHSegmenter(ScriptedLoadableModule):
@@ -106,13 +96,15 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.methods = MethodView(self.ui, self.logic.client, self._onMethodSelected, self.status.fail)
         self.options = OptionsView(self.ui, self._onOptionsChanged)
         self.comparison = ComparisonView(self.ui, self._onOptionsChanged, lambda node: self.results.select(node))
-        self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail)
+        self.results = ExamResults(self.ui, self.comparison, self._onExamChanged, self.status.fail, self.logic.client)
         self.shown = self.results.shown
         self.report = ReportView(self.ui, self.logic.client, self.shown, self.status)
+        self.queue = QueueView(self.ui, self.logic.start, self._queuedJob, self.results, self._onQueueChanged)
+        self.buttons = RunButtons(
+            self.ui, self.input, self.opener, self.methods, self.options, self.comparison, self.queue
+        )
         self.threshold = ThresholdWatch(self.shown.showCut, self._recut)
         self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
-        for name in ("editButton", "show3DButton"):
-            getattr(self.ui, name).setShortcut(qt.QKeySequence(SHORTCUTS[name]))
         self.ui.applyButton.connect("clicked()", self.onApplyButton)
         self.ui.compareButton.connect("clicked()", self.onCompareButton)
         scene = slicer.mrmlScene
@@ -126,6 +118,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.analysis:
             self.analysis.cancel()
         self.opener.cancel()
+        self.queue.forget()
         self.logic.client.shutdown()
         self.results.forget()
         self.report.forget()
@@ -182,6 +175,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.input.update(self._parameters.inputVolume):
             self._warmUp()
         self.results.follow()
+        self.queue.follow(self._parameters)
         self._updateButtons()
 
     def _onMethodSelected(self) -> None:
@@ -198,90 +192,69 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters.comparedMethods = " ".join(self.comparison.methods)
         self._updateButtons()
 
+    def _onQueueChanged(self) -> None:
+        """Several exams begin to be analyzed, or are done."""
+        if self._parameters is not None:
+            self.threshold.again()
+            self._updateButtons()
+
     def _warmUp(self) -> None:
         if self._parameters.inputVolume is not None and self.analysis is None:
             self.methods.warmUp()
 
     def _updateButtons(self) -> None:
-        busy = self.analysis is not None
-        for button, title, tip, reason in (
-            (self.ui.applyButton, _("Detect && Segment"), _("Look for hemorrhage and outline it"), self._whyNot()),
-            (self.ui.compareButton, _("Compare"), _("Run the checked methods"), self._whyNotCompare()),
-        ):
-            keys = SHORTCUTS[button.objectName]
-            tip = _("Stop; the scene stays as it was") if busy else tip
-            button.setText(_("Cancel") if busy else title)
-            button.setShortcut(qt.QKeySequence(keys))  # a new text takes it away
-            button.setEnabled(busy or not reason)
-            button.setToolTip(reason if reason and not busy else f"{tip} ({keys})")
-        for name in INPUTS:
-            getattr(self.ui, name).setEnabled(not busy)
-        self.opener.update(busy=busy)
-        self.options.update(self.methods.card, busy=busy)
+        self.buttons.update(busy=self.analysis is not None)
         self.ui.replaceCheckBox.setVisible(self._parameters.outputSegmentation is not None)
         self.ui.thresholdSlider.setEnabled(self._parameters.useThreshold)
         self.shown.updateButtons()
-
-    def _whyNot(self) -> str:
-        """The reason why there can be no run, empty if there is none."""
-        if problem := self.opener.whyNot() or self.input.problem:
-            return problem
-        if not self.methods.isReady:
-            return _("The method is not ready: see what it needs above")
-        return self.options.whyNot(self.methods.card)
-
-    def _whyNotCompare(self) -> str:
-        few = len(self.comparison.methods) < MIN_COMPARED
-        return self.opener.whyNot() or self.input.problem or (_("Check two methods or more") if few else "")
 
     # ---- run
 
     def onApplyButton(self) -> None:
         """Detect & Segment, or Cancel while a run is on."""
         parameters, card = self._parameters, self.methods.card
-        detector = self.options.detector(card)
-        request = AnalysisRequest(
-            method=card.name,
-            detector=detector,
-            options=self.options.requestOptions(card),
-            detector_options=self.options.requestOptions(get_card(detector)) if detector else {},
-            threshold=parameters.threshold if parameters.useThreshold else None,
-            min_volume_ml=parameters.minVolumeMl,
-            operating_point=parameters.operatingPoint,
-            device=self.methods.device,
-            outputs=(MAP,) if self._keepsMaps() else (),
-        )
-        self._startOrCancel(AnalysisJob(request, parameters.replaceUnedited))
+        if self._cancelled() or parameters.inputVolume is None:
+            return
+        # Maps of the last result are kept, so that they can be looked at later; huge ones only on request.
+        keepsMaps = parameters.saveMaps or maps.canBeKept(parameters.inputVolume, len(card.labels))
+        request = self.options.request(parameters, card, self.methods.device, keepsMaps=keepsMaps)
+        self._start(AnalysisJob(request, parameters.replaceUnedited))
 
-    def _keepsMaps(self) -> bool:
-        """Maps of the last result are kept, so that they can be looked at later; huge ones only on request."""
-        card, volumeNode = self.methods.card, self._parameters.inputVolume
-        return hasMap(card) and (self._parameters.saveMaps or maps.canBeKept(volumeNode, len(card.labels)))
+    def _queuedJob(self) -> AnalysisJob:
+        """The same for each exam of the list; maps of so many exams only on request."""
+        parameters, methods = self._parameters, self.methods
+        return AnalysisJob(
+            self.options.request(parameters, methods.card, methods.device, keepsMaps=parameters.saveMaps)
+        )
 
     def _recut(self) -> None:
         """Another threshold: the shown result is cut anew by what the worker kept of it."""
+        if self.analysis is not None or self.queue.isRunning:
+            return
         request = recutRequest(self._parameters)
-        if request is not None and self.analysis is None:
-            self._startOrCancel(RecutJob(request, self._parameters.result))
-        elif self.analysis is None:
+        if request is None:
             self.shown.endCut()
+        else:
+            self._start(RecutJob(request, self._parameters.result))
 
     def onCompareButton(self) -> None:
         """Compare, or Cancel while a run is on."""
-        self._startOrCancel(ComparisonJob(CompareRequest(self.comparison.methods, device=self.methods.device)))
+        if not self._cancelled() and self._parameters.inputVolume is not None:
+            self._start(ComparisonJob(CompareRequest(self.comparison.methods, device=self.methods.device)))
 
-    def _startOrCancel(self, job: Job) -> None:
-        if self.analysis is not None:
-            self.status.show(_("Cancelling…"))
-            self.analysis.cancel()
-            return
-        volumeNode = self._parameters.inputVolume
-        if volumeNode is None:
-            return
+    def _cancelled(self) -> bool:
+        """True if a run was on: it is cancelled."""
+        if self.analysis is None:
+            return False
+        self.status.show(_("Cancelling…"))
+        self.analysis.cancel()
+        return True
+
+    def _start(self, job: Job) -> None:
         self.status.begin()
         self.status.log(str(job))  # without the volume's name, which may be the patient's
         self.analysis = self.logic.start(
-            volumeNode,
+            self._parameters.inputVolume,
             job,
             segmentationNode=self._parameters.outputSegmentation,
             progress=self.status.progress,
@@ -318,6 +291,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.analysis is not None:
             self.analysis.cancel()
         self.opener.cancel()
+        self.queue.forget()
         self.results.forget()
         self.report.forget()
         self.threshold.forget()
@@ -329,6 +303,7 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A scene was closed or loaded."""
         if self.parent.isEntered or self._parameters is None:
             self._initializeParameterNode()
+        self.queue.refresh()
 
 
 class ICHSegmenterTest(SelfTest):

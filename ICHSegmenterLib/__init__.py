@@ -54,7 +54,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ICHSegmenterLib.analysis.analyze import analyze
-    from ICHSegmenterLib.analysis.compare import compare
+    from ICHSegmenterLib.analysis.comparison.compare import compare
     from ICHSegmenterLib.cards.table import MODEL_CARDS as METHODS
     from ICHSegmenterLib.errors import (
         CancelledError,
@@ -94,7 +94,7 @@ else:
         "CompareRequest": ("ICHSegmenterLib.request", "CompareRequest"),
         "METHODS": ("ICHSegmenterLib.cards.table", "MODEL_CARDS"),
         "analyze": ("ICHSegmenterLib.analysis.analyze", "analyze"),
-        "compare": ("ICHSegmenterLib.analysis.compare", "compare"),
+        "compare": ("ICHSegmenterLib.analysis.comparison.compare", "compare"),
         "read_volume": ("ICHSegmenterLib.volume.io", "read_volume"),
         "write_outputs": ("ICHSegmenterLib.outputs.write", "write_outputs"),
     }

@@ -156,6 +156,12 @@ class NotKeptError(ICHSegmenterError):
     kind = "not_kept"
 
 
+class RegistrationError(ICHSegmenterError):
+    """Two exams cannot be laid over each other: one shows no skull, or the skulls do not fit."""
+
+    kind = "bad_input"
+
+
 class GrowingError(ICHSegmenterError):
     """Nothing can be grown from a voxel: it is outside of the skull, or hardly denser than what is around it.
 

@@ -140,7 +140,35 @@ def _negative(panel: Panel) -> None:
     panel.run()
 
 
+def _several(panel: Panel) -> None:
+    """A sequence of two time points, a photograph that fails, an exam that is not checked; one row was chosen."""
+    import qt
+    import slicer
+
+    from ICHSegmenterSlicer.scene.sample import addPhantom
+
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "Follow-up of the stroke unit")
+    sequence.SetIndexUnit("h")
+    for hour, bleeds in ((0, False), (24, True)):
+        node = addPhantom("Follow-up", pixels=96, slices=14, bleeds=bleeds).volumeNode
+        sequence.SetDataNodeAtValue(node, str(hour))
+        slicer.mrmlScene.RemoveNode(node)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "Follow-up browser")
+    browser.AddSynchronizedSequenceNode(sequence)
+    browser.SetSelectedItemNumber(0)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    ui = panel.ui
+    ui.queueSection.collapsed = False
+    panel.shell.click(ui.checkAllButton)
+    ui.queueTable.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    panel.shell.click(ui.queueButton)
+    panel.shell.waitUntil(lambda: not panel.widget.queue.isRunning, RUN_S, "the end of the list")
+    panel.widget.queue._choose(ui.queueTable.rowCount - 1)
+    panel.shell.process(0.5)
+
+
 def _positive(panel: Panel) -> None:
+    panel.ui.queueSection.collapsed = True
     panel.choose(panel.bleeding)
     panel.run()
     panel.run()
@@ -190,6 +218,28 @@ def _in_head(panel: Panel) -> None:
     panel.shell.process(2.0)
 
 
+def _measures(panel: Panel) -> None:
+    """Measures of the marked finding, its lines drawn."""
+    panel.shell.click(panel.ui.show3DButton)
+    panel.ui.findingsTable.setCurrentCell(0, 0)
+    panel.shell.click(panel.ui.linesButton)
+    panel.shell.process(1.0)
+
+
+def _prior(panel: Panel) -> None:
+    """The same exam compared with an earlier one."""
+    from ICHSegmenterSlicer.scene.sample import addPhantom
+
+    earlier = addPhantom("Head CT of yesterday", pixels=128, slices=30).volumeNode
+    panel.choose(earlier)
+    panel.run()
+    panel.choose(panel.bleeding)
+    panel.shell.process(1.0)
+    panel.shell.click(panel.ui.priorButton)
+    panel.shell.waitUntil(lambda: panel.ui.priorButton.enabled, RUN_S, "the comparison")
+    panel.shell.process(0.5)
+
+
 def _network(panel: Panel) -> None:
     panel.method("compact-unet")
     panel.run()
@@ -232,19 +282,22 @@ def _changed(panel: Panel) -> None:
 
 STATES: dict[str, Callable[[Panel], None]] = {
     "1-unselected": _unselected,
-    "1a-computer": _computer,
     "1b-series": _series,
     "1c-opened": _opened,
+    "1d-computer": _computer,
     "2-needs": _needs,
     "3-file-needed": _file_needed,
     "4-refused": _refused,
     "5-failed": _failed,
     "6-negative": _negative,
+    "6a-several": _several,
     "7-positive": _positive,
     "7a-finding": _finding,
     "7b-preview": _preview,
     "7c-threshold": _threshold,
     "7d-in-head": _in_head,
+    "7e-measures": _measures,
+    "7f-prior": _prior,
     "8-network": _network,
     "9-map": _with_map,
     "10-edited": _edited,

@@ -174,8 +174,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from ICHSegmenterLib.batch.run import run_batch  # these need what was installed just now
     from ICHSegmenterLib.cli.batches import completed_if_it_ends, conclude, exams_of, options_of
 
-    exams = exams_of(arguments.input, arguments)
-    with completed_if_it_ends(arguments), stopped_by_signals() as stop:
+    with (
+        completed_if_it_ends(arguments),
+        exams_of(arguments.input, arguments) as exams,
+        stopped_by_signals() as stop,
+    ):
         options = options_of(arguments, stop, _announce)
         analyzer = WorkerAnalyzer(request, options.is_interrupted)
         try:
@@ -204,7 +207,13 @@ def _missing(request: AnalysisRequest) -> list[str]:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="batch.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders and files, with subfolders")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders, files, zip files, CSV manifests",
+    )
     parser.add_argument("--output", type=Path, required=True, help="one folder an exam, and results.csv")
     add_method_arguments(parser)
     add_detector_arguments(parser)

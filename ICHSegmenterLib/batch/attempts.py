@@ -106,17 +106,6 @@ class Attempts:
             self._unfinished.pop(name, None)
             self._write()
 
-    def kills(self, name: str, message: str) -> None:
-        """Note that an exam which was begun kills.
-
-        Raises:
-            OutputError: The record cannot be written.
-        """
-        with self._lock:
-            self._killers[name] = {"times": _object(self._unfinished, name).get("times"), "message": message}
-            self._unfinished.pop(name, None)
-            self._write()
-
     def close(self) -> None:
         """Write what ended last."""
         with self._lock:

@@ -1,56 +1,64 @@
-"""Exams below folders: DICOM series, NIfTI, NRRD and MetaImage files. Each header is read once."""
+"""Exams below folders: DICOM series, NIfTI, NRRD and MetaImage files, by the index; and what a CSV manifest names."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from ICHSegmenterLib.batch.exam import Exam
+from ICHSegmenterLib.batch.index.exams import exams_of, unreadable_exam
+from ICHSegmenterLib.batch.index.fill import fill
+from ICHSegmenterLib.batch.index.store import Store
+from ICHSegmenterLib.batch.index.walk import folder_at
+from ICHSegmenterLib.batch.manifest import MANIFEST_SUFFIX, inputs_of
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.files import SCRATCH_PREFIX
-from ICHSegmenterLib.outputs.result_json import DONE_FILE
-from ICHSegmenterLib.volume.dicom.files import Seen
 from ICHSegmenterLib.volume.dicom.scan import scans_in
 from ICHSegmenterLib.volume.exam_name import VOLUME_SUFFIXES, exam_name
 
 Progress = Callable[[int, int], None]
-"""Called with (files seen, exams so far) after each file and folder."""
+"""Called with (files seen, headers read) after each batch of files."""
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """Names in a folder; `files` are regular files only: a pipe would be waited for without end."""
-
-    path: Path
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-
-
-def find_exams(inputs: Sequence[Path], progress: Progress = lambda files, exams: None) -> list[Exam]:
+def find_exams(
+    inputs: Sequence[Path],
+    progress: Progress = lambda files, read: None,
+    *,
+    store: Store | None = None,
+    all_series: bool = False,
+) -> list[Exam]:
     """Every head CT below these folders and files, sorted by name.
 
     Folders with results of an earlier run are passed over: a labelmap is no exam. Exams of one name are told apart by
     a digest of their path, which stays when exams are added: a number would shift, and a resumed batch would take the
     results of one exam for those of another.
 
+    Args:
+        inputs: Folders, files of exams, and CSV manifests; see `batch.manifest`.
+        progress: Says how far the search is.
+        store: The index, whose headers are not read again; None: one in memory.
+        all_series: Every CT series of a study, not only the one that fits best.
+
     Raises:
         VolumeError: Nothing to analyze.
     """
-    exams: dict[tuple[Path, str | None], Exam] = {}
-    files = 0
-    for path in inputs:
+    paths = [path for given in inputs for path in (inputs_of(given) if _is_manifest(given) else [given])]
+    for path in paths:
         if not path.exists():
             raise VolumeError(f"{path} does not exist. Check the input path.")
-        for seen, below in _searched(path, lambda seen: progress(files + seen, len(exams))):  # noqa: B023 (the count of that moment)
-            files += seen
-            for exam in below:
-                exams.setdefault((exam.path.resolve(), exam.series_uid), exam)
-            progress(files, len(exams))
+    exams: dict[tuple[Path, str | None], Exam] = {}
+    folders = [path for path in paths if path.is_dir()]
+    with nullcontext(store) if store is not None else Store(None) as index:
+        found = [Exam(exam_name("", path), path) for path in paths if not path.is_dir()]
+        if folders:  # or the exams of an earlier search would be found
+            fill(index, folders, progress)
+            found += exams_of(index, all_series=all_series)
+        for exam in found:
+            exams.setdefault((exam.path.resolve(), exam.series_uid), exam)
     if not exams:
         raise VolumeError(
             "No head CT was found. Name folders with DICOM series, or files ending in " + ", ".join(VOLUME_SUFFIXES)
@@ -60,9 +68,13 @@ def find_exams(inputs: Sequence[Path], progress: Progress = lambda files, exams:
     return sorted(named, key=lambda exam: exam.name)
 
 
-def exams_in(folder: Path) -> list[Exam]:
-    """The exams of one folder, without the folders below it."""
-    return list(_exams_of(_listed(folder)))
+def exams_in(folder: Path, *, all_series: bool = False) -> list[Exam]:
+    """The exams of one folder, without the folders below it and without the index.
+
+    Raises:
+        OSError: The folder has gone, or cannot be read.
+    """
+    return list(_exams_in(folder, all_series))
 
 
 def listing_digest(folder: Path) -> str:
@@ -71,71 +83,26 @@ def listing_digest(folder: Path) -> str:
     Raises:
         OSError: The folder has gone.
     """
-    return _digest(_listed(folder).files)
+    return folder_at(folder).listing
 
 
-def _searched(path: Path, progress: Seen) -> Iterator[tuple[int, list[Exam]]]:
-    """For each folder the number of its files, and its exams."""
-    if not path.is_dir():
-        yield 1, [Exam(exam_name("", path), path)]
-        return
-    waiting = [path]
-    while waiting:
-        here = waiting.pop()
-        try:
-            folder = _listed(here)
-        except OSError as error:  # an exam that fails, since exams may lie there
-            reason = error.strerror or type(error).__name__
-            yield 0, [_unreadable(here, f"The folder cannot be read ({reason}). Ask for the right, or check the disk.")]
-            continue
-        if DONE_FILE in folder.files and ("slices.csv" in folder.files or _is_result(here / DONE_FILE)):
-            continue
-        yield len(folder.files), list(_exams_of(folder, progress))
-        waiting += [here / name for name in reversed(folder.folders)]
-
-
-def _is_result(path: Path) -> bool:
-    """True for a `result.json` of this program, False for another program's."""
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(plain, dict) and {"provenance", "verdict"} <= set(plain)
-
-
-def _listed(path: Path) -> _Folder:
-    files, folders = [], []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith(SCRATCH_PREFIX):
-                    folders.append(entry.name)
-            elif entry.is_file():
-                files.append(entry.name)
-    return _Folder(path, tuple(sorted(files)), tuple(sorted(folders)))
-
-
-def _exams_of(folder: _Folder, progress: Seen = lambda files: None) -> Iterator[Exam]:
-    volumes = [name for name in folder.files if name.lower().endswith(VOLUME_SUFFIXES)]
-    yield from (Exam(exam_name("", folder.path / name), folder.path / name) for name in volumes)
-    if len(volumes) == len(folder.files):
+def _exams_in(path: Path, all_series: bool) -> Iterator[Exam]:
+    folder = folder_at(path)
+    names = [file.path.name for file in folder.files]
+    volumes = [name for name in names if name.lower().endswith(VOLUME_SUFFIXES)]
+    yield from (Exam(exam_name("", path / name), path / name) for name in volumes)
+    if len(volumes) == len(names):
         return
     try:
-        for series in scans_in(folder.path, progress):
-            names = tuple(file.path.name for file in series.files)
+        for series in scans_in(path, all_series=all_series):
             uid = series.summary.uid
-            yield Exam(exam_name(uid, folder.path), folder.path, uid, names, _digest(folder.files))
+            yield Exam(exam_name(uid, path), path, uid, tuple(file.path.name for file in series.files), folder.listing)
     except (VolumeError, OSError, MemoryError) as error:  # an exam too, so that its failure has a row
-        yield _unreadable(folder.path, str(error) or type(error).__name__)
+        yield unreadable_exam(path, str(error) or type(error).__name__)
 
 
-def _unreadable(folder: Path, problem: str) -> Exam:
-    name = "unreadable-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-    return Exam(name, folder, problem=problem)
-
-
-def _digest(names: Sequence[str]) -> str:
-    return hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest()
+def _is_manifest(path: Path) -> bool:
+    return path.suffix.lower() == MANIFEST_SUFFIX and path.is_file()
 
 
 def _with_path_digest(exam: Exam) -> Exam:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.differences import differences
+from ICHSegmenterLib.analysis.comparison.differences import differences
 from ICHSegmenterLib.batch.exam import Exam
 from ICHSegmenterLib.batch.summary import numbers_of
 from ICHSegmenterLib.errors import OutputError

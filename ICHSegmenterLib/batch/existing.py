@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.differences import differences
+from ICHSegmenterLib.analysis.comparison.differences import differences
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.request import AnalysisRequest

@@ -91,6 +91,11 @@ def write_map(exams: Sequence[Exam], path: Path, output: Path) -> None:
             writer.writerows((exam.name, as_cell(str(exam.path)), exam.series_uid or "") for exam in exams)
 
 
+def index_folder(output: Path) -> Path:
+    """Folder for the index of an output: with the keys, since an index holds paths, which may name patients."""
+    return _keys_folder() / f"index-{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:DIGITS]}"
+
+
 def is_safe_name(name: str) -> bool:
     """True for a folder name that every system takes as it is, below the folder that it is put in."""
     if not name or name.strip(" .") != name or _FORBIDDEN.search(name) or _RESERVED.fullmatch(name):

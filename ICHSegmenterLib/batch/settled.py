@@ -68,7 +68,7 @@ def _relisted(exam: Exam) -> Exam:
     """The same exam if no file came to its folder or left it, else with the files that its series has now."""
     if not exam.listing or listing_digest(exam.path) == exam.listing:
         return exam
-    now = next((other for other in exams_in(exam.path) if other.series_uid == exam.series_uid), None)
+    now = next((other for other in exams_in(exam.path, all_series=True) if other.series_uid == exam.series_uid), None)
     if now is None:
         raise VolumeError("The series is no longer in its folder; it was moved or removed. Run the batch again.")
     return replace(exam, files=now.files, listing=now.listing)

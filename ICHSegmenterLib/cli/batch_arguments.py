@@ -11,6 +11,9 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to a parser."""
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument(
+        "--all-series", action="store_true", help="every CT series of a study, not only the one that fits best"
+    )
+    parser.add_argument(
         "--brain-masks",
         type=Path,
         metavar="DIR",
@@ -25,10 +28,17 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--readers",
-        type=_count,
+        type=count,
         metavar="N",
         help="processes that read ahead of the analysis (default: by the cores of this computer)",
     )
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -39,9 +49,3 @@ def _seconds(text: str) -> float:
     if not 0.0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a time in seconds above 0, got {text}")
     return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text}")
-    return int(text)

@@ -6,38 +6,25 @@ import argparse
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ICHSegmenterLib.batch.archives import unpacked
 from ICHSegmenterLib.batch.engines.ends import InputLostError, OutputLostError
 from ICHSegmenterLib.batch.engines.engine import Announce, RunOptions
 from ICHSegmenterLib.batch.engines.time_limit import TimeLimit
+from ICHSegmenterLib.batch.index.store import Store
+from ICHSegmenterLib.batch.names import index_folder
 from ICHSegmenterLib.batch.pages import complete_batch
 from ICHSegmenterLib.batch.run import SUMMARY_FILE, Exam, ExamOutcome, find_exams
 from ICHSegmenterLib.batch.tables.parquet import check_parquet
+from ICHSegmenterLib.cli.searching import Search
 from ICHSegmenterLib.datasets.brain_masks import brain_mask_of
 from ICHSegmenterLib.errors import CancelledError, DeviceLostError, ICHSegmenterError
 
 EXIT_DONE, EXIT_FAILED = 0, 1
-
-
-class Search:
-    """Says on standard error how far the search for exams is: nothing of a short one, then a line every few seconds."""
-
-    INTERVAL_S = 5.0
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def __call__(self, files: int, exams: int) -> None:
-        """So many files were seen, so many exams are known."""
-        now = time.monotonic()
-        if now - self._said >= self.INTERVAL_S:
-            self._said = now
-            print(f"searching: {files} files, {exams} exams", file=sys.stderr, flush=True)
 
 
 def options_of(
@@ -50,18 +37,23 @@ def options_of(
     return options if arguments.readers is None else replace(options, readers=arguments.readers)
 
 
-def exams_of(inputs: Sequence[Path], arguments: argparse.Namespace) -> list[Exam]:
-    """The exams of a batch, each with its brain mask if there is a folder of them.
+@contextmanager
+def exams_of(inputs: Sequence[Path], arguments: argparse.Namespace) -> Iterator[list[Exam]]:
+    """The exams of a batch, each with its brain mask if there is a folder of them; those of zip files for the block.
 
     Raises:
+        OutputError: The index cannot be written, or a zip file not unpacked.
         VolumeError: There is none.
         DependencyError: Parquet files are asked for, and pyarrow is not installed.
         ValueError: An exam has no brain mask.
     """
     if arguments.parquet:
         check_parquet()
-    exams = find_exams(inputs, Search())
-    return exams if arguments.brain_masks is None else with_masks(exams, arguments.brain_masks)
+    folder = index_folder(arguments.output)
+    with unpacked(inputs, folder) as paths:
+        with Store(folder) as store:
+            exams = find_exams(paths, Search(), store=store, all_series=arguments.all_series)
+        yield exams if arguments.brain_masks is None else with_masks(exams, arguments.brain_masks)
 
 
 def with_masks(exams: list[Exam], folder: Path) -> list[Exam]:

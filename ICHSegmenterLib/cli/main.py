@@ -25,6 +25,7 @@ VERBS = {
     "evaluate": "research.evaluate",
     "calibrate": "research.calibrate",
     "compare": "compare",
+    "follow-up": "follow_up",
     "features": "features",
     "prepare": "research.prepare",
     "synthesize": "research.synthesize",

@@ -21,6 +21,7 @@ PHASE_TEXTS = {
     Phase.RESAMPLING: "Resampling to 1 mm",
     Phase.PREDICTING: "Predicting",
     Phase.MEASURING: "Measuring",
+    Phase.REGISTERING: "Laying the exams over each other",
     Phase.ACTIVATION: "Drawing the activation map",
     Phase.DOWNLOADING: "Downloading",
     Phase.VERIFYING: "Reading weight files",

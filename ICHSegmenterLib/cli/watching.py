@@ -22,12 +22,19 @@ from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
+WITHOUT = ("inputs", "overwrite", "all_series", "brain_masks", "map", "cluster", "workers")
+"""Arguments of a batch that a watch does not take."""
+
 
 def run_watch(arguments: argparse.Namespace) -> int:
     """Analyze what comes into `--watch` until a signal: exit code 0, whatever failed, as nobody waits for it."""
-    without = [name for name in ("inputs", "overwrite", "brain_masks", "map") if getattr(arguments, name)]
+    without = [
+        name for name in ("inputs", "overwrite", "brain_masks", "map", "cluster", "workers") if getattr(arguments, name)
+    ]
     if without:
-        raise ValueError(f"--watch goes without {', '.join(without)}: each exam that comes is analyzed once")
+        raise ValueError(
+            f"--watch goes without {', '.join(without)}: each exam that comes is analyzed once, on this computer"
+        )
     request = request_of(arguments)
     with stopped_by_signals() as stop:
         folder = WatchedFolder(arguments.watch, arguments.output)

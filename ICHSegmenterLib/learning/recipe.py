@@ -50,6 +50,8 @@ class DataRecipe:
         batch_size: Slices (or series) of one step over all devices, so that results do not depend on their number.
         evaluation_batch_size: Slices of one validation step on each device.
         workers: Loading processes for each device, as far as there are cores.
+        kept_inputs_gb: Slices and series as the network sees them, before random changes, are kept beside the shards
+            for the time of a training, at most so much of each part for each device; 0 computes them at every epoch.
         header_window: Authors' quirk: the first window is the DICOM header's own where it has one.
     """
 
@@ -64,6 +66,7 @@ class DataRecipe:
     batch_size: int = 12
     evaluation_batch_size: int = 12
     workers: int = 4
+    kept_inputs_gb: float = 8.0
     header_window: bool = False
 
     def __post_init__(self) -> None:

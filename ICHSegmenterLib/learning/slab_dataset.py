@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.learning.augmentation import IDENTITY, Change, blurred, draw_change, resampled
+from ICHSegmenterLib.learning.augmentation import IDENTITY, Change, affine_grid, blurred, draw_change, resampled
 from ICHSegmenterLib.learning.beam_hardening import add_beam_hardening, draw_beam_hardening
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
@@ -142,8 +142,7 @@ def changed(change: Change, stack: Tensor, mask: Tensor) -> tuple[Tensor, Tensor
         if is_flipped:
             images, masks = images.flip(axis), masks.flip(axis)
     if change.matrix != IDENTITY:
-        theta = torch.tensor(change.matrix, dtype=torch.float32)[None]
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        grid = affine_grid(change.matrix, *images.shape[2:])
         images = resampled(images, grid, "bilinear", change.border)
         masks = resampled(masks[:, None].float(), grid, "nearest", change.border)[:, 0].long()
     images = images + AIR_HU

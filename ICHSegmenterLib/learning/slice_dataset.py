@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
-from ICHSegmenterLib.learning.beam_hardening import add_beam_hardening, draw_beam_hardening
+from ICHSegmenterLib.learning.beam_hardening import BeamHardening, add_beam_hardening, draw_beam_hardening
+from ICHSegmenterLib.learning.kept_inputs import KeptInputs
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
@@ -46,6 +47,8 @@ class SliceDataset(Dataset[Sample]):
         self._reader, self._table, self._rows = ShardReader(cache), table, rows
         self._preprocessing, self._augmentation = preprocessing, augmentation
         self._with_masks, self._header_window = with_masks, header_window
+        self._images: KeptInputs | None = None
+        self._masks: KeptInputs | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,24 +58,23 @@ class SliceDataset(Dataset[Sample]):
         """(slices,) True where there is blood."""
         return np.asarray(self._table.is_positive[self._rows])
 
+    def keep_inputs(self, folder: Path, budget_bytes: int) -> None:
+        """Compute each slice once and read it again from a scratch file in this folder."""
+        crop, windows = self._preprocessing.crop, len(self._preprocessing.windows)
+        image_bytes = windows * crop * crop * np.dtype(np.float32).itemsize
+        self._images = KeptInputs(folder, len(self._rows), image_bytes, budget_bytes)
+        if self._with_masks:
+            self._masks = KeptInputs(folder, len(self._rows), crop * crop, budget_bytes)
+
     def __getitem__(self, draw: SampleIndex) -> Sample:
         row = int(self._rows[draw.index])
-        column = {name: values[row] for name, values in self._table.columns.items()}
-        hu = self._reader.hu(str(column["shard"]), int(column["offset"]), int(column["size"]))
-        preprocessing = self._preprocessing
-        spacing = (float(column["row_mm"]), float(column["column_mm"]))
-        grid = InPlaneGrid((hu.shape[0], hu.shape[1]), preprocessing.resize, preprocessing.crop, spacing)
         hardening = (
             draw_beam_hardening(self._augmentation, np.random.default_rng((*draw.seed, _BEAM_HARDENING)))
             if draw.seed
             else None
         )
-        hu = hu if hardening is None else add_beam_hardening(hu, hardening, spacing)
-        windows = preprocessing.windows
-        if self._header_window and column["window_width"] > 0:
-            windows = (Window(int(column["window_level"]), int(column["window_width"])), *windows[1:])
-        image = torch.from_numpy(grid.forward(apply_windows(hu[None], windows, preprocessing.normalization)))
-        mask = self._mask(column, grid) if self._with_masks else None
+        image = torch.from_numpy(self._image(draw.index, hardening))[None]
+        mask = torch.from_numpy(self._mask(draw.index))[None].long() if self._with_masks else None
         if draw.seed:
             change = draw_change(self._augmentation, np.random.default_rng(draw.seed))
             image, mask = apply_change(change, image, mask)
@@ -84,10 +86,43 @@ class SliceDataset(Dataset[Sample]):
         }
         return sample if mask is None else {**sample, "mask": mask[0]}
 
-    def _mask(self, column: dict[str, Any], grid: InPlaneGrid) -> torch.Tensor:
-        """int64 (1, crop, crop)."""
+    def _image(self, number: int, hardening: BeamHardening | None) -> NDArray[np.float32]:
+        """float32 (windows, crop, crop); kept unless the random change comes before the windows."""
+        if self._images is None or hardening is not None:
+            return self._computed_image(number, hardening)
+        crop, windows = self._preprocessing.crop, len(self._preprocessing.windows)
+        return self._images.array(number, (windows, crop, crop), np.float32, lambda: self._computed_image(number, None))
+
+    def _computed_image(self, number: int, hardening: BeamHardening | None) -> NDArray[np.float32]:
+        column = self._column(number)
+        hu = self._reader.hu(str(column["shard"]), int(column["offset"]), int(column["size"]))
+        grid = self._grid(column, hu.shape[0], hu.shape[1])
+        hu = hu if hardening is None else add_beam_hardening(hu, hardening, grid.spacing_mm)
+        windows = self._preprocessing.windows
+        if self._header_window and column["window_width"] > 0:
+            windows = (Window(int(column["window_level"]), int(column["window_width"])), *windows[1:])
+        return grid.forward(apply_windows(hu[None], windows, self._preprocessing.normalization))[0]
+
+    def _mask(self, number: int) -> NDArray[np.uint8]:
+        """uint8 (crop, crop)."""
+        if self._masks is None:
+            return self._computed_mask(number)
+        side = self._preprocessing.crop
+        return self._masks.array(number, (side, side), np.uint8, lambda: self._computed_mask(number))
+
+    def _computed_mask(self, number: int) -> NDArray[np.uint8]:
+        column = self._column(number)
         values = self._reader.mask(str(column["shard"]), int(column["mask_offset"]), int(column["mask_size"]))
-        cropped = np.zeros((1, grid.crop, grid.crop), dtype=np.int64)
+        grid = self._grid(column, values.shape[0], values.shape[1])
+        cropped = np.zeros((grid.crop, grid.crop), dtype=np.uint8)
         for value in np.unique(values[values > 0]):
-            cropped[0][grid.forward_mask(values == value, self._preprocessing.mask_sampling)] = int(value)
-        return torch.from_numpy(cropped)
+            cropped[grid.forward_mask(values == value, self._preprocessing.mask_sampling)] = value
+        return cropped
+
+    def _column(self, number: int) -> dict[str, Any]:
+        row = self._rows[number]
+        return {name: values[row] for name, values in self._table.columns.items()}
+
+    def _grid(self, column: dict[str, Any], rows: int, columns: int) -> InPlaneGrid:
+        spacing = (float(column["row_mm"]), float(column["column_mm"]))
+        return InPlaneGrid((rows, columns), self._preprocessing.resize, self._preprocessing.crop, spacing)

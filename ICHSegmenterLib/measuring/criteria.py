@@ -98,7 +98,7 @@ class Flag:
         limit = self.limit
         return {
             "code": self.criterion.value,
-            "value": round(self.value, 4),
+            "value": self.value,
             "limit": limit.value,
             "unit": limit.unit,
             "text": self.text,

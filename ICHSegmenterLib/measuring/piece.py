@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +54,9 @@ class PieceMeasures:
         """Plain data."""
         return {
             "label": self.label,
-            "volume_ml": round(self.volume_ml, 4),
-            "mean_hu": round(self.mean_hu, 4),
-            "max_hu": round(self.max_hu, 4),
+            "volume_ml": self.volume_ml,
+            "mean_hu": self.mean_hu,
+            "max_hu": self.max_hu,
             "center_lps_mm": list(self.center_lps_mm),
             "side": None if self.side is None else self.side.value,
             "region": None if self.region is None else self.region.value,
@@ -95,7 +95,25 @@ def measure_piece(
     skull: SkullFrame | None = None,
     ventricles: NDArray[np.float64] | None = None,
 ) -> PieceMeasures:
-    """The measures of one piece.
+    """The measures of one piece; arguments are those of `piece_in_steps`."""
+    steps = piece_in_steps(piece, label, hu, geometry, skull, ventricles)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            measured: PieceMeasures = end.value
+            return measured
+
+
+def piece_in_steps(
+    piece: Component,
+    label: str,
+    hu: NDArray[Any],
+    geometry: VolumeGeometry,
+    skull: SkullFrame | None = None,
+    ventricles: NDArray[np.float64] | None = None,
+) -> Generator[None, None, PieceMeasures]:
+    """The measures of one piece, one after the other, so that who calls can do something else in between.
 
     Args:
         piece: Its voxels.
@@ -110,6 +128,13 @@ def measure_piece(
     middle, row, column = middle_voxel(mask)
     center = kept_point(geometry.ijk_to_lps((column + start[2], row + start[1], middle + start[0])))
     density = np.asarray(hu[piece.box])[mask]
+    yield
+    diameter = largest_diameter(mask, start, geometry)
+    yield
+    thickness = largest_thickness(mask, start, geometry)
+    yield
+    three = abc2(mask, start, geometry)
+    yield
     return PieceMeasures(
         label,
         float(voxels @ geometry.voxel_volumes_mm3[piece.box[0]]) / 1000,
@@ -118,9 +143,9 @@ def measure_piece(
         center,
         None if skull is None else skull.side(center),
         None if skull is None else skull.region(center),
-        largest_diameter(mask, start, geometry),
-        largest_thickness(mask, start, geometry),
-        abc2(mask, start, geometry),
+        diameter,
+        thickness,
+        three,
         None if ventricles is None else _touches(piece, geometry, ventricles),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ICHSegmenterLib.analysis.compare import Comparison
+from ICHSegmenterLib.analysis.comparison.compare import Comparison
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.outputs.table import select
 from ICHSegmenterLib.outputs.write import write_outputs

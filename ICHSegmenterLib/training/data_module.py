@@ -51,6 +51,10 @@ class TrainingData(pl.LightningDataModule):
         self.validation_set = self._dataset(
             self._usable(table.of_units(split.split_by, split.validation), "validation")
         )
+        budget_bytes = int(recipe.data.kept_inputs_gb * 1e9)
+        for dataset in (self.train_set, self.validation_set):
+            if budget_bytes and isinstance(dataset, SliceDataset | SeriesDataset):
+                dataset.keep_inputs(cache, budget_bytes)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Augmented, in the order of the sampler."""

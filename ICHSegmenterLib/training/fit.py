@@ -66,7 +66,7 @@ TASKS: dict[str, Callable[[Recipe, int], TrainingTask]] = {
 }
 RECIPE, SPLIT, FOLDS, HISTORY, CACHE = "recipe.yaml", "split.json", "folds.csv", "metrics.csv", "cache"
 FINISHED = "finished.json"
-MAY_CHANGE = ("data.workers", "precision", "checkpoint_every_steps", "phases.")
+MAY_CHANGE = ("data.workers", "data.kept_inputs_gb", "precision", "checkpoint_every_steps", "phases.")
 """Keys that a resumed training may have otherwise; phases may be made longer."""
 MAX_WAIT_SECONDS = 24 * 3600.0
 """Time that the other processes wait for the first one to prepare the data."""

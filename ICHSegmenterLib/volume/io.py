@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from ICHSegmenterLib.volume.input_files import FORMATS, format_of
 from ICHSegmenterLib.volume.nifti import read_nifti
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
-__all__ = ["SeriesSummary", "list_series", "read_mask", "read_volume"]
+__all__ = ["SeriesSummary", "list_series", "read_labelmap", "read_mask", "read_volume"]
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MASK_TOLERANCE_MM = 0.1
 """A mask file is on the same grid if its voxels lie this near: other programs write positions with few digits."""
@@ -81,6 +83,29 @@ def read_mask(path: Path | str, geometry: VolumeGeometry, *, allow_empty: bool =
     return mask
 
 
+def read_labelmap(path: Path | str, geometry: VolumeGeometry) -> NDArray[np.uint8]:
+    """The values of a labelmap file on the grid of a volume: uint8 (slices, rows, columns); see `read_mask`.
+
+    Raises:
+        VolumeError: The file cannot be read, holds no small whole numbers, or lies on another grid.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if not format_of(path):
+        raise VolumeError(f"{path.name}: a labelmap must be a file that ends in {', '.join(FORMATS)}.")
+    values, own_geometry, _ = _load(path)
+    labels = np.asarray(np.clip(np.nan_to_num(values), 0, 255), dtype=np.uint8)
+    if not np.array_equal(labels, values):
+        raise VolumeError(f"{path.name}: a labelmap holds whole numbers from 0 to 255, this file others.")
+    turned = _on_grid(labels, own_geometry, geometry)
+    if turned is None:
+        raise VolumeError(
+            f"{path.name}: the labelmap lies on another grid: it has {_grid(own_geometry)}, the CT {_grid(geometry)}. "
+            "Give the CT that it was made of."
+        )
+    return turned
+
+
 def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise VolumeError(f"{path.name}: there is no such file or folder. Check the path.")
@@ -114,8 +139,8 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
 
 
 def _on_grid(
-    mask: NDArray[np.bool_], mask_geometry: VolumeGeometry, ct_geometry: VolumeGeometry
-) -> NDArray[np.bool_] | None:
+    mask: NDArray[Scalar], mask_geometry: VolumeGeometry, ct_geometry: VolumeGeometry
+) -> NDArray[Scalar] | None:
     """The mask in the array order of the CT, turned if its axes run the other way; None if the grids differ."""
     if mask.shape != ct_geometry.shape:
         return None

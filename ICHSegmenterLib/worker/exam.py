@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.protocol import VOXEL_FILE, Message, read_geometry, read_source, read_text
+from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterLib.measuring.follow_up import OutlinedExam
+from ICHSegmenterLib.protocol import VOXEL_FILE, Message, read_geometry, read_source, read_text, read_texts
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
@@ -64,6 +66,24 @@ class Exam:
     def brain_mask(self) -> NDArray[np.bool_] | None:
         """The mask that came with the request, None without one."""
         return np.asarray(self._array(self.mask_name), dtype=bool) if self.mask_name else None
+
+    def outlined(self, outline: Message) -> OutlinedExam:
+        """The exam with an outline.
+
+        Args:
+            outline: `labelmap`, the name of a uint8 file in the job folder, and `labels`, keys of its values.
+
+        Raises:
+            ValueError: A field is absent or of the wrong type, or a label is not known.
+            VolumeError: A file cannot be read, or does not fit the geometry.
+        """
+        labelmap, keys = self._array(Path(read_text(outline, "labelmap")).name), read_texts(outline, "labels")
+        if labelmap.shape != self.geometry.shape or labelmap.dtype != np.uint8:
+            raise VolumeError(f"The outline is {labelmap.dtype} {labelmap.shape}, not uint8 {self.geometry.shape}.")
+        unknown = [key for key in keys if key not in SEGMENT_LABELS]
+        if unknown:
+            raise ValueError(f"'labels' holds {unknown[0]!r}, which is none of {', '.join(SEGMENT_LABELS)}")
+        return OutlinedExam(self.volume(), labelmap, tuple(SEGMENT_LABELS[key] for key in keys))
 
     def _array(self, name: str) -> NDArray[Any]:
         try:

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ICHSegmenterLib.analysis import compare as comparison
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.comparison import compare as comparison
+from ICHSegmenterLib.analysis.comparison.vote import vote_result
 from ICHSegmenterLib.analysis.default_method import WeightsOffer, first_run_offer
 from ICHSegmenterLib.analysis.features import FEATURE_METHODS, extract_features
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.json.trust import trust_facts
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES
 from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.computer.diagnosis import diagnosis_lines
 from ICHSegmenterLib.computer.processor_check import check_processor
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.measuring.follow_up import follow_up
 from ICHSegmenterLib.preprocessing.input_check import check_input
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
@@ -60,15 +61,16 @@ class Jobs:
             MessageType.COMPARE: self.compare,
             MessageType.CHECK: self.check,
             MessageType.READ: self.read,
+            MessageType.FOLLOW_UP: self.follow_up,
             MessageType.WARM: self.warm,
             MessageType.DESCRIBE: self.describe,
             MessageType.DOWNLOAD: self.download,
             MessageType.IMPORT: self.import_weights,
             MessageType.REMOVE: self.remove,
-            MessageType.REPORT: self.report,
             MessageType.VERIFY: self.verify,
             MessageType.TEST: self.test,
             MessageType.DIAGNOSE: self.diagnose,
+            MessageType.REPORT: self.report,
             MessageType.FREE: self.free,
         }
 
@@ -118,6 +120,16 @@ class Jobs:
         """Read an exam into the job folder, or list the series of a folder that holds several."""
         job, path = Path(read_text(message, "job")), Path(read_text(message, "path"))
         return {"type": MessageType.DONE, **read_exam(path, job, context, series_uid=message.get("series_uid"))}
+
+    def follow_up(self, message: Message, context: RunContext) -> Message:
+        """Compare an outlined exam with a prior one; write the prior outline on the current grid."""
+        context.report(0, 1, Phase.REGISTERING)
+        current, prior = (Exam.from_message(part) for part in (message, read_object(message, "prior")))
+        comparison, outline = follow_up(
+            current.outlined(read_object(message, "outline")), prior.outlined(read_object(message, "prior_outline"))
+        )
+        name = _write(current.job, "prior.npy", outline)
+        return {"type": MessageType.DONE, "follow_up": comparison.to_json(), "prior": name}
 
     def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""

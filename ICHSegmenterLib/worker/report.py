@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from ICHSegmenterLib.analysis.edited import with_segments
-from ICHSegmenterLib.errors import OutputError, ResultError
+from ICHSegmenterLib.errors import OutputError, ResultError, VolumeError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterLib.outputs import identity
-from ICHSegmenterLib.outputs.dicom.scan import scan_headers
+from ICHSegmenterLib.outputs.dicom.scan import files_of, scan_headers
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.protocol import LABELMAP_FILE, Message, MessageType, read_object, read_text, read_texts
 from ICHSegmenterLib.results import AnalysisResult, SegmentationResult
-from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.worker.exam import Exam
 
@@ -32,7 +31,7 @@ class ReportRequest:
         volume: The exam.
         result: With the segments as they are now.
         folder: To write; outputs: their names.
-        slice_files: DICOM files of the exam, empty if it has none.
+        slice_files: DICOM files of the exam, empty if it has none, or they are where they were no more.
     """
 
     volume: Volume
@@ -48,7 +47,7 @@ class ReportRequest:
         Raises:
             ValueError: A field is absent or of the wrong type.
             ResultError: The result is incomplete, or its labelmap does not fit.
-            VolumeError: The exam cannot be read, or the folder of its DICOM files is gone.
+            VolumeError: The exam cannot be read.
         """
         exam = Exam.from_message(message)
         volume = exam.volume()
@@ -95,12 +94,14 @@ def write_report(message: Message) -> Message:
 
 
 def _slice_files(message: Message) -> tuple[Path, ...]:
-    """The files that the message names, or those of a folder with its identifiers."""
-    folder, uids = message.get("slice_folder") or "", set(read_texts(message, "instance_uids"))
-    if not folder:
-        return tuple(Path(name) for name in read_texts(message, "slice_files"))
-    listing = list_dicom_files(Path(folder))
-    return tuple(file.path for file in listing.files if str(file.header.get("SOPInstanceUID", "")) in uids)
+    """The files that the request names, else those of a folder with its identifiers."""
+    files, uids = (read_texts(message, name) for name in ("slice_files", "instance_uids"))
+    if files or not uids:
+        return tuple(Path(name) for name in files)
+    try:
+        return tuple(files_of(uids, Path(read_text(message, "slice_folder"))))
+    except (OutputError, VolumeError, OSError):
+        return ()  # `scan_headers` says what is missing
 
 
 def _labelmap(exam: Exam, labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -158,13 +158,15 @@ _grids: list = []
 
 def _exam_index(path: Path) -> None:
     from ICHSegmenterLib.batch.index.choice import choices
-    from ICHSegmenterLib.batch.index.store import FileState, Store
+    from ICHSegmenterLib.batch.index.exams import exams_of
+    from ICHSegmenterLib.batch.index.store import Store
+    from ICHSegmenterLib.batch.index.walk import FileState
 
     with Store(path.parent) as store:
-        store.unread([FileState(path, 1, 1)])
         list(choices(store.series()))
-        list(store.volumes())
+        list(exams_of(store))
         list(store.problems())
+        store.unread([FileState(path, 1, 1)])
 
 
 def _cache(path: Path) -> None:

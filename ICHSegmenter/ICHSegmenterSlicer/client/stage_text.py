@@ -25,6 +25,7 @@ def stageText(done: int, total: int, stage: Stage, method: str = "") -> str:
         Phase.RESAMPLING: _("Resampling to 1 mm"),
         Phase.PREDICTING: _("Predicting") if stage.method else _("Predicting: {done} of {total}"),
         Phase.MEASURING: _("Measuring"),
+        Phase.REGISTERING: _("Laying the exams over each other"),
         Phase.ACTIVATION: _("Drawing the activation map"),
         Phase.DOWNLOADING: _("Downloading"),
         Phase.VERIFYING: _("Reading weight files"),

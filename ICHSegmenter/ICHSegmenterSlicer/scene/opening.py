@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.acquired import addAcquired, straighten
 from ICHSegmenterSlicer.scene.nodes import removeWhole
 from ICHSegmenterSlicer.scene.slice_files import remember
+
+logger = logging.getLogger(__name__)
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -101,8 +104,12 @@ class Opening:
         self._failed(failure)
 
     def _onError(self, error: Exception) -> None:
-        kind = error.kind if isinstance(error, ICHSegmenterError) else "failed"
-        self._onFailed(Failure(kind, str(error) or type(error).__name__))
+        if isinstance(error, ICHSegmenterError):
+            self._onFailed(Failure(error.kind, str(error)))
+            return
+        logger.error("An exam could not be opened: %s", type(error).__name__)  # its text may name a patient's file
+        text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")
+        self._onFailed(Failure("failed", text.format(error=type(error).__name__)))
 
     def _end(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

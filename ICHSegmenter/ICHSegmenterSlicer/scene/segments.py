@@ -72,6 +72,7 @@ def importResult(
     try:
         if regions and isNew:
             segmentationNode = _newSegmentation(volumeNode, provenance)
+            segmentationNode.GetDisplayNode().SetVisibility(False)  # half of it, maybe over another exam, is no result
             yield
         if regions and replace and not isNew:
             yield from _removeUneditedSegments(segmentationNode)
@@ -84,6 +85,8 @@ def importResult(
             yield
         plain = withImport(answer.plain, _focuses(answer.result, regions), added, agreement)
         resultNode = _resultNode(plain, volumeNode, segmentationNode if regions else None)
+        if regions and isNew:
+            segmentationNode.GetDisplayNode().SetVisibility(True)
     except BaseException:
         takeBack(segmentationNode, isNew, tuple(added.values()))
         raise

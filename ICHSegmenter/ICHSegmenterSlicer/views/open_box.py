@@ -23,6 +23,8 @@ from ICHSegmenterSlicer.scene import sample
 from ICHSegmenterSlicer.scene.opening import Opening
 from ICHSegmenterSlicer.views.status import StatusView
 
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+"""Usual ones; many files have none, or the end of a UID."""
 RECENT_KEY = "ICHSegmenter/recent"
 MAX_RECENT = 8
 MAX_ROWS = 4
@@ -208,7 +210,7 @@ class OpenView:
             self.open([Path(path)])
 
     def _onFile(self) -> None:
-        endings = " ".join(f"*{ending}" for ending in (".dcm", *FORMATS))
+        endings = " ".join(f"*{ending}" for ending in (*DICOM_ENDINGS, *FORMATS))
         kinds = _("Head CT ({endings});;All files (*)").format(endings=endings)
         path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Open a head CT"), _lastFolder(), kinds)
         if path:
@@ -233,7 +235,7 @@ class DropFilter(qt.QObject):
         if kind not in (qt.QEvent.DragEnter, qt.QEvent.DragMove, qt.QEvent.Drop):
             return False
         files = [url.toLocalFile() for url in event.mimeData().urls()]
-        paths = [Path(file) for file in files if file]
+        paths = [Path(file) for file in files if file and mayBeCt(Path(file))]
         if not paths or not self._accepts():
             event.ignore()  # goes on to Slicer's window
             return True
@@ -244,13 +246,21 @@ class DropFilter(qt.QObject):
         return True
 
 
+def mayBeCt(path: Path) -> bool:
+    """False for what Slicer's window opens: scenes, models, segmentations. DICOM files have any ending or none."""
+    name = path.name.lower()
+    if path.is_dir() or format_of(path):
+        return ".seg." not in name
+    return path.suffix[1:].isdigit() or path.suffix.lower() in ("", *DICOM_ENDINGS)
+
+
 def seriesText(series: Series) -> str:
     """A series in a line: number, slices, kernel; nothing of the patient."""
     parts = [_("Series {number}: {slices} slices").format(number=series["number"], slices=series["slices"])]
     if series["step_mm"] > 0:
         parts.append(_("every {step:.3g} mm").format(step=series["step_mm"]))
     if series["thickness_mm"] > 0:
-        parts.append(_("{thickness:g} mm thick").format(thickness=series["thickness_mm"]))
+        parts.append(_("{thickness:.3g} mm thick").format(thickness=series["thickness_mm"]))
     if series["kernel"]:
         parts.append(_("kernel {kernel}").format(kernel=series["kernel"]))
     if series["has_contrast"]:

@@ -10,8 +10,10 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.cards.pairs import can_be_named, detectors
 from ICHSegmenterLib.cards.table import ModelCard, get_card
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
+from ICHSegmenterLib.request import MAP, AnalysisRequest
 from ICHSegmenterLib.verdict import OperatingPoint
 from ICHSegmenterLib.weights import store
+from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.views.method import stateText
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
@@ -61,6 +63,29 @@ class OptionsView:
         """Options of a method as they are checked, those that it has."""
         isMirrored = self._ui.mirrorCheckBox.checked and MIRROR_OPTION in card.option_values
         return {MIRROR_OPTION: True} if isMirrored else {}
+
+    def request(
+        self, parameters: ICHSegmenterParameters, card: ModelCard, device: str, *, keepsMaps: bool
+    ) -> AnalysisRequest:
+        """What a run with this method asks for, as the panel is set.
+
+        Args:
+            parameters: Of the panel.
+            card, device: The method and the processor.
+            keepsMaps: Let the maps come too.
+        """
+        detector = self.detector(card)
+        return AnalysisRequest(
+            method=card.name,
+            detector=detector,
+            options=self.requestOptions(card),
+            detector_options=self.requestOptions(get_card(detector)) if detector else {},
+            threshold=parameters.threshold if parameters.useThreshold else None,
+            min_volume_ml=parameters.minVolumeMl,
+            operating_point=parameters.operatingPoint,
+            device=device,
+            outputs=(MAP,) if keepsMaps and hasMap(card) else (),
+        )
 
     def whyNot(self, card: ModelCard) -> str:
         """The reason why the detector cannot run, empty if it can."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.analysis import labelmap
 from ICHSegmenterLib.analysis.verdict import detection, scores
 from ICHSegmenterLib.analysis.verdict.candidates import Candidates, find_candidates, split_by_subtype
+from ICHSegmenterLib.analysis.verdict.edges import refine_edges
 from ICHSegmenterLib.analysis.verdict.outline import outline_voxels
 from ICHSegmenterLib.analysis.verdict.surroundings import Surroundings
 from ICHSegmenterLib.cards.calibration import Cuts
@@ -65,6 +66,8 @@ def assess(
     is_drawn = _drawn(whole, value, at)
     parts = split_by_subtype(pieces, exam, around)
     probabilities, is_drawn = whole[parts.whole], is_drawn[parts.whole]
+    if card.refine_edges and request.threshold in (None, card.threshold):
+        parts = refine_edges(parts, exam, around, is_drawn, request.min_volume_ml)
     segmentation = _segmentation(predictions, exam, card, request, (parts, is_drawn))
     listed = _pieces(parts, card, probabilities)
     found = detection.of_pieces(

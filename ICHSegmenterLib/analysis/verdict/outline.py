@@ -20,6 +20,10 @@ ARGMAX_LOW_CUT = 0.25
 """Low cut of the rule "argmax", which has no threshold: blood half as probable as what surely wins."""
 
 
+FAINTEST_EDGE = 0.05
+"""Value of the map down to which voxels are kept for a card that refines edges."""
+
+
 @dataclass(frozen=True, eq=False)
 class OutlineVoxels:
     """Voxels where the map of blood reaches the low cut, or that get a label; n of them.
@@ -93,6 +97,7 @@ def outline_voxels(
     """
     is_blood = np.array([label.is_blood for label in card.labels], dtype=bool)
     cut = low_cut_of(card, threshold)
+    faintest = min(cut, FAINTEST_EDGE if card.refine_edges else 0.5)
     parts: list[tuple[NDArray[Any], ...]] = [
         (
             np.zeros(0, np.int32),
@@ -109,7 +114,7 @@ def outline_voxels(
             continue
         maps = np.asarray(prediction.maps).reshape(len(is_blood), -1)
         total = maps.sum(axis=0, dtype=np.float32)
-        pixels = np.flatnonzero(total >= min(cut, 0.5)).astype(np.int32)
+        pixels = np.flatnonzero(total >= faintest).astype(np.int32)
         if not len(pixels):
             continue
         values = np.ascontiguousarray(maps[:, pixels].T)

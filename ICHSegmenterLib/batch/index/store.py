@@ -7,39 +7,42 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ICHSegmenterLib.batch.index.walk import FileState
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.volume.dicom.facts import FileFacts
 
 INDEX_FILE = ".ichsegmenter-index.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _COLUMNS = tuple(field.name for field in fields(FileFacts))
 _SCHEMA = f"""
-CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER, changed_ns INTEGER, run INTEGER, is_volume INTEGER,
-    {", ".join(_COLUMNS)}) WITHOUT ROWID;
+CREATE TABLE files (path BLOB PRIMARY KEY, folder BLOB, size INTEGER, changed_ns INTEGER, run INTEGER,
+    is_volume INTEGER, {", ".join(_COLUMNS)}) WITHOUT ROWID;
 CREATE INDEX by_series ON files (study, series);
+CREATE INDEX by_folder ON files (folder);
 PRAGMA user_version = {SCHEMA_VERSION};
 """
-_SERIES = """
+_SEEN = "run = (SELECT max(run) FROM files)"
+"""Of the last search."""
+_SERIES = f"""
 SELECT study, series, max(number), sum(slices), max(plane), max(kernel), max(thickness_mm), max(has_contrast),
-    coalesce(max(high_mm) - min(low_mm), 0), max(rejected), min(path)
-FROM files WHERE series != '' GROUP BY study, series ORDER BY study, series
+    coalesce(max(high_mm) - min(low_mm), 0), max(rejected), max(slices), min(path)
+FROM files WHERE series != '' AND {_SEEN} GROUP BY study, series ORDER BY study, series
 """
 
 
-@dataclass(frozen=True)
-class FileState:
-    """A file and what tells a changed one from the one that was read."""
+def _path(value: bytes) -> Path:
+    return Path(os.fsdecode(value))
 
-    path: Path
-    size: int
-    changed_ns: int
+
+_SERIES_TYPES: tuple[Callable[[Any], Any], ...] = (str, str, int, int, str, str, float, bool, float, str, int, _path)
+"""Of the columns of `_SERIES`: a damaged database may hold others."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class SeriesRow:
     Attributes:
         cover_mm: Distance of its outermost slices; 0 if unknown.
         rejected: Why none of its files is a CT slice.
+        frames: Slices of the file that holds most.
         path: One of its files.
     """
 
@@ -62,25 +66,27 @@ class SeriesRow:
     has_contrast: bool
     cover_mm: float
     rejected: str
+    frames: int
     path: Path
 
 
 class Store:
-    """The index of an output folder.
+    """The index of exams.
 
     Args:
-        output: Folder of the results; made if it is not there.
+        folder: Where it lies, made if absent; None: in memory, for one search.
 
     Raises:
         OutputError: The index cannot be written, is damaged, or is of another version.
     """
 
-    def __init__(self, output: Path) -> None:
-        self._path = path = output / INDEX_FILE
+    def __init__(self, folder: Path | None) -> None:
+        self._path = path = Path(":memory:") if folder is None else folder / INDEX_FILE
         with self._typed():
-            output.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                path.chmod(0o600)
             self._database = sqlite3.connect(path)
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -110,11 +116,22 @@ class Store:
                     unread.append(file)
         return unread
 
-    def add(self, files: Sequence[FileState], facts: Sequence[FileFacts], *, is_volume: bool = False) -> None:
-        """Keep what was read; it is on the disk when this returns."""
-        marks = ", ".join("?" * (5 + len(_COLUMNS)))
+    def add(
+        self,
+        files: Sequence[FileState],
+        facts: Sequence[FileFacts],
+        *,
+        is_volume: bool = False,
+        folder: Path | None = None,
+    ) -> None:
+        """Keep what was read; it is on the disk when this returns. `folder` if it is not the files' own."""
+        marks = ", ".join("?" * (6 + len(_COLUMNS)))
         rows = [
-            (os.fsencode(file.path), file.size, file.changed_ns, self._run, is_volume, *asdict(fact).values())
+            (
+                os.fsencode(file.path),
+                os.fsencode(folder or file.path.parent),
+                *(file.size, file.changed_ns, self._run, is_volume, *asdict(fact).values()),
+            )
             for file, fact in zip(files, facts, strict=True)
         ]
         with self._typed(), self._database:
@@ -129,26 +146,49 @@ class Store:
         """Every series, those of one study after each other."""
         for values in self._rows(_SERIES):
             with self._typed():
-                row = [*values[:7], bool(values[7]), *values[8:10], Path(os.fsdecode(values[10]))]
+                row: list[Any] = [kind(value) for kind, value in zip(_SERIES_TYPES, values, strict=True)]
             yield SeriesRow(*row)
+
+    def slices(self, study: str, series: str) -> Iterator[Path]:
+        """Files of a series that are CT slices, those of one folder after each other."""
+        query = (
+            f"SELECT path FROM files WHERE study = ? AND series = ? AND slices > 0 AND {_SEEN} ORDER BY folder, path"
+        )
+        return self._paths(query, study, series)
+
+    def files_in(self, folder: Path) -> Iterator[Path]:
+        """Files of one folder."""
+        return self._paths(f"SELECT path FROM files WHERE folder = ? AND {_SEEN}", os.fsencode(folder))
 
     def volumes(self) -> Iterator[Path]:
         """NIfTI, NRRD and MetaImage files."""
-        for (path,) in self._rows("SELECT path FROM files WHERE is_volume ORDER BY path"):
-            with self._typed():
-                volume = Path(os.fsdecode(path))
-            yield volume
+        return self._paths(f"SELECT path FROM files WHERE is_volume AND {_SEEN} ORDER BY path")
 
     def problems(self) -> Iterator[tuple[Path, str]]:
-        """Files that cannot be read, with the reason."""
-        for path, problem in self._rows("SELECT path, problem FROM files WHERE problem != '' ORDER BY path"):
-            with self._typed():
-                file = Path(os.fsdecode(path)), str(problem)
-            yield file
+        """Files and folders that cannot be read, with the reason."""
+        return self._problems(f"SELECT path, problem FROM files WHERE problem != '' AND {_SEEN} ORDER BY path")
 
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def problem_folders(self) -> Iterator[tuple[Path, str]]:
+        """Folders with such files, each with the reason of the first."""
+        return self._problems(
+            f"SELECT folder, problem, min(path) FROM files WHERE problem != '' AND {_SEEN} GROUP BY folder"
+        )
+
+    def _problems(self, query: str) -> Iterator[tuple[Path, str]]:
+        for path, problem, *_ in self._rows(query):
+            with self._typed():
+                found = _path(path), str(problem)
+            yield found
+
+    def _paths(self, query: str, *values: object) -> Iterator[Path]:
+        for (path,) in self._rows(query, *values):
+            with self._typed():
+                found = _path(path)
+            yield found
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         with self._typed():
-            rows = iter(self._database.execute(query))
+            rows = iter(self._database.execute(query, values))
         while True:
             with self._typed():
                 row = next(rows, None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ICHSegmenterLib.analysis.analyze import analyze
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.batch.run import ExamOutcome, run_batch
+from ICHSegmenterLib.batch.engines.embedded import EmbeddedEngine
+from ICHSegmenterLib.batch.engines.engine import OpenEngine, RunOptions
+from ICHSegmenterLib.batch.run import ExamOutcome, run_exams
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
     add_method_arguments,
@@ -16,17 +20,20 @@ from ICHSegmenterLib.cli.arguments import (
     request_of,
     require_existing,
 )
-from ICHSegmenterLib.cli.batch_arguments import add_batch_arguments
+from ICHSegmenterLib.cli.batch_arguments import add_batch_arguments, count
 from ICHSegmenterLib.cli.batches import completed_if_it_ends, conclude, exams_of, options_of
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
 from ICHSegmenterLib.cli.watching import run_watch
+from ICHSegmenterLib.request import AnalysisRequest
+from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.volume.volume import Volume
 
 
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("batch", help="many exams, each in its own folder; run again to resume")
-    parser.add_argument("inputs", type=Path, nargs="*", help="folders and files, searched with their subfolders")
+    parser.add_argument("inputs", type=Path, nargs="*", help="folders, files, zip files, CSV manifests")
     parser.add_argument(
         "--watch", type=Path, metavar="DIR", help="instead: analyze what comes into this folder, until stopped"
     )
@@ -35,6 +42,17 @@ def add_parsers(verbs: Any) -> None:
     add_detector_arguments(parser)
     add_output_arguments(parser)
     add_batch_arguments(parser)
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="analyze on a cluster of Ray: auto, local (one is started on this computer), or as Ray writes addresses",
+    )
+    parser.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="of the cluster (default: one for each graphics card, or for four cores where there is none)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -52,22 +70,45 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _outcomes(arguments: argparse.Namespace) -> list[ExamOutcome]:
+    if arguments.workers is not None and arguments.cluster is None:
+        raise ValueError("--workers are those of a --cluster; without one there is one network")
     request = request_of(arguments)
-    exams = exams_of(arguments.inputs, arguments)
-    session, progress = Session(), TerminalProgress()
+    progress = TerminalProgress()
     try:
-        with stopped_by_signals() as stop:
+        with ExitStack() as opened:
+            exams = opened.enter_context(exams_of(arguments.inputs, arguments))
+            ray = None if arguments.cluster is None else opened.enter_context(_cluster(arguments))
+            stop = opened.enter_context(stopped_by_signals())  # Ray sets handlers of its own
             options = options_of(arguments, stop, progress.announce_exam)
-            return run_batch(
+            return run_exams(
                 exams,
                 arguments.output,
-                lambda volume, **brain: analyze(
-                    volume, request, progress.run(options.is_interrupted), session, **brain
-                ),
+                _embedded(request, progress, options) if ray is None else _on_cluster(ray, options, arguments.workers),
                 request=request,
                 overwrite=arguments.overwrite,
                 map_file=arguments.map,
-                options=options,
+                announce=options.announce,
             )
     finally:
         progress.close()
+
+
+def _embedded(request: AnalysisRequest, progress: TerminalProgress, options: RunOptions) -> OpenEngine:
+    session = Session()
+
+    def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
+        return analyze(volume, request, progress.run(options.is_interrupted), session, **brain)
+
+    return lambda steps: EmbeddedEngine(steps, analyzed, options)
+
+
+def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[ModuleType]:
+    from ICHSegmenterLib.batch.cluster.connection import connected
+
+    return connected(arguments.cluster, arguments.workers)
+
+
+def _on_cluster(ray: ModuleType, options: RunOptions, workers: int | None) -> OpenEngine:
+    from ICHSegmenterLib.batch.cluster.engine import ClusterEngine
+
+    return lambda steps: ClusterEngine(ray, steps, options, workers)

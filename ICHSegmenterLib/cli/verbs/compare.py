@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.compare import Comparison, compare
+from ICHSegmenterLib.analysis.comparison.compare import Comparison, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.cli.arguments import add_device_arguments, add_output_arguments, option, require_existing

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.batch.index.choice import choices
 from ICHSegmenterLib.batch.index.fill import fill
-from ICHSegmenterLib.batch.index.store import INDEX_FILE, Store
+from ICHSegmenterLib.batch.index.store import Store
+from ICHSegmenterLib.batch.names import index_folder
 from ICHSegmenterLib.cli.arguments import require_existing
+from ICHSegmenterLib.cli.searching import Search
 
 
 def add_parsers(verbs: Any) -> None:
     """Add the verb to the parser."""
     parser = verbs.add_parser("index", help="which series below folders are head CT, and why others are not")
     parser.add_argument("inputs", type=Path, nargs="+", help="folders and files, searched with their subfolders")
-    parser.add_argument("--output", type=Path, required=True, help=f"folder of the index, {INDEX_FILE}")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder of the results of a batch: the index is for it"
+    )
     parser.add_argument("--all-series", action="store_true", help="keep every CT series of a study")
     parser.set_defaults(run=run)
-
-
-class Search:
-    """Says on standard error every few seconds how far the search is, and how fast."""
-
-    INTERVAL_S = 5.0
-
-    def __init__(self) -> None:
-        self._began = self._said = time.monotonic()
-
-    def __call__(self, files: int, read: int) -> None:
-        """So many files were seen, and so many headers read."""
-        now = time.monotonic()
-        if now - self._said >= self.INTERVAL_S:
-            self._said = now
-            rate = files / (now - self._began)
-            print(f"searching: {files} files, {read} headers read, {rate:.0f} files/s", file=sys.stderr, flush=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_existing(arguments, "inputs")
     search = Search()
     kept = passed = problems = volumes = 0
-    with Store(arguments.output) as store:
+    with Store(index_folder(arguments.output)) as store:
         fill(store, arguments.inputs, search)
         for choice in choices(store.series(), all_series=arguments.all_series):
             row = choice.row

@@ -159,7 +159,13 @@ def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:
         return mask
     around = tuple(slice(max(0, axis.start - voxels), axis.stop + voxels) for axis in boxes[0])
     result = mask.copy()
-    result[around] = ndimage.binary_dilation(mask[around], iterations=voxels)
+    inner = result[around]
+    for _ in range(voxels):  # along one axis after the other, each from the state before the step
+        before = inner.copy()
+        for axis in range(inner.ndim):
+            grows, is_from = np.moveaxis(inner, axis, 0), np.moveaxis(before, axis, 0)
+            grows[1:] |= is_from[:-1]
+            grows[:-1] |= is_from[1:]
     return result
 
 

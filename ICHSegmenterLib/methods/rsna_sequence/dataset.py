@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
+from ICHSegmenterLib.learning.kept_inputs import KeptInputs
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import Sample
@@ -21,6 +22,7 @@ from ICHSegmenterLib.methods.rsna_sequence.input import network_slices, windowed
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
 
+BYTE_MAXIMUM = 255.0
 _CROP = 1
 """Keeps these random numbers apart from those of the other changes."""
 
@@ -42,6 +44,7 @@ class SeriesDataset(Dataset[Sample]):
     ) -> None:
         self._reader, self._table, self._series = ShardReader(cache), table, table.series_of(rows)
         self._preprocessing, self._augmentation = preprocessing, augmentation
+        self._kept: KeptInputs | None = None
 
     def __len__(self) -> int:
         return len(self._series)
@@ -50,6 +53,12 @@ class SeriesDataset(Dataset[Sample]):
     def is_positive(self) -> NDArray[np.bool_]:
         """(series,) True where any slice bleeds."""
         return np.array([self._table.is_positive[rows].any() for rows in self._series], dtype=bool)
+
+    def keep_inputs(self, folder: Path, budget_bytes: int) -> None:
+        """Compute the bytes of each series once and read them again from a scratch file in this folder."""
+        longest = max((min(len(rows), SERIES_LENGTH) for rows in self._series), default=0)
+        series_bytes = longest * len(self._preprocessing.windows) * self._preprocessing.side**2
+        self._kept = KeptInputs(folder, len(self._series), series_bytes, budget_bytes)
 
     def shown_rows(self) -> list[NDArray[np.intp]]:
         """Rows in the table of the slices that each series shows without augmentation."""
@@ -64,7 +73,13 @@ class SeriesDataset(Dataset[Sample]):
             rows = rows[first : first + SERIES_LENGTH]
         rows = _middle(rows)
         cropping = draw.seed if draw.seed and self._augmentation.crop_rule == "aspect" else ()
-        image = torch.from_numpy(self._pixels(rows, cropping)).float() / 255
+        if self._kept is None or cropping or (spare > 0 and draw.seed):
+            pixels = self._pixels(rows, cropping)
+        else:
+            side = self._preprocessing.side
+            shape = (len(rows), len(self._preprocessing.windows), side, side)
+            pixels = self._kept.array(draw.index, shape, np.uint8, lambda: self._pixels(rows, ()))
+        image = torch.from_numpy(pixels).float().div_(BYTE_MAXIMUM)
         if draw.seed:
             image = self._augmented(image, random)
         label = torch.from_numpy(self._table.labels[rows]).float()

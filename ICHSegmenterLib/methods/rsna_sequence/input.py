@@ -40,16 +40,7 @@ def windowed_cube(hu: NDArray[np.float32], windows: Sequence[Window]) -> Bytes:
 
     The crop box is that of all slices together and loses its last row and column, as the authors' does.
     """
-    cube = np.empty((*hu.shape, len(windows)), dtype=np.uint8)
-    whole = hu.astype(np.int16)
-    is_whole = np.array_equal(whole, hu)  # so in shards and most files; a mean of slices is not
-    for channel, window in enumerate(windows):
-        if is_whole and hu.size:
-            lowest = int(whole.min())
-            table = _shown(np.arange(lowest, int(whole.max()) + 1, dtype=np.float32), window)
-            cube[..., channel] = table[whole.astype(np.intp) - lowest]
-        else:
-            cube[..., channel] = _shown(hu, window)
+    cube = _in_windows(hu, windows)
     shown: NDArray[np.bool_] = np.bitwise_or.reduce(cube, axis=0).any(axis=-1)  # faster than any over both axes
     if not shown.any():
         return cube
@@ -108,6 +99,17 @@ def grouped(hu: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.flo
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     is_real = np.bincount(groups)[:, None, None]
     return np.asarray(np.add.reduceat(hu, starts, axis=0) / is_real, dtype=np.float32)
+
+
+def _in_windows(hu: NDArray[np.float32], windows: Sequence[Window]) -> Bytes:
+    """HU to bytes (slices, rows, columns, windows); whole numbers, as most files and shards hold, by a table."""
+    whole = hu.astype(np.int16)
+    if not hu.size or not np.array_equal(whole, hu):  # such as a mean of slices
+        return np.stack([_shown(hu, window) for window in windows], axis=-1)
+    lowest, highest = int(whole.min()), int(whole.max())
+    levels = np.arange(lowest, highest + 1, dtype=np.float32)
+    table = np.stack([_shown(levels, window) for window in windows], axis=-1)
+    return table.take(np.subtract(whole, lowest, dtype=np.intp), axis=0)
 
 
 def _shown(hu: NDArray[np.float32], window: Window) -> Bytes:

@@ -51,7 +51,19 @@ def scan_headers(volume: Volume, source: Path | None, slice_files: Sequence[Path
         return _at_positions(volume.geometry, [_header(path) for path in slice_files])
     if source is None or not is_one_slice_a_file(volume):
         raise OutputError(NOT_FROM_DICOM)
-    uids = volume.source.instance_uids
+    return [_header(path) for path in files_of(volume.source.instance_uids, source)]
+
+
+def files_of(uids: Sequence[str], source: Path) -> list[Path]:
+    """The files of slices, in the order of their identifiers.
+
+    Args:
+        uids: SOPInstanceUID of each slice.
+        source: The folder of their files, or one of them.
+
+    Raises:
+        OutputError: They are not all there.
+    """
     listing = list_dicom_files(source if source.is_dir() else source.parent)
     paths = {str(file.header.get("SOPInstanceUID", "")): file.path for file in listing.files}
     missing = [uid for uid in uids if uid not in paths]
@@ -59,7 +71,7 @@ def scan_headers(volume: Volume, source: Path | None, slice_files: Sequence[Path
         raise OutputError(
             f"{len(missing)} of {len(uids)} slices are not in the given folder. Give the folder that was read."
         )
-    return [_header(paths[uid]) for uid in uids]
+    return [paths[uid] for uid in uids]
 
 
 def is_one_slice_a_file(volume: Volume) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import ICHSegmenterError, VolumeError
-from ICHSegmenterLib.volume.dicom.files import FolderListing, Seen, list_dicom_files, listing_of, read_header
+from ICHSegmenterLib.volume.dicom.files import FolderListing, list_dicom_files, listing_of, read_header
 from ICHSegmenterLib.volume.dicom.frames import count_of, text_of
 from ICHSegmenterLib.volume.dicom.pixels import padding_is_tissue, read_hu
 from ICHSegmenterLib.volume.dicom.series import Series, SeriesSummary, choose_series, group_series, preferred
@@ -27,19 +27,20 @@ def list_series(folder: Path | str) -> list[SeriesSummary]:
         return [item.summary for item in group_series(list_dicom_files(Path(folder)).files)]
 
 
-def scans_in(folder: Path, progress: Seen = lambda files: None) -> list[Series]:
+def scans_in(folder: Path, *, all_series: bool = False) -> list[Series]:
     """The series of this folder alone (not below) that a batch should analyze: what `read_volume` would choose from.
 
     Args:
         folder: Of DICOM files, perhaps among others.
-        progress: Called with the number of files seen, after each.
+        all_series: Every CT scan, also those that others are preferred to.
 
     Raises:
         VolumeError: A DICOM file is broken.
     """
     with _sensible_headers():
-        every = group_series(list_dicom_files(folder, nested=False, progress=progress).files)
-    return preferred([item for item in every if not item.summary.rejected])
+        every = group_series(list_dicom_files(folder, nested=False).files)
+    scans = [item for item in every if not item.summary.rejected]
+    return scans if all_series else preferred(scans)
 
 
 def read_dicom_series(files: Sequence[Path], series_uid: str) -> Volume:

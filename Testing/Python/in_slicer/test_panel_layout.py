@@ -150,3 +150,20 @@ def test_weights_and_computer_are_whole(shell, panel, whole, weights):
     panel.ui.computerButton.collapsed = True
     for path in files:
         path.unlink()
+
+
+def test_a_list_of_several_exams_with_one_that_failed_is_whole(shell, panel, head, whole):
+    import numpy as np
+
+    import scene_volumes
+
+    voxels = np.random.default_rng(0).integers(0, 255, (20, 64, 64)).astype(np.uint8)
+    scene_volumes.addLinear(voxels, np.diag([3.5, 3.5, 5.0, 1.0]), f"Photograph, {LONG_NAME}")
+    panel.ui.queueSection.collapsed = False
+    shell.click(panel.ui.checkAllButton)
+    shell.click(panel.ui.queueButton)
+    whole()
+    shell.waitUntil(lambda: not panel.queue.isRunning, 120, "the end of the list")
+    assert "1 done, 1 failed" in panel.ui.queueLabel.text
+    whole()
+    panel.ui.queueSection.collapsed = True

@@ -188,15 +188,17 @@ def test_an_upright_series_needs_no_transform(mouse, tmp_path):
     assert geometryOf(node).matches(UPRIGHT, tolerance_mm=EXACT_MM)
 
 
-def test_an_upright_nifti_is_read_by_slicer(mouse, panel, folder_dialog, tmp_path):
+def test_an_upright_nifti_is_read_by_slicer(mouse, panel, folder_dialog, tmp_path, monkeypatch):
     write_nifti(head().hu, UPRIGHT, tmp_path / "ct.nii.gz")
     folder_dialog(tmp_path / "ct.nii.gz")
-    panel.logic.client.submit = None  # calls of the worker would fail; the class has its own
-    try:
-        mouse.choose("File…")
-        node = mouse.wait()
-    finally:
-        del panel.logic.client.submit
+    client, sent = panel.logic.client, []
+    submit = client.submit
+    monkeypatch.setattr(
+        client, "submit", lambda message, **calls: sent.append(message["type"]) or submit(message, **calls)
+    )
+    mouse.choose("File…")
+    node = mouse.wait()
+    assert "read" not in sent
     assert node.GetStorageNode().GetFileName() == str(tmp_path / "ct.nii.gz")
     assert node.GetName() == "ct"
     assert geometryOf(node).matches(UPRIGHT, tolerance_mm=FLOAT32_MM)
@@ -337,10 +339,10 @@ def test_a_damaged_list_of_recent_ones_is_empty(shell, mouse):
 # ---- what is not opened
 
 
-@pytest.mark.parametrize("name", ["empty", "damaged.nii.gz", "damaged.nrrd", "notes.txt", "photo.nrrd"])
+@pytest.mark.parametrize("name", ["empty", "damaged.nii.gz", "damaged.nrrd", "notes", "photo.nrrd"])
 def test_what_cannot_be_read_leaves_the_scene_as_it_was(mouse, panel, phantom, tmp_path, name):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("no CT")
+    (tmp_path / "notes").write_text("no CT")
     for damaged in ("damaged.nii.gz", "damaged.nrrd"):
         (tmp_path / damaged).write_bytes(b"NRRD0005\n damaged")
     nrrd.write(
@@ -377,13 +379,40 @@ def test_a_scene_that_is_closed_meanwhile_stays_empty(shell, mouse, panel, serie
     assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
 
 
-def test_nothing_is_dropped_during_a_run_nor_what_is_no_file(shell, mouse, panel, phantom, tmp_path):
-    assert not mouse.drop(text="a sentence")
+def test_nothing_is_dropped_during_a_run(shell, mouse, panel, phantom, tmp_path):
     shell.click(panel.ui.applyButton)
     assert not mouse.drop(tmp_path)
     assert not panel.ui.openButton.enabled
     shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the run")
     assert panel.ui.openButton.enabled
+
+
+@pytest.mark.parametrize("name", ["scene.mrb", "bleed.seg.nrrd", "skull.stl"])
+def test_what_slicer_opens_by_itself_goes_on_to_its_window(mouse, tmp_path, name):
+    assert not mouse.drop(tmp_path / name)
+    assert not mouse.drop(text="a sentence")
+
+
+@pytest.mark.parametrize("name", ["1.2.840.113619.2", "IM0001", "a.dcm", "ct.nii.gz", "CT.NRRD"])
+def test_what_may_be_a_ct_by_its_name_is_taken(panel, tmp_path, name):
+    from ICHSegmenterSlicer.views.open_box import mayBeCt
+
+    assert mayBeCt(tmp_path / name)
+    assert mayBeCt(tmp_path)
+
+
+def test_an_exam_is_added_in_many_steps_and_the_scene_changes_in_the_last(panel, monkeypatch, tmp_path):
+    from ICHSegmenterLib.volume.volume import VolumeSource
+    from ICHSegmenterSlicer.client.reading import ExamOnDisk
+    from ICHSegmenterSlicer.scene import volumes
+    from ICHSegmenterSlicer.scene.acquired import addAcquired
+
+    monkeypatch.setattr(volumes, "CHUNK_BYTES", 2 * 64 * 64)
+    np.save(tmp_path / "hu.npy", np.zeros(TILTED.shape, np.int16))
+    before = nodeIds()
+    steps = addAcquired(ExamOnDisk(tmp_path / "hu.npy", TILTED, VolumeSource(), ()), "CT")
+    assert [nodeIds() == before for _step in steps] == [True] * (1 + len(head().hu))
+    assert nodeIds() != before
 
 
 def test_no_name_of_a_patient_reaches_the_log(mouse, panel, series):

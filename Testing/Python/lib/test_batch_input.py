@@ -14,14 +14,16 @@ import pytest
 from batch_inputs import CLASSICAL, analyze, summary
 from ICHSegmenterLib.batch import owner
 from ICHSegmenterLib.batch.engines import embedded
+from ICHSegmenterLib.batch.index import fill
 from ICHSegmenterLib.batch.run import find_exams, run_batch
-from ICHSegmenterLib.cli.batches import Search
+from ICHSegmenterLib.cli.searching import Search
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing, replacing_folder
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.dicom import files
+from ICHSegmenterLib.volume.dicom.facts import facts_of
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.input_files import digest_of, with_companions
 from ICHSegmenterLib.volume.io import read_volume
@@ -266,12 +268,16 @@ def test_headers_of_a_folder_are_read_once_a_batch(head, tmp_path, monkeypatch):
             path.rename(tmp_path / "exams" / f"{number}-{path.name}")
     read = headers_read(monkeypatch)
     monkeypatch.setattr(embedded, "ReaderProcess", InThisProcess)
+    monkeypatch.setattr(fill, "ReaderProcess", InThisProcess)
     outcomes = batch(tmp_path / "exams", tmp_path / "out")
     assert [one.status for one in outcomes] == ["done"] * 4
     assert len(read) == 2 * 4 * 16  # once to find the exams, once more those of an exam to read it
 
 
 class InThisProcess(ReaderProcess):
+    def facts(self, files):
+        return [facts_of(path) for path in files]
+
     def volume(self, path, *, series_uid=None, files=()):
         return read_volume(path, series_uid=series_uid, files=files)
 
@@ -291,12 +297,11 @@ def test_the_summary_is_appended_and_results_are_not_kept(series, head, tmp_path
     assert all(one.numbers == {} for one in outcomes)
 
 
-def test_the_search_says_how_far_it_is(series, tmp_path):
+def test_the_search_says_how_far_it_is(series, tmp_path, monkeypatch):
+    monkeypatch.setattr(fill, "BATCH_FILES", 5)
     said = []
-    find_exams([tmp_path / "sent", tmp_path / "exams"], lambda files, exams: said.append((files, exams)))
-    assert said[0] == (1, 0)
-    assert said[-1] == (24, 2)
-    assert [files for files, _ in said] == sorted(files for files, _ in said)
+    find_exams([tmp_path / "sent", tmp_path / "exams"], lambda files, read: said.append((files, read)))
+    assert said == [(5, 5), (10, 10), (15, 15), (20, 20), (24, 24)]
 
 
 def test_the_command_says_so_every_few_seconds(capsys, monkeypatch):
@@ -305,8 +310,11 @@ def test_the_command_says_so_every_few_seconds(capsys, monkeypatch):
     search = Search()
     for seen in range(1, 13):
         now[0] += 1.0
-        search(seen, 2)
-    assert capsys.readouterr().err.splitlines() == ["searching: 5 files, 2 exams", "searching: 10 files, 2 exams"]
+        search(10 * seen, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "searching: 50 files, 2 headers read, 10 files/s",
+        "searching: 100 files, 2 headers read, 10 files/s",
+    ]
 
 
 def test_a_batch_that_is_killed_again_and_again_ends_with_an_equal_table(head, tmp_path):

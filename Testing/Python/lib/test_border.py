@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import compare
-from ICHSegmenterLib.analysis.vote import vote_result
+from ICHSegmenterLib.analysis.comparison.compare import compare
+from ICHSegmenterLib.analysis.comparison.vote import vote_result
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.request import MAP, AnalysisRequest, CompareRequest
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom

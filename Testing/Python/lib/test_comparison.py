@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from ICHSegmenterLib.agreement import AGREEMENT_FORMAT_VERSION, Agreement
-from ICHSegmenterLib.analysis import compare as comparing
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.compare import agreement_of, compare
+from ICHSegmenterLib.analysis.comparison import compare as comparing
+from ICHSegmenterLib.analysis.comparison.compare import agreement_of, compare
 from ICHSegmenterLib.analysis.default_method import ready_methods
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.cli.progress import stage_text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ICHSegmenterLib.analysis.differences import differences
+from ICHSegmenterLib.analysis.comparison.differences import differences
 from ICHSegmenterLib.errors import ModelNotFoundError
 from ICHSegmenterLib.request import AnalysisRequest
 

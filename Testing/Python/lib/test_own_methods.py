@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 from head_volumes import gantry_geometry, head
 from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.comparison.differences import differences
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.analysis.differences import differences
 from ICHSegmenterLib.cards.json.writer import what_runs
 from ICHSegmenterLib.cards.table import get_card, read_card
 from ICHSegmenterLib.cli.main import main

@@ -35,7 +35,7 @@ def test_two_processes_train_the_networks_of_one_and_make_one_table(tmp_path: Pa
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*launch, "-m", "ICHSegmenterLib", *arguments, "--output", str(tmp_path / "two"), "--devices", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert answer.stdout.count("deviations from the authors' code") == 1
     assert "No table yet" not in answer.stdout

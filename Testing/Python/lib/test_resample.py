@@ -240,3 +240,16 @@ def test_whole_rows_give_what_single_points_give(monkeypatch, flips):
 
 def test_a_turned_head_is_sampled_point_by_point():
     assert not resample._columns_run_along_x(head_geometry((6, 40, 36), turn_deg=8.0))
+
+
+def test_places_are_computed_once_a_volume_and_not_once_a_plane(monkeypatch):
+    """It is what a network on a regular grid waits for before its first batch."""
+    calls = []
+    compute = resample._acquired_index
+    monkeypatch.setattr(resample, "_acquired_index", lambda *given: calls.append(1) or compute(*given))
+    acquired = straight()
+    grid = regular_grid(acquired, 1.0)
+    hu = np.zeros(acquired.shape, dtype=np.float32)
+    resample.to_regular(Volume(hu, acquired), grid)
+    assert len(calls) == 2 < grid.shape[0], "columns along x, then slices and rows"
+    assert not hu.any(), "the volume is left as it was"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis.analyze import analyze
-from ICHSegmenterLib.analysis.differences import differences
+from ICHSegmenterLib.analysis.comparison.differences import differences
 from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import RESULT_FORMAT_VERSION, AnalysisResult

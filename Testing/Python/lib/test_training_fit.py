@@ -399,7 +399,7 @@ def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.Cap
     folder = write_nifti_folder(tmp_path / "data", 6)
     assert main(["prepare", "nifti", "--data", str(folder), "--output", str(tmp_path / "cache"), "--workers", "0"]) == 0
     assert "24 slices in" in capsys.readouterr().out
-    changes = [*SMALL, "data.layout=nifti", "data.folds=0", "phases.0.max_epochs=1"]
+    changes = [*SMALL, NARROW, "data.layout=nifti", "data.folds=0", "phases.0.max_epochs=1"]
     arguments = ["--data", str(tmp_path / "cache"), "--output", str(tmp_path / "run"), "--accelerator", "cpu"]
     assert main(["train", "unet", *arguments, "--devices", "1", "--set", *changes]) == 0
     assert "unet.safetensors" in capsys.readouterr().out
@@ -411,6 +411,7 @@ def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.Cap
 def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path) -> None:
     changes = [
         *SMALL,
+        NARROW,
         "data.folds=2",
         "phases.0.max_epochs=2",
         "optimizer.name=sgd",
@@ -444,7 +445,7 @@ def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path)
         *changes,
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert answer.returncode == 0, answer.stderr[-3000:]
     first, second = load_file(one.weights), load_file(tmp_path / "two" / "unet.safetensors")
     for key in first:
@@ -460,7 +461,14 @@ def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path)
 @pytest.mark.slow
 def test_a_process_that_is_killed_leaves_a_training_that_resumes(physionet: Path, tmp_path: Path) -> None:
     """A real kill -9, with loading processes; the rest runs without them and ends at the same weights."""
-    changes = [*SMALL, "data.folds=2", "phases.0.max_epochs=40", "phases.0.patience=0", "checkpoint_every_steps=1"]
+    changes = [
+        *SMALL,
+        NARROW,
+        "data.folds=2",
+        "phases.0.max_epochs=400",
+        "phases.0.patience=0",
+        "checkpoint_every_steps=1",
+    ]
     command = [
         sys.executable,
         "-m",
@@ -484,7 +492,7 @@ def test_a_process_that_is_killed_leaves_a_training_that_resumes(physionet: Path
     history = tmp_path / "cut" / "metrics.csv"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 200
+        until = time.monotonic() + 600
         while not history.is_file() and process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
     finally:
@@ -492,7 +500,7 @@ def test_a_process_that_is_killed_leaves_a_training_that_resumes(physionet: Path
         process.wait()
     assert history.is_file() and not (tmp_path / "cut" / "unet.safetensors").exists()
     epochs = len(rows_of(tmp_path / "cut")) + 2
-    changes[changes.index("phases.0.max_epochs=40")] = f"phases.0.max_epochs={epochs}"
+    changes[changes.index("phases.0.max_epochs=400")] = f"phases.0.max_epochs={epochs}"
     recipe = load_recipe("unet", changes)
     resumed = fit(recipe, physionet, tmp_path / "cut", machine=HERE, resume=True)
     whole = fit(recipe, physionet, tmp_path / "whole", machine=HERE)

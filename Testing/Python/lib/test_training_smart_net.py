@@ -32,7 +32,7 @@ CHANGES = [
     "data.workers=0",
     "data.folds=0",
     "data.validation_share=0.3",
-    "network.config={width: 8, layers: [1, 1, 1, 1]}",
+    "network.config={width: 4, layers: [1, 1, 1, 1]}",
 ]
 
 pytestmark = pytest.mark.usefixtures("one_thread")

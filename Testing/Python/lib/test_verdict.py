@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis.combine import combine
-from ICHSegmenterLib.analysis.compare import agreement_of
+from ICHSegmenterLib.analysis.comparison.compare import agreement_of
+from ICHSegmenterLib.analysis.comparison.vote import vote_result
 from ICHSegmenterLib.analysis.verdict.assess import assess
-from ICHSegmenterLib.analysis.vote import vote_result
 from ICHSegmenterLib.cards.calibration import Calibration, Cuts, LogisticModel
 from ICHSegmenterLib.cards.table import card_facts, get_card
 from ICHSegmenterLib.labels import EDH, IPH, IVH, SAH, SDH

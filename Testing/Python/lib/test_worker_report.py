@@ -50,6 +50,8 @@ def message(tmp_path: Path) -> dict[str, Any]:
         "folder": str(tmp_path / "report"),
         "outputs": ["csv"],
         "slice_files": [],
+        "slice_folder": "",
+        "instance_uids": [],
     }
 
 
@@ -83,6 +85,7 @@ def test_after_edits_every_number_is_that_of_the_segments(message: dict[str, Any
     assert plain["edits"] == {"segments": ["IPH", "SAH"], "before": message["result"]["verdict"]}
     assert [one["key"] for one in plain["measurements"]] == ["SAH"]
     assert plain["blood_ml"] == pytest.approx(20 * VOXEL_ML, abs=0.001)
+    assert [piece["volume_ml"] for piece in plain["measures"]["pieces"]] == [pytest.approx(20 * VOXEL_ML, abs=0.001)]
     assert [row["positive"] for row in rows] == ["0", "0", "0", "0", "1", "0"]
     assert {float(row["any"]) for row in rows} == {0.9}  # the values stay the method's
 
@@ -92,6 +95,7 @@ def test_when_all_was_removed_the_report_says_so(message: dict[str, Any]) -> Non
     assert plain["verdict"] == "Edited by hand: no hemorrhage is outlined."
     assert plain["assessment"]["code"] == "none_found"
     assert plain["positive"] is False
+    assert plain["measures"] is None
 
 
 def test_an_edited_result_comes_back_from_its_json(message: dict[str, Any]) -> None:
@@ -124,13 +128,37 @@ def test_objects_lie_on_the_files_that_the_scene_came_from(message: dict[str, An
     assert np.array_equal(segmentation.pixel_array.squeeze() > 0, labelmap[1] > 0)
 
 
+def test_objects_lie_on_the_files_of_the_folder_that_was_opened(message: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    files = write_head(tmp_path / "ct", GEOMETRY)
+    write_head(tmp_path / "ct" / "other", GEOMETRY)  # another series at the same positions
+    uids = [str(pydicom.dcmread(file).SOPInstanceUID) for file in files]
+    opened = {**message, "outputs": ["dicom_seg"], "slice_folder": str(tmp_path / "ct"), "instance_uids": uids}
+    assert write_report(opened)["files"] == ["result.json", "segmentation.dcm"]
+    segmentation = pydicom.dcmread(tmp_path / "report" / "segmentation.dcm")
+    named = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert {str(one.ReferencedSOPInstanceUID) for one in named} <= set(uids)
+
+
+def test_a_folder_that_is_there_no_more_leaves_out_only_the_objects(message: dict[str, Any], tmp_path: Path) -> None:
+    opened = {
+        **message,
+        "outputs": ["csv", "dicom_seg"],
+        "slice_folder": str(tmp_path / "gone"),
+        "instance_uids": ["1.2"],
+    }
+    answer = write_report(opened)
+    assert answer["files"] == ["result.json", "slices.csv"]
+    assert answer["left_out"]
+
+
 @pytest.mark.parametrize("shift_mm", [None, 5.0])
 def test_without_files_of_its_own_the_rest_is_written_and_the_reason_said(
     message: dict[str, Any], tmp_path: Path, shift_mm: float | None
 ) -> None:
     files = []
     if shift_mm is not None:
-        origins = GEOMETRY.slice_origins + np.array([shift_mm, 0.0, 0.0])
+        origins = np.add(GEOMETRY.slice_origins, (shift_mm, 0.0, 0.0))
         moved = VolumeGeometry(GEOMETRY.shape, GEOMETRY.column_step, GEOMETRY.row_step, origins)
         files = [str(file) for file in write_head(tmp_path / "ct", moved)]
     answer = write_report({**message, "outputs": ["csv", "dicom_sr", "identity"], "slice_files": files})

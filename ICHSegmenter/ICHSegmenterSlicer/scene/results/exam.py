@@ -134,6 +134,6 @@ def timePoint(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> str:
     """Index value of the time point that a sequence browser shows in this volume, empty without one."""
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
         master = browser.GetMasterSequenceNode() if browser.IsProxyNodeID(volumeNode.GetID()) else None
-        if master is not None:
+        if master is not None and browser.GetSelectedItemNumber() >= 0:
             return master.GetNthIndexValue(browser.GetSelectedItemNumber())
     return ""

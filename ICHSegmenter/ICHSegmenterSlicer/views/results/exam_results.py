@@ -12,6 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.scene.maps import MAP
 from ICHSegmenterSlicer.scene.results import compared_results, exam, runs
@@ -34,6 +35,10 @@ class ExamResults(VTKObservationMixin):
         comparison: The box of the agreement.
         examChanged: Called when the chosen volume, its voxels, its time point or its transform changed.
         fail: Shows a failure in the panel.
+        client: The worker.
+
+    Attributes:
+        presented: Called with the result node that is shown from now on, None if there is none.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class ExamResults(VTKObservationMixin):
         comparison: ComparisonView,
         examChanged: Callable[[], None],
         fail: Callable[[Failure], None],
+        client: WorkerClient,
     ) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
@@ -54,9 +60,15 @@ class ExamResults(VTKObservationMixin):
         self._reader: StepRunner[exam.ExamState] | None = None
         self._shownNode: slicer.vtkMRMLTextNode | None = None
         self._hasFailed = False
-        self.shown = ShownResult(ui)
+        self.presented: Callable[[slicer.vtkMRMLTextNode | None], None] = lambda resultNode: None
+        self.shown = ShownResult(ui, client)
         self._table = RunTable(ui, self.select)
         ui.noResultLabel.setVisible(False)
+
+    @property
+    def shownNode(self) -> slicer.vtkMRMLTextNode | None:
+        """The result that is shown, None if there is none."""
+        return self._shownNode
 
     def setParameters(self, parameters: ICHSegmenterParameters | None) -> None:
         """Take the volume and the result of a parameter node."""
@@ -95,6 +107,13 @@ class ExamResults(VTKObservationMixin):
         if self._state is None:
             return
         self._settle(self._state, isOther=False, jump=jump)
+
+    def add(self, resultNode: slicer.vtkMRMLTextNode) -> None:
+        """A run in the background has ended well: show its result if it is of the exam that is chosen, else hide it."""
+        if self._state is not None and exam.match(resultNode, self._state) is exam.Match.SAME:
+            self.finish(resultNode, jump=False)
+        else:
+            runs.show(self._shownNode)
 
     def runFailed(self) -> None:
         """A run has failed: an earlier result that is shown must not be taken for its own."""
@@ -197,6 +216,7 @@ class ExamResults(VTKObservationMixin):
         self.shown.updateButtons()
         self._describe()
         self._say(_reasonText(reasons[-1]) if reasons and resultNode is None else "")
+        self.presented(resultNode)
 
     def _isReadable(self, resultNode: slicer.vtkMRMLTextNode | None) -> bool:
         try:

@@ -43,11 +43,13 @@ class FindingsView:
     Args:
         ui: The panel's widgets by name.
         changed: Called when the result got segments that it did not have.
+        listed: Called when other findings are listed, or another row is marked.
     """
 
-    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+    def __init__(self, ui: Any, changed: Callable[[], None], listed: Callable[[], None]) -> None:
         self._ui = ui
         self._changed = changed
+        self._listed = listed
         self._resultNode: slicer.vtkMRMLTextNode | None = None
         self._volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self._findings: Sequence[Finding] = ()
@@ -75,6 +77,11 @@ class FindingsView:
             getattr(ui, f"{name}Button").connect("clicked()", actions[name])
         ui.typeComboBox.connect("activated(int)", self._onTypeSelected)
         self.clear()
+
+    @property
+    def listed(self) -> Sequence[Finding]:
+        """The findings, the most important first."""
+        return self._findings
 
     @property
     def current(self) -> Finding | None:
@@ -179,6 +186,7 @@ class FindingsView:
         self.clicks.follow(self._resultNode, self._volumeNode, listed)
         self._outlineCurrent()
         self._mark()
+        self._listed()
 
     def _mark(self) -> None:
         marked = findings.accepted(self._resultNode) if self._resultNode is not None else set()
@@ -199,6 +207,7 @@ class FindingsView:
             views.jump(self._findings[row].pointRas)
         self._outlineCurrent()
         self._mark()
+        self._listed()
 
     def _outlineCurrent(self) -> None:
         """Outline the finding whose row is marked, and show its type."""

@@ -8,6 +8,7 @@ import slicer
 from slicer.util import VTKObservationMixin
 
 from ICHSegmenterSlicer.client.steps import StepRunner, Steps
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene import maps, surfaces
 from ICHSegmenterSlicer.scene.head_surface import HeadSurface
 from ICHSegmenterSlicer.scene.maps import SOFT_MAP
@@ -20,6 +21,7 @@ from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.map_box import MapView
+from ICHSegmenterSlicer.views.measures.measures_box import MeasuresView
 from ICHSegmenterSlicer.views.results.below_box import BelowView
 from ICHSegmenterSlicer.views.results.findings_box import FindingsView
 from ICHSegmenterSlicer.views.results.result_box import ResultsView
@@ -30,9 +32,10 @@ class ShownResult(VTKObservationMixin):
 
     Args:
         ui: The panel's widgets by name.
+        client: The worker.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, client: WorkerClient) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
         self._node: slicer.vtkMRMLTextNode | None = None
@@ -41,7 +44,8 @@ class ShownResult(VTKObservationMixin):
         self._measuring: StepRunner[MeasuredSegments] | None = None
         self._drawing: StepRunner[None] | None = None
         self._table = ResultsView(ui, self._onSliceSelected)
-        self._findings = FindingsView(ui, self._onSegmentationAdded)
+        self.measures = MeasuresView(ui, client)
+        self._findings = FindingsView(ui, self._onSegmentationAdded, self._onListed)
         self._below = BelowView(ui, views.jump)
         self._maps = MapView(ui)
         self._cut = LiveCut()
@@ -79,6 +83,7 @@ class ShownResult(VTKObservationMixin):
         self._maps.show(resultNode)
         self._below.show(self._result)
         if self._result is not None:
+            self.measures.begin(resultNode, self._result)
             self._findings.begin(resultNode, self._result)
         if self._result is None:
             self._table.clear()
@@ -97,6 +102,7 @@ class ShownResult(VTKObservationMixin):
         """Forget the result and its segments."""
         self._stopMeasuring()
         self._findings.clear()
+        self.measures.clear()
         self._cut.clear()
         self._head.hide()
         if self._drawing is not None:
@@ -181,6 +187,11 @@ class ShownResult(VTKObservationMixin):
     def _onSegmentsChanged(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         if segmentationNode is self.segmentationNode:
             self.measure()
+
+    def _onListed(self) -> None:
+        """Other findings, or another one is looked at."""
+        if self._measured is not None:
+            self.measures.update(self._findings.listed, self._findings.current, self.volumeNode)
 
     def _onSegmentationAdded(self) -> None:
         """A person added blood to a result that outlined none."""

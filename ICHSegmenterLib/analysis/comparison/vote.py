@@ -9,7 +9,7 @@ import numpy as np
 from ICHSegmenterLib.analysis import labelmap, provenance
 from ICHSegmenterLib.analysis.analyze import measured
 from ICHSegmenterLib.analysis.border import as_acquired
-from ICHSegmenterLib.analysis.compare import Comparison
+from ICHSegmenterLib.analysis.comparison.compare import Comparison
 from ICHSegmenterLib.labels import ANY, ICH
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.results import (

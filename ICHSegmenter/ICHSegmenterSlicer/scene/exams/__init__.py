@@ -1,0 +1,1 @@
+"""The exams of a scene: its volumes, and the time points of its sequences."""

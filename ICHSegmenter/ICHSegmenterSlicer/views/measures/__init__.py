@@ -1,0 +1,1 @@
+"""The box of the measures, and that of the prior exam."""

@@ -1,0 +1,46 @@
+"""The entries of a queue in the user's language."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+
+from slicer.i18n import tr as _
+
+from ICHSegmenterSlicer.exam_queue import QueueEntry, QueueState
+from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.views.results.verdict_text import verdictWord
+
+
+def stateText(entry: QueueEntry) -> str:
+    """The state of an exam in a word; while it runs, how far it is."""
+    if entry.state is QueueState.RUNNING and entry.fraction is not None:
+        return f"{entry.fraction:.0%}"
+    return {
+        QueueState.WAITING: _("waiting"),
+        QueueState.RUNNING: _("running"),
+        QueueState.DONE: _("done"),
+        QueueState.FAILED: _("failed"),
+        QueueState.CANCELLED: _("cancelled"),
+    }[entry.state]
+
+
+def verdictText(result: StoredResult) -> str:
+    """The verdict in a word, and the blood that the method outlined."""
+    word, bloodMl = verdictWord(result.analysis.assessment.code), result.analysis.blood_ml
+    return _("{verdict}, {volume:.1f} mL").format(verdict=word, volume=bloodMl) if bloodMl else word
+
+
+def summaryText(entries: Sequence[QueueEntry]) -> str:
+    """HTML: how many are done and failed, and why the first one failed; empty without entries."""
+    counts = Counter(entry.state for entry in entries)
+    parts = [
+        (QueueState.DONE, _("{count} done")),
+        (QueueState.WAITING, _("{count} waiting")),
+        (QueueState.FAILED, _("{count} failed")),
+        (QueueState.CANCELLED, _("{count} cancelled")),
+    ]
+    lines = [", ".join(text.format(count=counts[state]) for state, text in parts if counts[state])]
+    reasons = dict.fromkeys(entry.failure.message for entry in entries if entry.failure is not None)
+    return "<br>".join(filter(None, [*lines, *(f"⚠ {html.escape(reason)}" for reason in list(reasons)[:1])]))

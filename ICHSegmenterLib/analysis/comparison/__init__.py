@@ -1,0 +1,1 @@
+"""Several methods on one exam: where they differ, and their vote."""

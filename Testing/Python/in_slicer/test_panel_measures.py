@@ -1,0 +1,139 @@
+"""The box of the measures: numbers of the segments now, lines that are dragged, a prior exam with both outlines."""
+
+import re
+
+import numpy as np
+import pytest
+
+RUN_S = 120
+
+pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
+
+
+def addHead(name, bleedMl=20.0, shiftMm=0.0):
+    """A head with a bleed at its left, in the scene."""
+    import scene_volumes
+    from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+
+    geometry = head_geometry((26, 112, 112), pixel_mm=(2.0, 2.0))
+    bleeds = (Bleed.sphere(bleedMl, (30.0, 5.0, 38.0)),)
+    hu = make_phantom(geometry, HeadModel(bleeds, midline_shift_mm=shiftMm), subsamples=(2, 1, 1)).volume.hu
+    ijkToRas = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine
+    return scene_volumes.addLinear(np.round(hu).astype(np.int16), ijkToRas, name)
+
+
+def analyze(shell, panel, volumeNode):
+    panel.ui.inputSelector.setCurrentNode(volumeNode)
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
+    shell.waitUntil(lambda: "ABC/2" in panel.ui.measuresLabel.text, 10, "the measures")
+
+
+@pytest.fixture
+def analyzed(shell, panel):
+    """A head with a bleed of 20 mL and a midline that is 6 mm off."""
+    volumeNode = addHead("Head", shiftMm=-6.0)
+    analyze(shell, panel, volumeNode)
+    return volumeNode
+
+
+def number(pattern, label):
+    """The number that a label says in place of the group."""
+    return float(re.search(pattern, label.text).group(1))
+
+
+def dragEnd(shell, node, by):
+    """Move the second end of a line, as a person's drag does."""
+    ras = np.zeros(3)
+    node.GetNthControlPointPositionWorld(1, ras)
+    node.SetNthControlPointPositionWorld(1, ras + by)
+    shell.process()
+
+
+def test_the_measures_of_exam_and_finding_stand_in_the_box(panel, analyzed):
+    label = panel.ui.measuresLabel
+    assert number(r"Total (\d+\.\d) mL in one piece", label) == pytest.approx(20, abs=2)
+    assert number(r"Midline shift (\d+\.\d) mm to the right", label) == pytest.approx(6, abs=1)
+    assert number(r"Diameter (\d+) mm", label) == pytest.approx(34, abs=4)
+    assert "midline shift of" in label.text and "Neurosurgery 2006" in label.text  # the criterion with its source
+
+
+def test_the_measures_follow_an_edit(shell, panel, analyzed):
+    import slicer
+
+    before = number(r"Total (\d+\.\d) mL", panel.ui.measuresLabel)
+    node = panel.shown.segmentationNode
+    segmentId = node.GetSegmentation().GetNthSegmentID(0)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, analyzed)
+    mask[: int(np.median(np.nonzero(mask)[0]))] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, analyzed)
+    shell.waitUntil(lambda: number(r"Total (\d+\.\d) mL", panel.ui.measuresLabel) < 0.7 * before, 10, "the new total")
+    assert number(r"ABC/2 (\d+\.\d) mL", panel.ui.measuresLabel) < 0.7 * before
+
+
+def test_lines_are_drawn_on_request_and_the_numbers_follow_a_drag(shell, panel, analyzed):
+    lines = panel.shown.measures._lines
+    assert lines.node("A") is None
+    shell.click(panel.ui.linesButton)
+    nodes = {name: lines.node(name) for name in ("A", "B", "C", "Midline of the skull", "Midline shift")}
+    assert all(node is not None for node in nodes.values())
+    before = number(r"ABC/2 (\d+\.\d) mL", panel.ui.measuresLabel)
+    ends = [np.zeros(3), np.zeros(3)]
+    for index, end in enumerate(ends):
+        nodes["C"].GetNthControlPointPositionWorld(index, end)
+    length = np.linalg.norm(ends[1] - ends[0])
+    dragEnd(shell, nodes["C"], ends[1] - ends[0])  # twice as long
+    assert number(r"ABC/2 (\d+\.\d) mL", panel.ui.measuresLabel) == pytest.approx(2 * before, rel=0.02)
+    assert length == pytest.approx(number(r"× (\d+) mm\)", panel.ui.measuresLabel) / 2, abs=0.6)
+    dragEnd(shell, nodes["Midline shift"], (-3.0, 0.0, 0.0))  # RAS: to the left
+    assert number(r"Midline shift (\d+\.\d) mm to the right", panel.ui.measuresLabel) == pytest.approx(3, abs=1.1)
+    shell.click(panel.ui.linesButton)
+    assert lines.node("A") is None
+
+
+def test_corrected_lines_stay_with_their_result(shell, panel, analyzed):
+    shell.click(panel.ui.linesButton)
+    dragEnd(shell, panel.shown.measures._lines.node("Midline shift"), (-3.0, 0.0, 0.0))
+    corrected = panel.ui.measuresLabel.text
+    panel.ui.inputSelector.setCurrentNode(addHead("Another head"))
+    shell.process(0.5)
+    assert not panel.ui.measuresButton.visible
+    panel.ui.inputSelector.setCurrentNode(analyzed)
+    shell.waitUntil(lambda: panel.ui.measuresLabel.text == corrected, 10, "the corrected shift")
+    shell.click(panel.ui.linesButton)
+
+
+def test_a_prior_exam_is_compared_and_its_outline_lies_beside_the_current_one(shell, panel):
+    analyze(shell, panel, addHead("Yesterday", 10.0))
+    assert not panel.ui.priorFrame.visible
+    analyze(shell, panel, addHead("Today", 20.0))
+    assert panel.ui.priorFrame.visible
+    assert panel.ui.priorComboBox.currentText.startswith("Yesterday")
+    shell.click(panel.ui.priorButton)
+    assert not panel.ui.priorButton.enabled
+    shell.waitUntil(lambda: "now" in panel.ui.priorLabel.text, RUN_S, "the comparison")
+    label = panel.ui.priorLabel
+    assert number(r"(\d+\.\d) mL then", label) == pytest.approx(10, abs=1)
+    assert "growth by more than a third" in label.text and "no growth" not in label.text
+    assert "Dowlatshahi" in label.text
+    assert number(r"Prior exam: (\d+\.\d) mL here", panel.ui.measuresLabel) == pytest.approx(10, abs=1.5)
+    assert panel.shown.measures.prior.outline.node is not None
+    assert panel.shown.segmentationNode.GetDisplayNode().GetVisibility()
+    shell.click(panel.ui.rejectButton) if panel.ui.rejectButton.enabled else panel.shown._findings.step(1)
+    shell.click(panel.ui.rejectButton)
+    shell.waitUntil(lambda: "0.0 mL now" in label.text, 10, "the change after an edit")
+    assert "no growth" in label.text
+
+
+def test_skulls_that_do_not_fit_are_said_and_nothing_is_outlined(shell, panel):
+    import slicer
+
+    other = addHead("Another patient", 10.0)
+    analyze(shell, panel, other)
+    analyze(shell, panel, addHead("Today", 20.0))
+    other.SetSpacing(2.5, 1.7, 5.0)
+    slicer.util.arrayFromVolumeModified(other)
+    shell.click(panel.ui.priorButton)
+    shell.waitUntil(lambda: panel.ui.priorButton.enabled, RUN_S, "the refusal")
+    assert "do not fit" in panel.ui.priorLabel.text
+    assert panel.shown.measures.prior.outline.node is None

@@ -1,0 +1,157 @@
+"""A reader's session from the drop of an exam to its report, counted in clicks; the seconds are printed."""
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
+from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+
+RUN_S = 120
+MAX_CLICKS = 12
+BLEED, FALSE_ALARM = Bleed.sphere(12.0, (30.0, 5.0, 38.0)), Bleed.sphere(3.0, (-32.0, -20.0, 45.0))
+MISSED = Bleed.sphere(4.0, (-30.0, 35.0, 38.0), hu=44.0)
+"""Too thin for the HU threshold."""
+
+pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
+
+
+def write_exam(folder, bleeds):
+    geometry = head_geometry((26, 112, 112), pixel_mm=(2.0, 2.0), tilt_deg=12.0)
+    return write_dicom_series(make_phantom(geometry, HeadModel(bleeds), subsamples=(2, 1, 1)).volume, folder)
+
+
+@dataclass
+class Reader:
+    """A person with a mouse and a keyboard; a drop is a click, keys are not."""
+
+    shell: Any
+    panel: Any
+    clicks: list[str] = field(default_factory=list)
+
+    def drop(self, folder):
+        from PySide6 import QtCore, QtGui, QtWidgets
+
+        self.clicks.append(f"drop {folder.name}")
+        data = QtCore.QMimeData()
+        data.setUrls([QtCore.QUrl.fromLocalFile(str(folder))])
+        point, copy, left = QtCore.QPoint(2, 2), QtCore.Qt.CopyAction, QtCore.Qt.LeftButton
+        target = self.panel.ui.methodInfoLabel
+        for kind, place in ((QtGui.QDragEnterEvent, point), (QtGui.QDropEvent, QtCore.QPointF(point))):
+            QtWidgets.QApplication.sendEvent(target, kind(place, copy, data, left, QtCore.Qt.NoModifier))
+        self.shell.process()
+        self.shell.waitUntil(self.panel.opener.canOpen, RUN_S, "the reading")
+        self.shell.process()
+
+    def click(self, name):
+        button = getattr(self.panel.ui, name)
+        assert button.enabled, f"{name}: {button.toolTip}; {self.panel.ui.statusLabel.text}"
+        self.clicks.append(name)
+        self.shell.click(button)
+
+    def click_view(self, volume_node, lps):
+        from ICHSegmenterSlicer.scene.volumes import RAS_TO_LPS
+
+        self.clicks.append("Red view")
+        self.shell.clickInView("Red", np.array(lps) * RAS_TO_LPS)
+
+    def click_row(self, row):
+        from PySide6 import QtCore, QtTest
+
+        self.clicks.append(f"finding {row + 1}")
+        table = self.panel.ui.findingsTable
+        middle = table.visualItemRect(table.item(row, 0)).center()
+        QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, middle)
+        self.shell.process()
+
+    def choose_type(self, key):
+        """A click that opens the list, another on an entry."""
+        self.clicks += ["types", key]
+        self.panel.ui.typeComboBox.setCurrentIndex(self.panel.ui.typeComboBox.findData(key))
+        self.panel.ui.typeComboBox.activated.emit(self.panel.ui.typeComboBox.currentIndex)
+        self.shell.process()
+
+    def press(self, key):
+        from PySide6 import QtCore, QtTest
+
+        self.panel.parent.window().activateWindow()
+        self.shell.process(0.1)
+        self.panel.ui.findingsTable.setFocus()
+        self.shell.process(0.1)
+        QtTest.QTest.keyClick(self.panel.ui.findingsTable, key, QtCore.Qt.NoModifier)
+        self.shell.process()
+
+    def findings(self):
+        table = self.panel.ui.findingsTable
+        return [table.item(row, 0).text() for row in range(table.rowCount)]
+
+    def analyze(self):
+        self.click("applyButton")
+        self.shell.waitUntil(lambda: self.panel.analysis is None, RUN_S, "the end of the run")
+        self.shell.waitUntil(self.findings, 10, "the findings")
+
+
+def test_an_exam_is_read_corrected_compared_and_reported_in_twelve_clicks(
+    shell, panel, tmp_path, monkeypatch, record_property
+):
+    import qt
+    from PySide6 import QtCore
+
+    pytest.importorskip("highdicom")
+    files = write_exam(tmp_path / "today", (BLEED, FALSE_ALARM, MISSED))
+    write_exam(tmp_path / "yesterday", (Bleed.sphere(5.0, BLEED.center),))
+    (tmp_path / "reports").mkdir()
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "reports"))
+    yesterday = Reader(shell, panel)
+    yesterday.drop(tmp_path / "yesterday")
+    yesterday.analyze()
+
+    reader, start = Reader(shell, panel), time.monotonic()
+    reader.drop(tmp_path / "today")
+    reader.analyze()
+    assert len(reader.findings()) == 2
+
+    reader.click_row(1)
+    reader.press(QtCore.Qt.Key_Delete)
+    shell.waitUntil(lambda: len(reader.findings()) == 1, 5, "the rejection")
+
+    reader.click("clickButton")
+    reader.click_view(panel._parameters.inputVolume, MISSED.center)
+    shell.waitUntil(lambda: panel.ui.growFrame.visible and panel.ui.addButton.enabled, 5, "the preview")
+    reader.press(QtCore.Qt.Key_Return)
+    shell.waitUntil(lambda: len(reader.findings()) == 2, 5, "the addition")
+
+    reader.click_row(0)
+    reader.choose_type("IPH")
+    shell.waitUntil(lambda: any(text.startswith("IPH left") for text in reader.findings()), 5, "the type")
+
+    reader.click("priorButton")
+    shell.waitUntil(lambda: "mL then" in panel.ui.priorLabel.text, RUN_S, "the comparison")
+    assert "no growth" not in panel.ui.priorLabel.text
+    then, now = (float(number) for number in re.findall(r"(\d+\.\d) mL (?:then|now)", panel.ui.priorLabel.text))
+    assert then == pytest.approx(5, rel=0.2)
+    assert now == pytest.approx(16, rel=0.2)
+
+    reader.click("reportButton")
+    reader.clicks.append("folder of the report")
+    shell.waitUntil(lambda: not panel.report.isWriting, RUN_S, "the report")
+    seconds = time.monotonic() - start
+
+    (folder,) = (tmp_path / "reports").iterdir()
+    plain = json.loads((folder / "result.json").read_text())
+    assert {one["key"] for one in plain["measurements"]} == {"ICH", "IPH"}
+    assert plain["blood_ml"] == pytest.approx(16, rel=0.2)
+    segmentation = pydicom.dcmread(folder / "segmentation.dcm")
+    assert {one.SegmentAlgorithmType for one in segmentation.SegmentSequence} == {"SEMIAUTOMATIC"}
+    assert segmentation.StudyInstanceUID == pydicom.dcmread(files[0]).StudyInstanceUID
+    assert pydicom.dcmread(folder / "report.dcm").Modality == "SR"
+    print(f"{len(reader.clicks)} clicks ({', '.join(reader.clicks)}), {seconds:.1f} s with all waiting")
+    record_property("clicks", len(reader.clicks))
+    record_property("seconds", round(seconds, 1))
+    assert len(reader.clicks) <= MAX_CLICKS

@@ -1,0 +1,117 @@
+"""A batch that is killed again and again: its table must equal that of a calm one, nothing lost, nothing twice.
+
+python Testing/endurance/kills.py [--kills 50] [--exams 12] [--seed 0] [--folder DIR]
+
+Exams are small phantom heads, analyzed by `hu-threshold`. The batch gets SIGKILL at a random moment, as long after its
+start as a calm one takes at most. Whenever more than half of the exams are done, half of the results are removed, so
+that there is always something to kill. Exit code 1 if the tables differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
+
+from batch_inputs import small_head, summary  # noqa: E402
+from ICHSegmenterLib.volume.export import write_nifti  # noqa: E402
+
+NUMBERS = ("status", "any", "blood_ml", "positive_slices", "slices", "key_slice", "error")
+TABLES = ("slices.csv", "findings.csv")
+LONGEST_S = 600.0
+
+
+def main() -> int:
+    """Print what was seen; exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--exams", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="work here instead of in a temporary folder, and keep it")
+    parsed = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = parsed.folder or Path(temporary)
+        os.environ["ICHSEGMENTER_KEYS"] = str(folder / "keys")
+        kills, differences = killed_and_calm(folder, parsed.exams, parsed.kills, random.Random(parsed.seed))
+    print(f"{kills} kills, {len(differences)} differences to the calm table")
+    print("\n".join(differences))
+    return 1 if differences else 0
+
+
+def killed_and_calm(folder: Path, exams: int, kills: int, random_source: random.Random) -> tuple[int, list[str]]:
+    """How often the batch was killed in the middle, and how the tables of a killed and of a calm batch differ."""
+    head = small_head()
+    for number in range(exams):
+        path = folder / "exams" / f"{number:03}.nii.gz"
+        write_nifti(head.hu + number, head.geometry, path)
+        os.utime(path, (1.7e9, 1.7e9))
+    begun = time.monotonic()
+    assert batch(folder, "calm") == 0
+    whole_s = time.monotonic() - begun
+    done = 0
+    while done < kills:
+        code = batch(folder, "killed", kill_after_s=random_source.uniform(0.0, whole_s))
+        assert code in (0, None), f"the batch ended with {code} by itself"
+        done += code is None
+        if len(list((folder / "killed").glob("*/result.json"))) > exams // 2:
+            for result in sorted((folder / "killed").glob("*/result.json"))[: exams // 2]:
+                shutil.rmtree(result.parent)
+    assert batch(folder, "killed") == 0
+    return done, differences_of(folder)
+
+
+def batch(folder: Path, output: str, kill_after_s: float = LONGEST_S) -> int | None:
+    """Run the command in a process of its own, which is killed after so long; its exit code, None if it was killed."""
+    words = ["batch", str(folder / "exams"), "--output", str(folder / output), "--method", "hu-threshold"]
+    words += ["--map", str(folder / f"{output}.csv")]
+    program = [sys.executable, "-m", "ICHSegmenterLib", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(program, env=environment, **quiet) as process:
+        try:
+            process.wait(kill_after_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None
+    return process.returncode
+
+
+def differences_of(folder: Path) -> list[str]:
+    """Exams, slices and findings that are not the same in both batches, and leftovers of the kills."""
+    calm, killed = (tables_of(folder, output) for output in ("calm", "killed"))
+    found = [
+        f"{table} of {exam}" for table in calm for exam in calm[table] if calm[table][exam] != killed[table].get(exam)
+    ]
+    found += [f"{table}: {exam} only after kills" for table in killed for exam in killed[table].keys() - calm[table]]
+    return found + [f"left over: {path.name}" for path in (folder / "killed").glob(".ichsegmenter-*-*")]
+
+
+def tables_of(folder: Path, output: str) -> dict[str, dict[str, list[list[str]]]]:
+    """Table to name of an input file to its rows."""
+    with (folder / f"{output}.csv").open(newline="", encoding="utf-8") as file:
+        files = {row["exam"]: Path(row["path"]).name for row in csv.DictReader(file)}
+    rows = summary(folder / output)
+    with (folder / output / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == len(rows), "an exam stands in the table twice"
+    tables = {"results.csv": {files[name]: [[row[key] for key in NUMBERS]] for name, row in rows.items()}}
+    for table in tables["results.csv"].values():
+        table[0][0] = "done" if table[0][0] == "skipped" else table[0][0]
+    for name in TABLES:
+        tables[name] = {}
+        with (folder / output / name).open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                tables[name].setdefault(files[row.pop("exam")], []).append(list(row.values()))
+    return tables
+
+
+if __name__ == "__main__":
+    sys.exit(main())
