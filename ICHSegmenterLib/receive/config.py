@@ -12,6 +12,7 @@ from ICHSegmenterLib.errors import DependencyError, ICHSegmenterError, ReceiverC
 from ICHSegmenterLib.files import typed_reader
 from ICHSegmenterLib.learning.config import build
 from ICHSegmenterLib.outputs.table import OUTPUTS, select
+from ICHSegmenterLib.outputs.writer import Output
 
 LOOPBACK = "127.0.0.1"
 DICOM_PORT = 11112
@@ -159,9 +160,14 @@ def _check_outputs(config: ReceiverConfig) -> None:
     except ValueError as error:
         raise ReceiverConfigError(f"{error}.") from error
     for name in (name for peer in config.send_to for name in peer.outputs):
-        if name not in OUTPUTS or not all(file.endswith(".dcm") for file in OUTPUTS[name].files):
-            known = (key for key, output in OUTPUTS.items() if all(file.endswith(".dcm") for file in output.files))
+        if name not in OUTPUTS or not _is_dicom(OUTPUTS[name]):
+            known = (key for key, output in OUTPUTS.items() if _is_dicom(output))
             raise ReceiverConfigError(f"{name[:40]!r} cannot be sent: it is no DICOM. Choose of {', '.join(known)}.")
+
+
+def _is_dicom(output: Output) -> bool:
+    """True if all its files are DICOM, and there are some."""
+    return bool(output.files) and all(file.endswith(".dcm") for file in output.files)
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -477,6 +477,7 @@ def test_a_configuration_is_read_with_its_defaults(tmp_path):
         ({"retention_hours": "-1"}, "retention_hours must be above 0"),
         ({"analysis": '{outputs = ["segg"]}'}, "there is no output 'segg'"),
         ({"send_to": '[{ae_title="A", host="b", port=1, outputs=["csv"]}]'}, "'csv' cannot be sent"),
+        ({"send_to": '[{ae_title="A", host="b", port=1, outputs=["identity"]}]'}, "Choose of dicom_seg, dicom_sr"),
         ({"output": "["}, "no valid TOML"),
     ],
 )
