@@ -31,6 +31,8 @@ SHELL_HU = (0.0, 60.0)
 MIN_SHELL_MM2 = 40.0
 MIN_CONTRAST_HU = 6.0
 """A piece that differs less from the brain around it keeps the edge that the network gave it."""
+MIN_TISSUE = 0.05
+"""Share of the Gaussian that must be tissue for its mean to count."""
 MIN_CORE_VOXELS = 20
 """The density of a piece is that of its inside, if that has so many voxels."""
 
@@ -111,7 +113,7 @@ def _refined(piece: Mask, free: Mask, blood: Values, exam: PreparedVolume, box: 
     touches = np.zeros(count + 1, dtype=bool)
     touches[numbers[piece]] = True
     touches[0] = False
-    kept = touches[numbers]
+    kept: Mask = touches[numbers]
     return kept if kept.any() else piece
 
 
@@ -126,7 +128,8 @@ def _smoothed(exam: PreparedVolume, box: tuple[slice, ...]) -> Values:
     tissue = (exam.brain_mask[box] & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])).astype(np.float32)
     sums = ndimage.gaussian_filter(hu * tissue, sigma, truncate=2.5)
     shares = ndimage.gaussian_filter(tissue, sigma, truncate=2.5)
-    return np.divide(sums, shares, out=np.zeros_like(sums), where=shares > 0.05)
+    smoothed: Values = np.divide(sums, shares, out=np.zeros_like(sums), where=shares > MIN_TISSUE)
+    return smoothed
 
 
 def _box(positions: tuple[tuple[NDArray[np.int32], int], ...], shape: tuple[int, int, int]) -> tuple[slice, ...]:

@@ -52,7 +52,9 @@ def assessed(panel, resultNode, **changes):
 def test_the_threshold_stands_beside_the_value(panel, run):
     result = json.loads(run().GetText())["assessment"]
     points = result["operating_points"]
-    assert f"probability {result['probability']:.2f}, threshold {points['confirming']:.2f}" in panel.ui.verdictLabel.text
+    assert (
+        f"probability {result['probability']:.2f}, threshold {points['confirming']:.2f}" in panel.ui.verdictLabel.text
+    )
 
 
 @pytest.mark.parametrize(
