@@ -31,6 +31,8 @@ SHELL_HU = (0.0, 60.0)
 MIN_SHELL_MM2 = 40.0
 MIN_CONTRAST_HU = 6.0
 """A piece that differs less from the brain around it keeps the edge that the network gave it."""
+MIN_TISSUE = 0.05
+"""Share of the Gaussian that must be tissue for its mean to count."""
 MIN_CORE_VOXELS = 20
 """The density of a piece is that of its inside, if that has so many voxels."""
 
@@ -59,16 +61,16 @@ def refine_edges(
     margin = [int(np.ceil(max(REACH_MM, SHELL_MM[1]) / mm)) + 1 for mm in exam.volume.geometry.pixel_spacing_mm]
     slice_ml = exam.volume.geometry.voxel_volumes_mm3 / 1000
     for number in np.flatnonzero(is_drawn) + 1:
-        its = piece_of == number
-        box = _box(((voxels.slices[its], 0), (rows[its], margin[0]), (columns[its], margin[1])), shape)
-        inside = np.ones(len(its), dtype=bool)
+        is_piece = piece_of == number
+        box = _box(((voxels.slices[is_piece], 0), (rows[is_piece], margin[0]), (columns[is_piece], margin[1])), shape)
+        inside = np.ones(len(is_piece), dtype=bool)
         for positions, part in zip((voxels.slices, rows, columns), box, strict=True):
             inside &= (positions >= part.start) & (positions < part.stop)
         table = np.flatnonzero(inside)
         at = (voxels.slices[table] - box[0].start, rows[table] - box[1].start, columns[table] - box[2].start)
         grid = np.full([part.stop - part.start for part in box], -1, dtype=np.int32)
         grid[at] = table
-        piece = _on(grid, its)
+        piece = _on(grid, is_piece)
         free = _on(grid, (piece_of == 0) & ~is_other)
         refined = _refined(piece, free, np.where(grid >= 0, voxels.blood[grid], 0.0), exam, box)
         if refined.sum(axis=(1, 2)) @ slice_ml[box[0]] < min_volume_ml:
@@ -105,13 +107,13 @@ def _refined(piece: Mask, free: Mask, blood: Values, exam: PreparedVolume, box: 
     edge = (dense + float(np.median(hu[shell]))) / 2
     if 2 * (dense - edge) < MIN_CONTRAST_HU:
         return piece
-    wanted = piece & ((hu >= edge) | (blood >= SURE_MAP))
-    wanted |= free & brain & (distance <= REACH_MM) & (hu >= edge) & (blood >= FAINTEST_EDGE)
-    numbers, count = ndimage.label(wanted, CONNECTIVITY_26)
+    extended = piece & ((hu >= edge) | (blood >= SURE_MAP))
+    extended |= free & brain & (distance <= REACH_MM) & (hu >= edge) & (blood >= FAINTEST_EDGE)
+    numbers, count = ndimage.label(extended, CONNECTIVITY_26)
     touches = np.zeros(count + 1, dtype=bool)
     touches[numbers[piece]] = True
     touches[0] = False
-    kept = touches[numbers]
+    kept: Mask = touches[numbers]
     return kept if kept.any() else piece
 
 
@@ -126,7 +128,8 @@ def _smoothed(exam: PreparedVolume, box: tuple[slice, ...]) -> Values:
     tissue = (exam.brain_mask[box] & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])).astype(np.float32)
     sums = ndimage.gaussian_filter(hu * tissue, sigma, truncate=2.5)
     shares = ndimage.gaussian_filter(tissue, sigma, truncate=2.5)
-    return np.divide(sums, shares, out=np.zeros_like(sums), where=shares > 0.05)
+    smoothed: Values = np.divide(sums, shares, out=np.zeros_like(sums), where=shares > MIN_TISSUE)
+    return smoothed
 
 
 def _box(positions: tuple[tuple[NDArray[np.int32], int], ...], shape: tuple[int, int, int]) -> tuple[slice, ...]:
