@@ -84,7 +84,8 @@ def test_lines_are_drawn_on_request_and_the_numbers_follow_a_drag(shell, panel, 
     length = np.linalg.norm(ends[1] - ends[0])
     dragEnd(shell, nodes["C"], ends[1] - ends[0])  # twice as long
     assert number(r"ABC/2 (\d+\.\d) mL", panel.ui.measuresLabel) == pytest.approx(2 * before, rel=0.02)
-    assert length == pytest.approx(number(r"× (\d+) mm\)", panel.ui.measuresLabel) / 2, abs=0.6)
+    assert nodes["C"].GetNthControlPointLabel(1) == f"C {2 * length:.0f} mm"
+    assert length == pytest.approx(number(r"×\s(\d+)\smm\)", panel.ui.measuresLabel) / 2, abs=0.6)
     dragEnd(shell, nodes["Midline shift"], (-3.0, 0.0, 0.0))  # RAS: to the left
     assert number(r"Midline shift (\d+\.\d) mm to the right", panel.ui.measuresLabel) == pytest.approx(3, abs=1.1)
     shell.click(panel.ui.linesButton)

@@ -13,6 +13,7 @@ from ICHSegmenterLib.measuring.line import Line
 from ICHSegmenterSlicer.scene.nodes import addHidden, isInScene
 from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS
 
+TEXT_SCALE = 3.0
 GLYPH_SCALE = 1.0
 """Percent of the view."""
 
@@ -63,6 +64,7 @@ class MeasuredLines(VTKObservationMixin):
                 node.AddControlPointWorld(ras)
             else:
                 node.SetNthControlPointPositionWorld(index, ras)
+        _label(node, line)
         node.GetDisplayNode().SetVisibility(True)
 
     def _ensured(self, name: str) -> slicer.vtkMRMLMarkupsLineNode:
@@ -71,8 +73,9 @@ class MeasuredLines(VTKObservationMixin):
             display = node.GetDisplayNode()
             display.SetSelectedColor(self._colors[name])
             display.SetColor(self._colors[name])
-            display.SetPointLabelsVisibility(False)
-            display.SetPropertiesLabelVisibility(True)
+            display.SetPointLabelsVisibility(True)
+            display.SetPropertiesLabelVisibility(False)  # in the middle, where lines cross
+            display.SetTextScale(TEXT_SCALE)
             display.SetGlyphScale(GLYPH_SCALE)
             self._nodes[name] = node
             self.addObserver(node, slicer.vtkMRMLMarkupsNode.PointModifiedEvent, partial(self._onPoint, name))
@@ -86,4 +89,14 @@ class MeasuredLines(VTKObservationMixin):
             ras = np.zeros(3)
             caller.GetNthControlPointPositionWorld(index, ras)
             ends.append(ras * LPS_TO_RAS)
-        self._moved(name, Line.between(*ends))
+        line = Line.between(*ends)
+        self._isSetting = True
+        _label(caller, line)
+        self._isSetting = False
+        self._moved(name, line)
+
+
+def _label(node: slicer.vtkMRMLMarkupsLineNode, line: Line) -> None:
+    """Write name and length at the second end."""
+    node.SetNthControlPointLabel(0, "")
+    node.SetNthControlPointLabel(1, f"{node.GetName()} {line.length_mm:.0f} mm")

@@ -13,6 +13,8 @@ from ICHSegmenterLib.measuring.follow_up import Change, FollowUp
 from ICHSegmenterLib.measuring.midline import Midline, NoMidline
 from ICHSegmenterLib.measuring.piece import PieceMeasures
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 def examLines(
     totalMl: float, count: int, ventricularMl: float, touches: bool | None, midline: Midline | NoMidline | None
@@ -45,10 +47,11 @@ def midlineText(midline: Midline | NoMidline | None) -> str:
 
 def pieceLines(name: str, piece: PieceMeasures, diameters: Abc2, priorMl: float | None) -> list[str]:
     """Lines about one finding; `diameters` are those that are drawn, maybe corrected."""
-    lengths = " × ".join(f"{line.length_mm:.0f}" for line in (diameters.a, diameters.b, diameters.c))
+    lengths = f"{NO_BREAK}×{NO_BREAK}".join(f"{line.length_mm:.0f}" for line in (diameters.a, diameters.b, diameters.c))
+    lengths += f"{NO_BREAK}mm"
     lines = [
         f"<b>{html.escape(name)}</b>: "
-        + _("{volume:.1f} mL, ABC/2 {estimate:.1f} mL ({lengths} mm)").format(
+        + _("{volume:.1f} mL, ABC/2 {estimate:.1f} mL ({lengths})").format(
             volume=piece.volume_ml, estimate=diameters.volume_ml, lengths=lengths
         ),
         _("Diameter {diameter:.0f} mm, thickness {thickness:.0f} mm; mean {mean:.0f}, maximum {most:.0f} HU").format(
