@@ -78,6 +78,9 @@ def _afterARun(shell, panel, folder: Path) -> None:
         shell.click(panel.ui.applyButton)
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
     shell.click(panel.ui.show3DButton)
+    shell.screenshot(
+        folder / "panel.png", panel.parent, size=SIZE
+    )  # the 3D view gets its camera when it is first drawn
     _lookClosely(panel.shown.segmentationNode)
     shell.process(0.5)
     print(panel.ui.verdictLabel.text)
