@@ -12,6 +12,9 @@ from SlicerShell import api, pythonqt
 
 _running = None
 
+LAYOUT_S = 1.0
+"""How long a click waits for a widget that has no height yet."""
+
 
 class Shell:
     """The one running stand-in. `app` is slicer.app; `errors` the tracebacks that Slicer would only print."""
@@ -83,6 +86,9 @@ class Shell:
         """
         from PySide6 import QtCore, QtTest, QtWidgets
 
+        end = time.monotonic() + LAYOUT_S
+        while QtWidgets.QWidget.isVisible(widget) and not QtWidgets.QWidget.height(widget) and time.monotonic() < end:
+            self.app.processEvents()  # just shown: its layout has not been done yet, and nobody can have seen it
         position = QtCore.QPoint()  # none: the middle
         if isinstance(widget, QtWidgets.QCheckBox):
             option = QtWidgets.QStyleOptionButton()
