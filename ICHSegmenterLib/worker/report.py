@@ -31,14 +31,12 @@ class ReportRequest:
         volume: The exam.
         result: With the segments as they are now.
         folder: To write; outputs: their names.
-        slice_files: DICOM files of the exam, empty if it has none, or they are where they were no more.
     """
 
     volume: Volume
     result: AnalysisResult
     folder: Path
     outputs: tuple[str, ...]
-    slice_files: tuple[Path, ...]
 
     @classmethod
     def from_message(cls, message: Message) -> ReportRequest:
@@ -65,7 +63,6 @@ class ReportRequest:
             made,
             Path(read_text(message, "folder")),
             tuple(read_texts(message, "outputs")),
-            _slice_files(message),
         )
 
 
@@ -82,26 +79,27 @@ def write_report(message: Message) -> Message:
     """
     request = ReportRequest.from_message(message)
     outputs, left_out = request.outputs, ""
+    files: tuple[Path, ...] = ()
     if FROM_HEADERS.intersection(outputs):
         try:
-            scan_headers(request.volume, None, request.slice_files)
-        except OutputError as error:
+            files = _slice_files(message)
+            scan_headers(request.volume, None, files)
+        except (OutputError, VolumeError, OSError) as error:
             outputs, left_out = tuple(name for name in outputs if name not in FROM_HEADERS), str(error)
-    files = write_outputs(
-        request.result, request.volume, request.folder, outputs=outputs, slice_files=request.slice_files
-    )
-    return {"type": MessageType.DONE, "files": sorted(files), "left_out": left_out}
+    written = write_outputs(request.result, request.volume, request.folder, outputs=outputs, slice_files=files)
+    return {"type": MessageType.DONE, "files": sorted(written), "left_out": left_out}
 
 
 def _slice_files(message: Message) -> tuple[Path, ...]:
-    """The files that the request names, else those of a folder with its identifiers."""
+    """The DICOM files that the request names, else those of a folder with its identifiers; empty if it names none.
+
+    Raises:
+        OutputError, VolumeError: They are not all in the folder, or it is gone.
+    """
     files, uids = (read_texts(message, name) for name in ("slice_files", "instance_uids"))
     if files or not uids:
         return tuple(Path(name) for name in files)
-    try:
-        return tuple(files_of(uids, Path(read_text(message, "slice_folder"))))
-    except (OutputError, VolumeError, OSError):
-        return ()  # `scan_headers` says what is missing
+    return tuple(files_of(uids, Path(read_text(message, "slice_folder"))))
 
 
 def _labelmap(exam: Exam, labels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
