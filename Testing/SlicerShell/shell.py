@@ -98,6 +98,22 @@ class Shell:
         QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position)
         self.app.processEvents()
 
+    def drop(self, widget, paths, text=""):
+        """Drag files over a widget and let go; returns whether it takes them."""
+        from PySide6 import QtCore, QtGui, QtWidgets
+
+        data = QtCore.QMimeData()
+        data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
+        data.setText(text)
+        point, copy, left = QtCore.QPoint(2, 2), QtCore.Qt.CopyAction, QtCore.Qt.LeftButton
+        enter = QtGui.QDragEnterEvent(point, copy, data, left, QtCore.Qt.NoModifier)
+        QtWidgets.QApplication.sendEvent(widget, enter)
+        if enter.isAccepted():
+            event = QtGui.QDropEvent(QtCore.QPointF(point), copy, data, left, QtCore.Qt.NoModifier)
+            QtWidgets.QApplication.sendEvent(widget, event)
+        self.process()
+        return enter.isAccepted()
+
     def clickInView(self, name, ras):
         """A mouse click in the slice view "Red", "Yellow" or "Green", at a point (RAS, mm) to which it jumps first."""
         view = slicer.app.layoutManager().sliceWidget(name).sliceView()

@@ -50,20 +50,7 @@ class Mouse:
 
     def drop(self, *paths, onto=None, text=""):
         """Drag files over a widget of the panel and let go; returns whether it takes them."""
-        from PySide6 import QtCore, QtGui, QtWidgets
-
-        data = QtCore.QMimeData()
-        data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
-        data.setText(text)
-        target = onto or self.panel.ui.methodInfoLabel
-        point, copy, left = QtCore.QPoint(2, 2), QtCore.Qt.CopyAction, QtCore.Qt.LeftButton
-        enter = QtGui.QDragEnterEvent(point, copy, data, left, QtCore.Qt.NoModifier)
-        QtWidgets.QApplication.sendEvent(target, enter)
-        if enter.isAccepted():
-            event = QtGui.QDropEvent(QtCore.QPointF(point), copy, data, left, QtCore.Qt.NoModifier)
-            QtWidgets.QApplication.sendEvent(target, event)
-        self.shell.process()
-        return enter.isAccepted()
+        return self.shell.drop(onto or self.panel.ui.methodInfoLabel, paths, text)
 
     def wait(self):
         """Until nothing is read any more; returns the chosen volume."""

@@ -36,16 +36,8 @@ class Reader:
     clicks: list[str] = field(default_factory=list)
 
     def drop(self, folder):
-        from PySide6 import QtCore, QtGui, QtWidgets
-
         self.clicks.append(f"drop {folder.name}")
-        data = QtCore.QMimeData()
-        data.setUrls([QtCore.QUrl.fromLocalFile(str(folder))])
-        point, copy, left = QtCore.QPoint(2, 2), QtCore.Qt.CopyAction, QtCore.Qt.LeftButton
-        target = self.panel.ui.methodInfoLabel
-        for kind, place in ((QtGui.QDragEnterEvent, point), (QtGui.QDropEvent, QtCore.QPointF(point))):
-            QtWidgets.QApplication.sendEvent(target, kind(place, copy, data, left, QtCore.Qt.NoModifier))
-        self.shell.process()
+        assert self.shell.drop(self.panel.ui.methodInfoLabel, [folder])
         self.shell.waitUntil(self.panel.opener.canOpen, RUN_S, "the reading")
         self.shell.process()
 
@@ -55,7 +47,7 @@ class Reader:
         self.clicks.append(name)
         self.shell.click(button)
 
-    def click_view(self, volume_node, lps):
+    def click_view(self, lps):
         from ICHSegmenterSlicer.scene.volumes import RAS_TO_LPS
 
         self.clicks.append("Red view")
@@ -78,13 +70,18 @@ class Reader:
         self.shell.process()
 
     def press(self, key):
-        from PySide6 import QtCore, QtTest
+        from PySide6 import QtCore, QtTest, QtWidgets
 
-        self.panel.parent.window().activateWindow()
+        table = self.panel.ui.findingsTable
+
+        def has_focus():
+            self.panel.parent.window().activateWindow()
+            table.setFocus()
+            return QtWidgets.QWidget.hasFocus(table)
+
+        self.shell.waitUntil(has_focus, 10, "the keyboard at the findings")
         self.shell.process(0.1)
-        self.panel.ui.findingsTable.setFocus()
-        self.shell.process(0.1)
-        QtTest.QTest.keyClick(self.panel.ui.findingsTable, key, QtCore.Qt.NoModifier)
+        QtTest.QTest.keyClick(table, key, QtCore.Qt.NoModifier)
         self.shell.process()
 
     def findings(self):
@@ -122,9 +119,9 @@ def test_an_exam_is_read_corrected_compared_and_reported_in_twelve_clicks(
     shell.waitUntil(lambda: len(reader.findings()) == 1, 5, "the rejection")
 
     reader.click("clickButton")
-    reader.click_view(panel._parameters.inputVolume, MISSED.center)
+    reader.click_view(MISSED.center)
     shell.waitUntil(lambda: panel.ui.growFrame.visible and panel.ui.addButton.enabled, 5, "the preview")
-    reader.press(QtCore.Qt.Key_Return)
+    reader.click("addButton")
     shell.waitUntil(lambda: len(reader.findings()) == 2, 5, "the addition")
 
     reader.click_row(0)
