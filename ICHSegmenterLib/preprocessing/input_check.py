@@ -33,6 +33,8 @@ MIN_PIXEL_MM, MAX_PIXEL_MM = 0.1, 5.0
 MAX_SLICE_STEP_MM = 20.0
 USUAL_SLICE_STEP_MM = 10.0
 """Thicker steps hide small bleeds between slices: a warning."""
+USUAL_PIXEL_MM = 1.3
+"""Coarser pixels were resampled: a field of view of 330 mm on 256 columns has 1.29 mm. A warning."""
 MIN_HEAD_AREA_CM2, MAX_HEAD_AREA_CM2 = 40.0, 450.0
 """Tissue on a slice, head rest included: an adult head has 200 to 300 cm2, a newborn's 80, a wrist 25, a trunk 500."""
 
@@ -67,7 +69,8 @@ def quick_findings(volume: Volume) -> tuple[InputFinding, ...]:
         finding = check(volume)
         if finding is not None:
             return (finding,)
-    return tuple(finding for finding in (_coverage(volume), _kernel(volume), _bone(volume)) if finding is not None)
+    found = (_coverage(volume), _pixels(volume), _kernel(volume), _bone(volume))
+    return tuple(finding for finding in found if finding is not None)
 
 
 def check_input(volume: Volume, brain_mask: Mask | None = None) -> tuple[InputFinding, ...]:
@@ -190,6 +193,11 @@ def _coverage(volume: Volume) -> InputFinding | None:
         return InputFinding(InputCode.SMALL_COVERAGE, {"length_mm": length_mm})
     step_mm = volume.geometry.slice_step_mm
     return InputFinding(InputCode.THICK_SLICES, {"step_mm": step_mm}) if step_mm > USUAL_SLICE_STEP_MM else None
+
+
+def _pixels(volume: Volume) -> InputFinding | None:
+    pixel_mm = max(volume.geometry.pixel_spacing_mm)
+    return InputFinding(InputCode.COARSE_PIXELS, {"pixel_mm": pixel_mm}) if pixel_mm > USUAL_PIXEL_MM else None
 
 
 def _kernel(volume: Volume) -> InputFinding | None:

@@ -275,6 +275,15 @@ def test_the_verb_tells_codes_of_warnings(tmp_path: Path, capsys: pytest.Capture
     assert "warning  thick_slices" in capsys.readouterr().out
 
 
+def test_pixels_that_no_scanner_makes_are_said(tmp_path: Path) -> None:
+    for size, pixel_mm, codes in ((160, 1.25, []), (112, 1.8, [InputCode.COARSE_PIXELS])):
+        folder = tmp_path / str(size)
+        write_head(folder, gantry_geometry(slices=30, size=size, pixel_mm=pixel_mm, steps_mm=5.0))
+        findings = check_input(read_volume(folder))
+        assert [finding.code for finding in findings if finding.code is InputCode.COARSE_PIXELS] == codes
+    assert "1.80 mm" in findings[0].text
+
+
 def test_the_worker_s_check_needs_no_torch() -> None:
     program = (
         "import sys; from ICHSegmenterLib.worker.jobs import Jobs; Jobs().handlers(); print('torch' in sys.modules)"
