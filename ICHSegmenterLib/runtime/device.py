@@ -56,7 +56,7 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
         problem = _problem_of(torch, requested)
         if problem:
             raise DeviceError(f"The device {requested!r} cannot be used: {problem} Choose 'auto' or 'cpu'.")
-        return Device(requested, _precision_on(torch, requested, precision))
+        return Device(requested, _precision_on(torch, requested, precision), _slowness_of(torch, requested, precision))
     warning = ""
     for name in _accelerators(torch):
         problem = _problem_of(torch, name)
@@ -64,7 +64,8 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
             return Device(name, _precision_on(torch, name, precision), warning)
         warning = f"The graphics processor was not used: {problem}"
     check_precision_on("cpu", precision)
-    return Device("cpu", _precision_on(torch, "cpu", precision), warning)
+    slowness = _slowness_of(torch, "cpu", precision)
+    return Device("cpu", _precision_on(torch, "cpu", precision), " ".join(filter(None, (warning, slowness))))
 
 
 def import_torch() -> Any:
@@ -134,6 +135,13 @@ def _precision_on(torch: Any, name: str, requested: str) -> str:
             return "bfloat16"
         return "float16" if capability >= MIN_CUDA_CAPABILITY_FOR_FLOAT16 else "float32"
     return "float32"
+
+
+def _slowness_of(torch: Any, name: str, requested: str) -> str:
+    """A sentence where the precision asked for takes many times as long as another one, else empty."""
+    if name != "cpu" or requested != "bfloat16" or _cpu_computes_bfloat16(torch):
+        return ""
+    return "This processor does not compute in bfloat16 and imitates it very slowly. Choose float32 or 'auto'."
 
 
 def _cpu_computes_bfloat16(torch: Any) -> bool:

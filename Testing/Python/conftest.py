@@ -87,6 +87,15 @@ def bundled_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(scope="session")
+def computed_bfloat16() -> None:
+    """Skips where the processor imitates bfloat16: one convolution of a large network takes minutes there."""
+    from ICHSegmenterLib.runtime.device import choose_device
+
+    if choose_device("cpu").precision != "bfloat16":
+        pytest.skip("needs a processor that computes in bfloat16 (AVX512-BF16 or AMX)")
+
+
+@pytest.fixture(scope="session")
 def head_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the real head CT, or of a phantom with its geometry where that is absent."""
     real = shared_folder() / "data" / "ge_head_ct"
@@ -108,7 +117,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are skipped where there is no CUDA device."""
+    """Files with long tests come first, so that none of them is the last; `gpu` is skipped without a CUDA device."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long_files)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -110,8 +110,8 @@ _WARNINGS: Mapping[InputCode, str] = {
     InputCode.SMALL_COVERAGE: "The slices cover only {length_mm:.0f} mm; part of the brain may be missing.",
     InputCode.THICK_SLICES: "Slices are {step_mm:.1f} mm apart; small bleeds may lie between them.",
     InputCode.COARSE_PIXELS: (
-        "Pixels are {pixel_mm:.2f} mm wide, a head CT's 0.4 to 1 mm: the rim of the skull spreads into the brain and may "
-        "be taken for blood, thin blood may vanish. Prefer the scan as it was acquired."
+        "Pixels are {pixel_mm:.2f} mm wide, a head CT's 0.4 to 1 mm: the rim of the skull spreads into the brain and "
+        "may be taken for blood, thin blood may vanish. Prefer the scan as it was acquired."
     ),
     InputCode.KERNEL_NAME: (
         "The images were reconstructed with the sharp kernel {kernel} (bone or lung): "

@@ -66,6 +66,15 @@ def test_the_cpu_and_mps_never_get_float16_by_themselves(computer):
     assert choose_device("auto").precision == "float32"
 
 
+@pytest.mark.parametrize("requested", ["cpu", "auto"])
+def test_bfloat16_that_the_cpu_only_imitates_is_called_slow(computer, requested):
+    computer(machine())
+    assert "imitates it very slowly. Choose float32" in choose_device(requested, "bfloat16").warning
+    assert choose_device(requested).warning == choose_device(requested, "float32").warning == ""
+    computer(machine(bfloat16_cpu=True))
+    assert choose_device(requested, "bfloat16").warning == ""
+
+
 def test_float16_can_be_asked_for_on_any_graphics_card(computer):
     computer(machine((9, 0), mps=True))
     assert choose_device("cuda:0", "float16").precision == "float16"

@@ -59,7 +59,7 @@ def streams(path: Path) -> list[bytes]:
     unpacked = []
     for data in found:
         try:
-            unpacked.append(zlib.decompress(data))
+            unpacked.append(zlib.decompressobj().decompress(data))  # whose last byte may look like an end of line
         except zlib.error:
             unpacked.append(data)
     return unpacked

@@ -21,6 +21,7 @@ from ICHSegmenterLib.predictions import SlicePrediction  # noqa: E402
 from ICHSegmenterLib.preprocessing.pipeline import prepare  # noqa: E402
 from ICHSegmenterLib.results import SegmentationResult  # noqa: E402
 from ICHSegmenterLib.runtime.context import RunContext  # noqa: E402
+from ICHSegmenterLib.runtime.device import choose_device  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
 from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan  # noqa: E402
 from ICHSegmenterLib.volume.geometry import VolumeGeometry  # noqa: E402
@@ -41,7 +42,7 @@ def run_default_networks(volume: Volume) -> tuple[Sequence[SlicePrediction], Seg
 
 def run_networks(volume: Volume, names: Sequence[str]) -> tuple[Sequence[SlicePrediction], SegmentationResult]:
     files = [shared_data(f"data/blast_ct_v1/{name}") for name in names]
-    predictor = BlastCtPredictor.load(CARD, files, device="cpu", precision="bfloat16")
+    predictor = BlastCtPredictor.load(CARD, files, device="cpu", precision=choose_device("cpu").precision)
     found = predictor.predict(prepare(volume, CARD.preprocessing), RunContext())
     return found, assemble(found, volume, CARD, threshold=None, detection_threshold=0.5, keep_maps=False)
 

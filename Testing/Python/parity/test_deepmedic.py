@@ -86,6 +86,7 @@ def test_dense_inference_gives_the_golden_probabilities(number: int) -> None:
     np.testing.assert_allclose(found, expected, atol=LOGIT_TOLERANCE, rtol=0)
 
 
+@pytest.mark.usefixtures("computed_bfloat16")
 @pytest.mark.parametrize("number", [1, 7])
 def test_bfloat16_gives_the_same_labels_in_all_but_half_a_percent(number: int) -> None:
     found = dense_probabilities(authors_network(number), torch.bfloat16, golden_input()).argmax(axis=0)

@@ -72,6 +72,7 @@ def test_map_equals_the_authors_map(mapper, slices, brain, golden, kind):
     golden.assert_close(f"{kind}_map", maps.numpy(), atol=MAP_TOLERANCE)
 
 
+@pytest.mark.usefixtures("computed_bfloat16")
 def test_outline_in_bfloat16_is_the_authors_outline(slices, brain, golden):
     classifier = fill(create_model("swin_classifier", num_classes=2)).requires_grad_(False).bfloat16()
     _, maps = AttentionMapper(classifier).hgi_sam(slices, brain)
