@@ -6,7 +6,7 @@ scalp, orbits, face and neck. Nothing is resampled: coarse voxels are whole bloc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ TISSUE_HU = (-20.0, 120.0)
 """Block means of brain, cerebrospinal fluid and blood; fat is below, bone and calcification above."""
 INNER_TABLE_HU = 500.0
 """Half-way between brain and inner table, where the edge of the skull lies at full resolution."""
+MAX_NOISE_HU, NOISY_HU = 20.0, (-150.0, 250.0)
+"""Block means with more noise than the first, in blocks between the others, are smoothed: brain would fall apart."""
 NECK_MM = 4.0
 """Half the width of openings (fissures, canals, sutures) that do not let the mask out of the skull."""
 EDGE_SHARE = 0.1
@@ -73,7 +75,7 @@ def brain_mask(volume: Volume) -> Mask:
     view = AxialView.of(volume.geometry)
     axial = view.volume(volume)
     coarse = _coarsen(axial)
-    cavity = _cranial_cavity(coarse)
+    cavity = _cranial_cavity(_calm(coarse))
     return np.ascontiguousarray(view.undo(_refine(axial.hu, cavity, coarse)))
 
 
@@ -86,6 +88,15 @@ def _coarsen(axial: Volume) -> _Coarse:
         means = block_mean(means, axis, blocks[axis])
     spacing = tuple(block * mm for block, mm in zip(blocks, acquired_mm, strict=True))
     return _Coarse(means, (blocks[0], blocks[1], blocks[2]), (spacing[0], spacing[1], spacing[2]))
+
+
+def _calm(coarse: _Coarse) -> _Coarse:
+    """The same, or medians of 3 x 3 blocks if block means are as noisy as those of a sharp kernel on large pixels."""
+    is_soft = (coarse.hu > NOISY_HU[0]) & (coarse.hu < NOISY_HU[1])
+    steps = np.diff(coarse.hu, axis=2)[is_soft[:, :, 1:] & is_soft[:, :, :-1]]
+    if not steps.size or 1.4826 * float(np.median(np.abs(steps))) / np.sqrt(2) <= MAX_NOISE_HU:
+        return coarse
+    return replace(coarse, hu=ndimage.median_filter(coarse.hu, size=(1, 3, 3)))
 
 
 def _cranial_cavity(coarse: _Coarse) -> Mask:

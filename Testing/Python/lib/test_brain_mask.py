@@ -40,6 +40,10 @@ CONDITIONS = {
         head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0), turn_deg=25, order=StorageOrder(flips_columns=True)),
         HeadModel(noise_hu=15),
     ),
+    "noise of a sharp kernel": (
+        head_geometry((28, 224, 224), pixel_mm=(1.0, 1.0)),
+        HeadModel(noise_hu=60),
+    ),
     "unequal pixels, no couch": (
         head_geometry((28, 200, 380), pixel_mm=(1.2, 0.6)),
         HeadModel(has_couch=False),
