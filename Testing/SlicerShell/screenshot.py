@@ -22,7 +22,7 @@ def compose(path, panel=None, size=(1600, 900), panel_width=470, panel_height=No
     painter.setRenderHint(QtGui.QPainter.TextAntialiasing)
     left = 0
     if panel is not None:
-        painter.drawPixmap(0, 0, _grab(panel, panel_width, size[1]))
+        painter.drawPixmap(0, 0, _grab(panel, panel_width, size[1])[0])
         left = panel_width
     cell = QtCore.QSize((size[0] - left - GAP_PX) // 2, (size[1] - GAP_PX) // 2)
     for index, name in enumerate(VIEWS):
@@ -37,13 +37,29 @@ def compose(path, panel=None, size=(1600, 900), panel_width=470, panel_height=No
 
 def panelAlone(path, panel, width):
     """Write a picture of a panel, as wide as its dock would be and as tall as its content; returns its QImage."""
+    image, _ = panelParts(panel, width)
+    if not image.save(str(path)):
+        raise OSError(f"{path} could not be written")
+    return image
+
+
+def panelParts(panel, width, widgets=()):
+    """A panel as panelAlone draws it: QImage, and the place of each of some widgets in it, a QRect each."""
     with docked(panel, width):
         height = panel.sizeHint.height()
         if panel.layout().hasHeightForWidth():
             height = max(height, panel.layout().totalHeightForWidth(panel.width))
-        image = _grab(panel, width, height).toImage()
-    if not image.save(str(path)):
-        raise OSError(f"{path} could not be written")
+        pixmap, places = _grab(panel, width, height, widgets)
+    return pixmap.toImage(), places
+
+
+def viewAlone(name, size):
+    """A QImage of the view "Red", "Yellow", "Green" or "3D" with its bar; `size` is (width, height) in pixels."""
+    image = QtGui.QImage(*size, QtGui.QImage.Format_RGB32)
+    painter = QtGui.QPainter(image)
+    painter.setRenderHint(QtGui.QPainter.TextAntialiasing)
+    _drawView(painter, name, QtCore.QRect(0, 0, *size))
+    painter.end()
     return image
 
 
@@ -70,8 +86,8 @@ def docked(panel, width):
         slicer.app.processEvents()
 
 
-def _grab(panel, width, height):
-    """The panel at a size of its own: what a user sees with a tall window."""
+def _grab(panel, width, height, widgets=()):
+    """The panel at a size of its own, what a user sees with a tall window; and where some widgets are then."""
     with docked(panel, width):
         before = panel.size
         panel.resize(width, height)
@@ -79,8 +95,9 @@ def _grab(panel, width, height):
         pixmap = QtGui.QPixmap(width, height)
         pixmap.fill(panel.palette.color(QtGui.QPalette.Window))
         panel.render(pixmap)
+        places = [QtCore.QRect(widget.mapTo(panel, QtCore.QPoint(0, 0)), widget.size) for widget in widgets]
         panel.resize(before)
-    return pixmap
+    return pixmap, places
 
 
 def _drawView(painter, name, area):
