@@ -374,7 +374,21 @@ def test_the_strip_marks_the_slice_that_the_views_show(shell, panel, analyzed):
         point = result.pointRas(index)
         slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed").JumpSliceByOffsetting(*(float(one) for one in point))
         shell.process()
-        assert strip._rows[strip._current].index == index
+        assert strip.currentIndex == index
+
+
+def test_the_strip_still_marks_the_slice_of_the_views_after_an_edit(shell, panel, analyzed):
+    import slicer
+
+    volumeNode, node, segmentId = analyzed
+    strip, result = panel.shown._table._strip, panel.shown._result
+    point = result.pointRas(3)
+    slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed").JumpSliceByOffsetting(*(float(one) for one in point))
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, volumeNode)
+    mask[3, 44:49, 44:49] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, volumeNode)
+    shell.waitUntil(lambda: strip._rows[3].bloodMl > 0, 5, "the edit in the numbers")
+    assert strip.currentIndex == 3
 
 
 def test_pointing_at_the_strip_names_slice_value_type_and_milliliters(shell, panel, analyzed):

@@ -58,14 +58,15 @@ class ResultsView:
         self._fill(result, None, result.slices, rowsAsMade(result), current=-1)
 
     def update(self, result: StoredResult, measured: MeasuredSegments) -> None:
-        """Fill everything by the segments as they are now; the current slice stays."""
+        """Fill everything by the segments as they are now; the current row stays, and the slice marked in the strip."""
         slices = (
             result.slicesWith(measured.sliceMl, measured.focuses)
             if measured.segments or result.segmentIds
             else result.slices
         )
-        current = self._ui.sliceTable.currentRow()
+        current, marked = self._ui.sliceTable.currentRow(), self._strip.currentIndex
         self._fill(result, measured, slices, rowsNow(result, measured), current=current)
+        self.followIndex(marked)  # the views may show another slice than that of the row
 
     def clear(self) -> None:
         """Show nothing."""

@@ -61,6 +61,11 @@ class SliceStrip(qt.QWidget):
         self.setMaximumHeight(height)
         self.update()
 
+    @property
+    def currentIndex(self) -> int | None:
+        """Array index of the marked slice."""
+        return self._rows[self._current].index if 0 <= self._current < len(self._rows) else None
+
     def setCurrent(self, position: int) -> None:
         """Mark the slice that the views show, -1 for none."""
         if position != self._current:
