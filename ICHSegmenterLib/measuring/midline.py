@@ -31,6 +31,8 @@ SEARCHED_MM = 32.0
 MIN_HORN_MM, MAX_WALL_MM = 2.5, 16.0
 """Width of a ventricle, and of the wall between both, in a row of pixels."""
 MAX_SHIFT_MM = 25.0
+HALF_OF_LAST_DIGIT_MM = 0.05
+"""A smaller shift is written as 0.0 mm, and goes to no side."""
 MODE_MM = 2.0
 """Width of the votes that rows of a head give for the place of its septum."""
 NEAR_MODE_MM = 5.0

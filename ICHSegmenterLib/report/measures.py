@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ICHSegmenterLib.measuring.exam import ExamMeasures
-from ICHSegmenterLib.measuring.midline import NO_MIDLINE_WORDS, Midline, NoMidline
+from ICHSegmenterLib.measuring.midline import HALF_OF_LAST_DIGIT_MM, NO_MIDLINE_WORDS, Midline, NoMidline
 from ICHSegmenterLib.measuring.piece import PieceMeasures
 
 HEADING = (
@@ -34,6 +34,8 @@ def midline_text(midline: Midline | NoMidline) -> str:
     """The midline shift in words, or why it was not measured."""
     if isinstance(midline, NoMidline):
         return f"Midline shift not measured: {NO_MIDLINE_WORDS[midline]}."
+    if midline.shift_mm < HALF_OF_LAST_DIGIT_MM:
+        return "No midline shift at the septum."
     side = "left" if midline.is_to_left else "right"
     return f"Midline shift at the septum: {midline.shift_mm:.1f} mm towards the {side}."
 

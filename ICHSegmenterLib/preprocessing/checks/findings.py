@@ -140,8 +140,8 @@ _WARNINGS: Mapping[InputCode, str] = {
         "There is metal ({volume_ml:.2f} mL, up to {highest_hu:.0f} HU): its streaks may hide blood or be taken for it."
     ),
     InputCode.MOTION: (
-        "The head moved: the skull's outline jumps by {shift_mm:.1f} mm or is seen twice on {slices:.0f} of "
-        "{total:.0f} slices. Blood may be blurred, and doubled contours taken for it."
+        "The head may have moved: sideways jumps of {shift_mm:.1f} mm, doubled skin on {slices:.0f} of {total:.0f} "
+        "slices. Blood may be blurred, and doubled contours taken for it."
     ),
     InputCode.NO_VERTEX: (
         "The scan ends on {area_cm2:.0f} cm² of brain at its top: the vertex is missing, and blood there is not seen."

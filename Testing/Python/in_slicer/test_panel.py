@@ -361,7 +361,8 @@ def test_the_segments_come_up_in_3d_and_go(shell, panel, phantom, click):
     node = click()
     shell.click(panel.ui.show3DButton)
     assert node.GetDisplayNode().GetVisibility3D()
-    assert node.GetSegmentation().ContainsRepresentation("Closed surface")
+    segmentation = node.GetSegmentation()
+    shell.waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface"), 10, "the surfaces, made in steps")
     shell.click(panel.ui.show3DButton)
     assert not node.GetDisplayNode().GetVisibility3D()
 

@@ -50,6 +50,16 @@ def dragEnd(shell, node, by):
     shell.process()
 
 
+def test_no_side_is_named_where_the_midline_is_not_shifted(shell):
+    from ICHSegmenterLib.measuring.line import Line
+    from ICHSegmenterLib.measuring.midline import Midline
+    from ICHSegmenterSlicer.views.measures.measures_text import midlineText
+
+    ideal = Line.between((0.0, -80.0, 10.0), (0.0, 80.0, 10.0))
+    assert midlineText(Midline(ideal, (0.04, 0.0, 10.0), 8, 0.1, 0.0)) == "No midline shift"
+    assert midlineText(Midline(ideal, (0.06, 0.0, 10.0), 8, 0.1, 0.0)) == "Midline shift 0.1 mm to the left"
+
+
 def test_the_measures_of_exam_and_finding_stand_in_the_box(panel, analyzed):
     label = panel.ui.measuresLabel
     assert number(r"Total (\d+\.\d) mL in one piece", label) == pytest.approx(20, abs=2)

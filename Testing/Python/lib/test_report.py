@@ -123,6 +123,8 @@ def test_the_report_names_the_measures_with_their_criteria_and_sources(exam, tmp
     assert "Midline shift at the septum: 6.2 mm towards the left." in page
     assert "midline shift of 6.2 mm, more than 5" in page
     assert "Neurosurgery 2006" in page
+    straight = replace(shifted, midline=Midline(IDEAL, (0.04, 0.0, 10.0), 8, 0.1, 0.0))
+    assert "No midline shift at the septum." in measures_section(straight)
     unknown = measures_section(replace(shifted, midline=NoMidline.NO_SKULL, count=40))
     assert "Midline shift not measured: too little of the skull" in unknown
     assert "40 pieces in all; the 1 largest are measured." in unknown

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.measuring.abc2 import Abc2
 from ICHSegmenterLib.measuring.criteria import Criterion, Flag
 from ICHSegmenterLib.measuring.follow_up import Change, FollowUp
-from ICHSegmenterLib.measuring.midline import Midline, NoMidline
+from ICHSegmenterLib.measuring.midline import HALF_OF_LAST_DIGIT_MM, Midline, NoMidline
 from ICHSegmenterLib.measuring.piece import PieceMeasures
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -34,6 +34,8 @@ def examLines(
 def midlineText(midline: Midline | NoMidline | None) -> str:
     """The midline shift, or why there is none."""
     if isinstance(midline, Midline):
+        if midline.shift_mm < HALF_OF_LAST_DIGIT_MM:
+            return _("No midline shift")
         side = _("to the left") if midline.is_to_left else _("to the right")
         return _("Midline shift {shift:.1f} mm {side}").format(shift=midline.shift_mm, side=side)
     reasons = {
