@@ -45,6 +45,7 @@ def run(name: str, seed: int, first: int, end: int, keep: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         folder = Path(place)
         seeds = reader.seeds(folder)
+        load(reader, folder)
         for number in range(first, end):
             content = input_of(name, reader, seeds, seed, number)
             answers.write(f'{{"begin": {number}}}\n')
@@ -64,6 +65,19 @@ def input_of(name: str, reader: Reader, seeds: list[bytes], seed: int, number: i
         return seeds[number]
     draw = random.Random(f"{seed}/{name}/{number}")
     return mutated(seeds[number % len(seeds)], draw, reader.kind)
+
+
+def load(reader: Reader, folder: Path) -> None:
+    """Let a reader import what it needs, by an empty input: to load PyTorch alone may take more than `SECONDS`.
+
+    What becomes of that input does not count.
+    """
+    try:
+        reader.read(write_input(reader, folder, b""))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return
 
 
 def keep_input(keep: Path, name: str, seed: int, number: int, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def no_reader_stays():
 def test_a_damaged_input_is_read_or_is_a_typed_error(name, tmp_path):
     reader = READERS[name]
     seeds = reader.seeds(tmp_path)
+    child.load(reader, tmp_path)
     harm = {}
     for number in range(len(seeds) + (8 if name == "port" else 25)):  # a connection takes half a second
         content = child.input_of(name, reader, seeds, SEED, number)
@@ -49,7 +51,9 @@ def test_a_damaged_input_is_read_or_is_a_typed_error(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in READERS if name not in ("dicom",)])
 def test_the_inputs_that_are_damaged_are_valid_before(name, tmp_path):
     reader = READERS[name]
-    for content in reader.seeds(tmp_path):
+    seeds = reader.seeds(tmp_path)
+    child.load(reader, tmp_path)
+    for content in seeds:
         assert child.read(reader, tmp_path, content) == ("read", "")
 
 
@@ -80,6 +84,22 @@ def test_every_harm_is_counted_and_the_run_goes_on(tmp_path, monkeypatch):
     assert outcomes[2] == "memory"
     monkeypatch.setattr(child, "SECONDS", -1.0)
     assert child.read(reader, tmp_path, b"fine")[0] in ("hang", "memory")
+
+
+def test_what_a_reader_imports_is_no_time_of_an_input(tmp_path, monkeypatch):
+    loaded = []
+
+    def importing(path):
+        end = time.process_time() + (0.0 if loaded else 2 * child.SECONDS)
+        loaded.append(path.read_bytes())
+        while time.process_time() < end:
+            pass
+
+    monkeypatch.setattr(child, "SECONDS", 0.5)
+    reader = Reader("text", "x.txt", 1, lambda folder: [], importing)
+    child.load(reader, tmp_path)
+    assert loaded == [b""]
+    assert child.read(reader, tmp_path, b"fine") in (("read", ""), ("memory", ""))
 
 
 def test_an_input_that_ends_the_process_is_a_crash_and_the_next_ones_are_read(tmp_path, monkeypatch):
