@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, caps_verdict
 from ICHSegmenterLib.preprocessing.checks.texture import measure_noise
 from ICHSegmenterLib.preprocessing.harmonize import harmonize
-from ICHSegmenterLib.preprocessing.input_check import measured_findings, quick_findings
+from ICHSegmenterLib.preprocessing.input_check import measured_findings
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
@@ -33,12 +34,24 @@ class PreparedInput:
 
 
 def prepare_input(
-    volume: Volume, card: ModelCard, context: RunContext, brain_mask: NDArray[np.bool_] | None
+    volume: Volume,
+    quick: Sequence[InputFinding],
+    card: ModelCard,
+    context: RunContext,
+    brain_mask: NDArray[np.bool_] | None,
 ) -> PreparedInput:
-    """Find the brain, measure the scan, smooth it if the card asks for that; warnings and caps go to the context."""
+    """Find the brain, measure the scan, smooth it if the card asks for that.
+
+    Args:
+        volume: Axial slices.
+        quick: What was found about it before.
+        card: Of the method.
+        context: Gets warnings and caps.
+        brain_mask: bool (slices, rows, columns) to use instead of our own.
+    """
     acquired = prepare(volume, card.preprocessing, brain_mask)
     noise = measure_noise(volume, acquired.brain_mask)
-    findings = (*quick_findings(volume), *measured_findings(volume, acquired.brain_mask, noise))
+    findings = (*quick, *measured_findings(volume, acquired.brain_mask, noise))
     seen = acquired
     if card.harmonize:
         smoothed, finding = harmonize(volume, acquired.brain_mask, noise)

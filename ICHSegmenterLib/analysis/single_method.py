@@ -26,7 +26,7 @@ from ICHSegmenterLib.errors import NotKeptError, OutOfGpuMemoryError, OutOfMemor
 from ICHSegmenterLib.plausibility import implausible
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
-from ICHSegmenterLib.preprocessing.input_check import check_head_ct, finite
+from ICHSegmenterLib.preprocessing.input_check import accepted_findings, finite
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
@@ -155,7 +155,8 @@ def _predict_anew(
     card = request.card
     seconds: dict[str, float] = {}
     volume = finite(volume)
-    for sentence in (*volume.source.warnings, *check_head_ct(volume)):
+    quick = accepted_findings(volume)
+    for sentence in (*volume.source.warnings, *(finding.text for finding in quick)):
         context.warn(sentence)
 
     with _timed(seconds, "load"):
@@ -165,7 +166,7 @@ def _predict_anew(
         digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         context.report(0, 1, Phase.FINDING_BRAIN)
-        exam = prepare_input(volume, card, context, brain_mask)
+        exam = prepare_input(volume, quick, card, context, brain_mask)
     with _timed(seconds, "predict"):
         predictor, predictions = _predict(loaded, exam.seen, context)
     return PredictedExam(card, exam.acquired, exam.findings, predictions, predictor, digests, seconds)

@@ -56,11 +56,20 @@ def check_head_ct(volume: Volume) -> tuple[str, ...]:
     Raises:
         VolumeError: The volume is not a head CT in Hounsfield units.
     """
+    return tuple(finding.text for finding in accepted_findings(volume))
+
+
+def accepted_findings(volume: Volume) -> tuple[InputFinding, ...]:
+    """The quick findings of a volume that can be analyzed.
+
+    Raises:
+        VolumeError: The volume is not a head CT in Hounsfield units.
+    """
     findings = quick_findings(volume)
     for finding in findings:
         if finding.severity is Severity.BLOCKS:
             raise VolumeError(finding.text)
-    return tuple(finding.text for finding in findings)
+    return findings
 
 
 def quick_findings(volume: Volume) -> tuple[InputFinding, ...]:

@@ -31,10 +31,13 @@ def outline_figures(
     voxels_ml = volume.geometry.voxel_volumes_mm3 / 1000
     blood_ml = float(blood.sum(axis=(1, 2)) @ voxels_ml)
     brain_ml = float(brain_mask.sum(axis=(1, 2)) @ voxels_ml)
-    pieces, count = ndimage.label(blood, CONNECTIVITY_26)
     used = np.flatnonzero(blood.any(axis=(1, 2)))
+    first = used[0]
+    pieces, count = ndimage.label(blood[first : used[-1] + 1], CONNECTIVITY_26)
     radius = max(1, round(TOUCHING_MM / volume.geometry.pixel_spacing_mm[0]))
     at_skull = dilate_in_plane(~brain_mask[used], radius)
-    touching = np.unique(pieces[used][at_skull & blood[used]])
-    mean_hu = float(((volume.hu * blood).sum(axis=(1, 2), dtype=np.float64) @ voxels_ml) / blood_ml)
+    touching = np.unique(pieces[used - first][at_skull & blood[used]])
+    sums = np.zeros(len(blood))
+    sums[used] = (volume.hu[used] * blood[used]).sum(axis=(1, 2), dtype=np.float64)
+    mean_hu = float((sums @ voxels_ml) / blood_ml)
     return OutlineFigures(blood_ml, blood_ml / max(brain_ml, 1e-3), int(count), len(touching) / count, mean_hu)

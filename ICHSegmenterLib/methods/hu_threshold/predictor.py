@@ -51,6 +51,8 @@ GROWTH_MM = 6.0
 """How far a bleed may reach from its core."""
 MIN_BLEED_VOLUME_ML = 1.0
 """Smaller islands are removed."""
+MARGIN_MM = 6.0
+"""Around the brain: neither smoothing nor the distance to bone reaches further."""
 HALF_SCORE_MM2 = 25.0
 """Blood on a slice at which its own score is 0.5, however thick it is: 0.1 mL of a slice of 4 mm."""
 
@@ -60,7 +62,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class _Blocks:
-    """Measures of each block, (slices, rows, columns).
+    """Measures of the blocks around the brain, (slices, rows, columns).
 
     Attributes:
         hu: Denoised density of the tissue, 0 where there is none.
@@ -68,6 +70,7 @@ class _Blocks:
         is_dense: Bone or calcification.
         size: (rows, columns) of acquired voxels a block; spacing_mm: of the blocks, mean of both sides.
         volumes_ml: (slices,) of one block.
+        place: Rows and columns of them among those of whole slices; slice_shape: how many there are of these.
     """
 
     hu: Field
@@ -77,6 +80,14 @@ class _Blocks:
     spacing_mm: float
     slice_step_mm: float
     volumes_ml: NDArray[np.float64]
+    place: tuple[slice, slice]
+    slice_shape: tuple[int, int]
+
+    def in_slices(self, values: Field) -> Field:
+        """Values of these blocks in whole slices, 0 elsewhere."""
+        whole = np.zeros((len(values), *self.slice_shape), dtype=np.float32)
+        whole[:, self.place[0], self.place[1]] = values
+        return whole
 
     def pixels(self, length_mm: float) -> int:
         return max(1, round(length_mm / self.spacing_mm))
@@ -99,7 +110,7 @@ class HuThresholdPredictor:
         run.report(0, slices, Phase.PREDICTING)
         blocks = _measure_blocks(exam)
         run.check()
-        soft = _membership(blocks)
+        soft = blocks.in_slices(_membership(blocks))
         up_rows = linear_weights(rows, soft.shape[1], blocks.size[0])
         up_columns = linear_weights(columns, soft.shape[2], blocks.size[1]).T
         pixel_mm2 = math.prod(exam.volume.geometry.pixel_spacing_mm)
@@ -121,11 +132,13 @@ def _measure_blocks(exam: PreparedVolume) -> _Blocks:
     row_mm, column_mm = geometry.pixel_spacing_mm
     size = max(1, round(BLOCK_MM / row_mm)), max(1, round(BLOCK_MM / column_mm))
 
-    def coarse(array: NDArray[np.generic]) -> Field:
-        return block_mean(block_mean(array.astype(np.float32), 1, size[0]), 2, size[1])
+    def coarse(array: Field | Mask) -> Field:
+        return block_mean(block_mean(array, 1, size[0]), 2, size[1])
 
-    hu = exam.volume.hu
-    is_tissue = exam.brain_mask & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])
+    place = _around(exam.brain_mask, size, (size[0] * row_mm, size[1] * column_mm))
+    rows, columns = (slice(span.start * side, span.stop * side) for span, side in zip(place, size, strict=True))
+    hu, brain = exam.volume.hu[:, rows, columns], exam.brain_mask[:, rows, columns]
+    is_tissue = brain & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])
     sums, shares = coarse(np.where(is_tissue, hu, np.float32(0))), coarse(is_tissue)
     spacing = (geometry.slice_step_mm, size[0] * row_mm, size[1] * column_mm)
     sigma = [DENOISE_MM / mm if mm < 2 * DENOISE_MM else 0.0 for mm in spacing]
@@ -134,13 +147,27 @@ def _measure_blocks(exam: PreparedVolume) -> _Blocks:
     is_known = smooth_shares > 0.05
     return _Blocks(
         hu=np.divide(smooth_sums, smooth_shares, out=np.zeros_like(sums), where=is_known),
-        is_brain=coarse(exam.brain_mask) > 0.5,
+        is_brain=coarse(brain) > 0.5,
         is_dense=coarse(hu > DENSE_HU) > DENSE_SHARE,
         size=size,
         spacing_mm=0.5 * (spacing[1] + spacing[2]),
         slice_step_mm=spacing[0],
         volumes_ml=geometry.voxel_volumes_mm3 * size[0] * size[1] / 1000,
+        place=place,
+        slice_shape=(-(-geometry.shape[1] // size[0]), -(-geometry.shape[2] // size[1])),
     )
+
+
+def _around(brain: Mask, size: tuple[int, int], block_mm: tuple[float, float]) -> tuple[slice, slice]:
+    """Rows and columns of blocks that hold the brain and all within reach of it; whole slices without a brain."""
+    spans = []
+    for axes, side, mm in zip(((0, 2), (0, 1)), size, block_mm, strict=True):
+        hits = np.flatnonzero(brain.any(axis=axes)) // side
+        count = -(-brain.shape[3 - axes[1]] // side)
+        margin = math.ceil(MARGIN_MM / mm) + 1
+        first, end = (hits[0] - margin, hits[-1] + 1 + margin) if len(hits) else (0, count)
+        spans.append(slice(max(0, first), min(count, end)))
+    return spans[0], spans[1]
 
 
 def _membership(blocks: _Blocks) -> Field:
@@ -154,7 +181,7 @@ def _membership(blocks: _Blocks) -> Field:
     brain_hu = float(np.median(blocks.hu[blocks.is_brain]))
     reach = _reach(core, blocks)
     labels, count = ndimage.label(core, CONNECTIVITY_26)
-    core_hu = ndimage.median(blocks.hu, labels, np.arange(1, count + 1))
+    core_hu = ndimage.median(blocks.hu[core], labels[core], np.arange(1, count + 1))
     edge_hu = max(MIN_EDGE_HU, 0.5 * (brain_hu + float(np.max(core_hu))))
     candidates = reach & blocks.is_brain & (blocks.hu > edge_hu) & ~dilate_in_plane(blocks.is_dense, 1)
     kept = _large_islands(candidates, core, blocks)

@@ -120,18 +120,24 @@ def _brain(volume: Volume, mask: Mask, used: list[int]) -> _Brain:
 
 def _spots(brain: _Brain, hu: NDArray[np.float32]) -> Mask:
     """Voxels far brighter than soft tissue at their distance from bone, in their slice and the ones beside it."""
-    distance = np.clip(brain.from_wall_mm.astype(int), 0, FARTHEST_MM)
+    distance = np.clip(brain.from_wall_mm, 0, FARTHEST_MM).astype(np.int8)
     soft = brain.inside & (hu > 0) & (hu < 90)
-    spots = np.zeros(hu.shape, dtype=bool)
     counts = brain.inside & (brain.from_wall_mm > OFF_WALL_MM) & (brain.fine < CALCIUM_HU)
-    for ring in range(int(OFF_WALL_MM), FARTHEST_MM + 1):
-        here = distance == ring
-        for k in np.flatnonzero((counts & here).any(axis=(1, 2))):
-            beside = slice(max(0, k - 1), k + 2)
-            tissue = hu[beside][(soft & here)[beside]]
-            level = float(np.median(tissue)) if len(tissue) > LEAST_TISSUE else TISSUE_HU
-            spots[k] |= counts[k] & here[k] & (hu[k] > level + EXCESS_HU)
-    return spots
+    rings = [_of_rings(image[chosen], ring[chosen]) for image, ring, chosen in zip(hu, distance, soft, strict=True)]
+    limits = np.full((len(hu), FARTHEST_MM + 1), TISSUE_HU)
+    for k in np.flatnonzero(counts.any(axis=(1, 2))):
+        for ring in range(int(OFF_WALL_MM), FARTHEST_MM + 1):
+            tissue = np.concatenate([of_slice[ring] for of_slice in rings[max(0, k - 1) : k + 2]])
+            if len(tissue) > LEAST_TISSUE:
+                limits[k, ring] = np.median(tissue)
+    limits = (limits + EXCESS_HU).astype(np.float32)
+    return counts & np.stack([image > limit[ring] for image, limit, ring in zip(hu, limits, distance, strict=True)])
+
+
+def _of_rings(values: NDArray[np.float32], rings: NDArray[np.int8]) -> list[NDArray[np.float32]]:
+    """The values of a slice by their distance from bone, from 0 to `FARTHEST_MM`."""
+    order = np.argsort(rings, kind="stable")  # of small integers: by counting
+    return np.split(values[order], np.cumsum(np.bincount(rings, minlength=FARTHEST_MM + 1))[:-1])
 
 
 def _cubes(brain: _Brain, spots: Mask) -> float:

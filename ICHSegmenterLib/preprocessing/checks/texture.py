@@ -71,10 +71,10 @@ def measure_noise(volume: Volume, mask: Mask, *, slices: int | None = USUAL_SLIC
     noise, even = separate_noise(hu, inside, pixel)
     if np.count_nonzero(even) < MIN_PIXELS:
         return UNKNOWN
-    row = [_correlation(noise, even, lag, axis=2) for lag in range(LAGS)]
+    variance = float(noise[even].var())
+    row = [_correlation(noise, even, lag) / max(variance, 1e-6) for lag in range(LAGS)]
     pairs = np.flatnonzero(np.diff(used) == 1)
     both = even[pairs] & even[pairs + 1]
-    variance = float(noise[even].var())
     next_slice = _product_mean(noise[pairs], noise[pairs + 1], both) / max(variance, 1e-6)
     return Noise(float(np.sqrt(variance)), _length(row, pixel), row[1], next_slice)
 
@@ -146,12 +146,10 @@ def _box(mask: Mask, margin: float) -> tuple[slice, slice]:
     return bounds[0], bounds[1]
 
 
-def _correlation(noise: Field, mask: Mask, lag: int, *, axis: int) -> float:
-    """Between voxels `lag` apart, both in the mask."""
-    size = noise.shape[axis]
-    low, high = (np.arange(size - lag), np.arange(lag, size))
-    both = mask.take(low, axis) & mask.take(high, axis)
-    return _product_mean(noise.take(low, axis), noise.take(high, axis), both) / max(float(noise[mask].var()), 1e-6)
+def _correlation(noise: Field, mask: Mask, lag: int) -> float:
+    """Mean product of voxels `lag` columns apart, both in the mask."""
+    low, high = slice(noise.shape[2] - lag), slice(lag, None)
+    return _product_mean(noise[:, :, low], noise[:, :, high], mask[:, :, low] & mask[:, :, high])
 
 
 def _product_mean(first: Field, second: Field, mask: Mask) -> float:

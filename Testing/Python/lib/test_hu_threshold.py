@@ -12,9 +12,10 @@ import pytest
 from conftest import shared_data
 from ICHSegmenterLib.errors import CancelledError
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.methods.hu_threshold import predictor
 from ICHSegmenterLib.methods.hu_threshold.predictor import GROWTH_MM, HuThresholdPredictor, _Blocks, _reach
 from ICHSegmenterLib.predictions import SlicePrediction
-from ICHSegmenterLib.preprocessing.blocks import dilate_in_plane
+from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane
 from ICHSegmenterLib.preprocessing.pipeline import prepare
 from ICHSegmenterLib.preprocessing.spec import NoPreprocessing
 from ICHSegmenterLib.runtime.context import RunContext
@@ -131,9 +132,37 @@ def test_a_sphere_in_the_real_head_is_outlined_at_its_place(
 @pytest.mark.parametrize(("slices", "step_mm"), [(40, 0.2), (40, 0.5), (10, 0.2), (12, 5.0)])
 def test_a_bleed_grows_to_every_slice_within_reach(slices, step_mm):
     core = np.random.default_rng(0).random((slices, 20, 20)) > 0.999
-    blocks = _Blocks(core, core, core, (1, 1), 1.0, step_mm, np.ones(slices))
+    blocks = _Blocks(core, core, core, (1, 1), 1.0, step_mm, np.ones(slices), (slice(0, 20),) * 2, (20, 20))
     in_plane = dilate_in_plane(core, round(GROWTH_MM))
     distance = max(1, int(GROWTH_MM / step_mm))
     expected = [in_plane[max(0, k - distance) : k + distance + 1].any(axis=0) for k in range(slices)]
     assert core.any()
     assert np.array_equal(_reach(core, blocks), expected)
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_what_lies_far_from_the_brain_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    phantom = make_phantom(GEOMETRIES[name], HeadModel((SPHERE,)), subsamples=(1, 1, 1))
+    exam = prepare(phantom.volume, NoPreprocessing())
+    near = HuThresholdPredictor().predict(exam, RunContext())
+    monkeypatch.setattr(predictor, "MARGIN_MM", 1000.0)
+    whole = HuThresholdPredictor().predict(exam, RunContext())
+    assert [one.probabilities for one in near] == [one.probabilities for one in whole]
+    assert any(one.maps is not None for one in near)
+    assert all(np.array_equal(one.maps, other.maps) for one, other in zip(near, whole, strict=True))
+
+
+def test_without_a_brain_there_is_no_blood() -> None:
+    phantom = make_phantom(GEOMETRIES["plain"], HeadModel((SPHERE,)), subsamples=(1, 1, 1))
+    exam = prepare(phantom.volume, NoPreprocessing(), np.zeros(phantom.volume.geometry.shape, dtype=bool))
+    predictions = HuThresholdPredictor().predict(exam, RunContext())
+    assert all(one.maps is None and one.probabilities[ANY] == 0 for one in predictions)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("block", [1, 2, 3, 300])
+def test_block_means_of_a_mask_are_those_of_its_numbers(axis: int, block: int) -> None:
+    mask = np.random.default_rng(1).random((3, 11, 13)) > 0.5
+    means = block_mean(mask, axis, block)
+    assert means.dtype == np.float32
+    assert np.array_equal(means, block_mean(mask.astype(np.float32), axis, block))
