@@ -18,7 +18,7 @@ from ICHSegmenterSlicer.client.answer import Answer
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import terminology
 from ICHSegmenterSlicer.scene.nodes import isInScene
-from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results import edits, segment_voxels
 from ICHSegmenterSlicer.scene.results.measured import median
 from ICHSegmenterSlicer.scene.results.stored_result import SliceFocus, StoredResult, withImport
 from ICHSegmenterSlicer.scene.volumes import chunks, matrixOf, putBeside
@@ -265,7 +265,7 @@ def _removeUneditedSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) ->
     unedited = []
     for segmentId in list(segmentation.GetSegmentIDs()):
         segment = segmentation.GetSegment(segmentId)
-        voxels = edits.maskOf(segmentationNode, segmentId)
+        voxels = segment_voxels.maskOf(segmentationNode, segmentId)
         if edits.isOurs(segment) and not (yield from edits.isEdited(segment, *voxels)):
             unedited.append(segmentId)
     for segmentId in unedited:

@@ -11,7 +11,7 @@ import vtk
 from ICHSegmenterLib.volume.components import Component, components_in_steps
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import segments
-from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results import segment_voxels
 
 MAX_VOXELS = 250_000
 """A piece whose box holds more is made of blocks of voxels: smoothing takes most of the time."""
@@ -26,11 +26,11 @@ def make(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
     name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     for segmentId in list(segmentation.GetSegmentIDs()):
         segment = segmentation.GetSegment(segmentId)
-        if segment is None or segment.GetRepresentation(name) is not None or edits.labelmapOf(segment) is None:
+        if segment is None or segment.GetRepresentation(name) is not None or segment_voxels.labelmapOf(segment) is None:
             continue
-        mask, start = edits.maskOf(segmentationNode, segmentId)
+        mask, start = segment_voxels.maskOf(segmentationNode, segmentId)
         matrix, smoothing = vtk.vtkMatrix4x4(), segmentation.GetConversionParameter(SMOOTHING)
-        edits.labelmapOf(segment).GetImageToWorldMatrix(matrix)
+        segment_voxels.labelmapOf(segment).GetImageToWorldMatrix(matrix)
         yield
         together = vtk.vtkAppendPolyData()
         for piece in (yield from components_in_steps(mask)):

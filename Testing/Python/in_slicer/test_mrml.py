@@ -482,7 +482,7 @@ def test_a_run_into_an_existing_segmentation_adds_and_keeps(twice):
 def test_replacing_takes_unedited_segments_only(twice, scenes):
     import slicer
 
-    from ICHSegmenterSlicer.scene.results import edits
+    from ICHSegmenterSlicer.scene.results import edits, segment_voxels
 
     node, first, again = twice
     mine = slicer.util.arrayFromSegmentBinaryLabelmap(first.segmentationNode, first.segmentIds[0], node)
@@ -491,7 +491,8 @@ def test_replacing_takes_unedited_segments_only(twice, scenes):
     changed = [
         scenes.drain(
             edits.isEdited(
-                first.segmentationNode.GetSegmentation().GetSegment(one), *edits.maskOf(first.segmentationNode, one)
+                first.segmentationNode.GetSegmentation().GetSegment(one),
+                *segment_voxels.maskOf(first.segmentationNode, one),
             )
         )
         for one in first.segmentIds

@@ -10,7 +10,7 @@ import slicer
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterSlicer.scene import segments, terminology
 from ICHSegmenterSlicer.scene.nodes import isInScene
-from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results import edits, segment_voxels
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.findings import Finding
 from ICHSegmenterSlicer.scene.results.measured import isOnGrid
@@ -125,7 +125,10 @@ class FindingEditor:
         """Changes with every edit of any segment."""
         if self.segmentationNode is None:
             return ()
-        images = ((name, edits.labelmapOf(self._segmentation.GetSegment(name))) for name in _names(self._segmentation))
+        images = (
+            (name, segment_voxels.labelmapOf(self._segmentation.GetSegment(name)))
+            for name in _names(self._segmentation)
+        )
         return tuple((name, image and image.GetMTime()) for name, image in images)
 
     def _segmentOf(self, key: str) -> str:
@@ -150,7 +153,7 @@ class FindingEditor:
         volumeNode = self._resultNode.GetNodeReference(VOLUME_ROLE)
         isShared = isAdded and self._segmentation.IsSharedBinaryLabelmap(segmentId)
         isInPlace = not isShared and isOnGrid(self.segmentationNode, segmentId, volumeNode)
-        if isInPlace and edits.write(segment, mask, start, isAdded=isAdded):
+        if isInPlace and segment_voxels.write(segment, mask, start, isAdded=isAdded):
             self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
             return
         logic = slicer.vtkSlicerSegmentationsModuleLogic

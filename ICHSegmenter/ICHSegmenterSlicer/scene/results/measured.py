@@ -13,7 +13,7 @@ from ICHSegmenterLib.labels import ANY, HEMORRHAGE, SEGMENT_LABELS
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.scene.results import edits, segment_voxels
 from ICHSegmenterSlicer.scene.results.stored_result import SliceFocus, StoredResult
 from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf
 
@@ -140,7 +140,7 @@ def maskOnGrid(
     if not isOnGrid(segmentationNode, segmentId, volumeNode):
         voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
         return (np.zeros((0, 0, 0), bool) if voxels is None else voxels > 0), (0, 0, 0)
-    mask, start = edits.maskOf(segmentationNode, segmentId)
+    mask, start = segment_voxels.maskOf(segmentationNode, segmentId)
     shape = volumeNode.GetImageData().GetDimensions()[::-1]
     first = [max(0, -position) for position in start]
     last = [size - position for size, position in zip(shape, start, strict=True)]
@@ -152,7 +152,7 @@ def isOnGrid(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> bool:
     """True if the voxels of a segment are voxels of the volume: nobody gave the segmentation another geometry."""
-    image = edits.labelmapOf(segmentationNode.GetSegmentation().GetSegment(segmentId))
+    image = segment_voxels.labelmapOf(segmentationNode.GetSegmentation().GetSegment(segmentId))
     if image is None:
         return True
     matrices = [vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()]
