@@ -23,6 +23,8 @@ import numpy as np  # noqa: E402
 import SlicerShell  # noqa: E402
 
 LIMIT_MS = 100.0
+WORK_S, QUIET_S = 0.001, 2.0
+"""CPU time of a turn of the event loop that worked, and wall time after the last one of these until all is done."""
 
 
 class Times:
@@ -101,6 +103,11 @@ def _measure(shell: Any, panel: Any, times: Times, slices: int, pixels: int) -> 
     _turns(shell, times, "after a stroke", lambda: None)
     other, _ = _thinScan(slices // 4, pixels)
     _measureEdits(shell, panel, times, volumeNode, imported)
+    _spread(imported, volumeNode)
+    _turns(shell, times, "after blood was spread over the whole head", lambda: None)
+    panel.ui.findingsTable.setCurrentCell(1, 0)
+    _turns(shell, times, "reject a finding, with blood everywhere", panel.ui.rejectButton.click)
+    _turns(shell, times, "undo that", panel.ui.undoButton.click)
     _turns(shell, times, "choose another volume", lambda: panel.ui.inputSelector.setCurrentNode(other))
     _turns(shell, times, "choose the first one again", lambda: panel.ui.inputSelector.setCurrentNode(volumeNode))
 
@@ -146,13 +153,16 @@ def _click(shell: Any, times: Times, name: str, act: Callable[[], None]) -> None
     shell.process()
 
 
-def _turns(shell: Any, times: Times, name: str, act: Callable[[], None], seconds: float = 4.0) -> None:
-    """Measure an action and every turn of the event loop after it."""
+def _turns(shell: Any, times: Times, name: str, act: Callable[[], None]) -> None:
+    """Measure an action and every turn of the event loop after it, until nothing has worked for a while."""
     _click(shell, times, name, act)
-    end = time.monotonic() + seconds
+    end = time.monotonic() + QUIET_S
     while time.monotonic() < end:
+        before = time.thread_time()
         with times.measure(f"{name}: turns of the event loop"):
             shell.app.processEvents()
+        if time.thread_time() - before > WORK_S:
+            end = time.monotonic() + QUIET_S
 
 
 def _paint(imported: Any, volumeNode: Any) -> None:
@@ -162,6 +172,20 @@ def _paint(imported: Any, volumeNode: Any) -> None:
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(imported.segmentationNode, segmentId, volumeNode)
     mask[5, 5:9, 5:9] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, imported.segmentationNode, segmentId, volumeNode)
+
+
+def _spread(imported: Any, volumeNode: Any) -> None:
+    """Specks from vertex to base in two segments: their boxes hold the whole head, and nothing can be cut off."""
+    import slicer
+
+    segmentation = imported.segmentationNode.GetSegmentation()
+    head = np.argwhere(slicer.util.arrayFromVolume(volumeNode)[10:-10:10, 10:-10:10, 10:-10:10] > 0) * 10 + 10
+    mask = np.zeros(volumeNode.GetImageData().GetDimensions()[::-1], np.uint8)
+    for corner in (head.min(axis=0), head.max(axis=0)):
+        mask[tuple(slice(at - 8, at + 8) for at in corner)] = 1
+    for name in ("SAH", "SDH"):
+        segmentation.AddEmptySegment(name, name)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, imported.segmentationNode, name, volumeNode)
 
 
 def _thinScan(slices: int, pixels: int) -> tuple[Any, np.ndarray]:

@@ -15,18 +15,26 @@ from ICHSegmenterSlicer.scene.results import segment_voxels
 
 MAX_VOXELS = 250_000
 """A piece whose box holds more is made of blocks of voxels: smoothing takes most of the time."""
+SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 SMOOTHING = "Smoothing factor"
 HALF = 0.5
 """Share of a block from which it belongs to the piece."""
 
 
 def make(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
-    """Give every segment that has none its closed surface, and leave the rest to Slicer."""
+    """Give every segment that has none its closed surface, and leave the rest to Slicer.
+
+    They are given together: while one segment has a surface, the 3D view makes those of all others at once.
+    """
     segmentation = segmentationNode.GetSegmentation()
-    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    made: dict[str, vtk.vtkPolyData] = {}
     for segmentId in list(segmentation.GetSegmentIDs()):
         segment = segmentation.GetSegment(segmentId)
-        if segment is None or segment.GetRepresentation(name) is not None or segment_voxels.labelmapOf(segment) is None:
+        if (
+            segment is None
+            or segment.GetRepresentation(SURFACE) is not None
+            or segment_voxels.labelmapOf(segment) is None
+        ):
             continue
         mask, start = segment_voxels.maskOf(segmentationNode, segmentId)
         matrix, smoothing = vtk.vtkMatrix4x4(), segmentation.GetConversionParameter(SMOOTHING)
@@ -39,8 +47,12 @@ def make(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
             yield
         if together.GetNumberOfInputConnections(0):
             together.Update()
-            segment.AddRepresentation(name, together.GetOutput())
+            made[segmentId] = together.GetOutput()
         yield
+    with slicer.util.NodeModify(segmentationNode):
+        for segmentId, surface in made.items():
+            if segmentation.GetSegment(segmentId) is not None:  # removed meanwhile
+                segmentation.GetSegment(segmentId).AddRepresentation(SURFACE, surface)
     segmentationNode.CreateClosedSurfaceRepresentation()  # what is there is taken; Slicer keeps it up to date
 
 
@@ -58,8 +70,7 @@ def _surface(piece: Component, ijkToWorld: vtk.vtkMatrix4x4, smoothing: str) -> 
     )
     alone.AddSegment(segment, "segment")
     alone.SetConversionParameter(SMOOTHING, smoothing)
-    name = converter.GetSegmentationClosedSurfaceRepresentationName()
-    return segment.GetRepresentation(name) if alone.CreateRepresentation(name) else vtk.vtkPolyData()
+    return segment.GetRepresentation(SURFACE) if alone.CreateRepresentation(SURFACE) else vtk.vtkPolyData()
 
 
 def _coarser(

@@ -430,3 +430,17 @@ def test_the_strip_has_a_row_for_each_subtype_and_shows_where_the_mouse_is(shell
     assert hovered.pixelColor(int(left + 4.5 * step), 12) != image.pixelColor(int(left + 4.5 * step), 12)
     QtWidgets.QApplication.sendEvent(strip, QtCore.QEvent(QtCore.QEvent.Leave))
     assert strip.grab().toImage().pixelColor(int(left + 4.5 * step), 12) == image.pixelColor(int(left + 4.5 * step), 12)
+
+
+def test_the_history_keeps_no_empty_space_that_a_stroke_left_in_a_labelmap(shell, panel, analyzed):
+    volumeNode, node, segmentId = analyzed
+    segment = node.GetSegmentation().GetSegment(segmentId)
+    size = np.prod(volumeNode.GetImageData().GetDimensions())
+    assert segment.GetRepresentation("Binary labelmap").GetNumberOfPoints() == size  # what a stroke left
+    before = voxels(analyzed)
+    panel.ui.findingsTable.setCurrentCell(1, 0)
+    shell.click(panel.ui.rejectButton)
+    assert segment.GetRepresentation("Binary labelmap").GetNumberOfPoints() < size / 5
+    shell.click(panel.ui.undoButton)
+    assert segment.GetRepresentation("Binary labelmap").GetNumberOfPoints() < size / 5
+    assert voxels(analyzed) == before

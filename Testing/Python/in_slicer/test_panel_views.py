@@ -181,6 +181,33 @@ def test_an_edit_makes_the_surface_anew(shell, panel, analyzed):
     assert segment.GetRepresentation("Closed surface").GetNumberOfPoints() == points
 
 
+def test_the_surfaces_of_all_segments_are_made_in_steps_and_none_by_slicer_at_once(shell, panel, analyzed, monkeypatch):
+    from ICHSegmenterSlicer.scene import segments, surfaces
+    from ICHSegmenterSlicer.scene.volumes import matrixOf
+
+    shell.click(panel.ui.show3DButton)
+    shell.waitUntil(lambda: panel.shown._head.node is not None, 10, "the head")
+    made, make = [], surfaces._surface
+    monkeypatch.setattr(surfaces, "_surface", lambda piece, *others: made.append(piece) or make(piece, *others))
+    node = panel.shown.segmentationNode
+    segmentation = node.GetSegmentation()
+    segmentation.RemoveRepresentation(surfaces.SURFACE)
+    other = slicerSegment(segments.orientedImage(np.ones((2, 4, 4), bool), (3, 20, 20), matrixOf(analyzed)))
+    segmentation.AddSegment(other, "other")
+    for _ in surfaces.make(node):
+        pass
+    assert len(made) == 2
+    assert other.GetRepresentation(surfaces.SURFACE).GetNumberOfPoints() > 8
+
+
+def slicerSegment(image):
+    import slicer
+
+    segment = slicer.vtkSegment()
+    segment.AddRepresentation("Binary labelmap", image)
+    return segment
+
+
 def test_a_large_piece_gets_a_surface_of_blocks_at_the_same_place(shell):
     import vtk
 

@@ -16,11 +16,11 @@ from ICHSegmenterSlicer.scene.results.findings import Finding
 from ICHSegmenterSlicer.scene.results.measured import isOnGrid
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.scene.surfaces import SURFACE
 from ICHSegmenterSlicer.scene.volumes import matrixOf
 
 MAX_STATES = 20
 """Steps that can be taken back; each keeps a copy of the segments that it changed."""
-SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 
 
 class FindingEditor:
@@ -114,6 +114,8 @@ class FindingEditor:
             self._history = slicer.vtkSegmentationHistory()
             self._history.SetMaximumNumberOfStates(MAX_STATES)
             self._history.SetSegmentation(self._segmentation)
+        for name in _names(self._segmentation):
+            segment_voxels.crop(self._segmentation.GetSegment(name))
         self._history.SaveState()
 
     def _dropSurfaces(self) -> None:
@@ -145,13 +147,13 @@ class FindingEditor:
         return name
 
     def _write(self, segmentId: str, mask: np.ndarray, start: tuple[int, int, int], *, isAdded: bool) -> None:
-        """Set or clear voxels in place, or where its labelmap must grow by the function that Segment Editor uses."""
+        """Set or clear voxels, by Segment Editor's function if others share the labelmap or it has another grid."""
         segment = self._segmentation.GetSegment(segmentId)
         if segment is None:
             return
         segment.RemoveRepresentation(SURFACE)
         volumeNode = self._resultNode.GetNodeReference(VOLUME_ROLE)
-        isShared = isAdded and self._segmentation.IsSharedBinaryLabelmap(segmentId)
+        isShared = isAdded and segment_voxels.isShared(self._segmentation, segmentId)
         isInPlace = not isShared and isOnGrid(self.segmentationNode, segmentId, volumeNode)
         if isInPlace and segment_voxels.write(segment, mask, start, isAdded=isAdded):
             self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)

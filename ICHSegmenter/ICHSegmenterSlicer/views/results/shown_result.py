@@ -218,7 +218,7 @@ class ShownResult(VTKObservationMixin):
             views.setShow3D(node, False)
 
     def _draw(self) -> None:
-        """Make the surfaces that are missing; each comes up as soon as it is made."""
+        """Make the surfaces that are missing."""
         node = self.segmentationNode
         if node is None:
             return
