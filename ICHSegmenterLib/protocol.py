@@ -37,6 +37,7 @@ class MessageType(str, Enum):
     CHECK = "check"
     READ = "read"
     FOLLOW_UP = "follow_up"
+    MEASURE = "measure"
     WARM = "warm"
     DESCRIBE = "describe"
     DOWNLOAD = "download"

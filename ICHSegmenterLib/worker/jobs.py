@@ -26,8 +26,10 @@ from ICHSegmenterLib.cards.table import ModelCard, get_card, method_cards
 from ICHSegmenterLib.computer.diagnosis import diagnosis_lines
 from ICHSegmenterLib.computer.processor_check import check_processor
 from ICHSegmenterLib.errors import DependencyError, OutputError
+from ICHSegmenterLib.measuring.exam import measure_exam
 from ICHSegmenterLib.measuring.follow_up import follow_up
 from ICHSegmenterLib.preprocessing.input_check import check_input
+from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -62,6 +64,7 @@ class Jobs:
             MessageType.CHECK: self.check,
             MessageType.READ: self.read,
             MessageType.FOLLOW_UP: self.follow_up,
+            MessageType.MEASURE: self.measure,
             MessageType.WARM: self.warm,
             MessageType.DESCRIBE: self.describe,
             MessageType.DOWNLOAD: self.download,
@@ -130,6 +133,14 @@ class Jobs:
         )
         name = _write(current.job, "prior.npy", outline)
         return {"type": MessageType.DONE, "follow_up": comparison.to_json(), "prior": name}
+
+    def measure(self, message: Message, context: RunContext) -> Message:
+        """Measure an exam with the outline that it has now."""
+        context.report(0, 1, Phase.MEASURING)
+        exam = Exam.from_message(message).outlined(read_object(message, "outline"))
+        view = AxialView.at_border(exam.volume.geometry)
+        measures = measure_exam(view.volume(exam.volume), view.apply(exam.labelmap), exam.labels)
+        return {"type": MessageType.DONE, "measures": measures.to_json()}
 
     def warm(self, message: Message, context: RunContext) -> Message:
         """Load the network of a method, so that the next exam starts at once."""

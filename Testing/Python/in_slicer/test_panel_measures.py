@@ -81,6 +81,36 @@ def test_the_measures_follow_an_edit(shell, panel, analyzed):
     assert number(r"ABC/2 (\d+\.\d) mL", panel.ui.measuresLabel) < 0.7 * before
 
 
+def test_midline_and_ventricles_of_before_an_edit_are_marked_and_measured_again_by_a_click(shell, panel, analyzed):
+    label, button = panel.ui.measuresLabel, panel.ui.measureAgainButton
+    assert not button.visible
+    made = label.text
+    assert "Ventricles not reached<br>Midline shift" in made
+    panel.shown._findings._editor.add(*besideVentricle(panel, analyzed), "ICH", analyzed)
+    shell.waitUntil(lambda: button.visible, 10, "the mark")
+    assert "Before the edit: Midline shift" in label.text
+    assert "Before the edit: Ventricles not reached" in label.text
+    shell.click(button)
+    shell.waitUntil(lambda: not button.visible, RUN_S, "the measures of now")
+    assert "Blood touches a lateral ventricle" in label.text
+    assert "Before the edit" not in label.text
+    shell.click(panel.ui.undoButton)
+    shell.waitUntil(lambda: label.text == made, 10, "what the run measured")
+    assert not button.visible
+    shell.click(panel.ui.redoButton)
+    shell.waitUntil(lambda: label.text != made, 10, "the edit")
+    assert not button.visible  # it was measured already
+
+
+def besideVentricle(panel, volumeNode):
+    """Mask and start of a box at the outer wall of the left ventricle."""
+    from ICHSegmenterSlicer.scene.volumes import geometryOf
+
+    point = np.add(panel.shown.measures.midline.septum, (24.0, 0.0, 0.0))
+    column, row, slice_ = np.rint(geometryOf(volumeNode).lps_to_ijk(point)).astype(int).tolist()
+    return np.ones((3, 9, 9), bool), (slice_ - 1, row - 4, column - 4)
+
+
 def test_lines_are_drawn_on_request_and_the_numbers_follow_a_drag(shell, panel, analyzed):
     lines = panel.shown.measures._lines
     assert lines.node("A") is None

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import RegistrationError
 from ICHSegmenterLib.labels import IPH, PERILESIONAL_EDEMA, SDH
+from ICHSegmenterLib.measuring.exam import measure_exam
 from ICHSegmenterLib.measuring.follow_up import Change, FollowUp, OutlinedExam, follow_up
 from ICHSegmenterLib.measuring.registration import register
 from ICHSegmenterLib.protocol import VOXEL_FILE, exam_message
@@ -181,3 +182,13 @@ def test_the_worker_compares_and_leaves_the_prior_outline_in_the_job_folder(tmp_
     assert np.load(tmp_path / "now" / answer["prior"]).shape == CURRENT.shape
     with pytest.raises(ValueError, match="none of"):
         Exam.from_message(message).outlined({"labelmap": "labelmap.npy", "labels": ["blood"]})
+
+
+def test_the_worker_measures_an_exam_with_the_outline_that_it_has_now(tmp_path, current: OutlinedExam) -> None:
+    np.save(tmp_path / VOXEL_FILE, current.volume.hu)
+    np.save(tmp_path / "labelmap.npy", current.labelmap)
+    outline = {"labelmap": "labelmap.npy", "labels": [label.key for label in current.labels]}
+    sent = exam_message(tmp_path, current.volume.geometry, current.volume.source)
+    answer = Jobs().measure({**sent, "outline": outline}, RunContext())
+    assert answer["measures"] == measure_exam(current.volume, current.labelmap, current.labels).to_json()
+    assert answer["measures"]["count"] > 0

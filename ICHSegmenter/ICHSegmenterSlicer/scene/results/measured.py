@@ -133,6 +133,16 @@ def measure(
     return MeasuredSegments(tuple(measured), len(made - left))
 
 
+def isBlood(segment: slicer.vtkSegment, key: str, segmentationNode: slicer.vtkMRMLSegmentationNode) -> bool:
+    """A person's own segment is blood if its terminology says so, or says no more than Slicer gives to a new one."""
+    if key in SEGMENT_LABELS:
+        return SEGMENT_LABELS[key].is_blood
+    if str(HEMORRHAGE) in segment.GetTerminology():
+        return True
+    isOfARun = bool(segmentationNode.GetAttribute(METHOD_ATTRIBUTE))
+    return isOfARun and (not segment.GetTerminology() or GENERIC_TISSUE in segment.GetTerminology())
+
+
 def maskOnGrid(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> tuple[np.ndarray, tuple[int, int, int]]:
@@ -234,19 +244,9 @@ def _measured(
         key,
         segment.GetName(),
         tuple(round(channel * 255) for channel in segment.GetColor()),
-        _isBlood(segment, key, segmentationNode),
+        isBlood(segment, key, segmentationNode),
         isEdited,
         slices.sliceMl,
         slices.huSum / slices.voxels if slices.voxels else None,
         slices.centers,
     )
-
-
-def _isBlood(segment: slicer.vtkSegment, key: str, segmentationNode: slicer.vtkMRMLSegmentationNode) -> bool:
-    """A person's own segment is blood if its terminology says so, or says no more than Slicer gives to a new one."""
-    if key in SEGMENT_LABELS:
-        return SEGMENT_LABELS[key].is_blood
-    if str(HEMORRHAGE) in segment.GetTerminology():
-        return True
-    isOfARun = bool(segmentationNode.GetAttribute(METHOD_ATTRIBUTE))
-    return isOfARun and (not segment.GetTerminology() or GENERIC_TISSUE in segment.GetTerminology())

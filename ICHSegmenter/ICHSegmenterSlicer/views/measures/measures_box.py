@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import slicer
 
-from ICHSegmenterLib.labels import ICH, IVH
+from ICHSegmenterLib.errors import Failure
+from ICHSegmenterLib.labels import IVH
 from ICHSegmenterLib.measuring.abc2 import Abc2
 from ICHSegmenterLib.measuring.criteria import flags_of
 from ICHSegmenterLib.measuring.line import Line
@@ -18,10 +20,17 @@ from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.measures import corrections
 from ICHSegmenterSlicer.scene.measures.lines import MeasuredLines
+from ICHSegmenterSlicer.scene.measures.measured_anew import MeasuringAnew, measuredAnew, versionOf
 from ICHSegmenterSlicer.scene.measures.pieces import measureFindings
 from ICHSegmenterSlicer.scene.results.findings import Finding
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
-from ICHSegmenterSlicer.views.measures.measures_text import examLines, flagLines, pieceLines
+from ICHSegmenterSlicer.views.measures.measures_text import (
+    flagLines,
+    midlineText,
+    pieceLines,
+    totalText,
+    ventriclesText,
+)
 from ICHSegmenterSlicer.views.measures.prior_box import PriorView
 from ICHSegmenterSlicer.views.results.finding_row import findingText
 
@@ -41,7 +50,7 @@ class MeasuresView:
 
     Args:
         ui: The panel's widgets by name.
-        client: The worker, which compares with a prior exam.
+        client: The worker, which measures anew after an edit, and compares with a prior exam.
     """
 
     def __init__(self, ui: Any, client: WorkerClient) -> None:
@@ -54,15 +63,17 @@ class MeasuresView:
         self._pieces: dict[str, PieceMeasures] = {}
         self._reader: StepRunner[dict[str, PieceMeasures]] | None = None
         self._lines = MeasuredLines(COLORS, self._onMoved)
+        self._isEdited = False
+        self._failure = ""
+        self._measuringAnew = MeasuringAnew(client, self._onMeasuredAnew, self._onFailed)
         self.prior = PriorView(ui, client, self._write)
+        ui.measureAgainButton.connect("clicked()", self._onMeasureAgain)
         ui.linesButton.connect("toggled(bool)", lambda _checked: self._draw())
 
     @property
     def midline(self) -> Midline | NoMidline | None:
         """The midline of the result, as a person corrected it if anybody did; None if the run measured nothing."""
-        corrected = corrections.midline(self._resultNode)
-        measures = self._result.analysis.measures
-        return corrected or (None if measures is None else measures.midline)
+        return corrections.midline(self._resultNode) or self._examMeasures()[0]
 
     def begin(self, resultNode: slicer.vtkMRMLTextNode, result: StoredResult) -> None:
         """Another result is shown."""
@@ -70,12 +81,25 @@ class MeasuresView:
         self._resultNode, self._result = resultNode, result
 
     def update(
-        self, listed: Sequence[Finding], current: Finding | None, volumeNode: slicer.vtkMRMLScalarVolumeNode | None
+        self,
+        listed: Sequence[Finding],
+        current: Finding | None,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode | None,
+        *,
+        isEdited: bool,
     ) -> None:
-        """Measure the findings as they are now, in steps; then text and lines follow."""
+        """Measure the findings as they are now, in steps; then text and lines follow.
+
+        Args:
+            listed: The findings.
+            current: That whose row is marked.
+            volumeNode: The exam.
+            isEdited: They are not as the run made them.
+        """
         if self._resultNode is None or volumeNode is None:
             return
         self._findings, self._current, self._volumeNode = listed, current, volumeNode
+        self._isEdited = isEdited
         self._stop()
         steps = measureFindings(tuple(listed), volumeNode, self._pieces)
         self._reader = StepRunner(steps, self._onMeasured, _raise, startNow=True)
@@ -85,6 +109,8 @@ class MeasuresView:
         self._stop()
         self._lines.remove()
         self.prior.clear()
+        self._measuringAnew.stop()
+        self._isEdited, self._failure = False, ""
         self._resultNode = self._result = self._volumeNode = self._current = None
         self._findings, self._pieces = (), {}
         self._ui.measuresLabel.setText("")
@@ -105,9 +131,18 @@ class MeasuresView:
         """Fill the label by the findings as they are now."""
         totalMl = sum(finding.volumeMl for finding in self._findings)
         ventricularMl = sum(finding.volumeMl for finding in self._findings if finding.key == IVH.key)
-        midline = self.midline
+        midline, isCorrected = self.midline, corrections.midline(self._resultNode) is not None
         shiftMm = midline.shift_mm if isinstance(midline, Midline) else None
-        lines = examLines(totalMl, len(self._findings), ventricularMl, self._touches(), midline)
+        _midline, reaches, isNow = self._examMeasures()
+        lines = [
+            totalText(totalMl, len(self._findings)),
+            ventriclesText(ventricularMl, reaches, isNow=isNow),
+            midlineText(midline, isNow=isNow or isCorrected),
+        ]
+        self._ui.measureAgainButton.setVisible(not isNow)
+        self._ui.measureAgainButton.setEnabled(not self._measuringAnew.isRunning)
+        if self._failure:
+            lines.append(f"⚠ {html.escape(self._failure)}")
         lines += flagLines(flags_of(self._pieces.values(), shiftMm))
         finding = self._measured()
         if finding is not None:
@@ -121,19 +156,28 @@ class MeasuresView:
         candidates = [self._current] if self._current is not None else list(self._findings[:1])
         return next((finding for finding in candidates if finding.digest in self._pieces), None)
 
-    def _touches(self) -> bool | None:
-        """What the run said of the ventricles, as long as one of the pieces that it speaks of is there."""
-        measures = self._result.analysis.measures
-        if measures is None:
-            return None
-        reached = [piece for piece in measures.pieces if piece.touches_ventricle]
-        return measures.reaches_ventricles if not reached else any(map(self._isThere, reached))
+    def _examMeasures(self) -> tuple[Midline | NoMidline | None, bool | None, bool]:
+        """Midline, whether a ventricle is reached, and whether both are of the segments as they are now."""
+        made = self._result.analysis.measures
+        midline, reaches = (None, None) if made is None else (made.midline, made.reaches_ventricles)
+        anew = measuredAnew(self._resultNode) if self._isEdited else None
+        if anew is None:
+            return midline, reaches, not self._isEdited
+        return anew.midline, anew.reachesVentricles, anew.version == versionOf(self._findings)
 
-    def _isThere(self, piece: PieceMeasures) -> bool:
-        """True if a piece of the run lies in a finding of now."""
-        index = self._result.analysis.geometry.lps_to_ijk(piece.center_lps_mm)
-        voxel = tuple(round(float(position)) for position in index[::-1])
-        return any(finding.key == (piece.label or ICH.key) and finding.contains(voxel) for finding in self._findings)
+    def _onMeasureAgain(self) -> None:
+        if self._resultNode is not None:
+            self._failure = ""
+            self._measuringAnew.begin(self._resultNode, self._findings)
+            self._write()
+
+    def _onMeasuredAnew(self) -> None:
+        self._write()
+        self._draw()
+
+    def _onFailed(self, failure: Failure) -> None:
+        self._failure = failure.message
+        self._write()
 
     def _draw(self) -> None:
         """Draw the lines while the button is down."""

@@ -16,35 +16,50 @@ from ICHSegmenterLib.measuring.piece import PieceMeasures
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def examLines(
-    totalMl: float, count: int, ventricularMl: float, touches: bool | None, midline: Midline | NoMidline | None
-) -> list[str]:
-    """Lines about the exam: total and number of pieces, ventricles, midline.
+def totalText(totalMl: float, count: int) -> str:
+    """All blood, and in how many pieces."""
+    text = _("Total {volume:.1f} mL in {count} pieces") if count != 1 else _("Total {volume:.1f} mL in one piece")
+    return text.format(volume=totalMl, count=count)
+
+
+def ventriclesText(ventricularMl: float, reaches: bool | None, *, isNow: bool) -> str:
+    """Blood in the ventricles.
 
     Args:
-        totalMl, count: All blood, and in how many pieces.
-        ventricularMl: Blood of the segment of intraventricular hemorrhage.
-        touches: Blood reaches a lateral ventricle; None if that is not known.
-        midline: The shift, or why there is none; None if the run did not measure.
+        ventricularMl: Of the segment of intraventricular hemorrhage, as it is now.
+        reaches: Blood touches a lateral ventricle; None if that is not known.
+        isNow: That is of the segments as they are now.
     """
-    total = _("Total {volume:.1f} mL in {count} pieces") if count != 1 else _("Total {volume:.1f} mL in one piece")
-    return [total.format(volume=totalMl, count=count), _ventricles(ventricularMl, touches), midlineText(midline)]
+    if ventricularMl > 0:
+        return _("{volume:.1f} mL in the ventricles").format(volume=ventricularMl)
+    text = {
+        True: _("Blood touches a lateral ventricle"),
+        False: _("Ventricles not reached"),
+        None: _("Ventricles not judged"),
+    }[reaches]
+    return _dated(text, isNow=isNow)
 
 
-def midlineText(midline: Midline | NoMidline | None) -> str:
-    """The midline shift, or why there is none."""
+def midlineText(midline: Midline | NoMidline | None, *, isNow: bool) -> str:
+    """The midline shift, or why there is none; None if the run did not measure."""
     if isinstance(midline, Midline):
         if midline.shift_mm < HALF_OF_LAST_DIGIT_MM:
             return _("No midline shift")
         side = _("to the left") if midline.is_to_left else _("to the right")
-        return _("Midline shift {shift:.1f} mm {side}").format(shift=midline.shift_mm, side=side)
+        text = _("Midline shift {shift:.1f} mm {side}").format(shift=midline.shift_mm, side=side)
+        return _dated(text, isNow=isNow)
     reasons = {
         NoMidline.NO_SKULL: _("too little of the skull was scanned"),
         NoMidline.NO_SEPTUM: _("no septum between the ventricles is seen"),
         NoMidline.UNCERTAIN: _("the septum cannot be followed"),
         None: _("the run drew no blood"),
     }
-    return _("Midline shift not measured: {reason}").format(reason=reasons[midline])
+    return _dated(_("Midline shift not measured: {reason}").format(reason=reasons[midline]), isNow=isNow)
+
+
+def _dated(text: str, *, isNow: bool) -> str:
+    """A measure, marked if the segments were edited since."""
+    return text if isNow else _("⚠ Before the edit: {text}").format(text=text)
 
 
 def pieceLines(name: str, piece: PieceMeasures, diameters: Abc2, priorMl: float | None) -> list[str]:
@@ -98,13 +113,3 @@ def priorLines(name: str, total: Change, followUp: FollowUp) -> list[str]:
     )
     fit = _("The skulls fit to {residual:.1f} mm. White: the prior outline.").format(residual=followUp.residual_mm)
     return [f"<b>{change}: {growth}</b>", f"{html.escape(name)}. {fit}"]
-
-
-def _ventricles(volumeMl: float, touches: bool | None) -> str:
-    if volumeMl > 0:
-        return _("{volume:.1f} mL in the ventricles").format(volume=volumeMl)
-    return {
-        True: _("Blood touches a lateral ventricle"),
-        False: _("Ventricles not reached"),
-        None: _("Ventricles not judged"),
-    }[touches]

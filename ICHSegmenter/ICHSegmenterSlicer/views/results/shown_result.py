@@ -191,7 +191,9 @@ class ShownResult(VTKObservationMixin):
     def _onListed(self) -> None:
         """Other findings, or another one is looked at."""
         if self._measured is not None:
-            self.measures.update(self._findings.listed, self._findings.current, self.volumeNode)
+            findings = self._findings
+            isEdited = self._measured.isEdited
+            self.measures.update(findings.listed, findings.current, self.volumeNode, isEdited=isEdited)
 
     def _onSegmentationAdded(self) -> None:
         """A person added blood to a result that outlined none."""
