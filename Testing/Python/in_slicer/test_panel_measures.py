@@ -166,6 +166,39 @@ def test_a_prior_exam_is_compared_and_its_outline_lies_beside_the_current_one(sh
     assert "no growth" in label.text
 
 
+def test_a_comparison_comes_back_with_the_scene_and_is_hidden_once_the_prior_changes(shell, panel, tmp_path):
+    import slicer
+
+    analyze(shell, panel, addHead("Yesterday", 10.0))
+    analyze(shell, panel, addHead("Today", 20.0))
+    shell.click(panel.ui.priorButton)
+    label = panel.ui.priorLabel
+    shell.waitUntil(lambda: "mL then" in label.text, RUN_S, "the comparison")
+    said, measures = label.text, panel.ui.measuresLabel.text
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear()
+    assert label.text == ""
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    shell.waitUntil(lambda: label.text == said and panel.ui.measuresLabel.text == measures, 10, "the comparison")
+    outline = panel.shown.measures.prior.outline
+    assert outline.node is not None
+    assert panel.ui.priorComboBox.currentText.startswith("Yesterday")
+
+    prior = slicer.util.getNode("Yesterday")
+    node = slicer.mrmlScene.GetNodeByID(panel.ui.priorComboBox.currentData).GetNodeReference("segmentation")
+    segmentId = node.GetSegmentation().GetNthSegmentID(0)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, prior)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.zeros_like(mask), node, segmentId, prior)
+    shell.waitUntil(lambda: "Yesterday" in label.text and "changed or is gone" in label.text, 10, "the mark")
+    assert outline.node is None
+    assert "Prior exam" not in panel.ui.measuresLabel.text
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, prior)
+    shell.waitUntil(lambda: label.text == said and outline.node is not None, 10, "the comparison, as it fits again")
+    slicer.mrmlScene.RemoveNode(prior)
+    panel.ui.findingsTable.setCurrentCell(0, 0)
+    shell.waitUntil(lambda: "changed or is gone" in label.text, 10, "the mark")
+
+
 def test_skulls_that_do_not_fit_are_said_and_nothing_is_outlined(shell, panel):
     import slicer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +13,12 @@ from ICHSegmenterLib.measuring.follow_up import FollowUp
 from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.scene.measures import kept_prior
+from ICHSegmenterSlicer.scene.measures.kept_prior import KeptPrior
 from ICHSegmenterSlicer.scene.measures.outlined_request import OutlinedRequest, exportOutlined
-from ICHSegmenterSlicer.scene.results import runs
+from ICHSegmenterSlicer.scene.results import runs, segment_voxels
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
-
-
-@dataclass(frozen=True, eq=False)
-class ComparedPrior:
-    """The answer.
-
-    Attributes:
-        followUp: Volumes then and now, and how well the skulls fit.
-        outline: uint8 (slices, rows, columns) of the current volume: the prior labelmap.
-    """
-
-    followUp: FollowUp
-    outline: np.ndarray
 
 
 def candidates(volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> list[slicer.vtkMRMLTextNode]:
@@ -49,14 +37,14 @@ class PriorComparison:
 
     Args:
         client: The worker.
-        done: Called with the answer.
+        done: Called when the result node keeps the answer.
         failed: Called if there is none.
     """
 
-    def __init__(
-        self, client: WorkerClient, done: Callable[[ComparedPrior], None], failed: Callable[[Failure], None]
-    ) -> None:
+    def __init__(self, client: WorkerClient, done: Callable[[], None], failed: Callable[[Failure], None]) -> None:
         self._done = done
+        self._nodes: tuple[slicer.vtkMRMLTextNode, slicer.vtkMRMLTextNode] | None = None
+        self._name = self._state = ""
         self._request = OutlinedRequest(client, self._receive, failed)
 
     @property
@@ -64,21 +52,33 @@ class PriorComparison:
         """True until it is done or has failed."""
         return self._request.isRunning
 
-    def begin(self, current: slicer.vtkMRMLTextNode, prior: slicer.vtkMRMLTextNode) -> None:
-        """Hand both exams with their segments over in steps, then ask."""
-        self._request.begin(lambda folder: _export(current, prior, folder))
+    def begin(self, current: slicer.vtkMRMLTextNode, prior: slicer.vtkMRMLTextNode, name: str) -> None:
+        """Hand both exams with their segments over in steps, then ask; `name` is that of the prior one."""
+        self._nodes, self._name = (current, prior), name
+        self._request.begin(self._export)
 
     def stop(self) -> None:
         """Want no answer any more."""
         self._request.stop()
 
+    def _export(self, folder: Path) -> Steps[Message]:
+        """The request, with the files of both exams."""
+        current, prior = self._nodes
+        now, outline = yield from exportOutlined(current, folder / "current")
+        then, priorOutline = yield from exportOutlined(prior, folder / "prior")
+        self._state = yield from kept_prior.stateOf(prior)
+        return {
+            "type": MessageType.FOLLOW_UP,
+            **now,
+            "outline": outline,
+            "prior": then,
+            "prior_outline": priorOutline,
+        }
+
     def _receive(self, answer: Message, folder: Path) -> None:
         outline = np.load(folder / "current" / answer["prior"])
-        self._done(ComparedPrior(FollowUp.from_json(answer["follow_up"]), outline))
-
-
-def _export(current: slicer.vtkMRMLTextNode, prior: slicer.vtkMRMLTextNode, folder: Path) -> Steps[Message]:
-    """The request, with the files of both exams."""
-    now = yield from exportOutlined(current, folder / "current")
-    then = yield from exportOutlined(prior, folder / "prior")
-    return {"type": MessageType.FOLLOW_UP, **now[0], "outline": now[1], "prior": then[0], "prior_outline": then[1]}
+        box = segment_voxels.filledBox(outline) or (slice(0, 0),) * 3
+        start = (box[0].start, box[1].start, box[2].start)
+        followUp = FollowUp.from_json(answer["follow_up"])
+        kept_prior.keep(*self._nodes, KeptPrior(self._name, followUp, self._state, outline[box] > 0, start))
+        self._done()

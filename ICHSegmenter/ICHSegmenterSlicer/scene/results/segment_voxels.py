@@ -24,7 +24,7 @@ def maskOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> 
     """
     segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
     image = labelmapOf(segment)
-    box = None if image is None else _filled(_voxels(image))
+    box = None if image is None else filledBox(_voxels(image))
     if box is None:
         return np.zeros((0, 0, 0), bool), (0, 0, 0)
     start = [first + axis.start for first, axis in zip(_startOf(image), box, strict=True)]
@@ -68,11 +68,25 @@ def write(segment: slicer.vtkSegment, mask: np.ndarray, start: Sequence[int], *,
     return True
 
 
+def filledBox(voxels: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """The smallest box of integers (slices, rows, columns) that holds all that are not 0, None if there are none."""
+    first = next((n for n, plane in enumerate(voxels) if plane.any()), None)
+    if first is None:
+        return None
+    last = next(n for n in reversed(range(len(voxels))) if voxels[n].any())
+    slices, (rows, columns) = slice(first, last + 1), voxels.shape[1:]
+    inside = voxels[slices]
+    if all(face.any() for face in (inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1])):
+        return slices, slice(0, rows), slice(0, columns)
+    plane = np.bitwise_or.reduce(inside, axis=0)  # one pass, without a copy of all
+    return slices, _extent(plane.any(axis=1)), _extent(plane.any(axis=0))
+
+
 def crop(segment: slicer.vtkSegment) -> None:
     """Shrink the labelmap of a segment, and of those that share it, to what is filled: the history copies all of it."""
     image = labelmapOf(segment)
     voxels = None if image is None else _voxels(image)
-    box = None if voxels is None else _filled(voxels)
+    box = None if voxels is None else filledBox(voxels)
     if box is not None and voxels[box].size < voxels.size:
         _replace(image, voxels[box], [low + axis.start for low, axis in zip(_startOf(image), box, strict=True)])
 
@@ -121,20 +135,6 @@ def _equal(voxels: np.ndarray, value: int) -> np.ndarray:
         mask.flags.writeable = False
         return mask
     return voxels == value
-
-
-def _filled(voxels: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """The smallest box that holds all voxels that are set, None if none is."""
-    first = next((n for n, plane in enumerate(voxels) if plane.any()), None)
-    if first is None:
-        return None
-    last = next(n for n in reversed(range(len(voxels))) if voxels[n].any())
-    slices, (rows, columns) = slice(first, last + 1), voxels.shape[1:]
-    inside = voxels[slices]
-    if all(face.any() for face in (inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1])):
-        return slices, slice(0, rows), slice(0, columns)
-    plane = np.bitwise_or.reduce(inside, axis=0)  # one pass, without a copy of all
-    return slices, _extent(plane.any(axis=1)), _extent(plane.any(axis=0))
 
 
 def _extent(isFilled: np.ndarray) -> slice:
