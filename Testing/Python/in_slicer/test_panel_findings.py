@@ -441,6 +441,7 @@ def test_the_history_keeps_no_empty_space_that_a_stroke_left_in_a_labelmap(shell
     panel.ui.findingsTable.setCurrentCell(1, 0)
     shell.click(panel.ui.rejectButton)
     assert segment.GetRepresentation("Binary labelmap").GetNumberOfPoints() < size / 5
+    shell.waitUntil(lambda: panel.ui.undoButton.enabled, 5, "the step that can be taken back")
     shell.click(panel.ui.undoButton)
     assert segment.GetRepresentation("Binary labelmap").GetNumberOfPoints() < size / 5
     assert voxels(analyzed) == before
