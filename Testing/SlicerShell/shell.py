@@ -142,7 +142,12 @@ class Shell:
         self.process()
 
     def reset(self):
-        """Close the scene, forget settings and errors: the state between two tests."""
+        """Close scene and menus, forget settings and errors: the state between two tests."""
+        from PySide6 import QtWidgets
+
+        # A click of QtTest goes to its widget past an open menu, which takes the keys of the window meanwhile.
+        while QtWidgets.QApplication.activePopupWidget() is not None:
+            QtWidgets.QApplication.activePopupWidget().close()
         slicer.mrmlScene.Clear(False)
         self.app.userSettings().clear()
         self.process()

@@ -121,7 +121,7 @@ def test_an_exam_is_read_corrected_compared_and_reported_in_twelve_clicks(
     reader.click("clickButton")
     reader.click_view(MISSED.center)
     shell.waitUntil(lambda: panel.ui.growFrame.visible and panel.ui.addButton.enabled, 5, "the preview")
-    reader.click("addButton")
+    reader.press(QtCore.Qt.Key_Return)
     shell.waitUntil(lambda: len(reader.findings()) == 2, 5, "the addition")
 
     reader.click_row(0)

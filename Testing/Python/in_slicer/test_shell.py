@@ -247,3 +247,31 @@ def test_a_module_reloads_into_its_panel(shell, demo):
     assert reloaded is not demo
     assert demo.parameters is None  # its cleanup ran
     assert reloaded.ui.applyButton.visible
+
+
+def test_a_menu_that_a_test_leaves_open_takes_no_keys_of_the_next(shell):
+    import qt
+    import slicer
+    from PySide6 import QtCore, QtTest, QtWidgets
+
+    window, pressed = slicer.util.mainWindow(), []
+    shortcut = qt.QShortcut(qt.QKeySequence("F9"), window)
+    shortcut.connect("activated()", lambda: pressed.append("F9"))
+
+    def press():
+        window.activateWindow()
+        shell.process(0.1)
+        QtTest.QTest.keyClick(window, QtCore.Qt.Key_F9)
+        shell.process()
+        return len(pressed)
+
+    menu = qt.QMenu(window)
+    menu.addAction("Entry")
+    menu.popup(qt.QPoint(10, 10))
+    shell.process()
+    assert QtWidgets.QApplication.activePopupWidget() is not None
+    assert press() == 0
+    shell.reset()
+    assert QtWidgets.QApplication.activePopupWidget() is None
+    assert press() == 1
+    shortcut.setEnabled(False)
