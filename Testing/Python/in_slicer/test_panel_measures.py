@@ -56,8 +56,11 @@ def test_no_side_is_named_where_the_midline_is_not_shifted(shell):
     from ICHSegmenterSlicer.views.measures.measures_text import midlineText
 
     ideal = Line.between((0.0, -80.0, 10.0), (0.0, 80.0, 10.0))
-    assert midlineText(Midline(ideal, (0.04, 0.0, 10.0), 8, 0.1, 0.0)) == "No midline shift"
-    assert midlineText(Midline(ideal, (0.06, 0.0, 10.0), 8, 0.1, 0.0)) == "Midline shift 0.1 mm to the left"
+    assert midlineText(Midline(ideal, (0.04, 0.0, 10.0), 8, 0.1, 0.0), isNow=True) == "No midline shift"
+    assert midlineText(Midline(ideal, (0.04, 0.0, 10.0), 8, 0.1, 0.0), isNow=False).endswith("edit: No midline shift")
+    assert midlineText(Midline(ideal, (0.06, 0.0, 10.0), 8, 0.1, 0.0), isNow=False) == (
+        "⚠ Before the edit: Midline shift 0.1 mm to the left"
+    )
 
 
 def test_the_measures_of_exam_and_finding_stand_in_the_box(panel, analyzed):

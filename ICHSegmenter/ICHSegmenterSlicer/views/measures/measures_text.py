@@ -44,7 +44,7 @@ def midlineText(midline: Midline | NoMidline | None, *, isNow: bool) -> str:
     """The midline shift, or why there is none; None if the run did not measure."""
     if isinstance(midline, Midline):
         if midline.shift_mm < HALF_OF_LAST_DIGIT_MM:
-            return _("No midline shift")
+            return _dated(_("No midline shift"), isNow=isNow)
         side = _("to the left") if midline.is_to_left else _("to the right")
         text = _("Midline shift {shift:.1f} mm {side}").format(shift=midline.shift_mm, side=side)
         return _dated(text, isNow=isNow)
