@@ -114,7 +114,7 @@ def measured_findings(volume: Volume, mask: Mask, noise: Noise | None = None) ->
     header = (InputFinding(InputCode.CONTRAST_IN_HEADER),) if volume.source.has_contrast_agent else ()
     findings = (
         *header,
-        check_contrast(volume, mask),
+        check_contrast(volume, mask, noise.sd_hu),
         _grain(volume, noise),
         check_metal(volume, mask),
         check_motion(volume, mask),

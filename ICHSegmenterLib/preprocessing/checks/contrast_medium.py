@@ -27,21 +27,22 @@ CALCIUM_HU = 350.0
 SURROUNDINGS_MM, SURROUNDINGS_HU = 6.0, (-20.0, 100.0)
 OFF_WALL_MM, DEEP_MM, FARTHEST_MM = 2.5, 4.0, 14
 """Distance to bone, also of the slices above and below: where spots count, deep ones, and from where all is alike."""
-EXCESS_HU = 60.0
-"""Of a spot above the median of soft tissue as far from bone."""
+FAINT_HU, EXCESS_HU, STRONG_HU = 45.0, 60.0, 110.0
+"""Of spots above the median of soft tissue as far from bone; the last after the coarser smoothing."""
 CELL_MM = 12.0
 """Spots are counted once in each cube of this size."""
 LEAST_TISSUE, TISSUE_HU = 20, 36.0
 """Voxels of soft tissue for a median, and what stands for it where there are fewer."""
 REFERENCE_ML = 1400.0
-DEEP_AREA_MM2 = 10.0
-"""The brightest pixels of a slice that are looked at."""
-LARGE_SLICE = 0.5
-"""Share of the largest slice's brain, from which a slice counts."""
-WEIGHTS, OFFSET = (9.47, -7.38, 2.16), -14.28
-"""Logistic regression on 41 made-up exams with contrast medium, 165 without and 80 of a real head, augmented
-(docs/input-checks.md): logarithms of one and cubes of fine spots, the same of coarse spots, of the deep excess."""
-LIMIT = 0.5
+DEEP_AREA_MM2, LARGE_SLICE, DEEP_PERCENTILE = 10.0, 0.3, 25.0
+"""The brightest pixels of a slice that are looked at, on slices with so large a share of the largest slice's brain, and
+the percentile of slices: enhanced vessels run through nearly all of them."""
+USUAL_NOISE_HU = 5.0
+"""Where the noise cannot be measured."""
+WEIGHTS, OFFSET = (-1.93, 3.07, -3.07, 5.26, 1.63, -3.17, 4.32), -19.98
+"""Logistic regression on made-up exams (docs/input-checks.md) of the logarithms of one and: noise in HU; cubes of faint
+spots, fine and coarse; cubes of fine usual spots and their milliliters; cubes of coarse strong spots; the deep excess.
+What noise, bone and broad blood make more of than vessels do cannot count for vessels, and the other way round."""
 
 Numbers = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -69,28 +70,53 @@ class _Brain:
     pixel_mm: float
     step_mm: float
 
+    @property
+    def pixel_ml(self) -> float:
+        """Volume of a pixel of a slice."""
+        return self.pixel_mm**2 * self.step_mm / 1000
 
-def check_contrast(volume: Volume, mask: Mask) -> InputFinding | None:
-    """Contrast medium in the vessels of the brain, None if there is none to be seen."""
+    def per_reference(self, amount: float) -> float:
+        """An amount for each `REFERENCE_ML` of brain."""
+        return amount / max(float(self.inside.sum()) * self.pixel_ml, 1.0) * REFERENCE_ML
+
+
+def check_contrast(volume: Volume, mask: Mask, noise_hu: float) -> InputFinding | None:
+    """Contrast medium in the vessels of the brain, None if there is none to be seen.
+
+    Args:
+        volume: Axial slices; no NaN.
+        mask: bool (slices, rows, columns), the inside of the skull.
+        noise_hu: SD of the noise in even brain, not a number if unknown: noise makes spots, too.
+    """
     used = _spread_slices(volume, mask)
     if len(used) < 3:
         return None
     brain = _brain(volume, mask, used)
-    fine = _spots(brain, brain.fine)
-    places = _cubes(brain, fine)
-    if _score(places, _cubes(brain, _spots(brain, brain.coarse)), _deep_excess(brain)) < LIMIT:
+    fine = _excess(brain, brain.fine)
+    spots = fine > EXCESS_HU
+    features = _features(brain, fine, noise_hu)
+    if float(np.dot(WEIGHTS, np.log1p(features))) + OFFSET < 0:
         return None
     parameters = {
-        "volume_ml": float(fine.sum() * brain.pixel_mm**2 * brain.step_mm / 1000),
-        "mean_hu": float(brain.fine[fine].mean()) if fine.any() else 0.0,
-        "places": int(places),
+        "volume_ml": float(spots.sum() * brain.pixel_ml),
+        "mean_hu": float(brain.fine[spots].mean()) if spots.any() else 0.0,
+        "places": int(_cubes(brain, spots)),
     }
     return InputFinding(InputCode.CONTRAST_MEDIUM, parameters)
 
 
-def _score(fine_cubes: float, coarse_cubes: float, excess_hu: float) -> float:
-    features = (np.log1p(fine_cubes), np.log1p(coarse_cubes), np.log(max(excess_hu, 1.0)))
-    return float(np.dot(WEIGHTS, features) + OFFSET)
+def _features(brain: _Brain, fine: NDArray[np.float32], noise_hu: float) -> tuple[float, ...]:
+    """What `WEIGHTS` weigh; none is negative."""
+    coarse = _excess(brain, brain.coarse)
+    return (
+        noise_hu if np.isfinite(noise_hu) else USUAL_NOISE_HU,
+        _cubes(brain, fine > FAINT_HU),
+        _cubes(brain, coarse > FAINT_HU),
+        _cubes(brain, fine > EXCESS_HU),
+        brain.per_reference(np.count_nonzero(fine > EXCESS_HU) * brain.pixel_ml),
+        _cubes(brain, coarse > STRONG_HU),
+        max(_deep_excess(brain), 0.0),
+    )
 
 
 def _spread_slices(volume: Volume, mask: Mask) -> list[int]:
@@ -118,20 +144,20 @@ def _brain(volume: Volume, mask: Mask, used: list[int]) -> _Brain:
     return _Brain(inside, hu, fine, coarse, from_wall, positions, pixel, step_mm)
 
 
-def _spots(brain: _Brain, hu: NDArray[np.float32]) -> Mask:
-    """Voxels far brighter than soft tissue at their distance from bone, in their slice and the ones beside it."""
+def _excess(brain: _Brain, hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """HU above soft tissue as far from bone in a slice and the ones beside it; no number where no spot can be."""
     distance = np.clip(brain.from_wall_mm, 0, FARTHEST_MM).astype(np.int8)
     soft = brain.inside & (hu > 0) & (hu < 90)
     counts = brain.inside & (brain.from_wall_mm > OFF_WALL_MM) & (brain.fine < CALCIUM_HU)
     rings = [_of_rings(image[chosen], ring[chosen]) for image, ring, chosen in zip(hu, distance, soft, strict=True)]
-    limits = np.full((len(hu), FARTHEST_MM + 1), TISSUE_HU)
+    levels = np.full((len(hu), FARTHEST_MM + 1), TISSUE_HU, dtype=np.float32)
     for k in np.flatnonzero(counts.any(axis=(1, 2))):
         for ring in range(int(OFF_WALL_MM), FARTHEST_MM + 1):
             tissue = np.concatenate([of_slice[ring] for of_slice in rings[max(0, k - 1) : k + 2]])
             if len(tissue) > LEAST_TISSUE:
-                limits[k, ring] = np.median(tissue)
-    limits = (limits + EXCESS_HU).astype(np.float32)
-    return counts & np.stack([image > limit[ring] for image, limit, ring in zip(hu, limits, distance, strict=True)])
+                levels[k, ring] = np.median(tissue)
+    around = np.stack([level[ring] for level, ring in zip(levels, distance, strict=True)])
+    return np.where(counts, hu - around, np.float32(np.nan))
 
 
 def _of_rings(values: NDArray[np.float32], rings: NDArray[np.int8]) -> list[NDArray[np.float32]]:
@@ -145,12 +171,11 @@ def _cubes(brain: _Brain, spots: Mask) -> float:
     k, j, i = np.nonzero(spots)
     places = (brain.slice_mm[k], j * brain.pixel_mm, i * brain.pixel_mm)
     z, y, x = ((axis // CELL_MM).astype(np.int64) for axis in places)
-    brain_ml = float(brain.inside.sum()) * brain.pixel_mm**2 * brain.step_mm / 1000
-    return float(len(np.unique((z * 1000 + y) * 1000 + x)) / max(brain_ml, 1.0) * REFERENCE_ML)
+    return brain.per_reference(len(np.unique((z * 1000 + y) * 1000 + x)))
 
 
 def _deep_excess(brain: _Brain) -> float:
-    """HU by which the brightest 10 mm² of a slice stand out of their surroundings away from bone; median of slices."""
+    """HU by which the brightest 10 mm² of most slices stand out of their surroundings away from bone."""
     width = SURROUNDINGS_MM / brain.pixel_mm
     soft = _smooth(np.clip(brain.hu, *SURROUNDINGS_HU) * brain.inside, width)
     around = soft / np.maximum(_smooth(brain.inside.astype(np.float32), width), 0.02)
@@ -161,7 +186,7 @@ def _deep_excess(brain: _Brain) -> float:
         deep = brain.inside[k] & (brain.from_wall_mm[k] > DEEP_MM) & (brain.fine[k] < CALCIUM_HU)
         if deep.sum() > count:
             excesses.append(np.partition((brain.fine[k] - around[k])[deep], -count)[-count])
-    return float(np.median(excesses)) if excesses else 0.0
+    return float(np.percentile(excesses, DEEP_PERCENTILE)) if excesses else 0.0
 
 
 def _distance_to_wall(wall: Mask) -> Numbers:

@@ -17,13 +17,12 @@ from head_volumes import HEAD_SEMIAXES_MM, SKULL_MM, gantry_geometry, head, lps_
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.checks.contrast_medium import (
-    EXCESS_HU,
     FARTHEST_MM,
     LEAST_TISSUE,
     OFF_WALL_MM,
     TISSUE_HU,
     _Brain,
-    _spots,
+    _excess,
 )
 from ICHSegmenterLib.preprocessing.checks.findings import SENTENCES, InputCode, InputFinding, Severity, caps_verdict
 from ICHSegmenterLib.preprocessing.checks.texture import Noise, measure_noise
@@ -176,16 +175,15 @@ def test_spots_are_compared_with_soft_tissue_as_far_from_bone() -> None:
     inside, distance = random.random(hu.shape) > 0.2, random.uniform(0, 20, hu.shape)
     distance[3] = 30.0  # no soft tissue of other rings beside its slice 2 from above
     brain = _Brain(inside, hu, hu, hu, distance, np.arange(4.0), 1.0, 5.0)
-    expected = np.zeros(hu.shape, dtype=bool)
+    expected = np.full(hu.shape, np.nan, dtype=np.float32)
     ring, is_soft = np.minimum(distance.astype(int), FARTHEST_MM), inside & (hu > 0) & (hu < 90)
     for k, j, i in np.argwhere(inside & (distance > OFF_WALL_MM)):
         beside = slice(max(0, k - 1), k + 2)
         tissue = hu[beside][is_soft[beside] & (ring[beside] == ring[k, j, i])]
         level = float(np.median(tissue)) if len(tissue) > LEAST_TISSUE else TISSUE_HU
-        expected[k, j, i] = hu[k, j, i] > np.float32(level + EXCESS_HU)
-    spots = _spots(brain, hu)
-    assert expected.any()
-    assert np.array_equal(spots, expected)
+        expected[k, j, i] = hu[k, j, i] - np.float32(level)
+    assert np.isfinite(expected).any()
+    assert np.array_equal(_excess(brain, hu), expected, equal_nan=True)
 
 
 def test_the_header_s_contrast_agent_is_said_and_leaves_no_confident_verdict(good: Volume) -> None:
