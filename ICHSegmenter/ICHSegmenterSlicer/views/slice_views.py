@@ -9,6 +9,8 @@ from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS
 
 EDITOR_TAG = "SegmentEditor"
+SAME_PLANE_MM = 0.1
+"""A point this near to the plane of a view lies on it."""
 
 
 def displayedVolume() -> slicer.vtkMRMLScalarVolumeNode | None:
@@ -46,12 +48,20 @@ def axialSliceNode() -> slicer.vtkMRMLSliceNode | None:
     return slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
 
 
-def shownSlice(geometry: VolumeGeometry) -> int | None:
-    """Array index of the slice that the Red view shows, None beside the exam."""
+def shownSlice(geometry: VolumeGeometry, selected: tuple[int, np.ndarray] | None = None) -> int | None:
+    """Array index of the slice that the Red view shows, None beside the exam.
+
+    Args:
+        geometry: Of the exam. The view crosses many slices of a tilted one: that in its middle counts.
+        selected: Array index of a slice and the point of it, RAS mm (3,), to which the views were sent; it counts
+            while the view goes through this point.
+    """
     node = axialSliceNode()
     if node is None:
         return None
-    center = np.array([node.GetSliceToRAS().GetElement(axis, 3) for axis in range(3)])
+    center, normal = (np.array([node.GetSliceToRAS().GetElement(axis, n) for axis in range(3)]) for n in (3, 2))
+    if selected is not None and abs(float((selected[1] - center) @ normal)) < SAME_PLANE_MM:
+        return selected[0]
     index = round(float(geometry.lps_to_ijk(center * LPS_TO_RAS)[2]))
     return index if 0 <= index < geometry.shape[0] else None
 

@@ -377,6 +377,23 @@ def test_the_strip_marks_the_slice_that_the_views_show(shell, panel, analyzed):
         assert strip.currentIndex == index
 
 
+def test_the_selected_slice_of_a_tilted_exam_counts_while_the_view_goes_through_its_point(shell):
+    import slicer
+
+    from ICHSegmenterLib.synthesis.phantom import head_geometry
+    from ICHSegmenterSlicer.scene.volumes import RAS_TO_LPS
+    from ICHSegmenterSlicer.views import slice_views
+
+    geometry = head_geometry((20, 64, 64), pixel_mm=(3.0, 3.0), slice_step_mm=5.0, tilt_deg=18.0)
+    point = geometry.ijk_to_lps((40, 8, 10)) * RAS_TO_LPS
+    red = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+    red.JumpSliceByOffsetting(*(float(one) for one in point))
+    assert slice_views.shownSlice(geometry) != 10  # in the middle of the view, 72 mm behind
+    assert slice_views.shownSlice(geometry, (10, point)) == 10
+    red.JumpSliceByOffsetting(*(float(one) for one in np.add(point, (0.0, 0.0, 5.0))))
+    assert slice_views.shownSlice(geometry, (10, point)) == slice_views.shownSlice(geometry) != 10
+
+
 def test_the_strip_still_marks_the_slice_of_the_views_after_an_edit(shell, panel, analyzed):
     import slicer
 

@@ -78,6 +78,12 @@ class ResultsView:
         self._ui.verdictLabel.setText("")
         self._isFilling = False
 
+    @property
+    def selectedIndex(self) -> int | None:
+        """Array index of the current row's slice."""
+        row = self._ui.sliceTable.currentRow()
+        return self._slices[row].index if 0 <= row < len(self._slices) else None
+
     def select(self, position: int) -> None:
         """Choose a slice by its position in ascending order: table, strip and views follow."""
         self._ui.sliceTable.setCurrentCell(position, NUMBER)

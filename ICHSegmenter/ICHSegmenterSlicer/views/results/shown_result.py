@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.util import VTKObservationMixin
 
@@ -201,10 +202,16 @@ class ShownResult(VTKObservationMixin):
         self.measure()
 
     def _onSliceMoved(self, _caller: slicer.vtkMRMLNode, _event: str) -> None:
-        self._table.followIndex(views.shownSlice(self._result.analysis.geometry))
+        index = self._table.selectedIndex
+        selected = None if index is None else (index, self._pointOf(index))
+        self._table.followIndex(views.shownSlice(self._result.analysis.geometry, selected))
 
     def _onSliceSelected(self, index: int) -> None:
-        views.jump(self._result.pointRas(index, self._measured and self._measured.focuses))
+        views.jump(self._pointOf(index))
+
+    def _pointOf(self, index: int) -> np.ndarray:
+        """RAS mm (3,): where the views go for a slice."""
+        return self._result.pointRas(index, self._measured and self._measured.focuses)
 
     def _onEdit(self) -> None:
         views.openSegmentEditor(self.segmentationNode, self.volumeNode)
