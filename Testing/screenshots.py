@@ -18,11 +18,14 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing"), str(REPOSITORY / "
 
 import numpy as np  # noqa: E402
 import SlicerShell  # noqa: E402
+import tutorial_pictures  # noqa: E402
+from PIL import Image  # noqa: E402
 
+PICTURES = ("method", "panel", "map", "compare")
 RUN_S = 600.0
 OUTLINER, DETECTOR = "hu-threshold", "compact-unet"
 """A pair of methods that work offline: one outlines, the other, if its weights are here, names."""
-SIZE, TALL, TALLER = (1600, 900), (1600, 1000), (1600, 1160)
+SIZE, TALL, TALLER = (1600, 900), (1600, 1000), (1600, 1240)
 BLEED_HU, EDEMA_HU = 62.0, 18.0
 BLEED_AT = (0.62, 0.45, 0.63)
 """Middle of the bleed as a part of (slices, rows, columns)."""
@@ -33,7 +36,7 @@ def main() -> None:
     """Run the panel and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
-    parser.add_argument("--only", choices=("method", "panel", "map", "compare"), help="draw one picture instead of all")
+    parser.add_argument("--only", choices=PICTURES, help="draw one picture instead of all")
     parser.add_argument("--weights", nargs="*", default=[], help="folders of trained methods to import first")
     options = parser.parse_args()
     folder = options.output
@@ -57,6 +60,10 @@ def main() -> None:
         _withMap(shell, panel, folder)
     if real and options.only in (None, "compare"):
         _compared(shell, panel, folder, "blast-ct", "hu-threshold")
+    for name in (options.only,) if options.only else PICTURES:
+        path = folder / f"{name}.png"
+        if path.is_file():
+            tutorial_pictures.save(Image.open(path), path)
     if shell.errors:
         sys.exit("\n".join(shell.errors))
     sys.stdout.flush()
@@ -78,13 +85,11 @@ def _afterARun(shell, panel, folder: Path) -> None:
         shell.click(panel.ui.applyButton)
         shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
     shell.click(panel.ui.show3DButton)
-    shell.screenshot(
-        folder / "panel.png", panel.parent, size=SIZE
-    )  # the 3D view gets its camera when it is first drawn
+    shell.screenshot(folder / "panel.png", panel.parent, size=TALLER)  # the 3D view gets its camera when first drawn
     _lookClosely(panel.shown.segmentationNode)
     shell.process(0.5)
     print(panel.ui.verdictLabel.text)
-    shell.screenshot(folder / "panel.png", panel.parent, size=SIZE)
+    shell.screenshot(folder / "panel.png", panel.parent, size=TALLER)
 
 
 def _withMap(shell, panel, folder: Path) -> None:

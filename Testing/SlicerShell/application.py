@@ -203,6 +203,7 @@ def lightPalette() -> QtGui.QPalette:
     palette.setColor(QtGui.QPalette.AlternateBase, QtGui.QColor("#f6f6f6"))
     palette.setColor(QtGui.QPalette.Highlight, QtGui.QColor("#3d7ab8"))
     palette.setColor(QtGui.QPalette.HighlightedText, QtGui.QColor("#ffffff"))
+    palette.setColor(QtGui.QPalette.Link, QtGui.QColor("#0000ff"))
     return palette
 
 
@@ -221,6 +222,7 @@ def darkPalette() -> QtGui.QPalette:
         (QtGui.QPalette.ButtonText, "#ffffff"),
         (QtGui.QPalette.Highlight, "#2a82da"),
         (QtGui.QPalette.HighlightedText, "#ffffff"),
+        (QtGui.QPalette.Link, "#3ca4ff"),
     ):
         palette.setColor(role, QtGui.QColor(color))
     for role in (QtGui.QPalette.WindowText, QtGui.QPalette.Text, QtGui.QPalette.ButtonText):

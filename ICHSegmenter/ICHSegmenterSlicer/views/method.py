@@ -39,6 +39,11 @@ def rememberedSeconds(method: str) -> dict[str, float]:
     return {device: float(value) for device, key in keys.items() if (value := qt.QSettings().value(key))}
 
 
+def itemText(card: ModelCard) -> str:
+    """A method in the list: its title, and what it needs if it is not ready."""
+    return card.title if store.state(card).is_ready and store.is_ready(card) else f"{card.title} ({stateText(card)})"
+
+
 def stateText(card: ModelCard) -> str:
     """The state of a method in a few words: ready, or what it needs."""
     state = store.state(card)
@@ -48,7 +53,7 @@ def stateText(card: ModelCard) -> str:
         return _("file needed")
     if not store.is_ready(card):
         return _("package needed")
-    return _("ready, bundled") if state.is_bundled else _("ready")
+    return _("ready")
 
 
 class MethodView:
@@ -158,7 +163,7 @@ class MethodView:
         for card in cards.values():
             if box.findData(card.name) < 0:
                 box.addItem(card.title, card.name)
-            box.setItemText(box.findData(card.name), f"{card.title} ({stateText(card)})")
+            box.setItemText(box.findData(card.name), itemText(card))
         box.blockSignals(blocked)
 
     def _select(self, comboBox: qt.QComboBox, data: str) -> None:

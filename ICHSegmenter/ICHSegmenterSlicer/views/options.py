@@ -14,7 +14,7 @@ from ICHSegmenterLib.request import MAP, AnalysisRequest
 from ICHSegmenterLib.verdict import OperatingPoint
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
-from ICHSegmenterSlicer.views.method import stateText
+from ICHSegmenterSlicer.views.method import itemText, stateText
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 MIRROR_OPTION = "tta"
@@ -103,7 +103,7 @@ class OptionsView:
         ui.detectorComboBox.setEnabled(can_be_named(card) and not busy)
         for row in range(1, ui.detectorComboBox.count):
             other = get_card(ui.detectorComboBox.itemData(row))
-            ui.detectorComboBox.setItemText(row, f"{other.title} ({stateText(other)})")
+            ui.detectorComboBox.setItemText(row, itemText(other))
         setWholeText(ui.detectorComboBox, ui.detectorComboBox.currentText)
         detector = self.detector(card)
         cards = (card, get_card(detector)) if detector else (card,)

@@ -92,8 +92,8 @@ def segmentations():
 def test_each_method_tells_its_state_in_the_list(panel):
     box = panel.ui.methodComboBox
     texts = {box.itemData(n): box.itemText(n) for n in range(box.count)}
-    assert texts["hu-threshold"] == "HU threshold (ready)"
-    assert texts["unet"].endswith("(ready)")
+    assert texts["hu-threshold"] == "HU threshold"
+    assert texts["unet"] == "U-Net (five folds)"
     assert texts["hgi-sam"].endswith("(download 361 MB)")
     assert texts["smart-net-seg"].endswith("(file needed)")
 

@@ -22,7 +22,7 @@ def test_an_imported_card_is_a_method_in_the_list_and_runs(shell, panel, phantom
     shell.waitUntil(lambda: not panel.methods.isTransferring, RUN_S)
     row = box.findData("my-unet")
     assert box.count == count + 1
-    assert box.itemText(row) == "U-Net of our department (ready)"
+    assert box.itemText(row) == "U-Net of our department"
     box.setCurrentIndex(row)
     assert "CC-BY-4.0" in panel.ui.methodInfoLabel.text
     shell.click(panel.ui.applyButton)

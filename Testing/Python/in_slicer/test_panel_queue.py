@@ -417,7 +417,7 @@ def test_changing_the_time_point_hides_anothers_result_and_brings_its_own(shell,
         shown.setdefault(item, visible)
         assert shown[item] == visible
         assert ("suspected" if item != 1 else "No hemorrhage found") in verdict(panel)
-        assert f"time point {6 * item}" in panel.ui.examLabel.text
+        assert f"time point {6 * item} h" in panel.ui.examLabel.text
         assert panel.ui.queueTable.currentRow() == item
     assert [len(shown[item]) for item in range(3)] == [1, 0, 1]
     assert shown[0] != shown[2]

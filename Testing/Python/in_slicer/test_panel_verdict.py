@@ -86,7 +86,7 @@ def test_pieces_below_the_threshold_are_a_folded_list_that_is_neither_drawn_nor_
     assert panel.ui.belowButton.visible
     assert panel.ui.belowButton.collapsed
     assert not panel.ui.belowTable.visible
-    assert panel.ui.belowButton.text == "Below the threshold: 1 piece(s), 0.3 mL"
+    assert panel.ui.belowButton.text == "Below the threshold: one piece, 0.3 mL"
     assert panel.ui.segmentTable.item(panel.ui.segmentTable.rowCount - 1, 1).text() == total
     panel.ui.belowButton.collapsed = False
     shell.process()

@@ -132,8 +132,20 @@ def match(resultNode: slicer.vtkMRMLTextNode, exam: ExamState) -> Match:
 
 def timePoint(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> str:
     """Index value of the time point that a sequence browser shows in this volume, empty without one."""
+    browser = _browserOf(volumeNode)
+    return "" if browser is None else browser.GetMasterSequenceNode().GetNthIndexValue(browser.GetSelectedItemNumber())
+
+
+def timeUnit(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """Unit of that value, empty without one."""
+    browser = _browserOf(volumeNode)
+    return "" if browser is None else browser.GetMasterSequenceNode().GetIndexUnit() or ""
+
+
+def _browserOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
+    """The browser that shows a time point in this volume."""
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-        master = browser.GetMasterSequenceNode() if browser.IsProxyNodeID(volumeNode.GetID()) else None
-        if master is not None and browser.GetSelectedItemNumber() >= 0:
-            return master.GetNthIndexValue(browser.GetSelectedItemNumber())
-    return ""
+        isShown = browser.IsProxyNodeID(volumeNode.GetID()) and browser.GetMasterSequenceNode() is not None
+        if isShown and browser.GetSelectedItemNumber() >= 0:
+            return browser
+    return None

@@ -232,7 +232,8 @@ class ExamResults(VTKObservationMixin):
         created = StoredResult.fromNode(self._shownNode).analysis.provenance.created
         parts = [f"<b>{html.escape(self.shown.volumeNode.GetName())}</b>"]
         if self._state.timePoint:
-            parts.append(_("time point {index}").format(index=html.escape(self._state.timePoint)))
+            index = f"{self._state.timePoint} {exam.timeUnit(self.shown.volumeNode)}".strip()
+            parts.append(_("time point {index}").format(index=html.escape(index)))
         if timeText(created):
             parts.append(_("analyzed {time}").format(time=timeText(created)))
         text = " · ".join(parts)

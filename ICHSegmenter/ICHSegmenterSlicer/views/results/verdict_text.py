@@ -70,7 +70,9 @@ def methodText(result: StoredResult) -> str:
 def belowText(pieces: Sequence[Piece]) -> str:
     """How much lies below the threshold."""
     volumeMl = sum(piece.volume_ml for piece in pieces)
-    return _("Below the threshold: {count} piece(s), {volume:.1f} mL").format(count=len(pieces), volume=volumeMl)
+    if len(pieces) == 1:
+        return _("Below the threshold: one piece, {volume:.1f} mL").format(volume=volumeMl)
+    return _("Below the threshold: {count} pieces, {volume:.1f} mL").format(count=len(pieces), volume=volumeMl)
 
 
 def verdictWord(code: VerdictCode) -> str:
