@@ -143,11 +143,10 @@ class MethodView:
         ui.needsFrame.setVisible(bool(lacks) or self.isTransferring)
         ui.needsLabel.setText(" ".join(lacks))
         ui.installButton.setVisible(bool(missing))
-        for button in (ui.downloadButton, ui.importButton):
-            button.setVisible(not state.is_ready or self.isTransferring)
+        ui.importButton.setVisible(not state.is_ready or self.isTransferring)
+        ui.downloadButton.setVisible((not state.is_ready and bool(state.wanted)) or self.isTransferring)
         for button in (ui.importButton, ui.importMoreButton):
             button.setEnabled(not self.isTransferring)
-        ui.downloadButton.setEnabled(bool(state.wanted) or self.isTransferring)
         ui.downloadButton.setText(_("Cancel") if self.isTransferring else _("Download"))
         ui.downloadProgressBar.setVisible(self.isTransferring)
         self._trust.show(_cardAtHand(card), busy=self.isTransferring)

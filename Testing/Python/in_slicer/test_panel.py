@@ -177,6 +177,13 @@ def test_a_method_without_weights_offers_download_and_import(shell, panel, phant
     assert panel.ui.applyButton.enabled
 
 
+def test_no_download_is_offered_where_weights_come_by_hand_or_not_at_all(panel, phantom):
+    for method in ("rsna-sequence", "smart-net-seg"):
+        panel.ui.methodComboBox.setCurrentIndex(panel.ui.methodComboBox.findData(method))
+        assert panel.ui.importButton.visible
+        assert not panel.ui.downloadButton.visible
+
+
 def test_weights_are_imported_by_the_worker_under_any_name(shell, panel, phantom, shared_data, tmp_path):
     from ICHSegmenterLib.cards.table import get_card
 
