@@ -14,6 +14,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import VolumeError, WeightsMissingError
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
 from ICHSegmenterLib.methods.from_card import load_network
+from ICHSegmenterLib.methods.packed_linear import pack_linear_layers
 from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
 from ICHSegmenterLib.methods.rsna_sequence.ensemble import combine
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH, SliceSequenceTransformer
@@ -61,6 +62,7 @@ class RsnaSequencePredictor:
         self._networks = [network.requires_grad_(False).eval().to(device) for network in networks]
         for network in self._networks:
             network.backbone.to(self._dtype)  # the sequence part is small and stays in float32
+            pack_linear_layers(network.backbone)
 
     @classmethod
     def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> RsnaSequencePredictor:

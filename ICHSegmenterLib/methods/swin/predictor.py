@@ -16,6 +16,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import WeightsError
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.methods.from_card import load_network
+from ICHSegmenterLib.methods.packed_linear import pack_linear_layers
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
@@ -54,6 +55,7 @@ class SwinMapPredictor:
         self.batch_size = default_batch_size(device, precision)
         self.labels = SUBTYPE_LABELS if network.head.out_features == len(SUBTYPE_LABELS) else (ANY,)
         network = network.requires_grad_(False).eval().to(device=device, dtype=torch_dtype(precision))
+        pack_linear_layers(network.swin)
         mapper = AttentionMapper(network)
         self._logits = mapper.logits
         self._maps = {"hgi-sam": mapper.hgi_sam, "swin-sam": mapper.swin_sam, "grad-cam": mapper.grad_cam}[map_kind]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from golden_numbers import Golden, parameter_shapes
+from ICHSegmenterLib.methods.packed_linear import pack_linear_layers
 from ICHSegmenterLib.methods.swin.attention_maps import AttentionMapper
 from ICHSegmenterLib.models import create_model
 from parameter_rule import fill
@@ -75,6 +76,7 @@ def test_map_equals_the_authors_map(mapper, slices, brain, golden, kind):
 @pytest.mark.usefixtures("computed_bfloat16")
 def test_outline_in_bfloat16_is_the_authors_outline(slices, brain, golden):
     classifier = fill(create_model("swin_classifier", num_classes=2)).requires_grad_(False).bfloat16()
+    pack_linear_layers(classifier.swin)
     _, maps = AttentionMapper(classifier).hgi_sam(slices, brain)
     outline = np.unpackbits(golden["hgi_sam_outline"]).reshape(maps.shape).astype(bool)
     assert dice(maps.numpy() >= PUBLISHED_THRESHOLD, outline) >= MIN_DICE
