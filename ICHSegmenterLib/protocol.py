@@ -13,9 +13,10 @@ from typing import Any
 
 from ICHSegmenterLib.errors import VolumeError, WorkerError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 from ICHSegmenterLib.volume.volume import VolumeSource
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """4: the worker reads exams from files. 3: results hold an assessment by pieces of blood, requests an operating point
 and a minimum volume. 2: a request stands in its own field, and progress names its phase. 1: both lay open in the
 message."""
@@ -152,7 +153,7 @@ def source_fields(source: VolumeSource) -> dict[str, Any]:
         "series_uid": source.series_uid,
         "series_number": source.series_number,
         "kernel": source.kernel,
-        "warnings": list(source.warnings),
+        "warnings": [warning.to_json() for warning in source.reader_warnings],
         "has_contrast_agent": source.has_contrast_agent,
     }
 
@@ -181,7 +182,7 @@ def read_source(fields: Any) -> VolumeSource:
     """The source of an exam.
 
     Raises:
-        ValueError: It is no object, its warnings are no texts, or its series has no whole number.
+        ValueError: It is no object, its warnings are none, or its series has no whole number.
     """
     if not isinstance(fields, Mapping):
         raise ValueError(f"'source' must be an object, got {fields!r}")
@@ -190,9 +191,15 @@ def read_source(fields: Any) -> VolumeSource:
         series_uid=str(fields.get("series_uid") or ""),
         series_number=int(read_number(fields, "series_number") or 0),
         kernel=str(fields.get("kernel") or ""),
-        warnings=tuple(read_texts(fields, "warnings")),
+        reader_warnings=_read_warnings(fields.get("warnings") or []),
         has_contrast_agent=bool(fields.get("has_contrast_agent", False)),
     )
+
+
+def _read_warnings(plain: Any) -> tuple[ReaderWarning, ...]:
+    if not isinstance(plain, list) or not all(isinstance(one, Mapping | str) for one in plain):
+        raise ValueError(f"'warnings' must be a list of warnings, got {plain!r}")
+    return tuple(map(ReaderWarning.from_json, plain))
 
 
 def read_text(message: Message, field: str, default: str | None = None) -> str:

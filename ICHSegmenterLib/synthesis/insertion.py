@@ -16,6 +16,7 @@ from ICHSegmenterLib.synthesis.anatomy.head import Head
 from ICHSegmenterLib.synthesis.exam import SyntheticExam, label
 from ICHSegmenterLib.synthesis.fields import Field, Mask
 from ICHSegmenterLib.synthesis.pathology.lesions import MASS_EFFECT, Bleeding, LesionPlan, bleed_into
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 from ICHSegmenterLib.volume.volume import Volume
 
 GRID_MM = 1.0
@@ -78,7 +79,8 @@ def insert_lesions(
     _, bleeding = bleed_into(as_head(volume, brain), plans, random)
     fractions = tuple(sample(one, bleeding.grid, volume.geometry) * brain for one in bleeding.fractions)
     hu = _blend(volume, brain, bleeding, fractions)
-    source = replace(volume.source, warnings=(*volume.source.warnings, "Hemorrhage was inserted: not a real exam."))
+    warnings = (*volume.source.reader_warnings, ReaderWarning(ReaderCode.INSERTED))
+    source = replace(volume.source, reader_warnings=warnings)
     painted = Volume(hu, volume.geometry, source)
     labelmap, total = label(fractions, bleeding.plans, painted)
     return SyntheticExam(painted, labelmap, total, brain, bleeding.plans, seed)

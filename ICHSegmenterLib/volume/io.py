@@ -19,6 +19,7 @@ from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.image_files import read_image_file
 from ICHSegmenterLib.volume.input_files import FORMATS, format_of
 from ICHSegmenterLib.volume.nifti import read_nifti
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
 __all__ = ["SeriesSummary", "list_series", "read_labelmap", "read_mask", "read_volume"]
@@ -117,12 +118,12 @@ def _read_image(path: Path) -> Volume:
         raise VolumeError(f"{path.name}: the voxels are complex numbers, not Hounsfield units. Load the original CT.")
     hu = np.asarray(values, dtype=np.float32)
     if not np.isfinite(hu).all():
-        warnings = (*warnings, "Voxels without a number (NaN or infinite) were taken as air.")
+        warnings = (*warnings, ReaderWarning(ReaderCode.NO_NUMBER))
         hu = np.where(np.isfinite(hu), hu, -np.inf).astype(np.float32)
-    return Volume(with_air_for_padding(hu), geometry, VolumeSource(format=format_of(path), warnings=warnings))
+    return Volume(with_air_for_padding(hu), geometry, VolumeSource(format=format_of(path), reader_warnings=warnings))
 
 
-def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
+def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[ReaderWarning, ...]]:
     """Values (slices, rows, columns), geometry, warnings."""
     try:
         if format_of(path) != "NIfTI":
@@ -135,7 +136,7 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[str, ...]]:
         ) from error
     if nifti.has_orientation:
         return nifti.values, nifti.geometry, ()
-    return nifti.values, nifti.geometry, ("The NIfTI file does not say left from right; its axes were taken as RAS.",)
+    return nifti.values, nifti.geometry, (ReaderWarning(ReaderCode.NO_ORIENTATION),)
 
 
 def _on_grid(

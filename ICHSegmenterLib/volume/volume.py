@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class VolumeSource:
         series_uid: SeriesInstanceUID, empty if unknown.
         series_number: SeriesNumber, 0 if unknown.
         kernel: Reconstruction kernel, empty if unknown.
-        warnings: Sentences for the reader of the result (contrast, bone kernel, missing slices, ...).
+        reader_warnings: For the reader of the result (contrast, missing slices, ...).
         instance_uids: SOPInstanceUID of each slice in array order, for DICOM SEG; empty if unknown.
         study_uid, frame_of_reference_uid: empty if unknown.
         has_contrast_agent: Whether the header names a contrast agent.
@@ -30,10 +31,15 @@ class VolumeSource:
     study_uid: str = ""
     frame_of_reference_uid: str = ""
     kernel: str = ""
-    warnings: tuple[str, ...] = ()
+    reader_warnings: tuple[ReaderWarning, ...] = ()
     instance_uids: tuple[str, ...] = ()
     has_contrast_agent: bool = False
     series_number: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences of the warnings, in English."""
+        return tuple(warning.text for warning in self.reader_warnings)
 
 
 @dataclass(frozen=True, eq=False)

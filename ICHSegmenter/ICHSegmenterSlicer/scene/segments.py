@@ -21,7 +21,7 @@ from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results import edits, segment_voxels
 from ICHSegmenterSlicer.scene.results.measured import median
 from ICHSegmenterSlicer.scene.results.stored_result import SliceFocus, StoredResult, withImport
-from ICHSegmenterSlicer.scene.volumes import chunks, matrixOf, putBeside
+from ICHSegmenterSlicer.scene.volumes import chunks, matrixOf, putBeside, sourceOf
 
 RESULT_ROLE = "ICHSegmenter.result"
 """Reference role: from a segmentation node to the text node that holds its result."""
@@ -83,7 +83,9 @@ def importResult(
                 segment.SetName(_runName(segmentationNode, label.name, provenance.title))
             added[label.key] = _add(segmentationNode, segment)
             yield
-        plain = withImport(answer.plain, _focuses(answer.result, regions), added, agreement)
+        plain = withImport(
+            answer.plain, _focuses(answer.result, regions), added, agreement, sourceOf(volumeNode).reader_warnings
+        )
         resultNode = _resultNode(plain, volumeNode, segmentationNode if regions else None)
         if regions and isNew:
             segmentationNode.GetDisplayNode().SetVisibility(True)

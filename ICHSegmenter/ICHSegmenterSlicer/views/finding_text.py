@@ -1,16 +1,39 @@
-"""What was found about a scan, in the user's language: a text for each code of the input check."""
+"""What was found about a scan, in the user's language: a text for each code of the input check and of the readers."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning, Words
 
 
 def findingText(finding: InputFinding) -> str:
     """One or two sentences for the reader, with what to do; of a code that has no text here, those of the library."""
     text = _texts().get(finding.code)
     return finding.text if text is None else text.format(**finding.parameters)
+
+
+def readerWarningText(warning: ReaderWarning) -> str:
+    """One or two sentences for the reader of the result."""
+    return warning.said(_readerTexts()[warning.code], _words())
+
+
+def seriesText(series: Mapping[str, Any]) -> str:
+    """A series in a line: number, slices, kernel; nothing of the patient."""
+    parts = [_("Series {number}: {slices} slices").format(number=series["number"], slices=series["slices"])]
+    if series["step_mm"] > 0:
+        parts.append(_("every {step:.3g} mm").format(step=series["step_mm"]))
+    if series["thickness_mm"] > 0:
+        parts.append(_("{thickness:.3g} mm thick").format(thickness=series["thickness_mm"]))
+    if series["kernel"]:
+        parts.append(_("kernel {kernel}").format(kernel=series["kernel"]))
+    if series["has_contrast"]:
+        parts.append(_("contrast agent"))
+    return ", ".join(parts)
 
 
 def _texts() -> dict[InputCode, str]:
@@ -131,3 +154,63 @@ def _texts() -> dict[InputCode, str]:
             "{remaining_hu:.1f} HU after. Volumes and densities are those of the acquired voxels."
         ),
     }
+
+
+def _readerTexts() -> dict[ReaderCode, str]:
+    return {
+        ReaderCode.OTHER_SERIES: _("Read {series}; not read: {others}."),
+        ReaderCode.REPEATED_SLICES: _(
+            "Slices were repeated at {positions} mm along the slice normal; the latest acquisition was used."
+        ),
+        ReaderCode.TWO_PASSES: _(
+            "The series was made in two passes, one between the slices of the other: {passes}. They were read as one "
+            "scan, which is right if the head did not move between them; if the passes do not fit together, export "
+            "one of them as its own series."
+        ),
+        ReaderCode.MISSING_SLICE: _(
+            "1 slice seems to be missing ({gaps} along the slice normal). Volumes there are estimates; export the "
+            "series again."
+        ),
+        ReaderCode.MISSING_SLICES: _(
+            "{count} slices seem to be missing ({gaps} along the slice normal). Volumes there are estimates; export "
+            "the series again."
+        ),
+        ReaderCode.UNEQUAL_STEPS: _(
+            "Unequal slice spacing: steps of {least:.2f} to {most:.2f} mm. Positions and volumes take it into account."
+        ),
+        ReaderCode.NO_RESCALE: _(
+            "The files lack RescaleSlope and RescaleIntercept; stored values were taken as Hounsfield units."
+        ),
+        ReaderCode.PADDING_IN_TISSUE: _("PixelPaddingValue lies among tissue values and was ignored."),
+        ReaderCode.CONTRAST_AGENT: _(
+            "The scan was made with contrast agent: vessels and dura are bright and may be taken for blood. "
+            "Prefer the scan without contrast."
+        ),
+        ReaderCode.LOSSY: _("The images were compressed with loss; faint bleeds may be blurred."),
+        ReaderCode.NO_NUMBER: _("Voxels without a number (NaN or infinite) were taken as air."),
+        ReaderCode.NO_ORIENTATION: _("The NIfTI file does not say left from right; its axes were taken as RAS."),
+        ReaderCode.INSERTED: _("Hemorrhage was inserted: not a real exam."),
+        ReaderCode.AUGMENTED: _("The scan was augmented: not a real exam."),
+        ReaderCode.SENTENCE: "{sentence}",
+    }
+
+
+def _words() -> Words:
+    """How parameters that are lists are said."""
+    return {
+        "series": seriesText,
+        "others": lambda others: "; ".join(map(seriesText, others)),
+        "positions": lambda positions: ", ".join(f"{position:.1f}" for position in positions),
+        "passes": lambda passes: _(" and ").join(map(_passText, passes)),
+        "gaps": lambda gaps: ", ".join(
+            _("between {low:.1f} and {high:.1f} mm").format(low=low, high=high) for low, high in gaps
+        ),
+    }
+
+
+def _passText(one: Mapping[str, Any]) -> str:
+    text = _("{slices} slices {step_mm:.1f} mm apart from {first_mm:.1f} to {last_mm:.1f} mm ({name})")
+    kind, _space, number = one["name"].partition(" ")
+    names = {"acquisition": _("acquisition {number}"), "pass": _("pass {number}")}
+    name = names[kind].format(number=number) if kind in names else one["name"]
+    return text.format(**{**one, "name": name})

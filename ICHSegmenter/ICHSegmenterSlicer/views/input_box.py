@@ -10,12 +10,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, Severity
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.exam_check import ExamCheck
 from ICHSegmenterSlicer.scene.results import exam
 from ICHSegmenterSlicer.scene.volume_check import VolumeCheck, checkVolume
 from ICHSegmenterSlicer.scene.volumes import sourceOf
-from ICHSegmenterSlicer.views.finding_text import findingText
+from ICHSegmenterSlicer.views.finding_text import findingText, readerWarningText
 from ICHSegmenterSlicer.views.whole_text import setWholeText
 
 UNCHECKED = ()
@@ -36,7 +37,7 @@ class InputView:
         self._changed = checked
         self._check = ExamCheck(client, self._onChecked)
         self._description = ""
-        self._ofReader: tuple[str, ...] = ()
+        self._ofReader: tuple[ReaderWarning, ...] = ()
         self._key: tuple[Any, ...] | None = UNCHECKED
         self.problem = _("Select a head CT")
         """The reason why the volume cannot be analyzed, empty if it can."""
@@ -55,7 +56,7 @@ class InputView:
         check = checkVolume(volumeNode) if volumeNode is not None else VolumeCheck("", "")
         self.problem = check.problem if volumeNode is not None else _("Select a head CT")
         self._description = f"<small>{check.description}</small>" if check.description else ""
-        self._ofReader = sourceOf(volumeNode).warnings if volumeNode is not None else ()
+        self._ofReader = sourceOf(volumeNode).reader_warnings if volumeNode is not None else ()
         self._show(f"<b>{check.problem}</b>" if check.problem else "")
         if volumeNode is not None and not check.problem:
             self._check.begin(volumeNode)
@@ -72,8 +73,8 @@ class InputView:
 
     def _show(self, *lines: str) -> None:
         """Write the description of the volume and what is to be known about it."""
-        ofReader = (f"⚠ {html.escape(sentence)}" for sentence in self._ofReader)
-        text = "<br>".join(line for line in (self._description, *ofReader, *lines) if line)
+        ofReader = (f"⚠ {html.escape(readerWarningText(warning))}" for warning in self._ofReader)
+        text = "<br>".join(dict.fromkeys(line for line in (self._description, *ofReader, *lines) if line))
         self._ui.inputInfoLabel.setText(text)
         self._ui.inputInfoLabel.setVisible(bool(text))
 

@@ -21,6 +21,7 @@ from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.running_job import Progress
 from ICHSegmenterSlicer.scene import sample
 from ICHSegmenterSlicer.scene.opening import Opening
+from ICHSegmenterSlicer.views.finding_text import seriesText
 from ICHSegmenterSlicer.views.status import StatusView
 
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
@@ -252,20 +253,6 @@ def mayBeCt(path: Path) -> bool:
     if path.is_dir() or format_of(path):
         return ".seg." not in name
     return path.suffix[1:].isdigit() or path.suffix.lower() in ("", *DICOM_ENDINGS)
-
-
-def seriesText(series: Series) -> str:
-    """A series in a line: number, slices, kernel; nothing of the patient."""
-    parts = [_("Series {number}: {slices} slices").format(number=series["number"], slices=series["slices"])]
-    if series["step_mm"] > 0:
-        parts.append(_("every {step:.3g} mm").format(step=series["step_mm"]))
-    if series["thickness_mm"] > 0:
-        parts.append(_("{thickness:.3g} mm thick").format(thickness=series["thickness_mm"]))
-    if series["kernel"]:
-        parts.append(_("kernel {kernel}").format(kernel=series["kernel"]))
-    if series["has_contrast"]:
-        parts.append(_("contrast agent"))
-    return ", ".join(parts)
 
 
 def recent() -> list[Path]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from ICHSegmenterLib.synthesis.acquisition.kernels import draw_kernel
 from ICHSegmenterLib.synthesis.fields import Field, Random, smooth_noise
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 from ICHSegmenterLib.volume.volume import Volume
 
 SOFT_HU = (-20.0, 100.0)
@@ -97,7 +98,8 @@ def augment_background(volume: Volume, seed: int, changes: BackgroundChanges | N
             image[:] = ndimage.gaussian_filter(image, changes.blur_mm / pixel)
         image += np.float32(changes.noise_hu) * kernel.noise((hu.shape[1], hu.shape[2]), pixel, random)
     lowest, highest = float(volume.hu.min()), float(volume.hu.max())
-    source = replace(volume.source, warnings=(*volume.source.warnings, "The scan was augmented: not a real exam."))
+    warnings = (*volume.source.reader_warnings, ReaderWarning(ReaderCode.AUGMENTED))
+    source = replace(volume.source, reader_warnings=warnings)
     return Volume(np.clip(np.rint(hu), lowest, highest).astype(np.float32), geometry, source)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, DicomSlice
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning, pass_words
 
 MIN_PASS_SLICES = 3
 """Fewer slices are repeats of moved ones, or what one turn of the tube gives."""
@@ -22,8 +23,8 @@ Pass = tuple[str, Sequence[DicomSlice]]
 """Name of a pass in a message, and its slices."""
 
 
-def interleaved_passes(slices: Sequence[DicomSlice]) -> str:
-    """A warning if two passes of equal settings lie interleaved; empty if the slices are of one pass.
+def interleaved_passes(slices: Sequence[DicomSlice]) -> ReaderWarning | None:
+    """A warning if two passes of equal settings lie interleaved; None if the slices are of one pass.
 
     A single scan may be made in two passes. But two scans look the same if nothing but the time differs.
 
@@ -43,12 +44,8 @@ def interleaved_passes(slices: Sequence[DicomSlice]) -> str:
             )
     pair = _interleaved(_acquisitions(slices) or _sweeps(slices, normal), normal)
     if not pair:
-        return ""
-    return (
-        f"The series was made in two passes, one between the slices of the other: {_both(pair, normal)}. "
-        "They were read as one scan, which is right if the head did not move between them; "
-        "if the passes do not fit together, export one of them as its own series."
-    )
+        return None
+    return ReaderWarning(ReaderCode.TWO_PASSES, {"passes": [_facts(*one, normal) for one in pair]})
 
 
 _SETTINGS: tuple[tuple[str, Callable[[DicomSlice], Hashable]], ...] = (
@@ -108,10 +105,16 @@ def _lies_between(these: Sequence[DicomSlice], those: Sequence[DicomSlice], norm
 
 
 def _both(pair: tuple[Pass, Pass], normal: NDArray[np.float64]) -> str:
-    return " and ".join(_told(*one, normal) for one in pair)
+    return " and ".join(pass_words(_facts(*one, normal)) for one in pair)
 
 
-def _told(name: str, slices: Sequence[DicomSlice], normal: NDArray[np.float64]) -> str:
+def _facts(name: str, slices: Sequence[DicomSlice], normal: NDArray[np.float64]) -> dict[str, float | str]:
+    """A pass as a warning holds it."""
     places = np.sort([float(item.position @ normal) for item in slices])
-    step = float(np.median(np.diff(places)))
-    return f"{len(slices)} slices {step:.1f} mm apart from {places[0]:.1f} to {places[-1]:.1f} mm ({name})"
+    return {
+        "slices": len(slices),
+        "step_mm": float(np.median(np.diff(places))),
+        "first_mm": float(places[0]),
+        "last_mm": float(places[-1]),
+        "name": name,
+    }

@@ -18,6 +18,7 @@ from ICHSegmenterLib.volume.dicom.series import Series, SeriesSummary, choose_se
 from ICHSegmenterLib.volume.dicom.slices import DicomSlice, has_contrast, slices_of
 from ICHSegmenterLib.volume.dicom.stack import geometry_of, stack
 from ICHSegmenterLib.volume.hounsfield import HIGHEST_LOW_HU
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
 
@@ -98,13 +99,13 @@ def _sensible_headers() -> Iterator[None]:
         ) from error
 
 
-def _read(series: Series, warnings: Sequence[str]) -> Volume:
+def _read(series: Series, warnings: Sequence[ReaderWarning]) -> Volume:
     slices, stack_warnings = stack([item for file in series.files for item in slices_of(file)])
     if len(slices) < 2:
         raise VolumeError("The series holds one slice; a head CT needs the whole stack. Export all its images.")
     hu = read_hu(slices)
     header = series.files[0].header
-    sentences = (*warnings, *stack_warnings, _rescale(slices, hu), _padding(slices), _contrast(header), _loss(header))
+    codes = (_rescale(slices, hu), _padding(slices), _contrast(header), _loss(header))
     source = VolumeSource(
         format="DICOM",
         series_uid=series.summary.uid,
@@ -112,14 +113,14 @@ def _read(series: Series, warnings: Sequence[str]) -> Volume:
         study_uid=str(header.get("StudyInstanceUID", "")),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
         kernel=series.summary.kernel,
-        warnings=tuple(sentence for sentence in sentences if sentence),
+        reader_warnings=(*warnings, *stack_warnings, *(ReaderWarning(code) for code in codes if code is not None)),
         instance_uids=tuple(item.uid for item in slices),
         has_contrast_agent=has_contrast(header),
     )
     return Volume(hu, geometry_of(slices), source)
 
 
-def _rescale(slices: Sequence[DicomSlice], hu: NDArray[np.float32]) -> str:
+def _rescale(slices: Sequence[DicomSlice], hu: NDArray[np.float32]) -> ReaderCode | None:
     """A warning if the files do not say how stored values become HU, but look like HU.
 
     Raises:
@@ -133,32 +134,23 @@ def _rescale(slices: Sequence[DicomSlice], hu: NDArray[np.float32]) -> str:
             )
     without = [item for item in slices if item.slope is None or item.intercept is None]
     if not without:
-        return ""
+        return None
     lowest, highest = float(hu.min()), float(hu.max())
     if len(without) < len(slices) or lowest >= HIGHEST_LOW_HU:
         raise VolumeError(
             f"{without[0].path.name}: RescaleSlope and RescaleIntercept are missing, and values span {lowest:.0f} to "
             f"{highest:.0f}, not Hounsfield units. Export the original CT images."
         )
-    return "The files lack RescaleSlope and RescaleIntercept; stored values were taken as Hounsfield units."
+    return ReaderCode.NO_RESCALE
 
 
-def _padding(slices: Sequence[DicomSlice]) -> str:
-    if not any(padding_is_tissue(item) for item in slices):
-        return ""
-    return "PixelPaddingValue lies among tissue values and was ignored."
+def _padding(slices: Sequence[DicomSlice]) -> ReaderCode | None:
+    return ReaderCode.PADDING_IN_TISSUE if any(padding_is_tissue(item) for item in slices) else None
 
 
-def _contrast(header: Dataset) -> str:
-    if not has_contrast(header):
-        return ""
-    return (
-        "The scan was made with contrast agent: vessels and dura are bright and may be taken for blood. "
-        "Prefer the scan without contrast."
-    )
+def _contrast(header: Dataset) -> ReaderCode | None:
+    return ReaderCode.CONTRAST_AGENT if has_contrast(header) else None
 
 
-def _loss(header: Dataset) -> str:
-    if text_of(header.get("LossyImageCompression")) != "01":
-        return ""
-    return "The images were compressed with loss; faint bleeds may be blurred."
+def _loss(header: Dataset) -> ReaderCode | None:
+    return ReaderCode.LOSSY if text_of(header.get("LossyImageCompression")) == "01" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ICHSegmenterLib.volume.dicom.files import DicomFile, FolderListing
 from ICHSegmenterLib.volume.dicom.frames import count_of, frames_of, look_up, number_of, text_of, values_of
 from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, has_contrast
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning, series_words
 
 MIN_SERIES_SLICES = 3
 """A series of fewer images is a localizer, a dose page or a single picture, not a scan."""
@@ -60,13 +61,7 @@ class SeriesSummary:
     rejected: str
 
     def __str__(self) -> str:
-        thick = f" of {self.thickness_mm:g} mm" if self.thickness_mm > 0 else ""
-        apart = f" every {self.step_mm:.3g} mm" if self.step_mm > 0 else ""
-        parts = [f"series {self.number}"]
-        parts += [f"{self.slices} slice{'s' if self.slices > 1 else ''}{thick}{apart}"] * (self.slices > 0)
-        parts += [self.plane] * bool(self.plane) + [f"kernel {self.kernel}"] * bool(self.kernel)
-        parts += ["with contrast agent"] * self.has_contrast
-        return ", ".join(parts) + (f" ({self.rejected})" if self.rejected else "")
+        return series_words(asdict(self))
 
 
 class SeveralSeriesError(VolumeError):
@@ -98,7 +93,7 @@ def group_series(files: Sequence[DicomFile]) -> list[Series]:
     return sorted(series, key=lambda item: (item.summary.number, item.summary.uid))
 
 
-def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Series, tuple[str, ...]]:
+def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Series, tuple[ReaderWarning, ...]]:
     """The series to read, and warnings about those left out.
 
     With `series_uid` that one. Otherwise the only one left after dropping, in this order and only as long as
@@ -129,8 +124,8 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     left_out = [item for item in scans if item is not remaining[0]]
     if not left_out:
         return remaining[0], ()
-    others = "; ".join(str(item.summary) for item in left_out)
-    return remaining[0], (f"Read {remaining[0].summary}; not read: {others}.",)
+    read, *others = ({**asdict(item.summary), "uid": ""} for item in (remaining[0], *left_out))
+    return remaining[0], (ReaderWarning(ReaderCode.OTHER_SERIES, {"series": read, "others": others}),)
 
 
 def _nothing_found(listing: FolderListing) -> str:

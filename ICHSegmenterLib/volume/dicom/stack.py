@@ -13,6 +13,7 @@ from ICHSegmenterLib.volume.dicom.passes import interleaved_passes
 from ICHSegmenterLib.volume.dicom.pixels import read_stored_values, to_hu
 from ICHSegmenterLib.volume.dicom.slices import ORIENTATION_TOLERANCE, SAME_POSITION_MM, DicomSlice
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 
 SPACING_TOLERANCE_MM = 1e-4
 """PixelSpacing is written with few digits; 1e-4 mm adds up to 0.05 mm over 512 columns."""
@@ -27,7 +28,7 @@ UNEQUAL_STEP_MM = 0.05
 """Steps that differ by less are rounding."""
 
 
-def stack(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], tuple[str, ...]]:
+def stack(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], tuple[ReaderWarning, ...]]:
     """Slices in ascending position along the normal, one a position, whatever the files are called; and warnings.
 
     Copies are dropped. Of a few repeated slices with other pixels the latest is kept, with a warning.
@@ -43,7 +44,7 @@ def stack(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], tuple[str, ..
     positions = np.array([float(item.position @ normal) for item in unique])
     thickness = np.array([item.thickness_mm for item in unique])
     spacing_warning = missing_slices(positions, thickness) or unequal_steps(positions)
-    return unique, tuple(sentence for sentence in (repeated_warning, passes_warning, spacing_warning) if sentence)
+    return unique, tuple(one for one in (repeated_warning, passes_warning, spacing_warning) if one is not None)
 
 
 def geometry_of(slices: Sequence[DicomSlice]) -> VolumeGeometry:
@@ -58,8 +59,8 @@ def geometry_of(slices: Sequence[DicomSlice]) -> VolumeGeometry:
     )
 
 
-def missing_slices(positions_mm: NDArray[np.float64], thickness_mm: NDArray[np.float64]) -> str:
-    """A sentence that names where slices are missing; empty if none are.
+def missing_slices(positions_mm: NDArray[np.float64], thickness_mm: NDArray[np.float64]) -> ReaderWarning | None:
+    """A warning that names where slices are missing; None if none are.
 
     A gap is a step twice or more both neighbors' (a change of step as between 4 mm and 7 mm is none), and wider
     than the slices there are thick.
@@ -76,27 +77,24 @@ def missing_slices(positions_mm: NDArray[np.float64], thickness_mm: NDArray[np.f
         if round(ratio) >= 2 and abs(ratio - round(ratio)) <= MISSING_TOLERANCE and step > 1.5 * thickest:
             gaps.append((round(ratio) - 1, positions_mm[index], positions_mm[index + 1]))
     if not gaps:
-        return ""
-    count = sum(gap[0] for gap in gaps)
-    where = ", ".join(f"between {low:.1f} and {high:.1f} mm" for _, low, high in gaps)
-    return (
-        f"{count} {'slice seems' if count == 1 else 'slices seem'} to be missing ({where} along the slice normal). "
-        "Volumes there are estimates; export the series again."
-    )
+        return None
+    count, where = sum(gap[0] for gap in gaps), [[float(low), float(high)] for _, low, high in gaps]
+    if count == 1:
+        return ReaderWarning(ReaderCode.MISSING_SLICE, {"gaps": where})
+    return ReaderWarning(ReaderCode.MISSING_SLICES, {"count": count, "gaps": where})
 
 
-def unequal_steps(positions_mm: NDArray[np.float64]) -> str:
-    """A sentence that says how unequal the steps are; empty if they are equal."""
+def unequal_steps(positions_mm: NDArray[np.float64]) -> ReaderWarning | None:
+    """A warning that says how unequal the steps are; None if they are equal."""
     steps = np.diff(positions_mm)
     if len(steps) < 2 or float(np.ptp(steps)) <= UNEQUAL_STEP_MM:
-        return ""
-    return (
-        f"Unequal slice spacing: steps of {steps.min():.2f} to {steps.max():.2f} mm. "
-        "Positions and volumes take it into account."
-    )
+        return None
+    return ReaderWarning(ReaderCode.UNEQUAL_STEPS, {"least": float(steps.min()), "most": float(steps.max())})
 
 
-def _without_repeats(ascending: Sequence[DicomSlice], normal: NDArray[np.float64]) -> tuple[list[DicomSlice], str]:
+def _without_repeats(
+    ascending: Sequence[DicomSlice], normal: NDArray[np.float64]
+) -> tuple[list[DicomSlice], ReaderWarning | None]:
     groups: list[list[DicomSlice]] = []
     for item in ascending:
         if groups and float((item.position - groups[-1][0].position) @ normal) <= SAME_POSITION_MM:
@@ -111,9 +109,9 @@ def _without_repeats(ascending: Sequence[DicomSlice], normal: NDArray[np.float64
         )
     unique = [max(group, key=lambda item: item.recency) for group in groups]
     if not replaced:
-        return unique, ""
-    where = ", ".join(f"{float(item.position @ normal):.1f}" for item in replaced)
-    return unique, f"Slices were repeated at {where} mm along the slice normal; the latest acquisition was used."
+        return unique, None
+    positions = [float(item.position @ normal) for item in replaced]
+    return unique, ReaderWarning(ReaderCode.REPEATED_SLICES, {"positions": positions})
 
 
 def _are_copies(group: Sequence[DicomSlice]) -> bool:

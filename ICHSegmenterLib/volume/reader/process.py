@@ -26,6 +26,7 @@ from ICHSegmenterLib.volume.dicom.series import SeriesSummary, SeveralSeriesErro
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.input_files import with_companions
 from ICHSegmenterLib.volume.reader.limits import Limits, resident_bytes
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
 READER_VARIABLE = "ICHSEGMENTER_READER"
@@ -86,7 +87,10 @@ class ReaderProcess:
         request = {"kind": "volume", "path": str(path), "series_uid": series_uid, "files": list(files)}
         answer = self._ask(request, path.name, sum(file.stat().st_size for file in inputs))
         source = answer["source"]
-        lists = {key: tuple(source[key]) for key in ("warnings", "instance_uids")}
+        lists = {
+            "reader_warnings": tuple(map(ReaderWarning.from_json, source["reader_warnings"])),
+            "instance_uids": tuple(source["instance_uids"]),
+        }
         return Volume(self._values(), _geometry(answer), VolumeSource(**{**source, **lists}))
 
     def image(self, path: Path) -> tuple[NDArray[Any], VolumeGeometry]:

@@ -71,3 +71,63 @@ def test_every_code_of_the_check_has_words_of_the_panel(panel):
     from ICHSegmenterSlicer.views.finding_text import _texts
 
     assert {code: _texts().get(code) for code in InputCode} == dict(SENTENCES)
+
+
+SERIES = {
+    "uid": "",
+    "number": 3,
+    "modality": "CT",
+    "slices": 30,
+    "plane": "axial",
+    "kernel": "H31s",
+    "thickness_mm": 5.0,
+    "step_mm": 5.0,
+    "has_contrast": False,
+    "rejected": "",
+}
+PASS = {"slices": 8, "step_mm": 10.0, "first_mm": -37.5, "last_mm": 32.5, "name": "acquisition 2"}
+PARAMETERS = {
+    "other_series": {"series": SERIES, "others": [SERIES, SERIES]},
+    "repeated_slices": {"positions": [1.0, 2.0]},
+    "two_passes": {"passes": [PASS, PASS]},
+    "missing_slice": {"gaps": [[1.0, 2.0]]},
+    "missing_slices": {"count": 2, "gaps": [[1.0, 2.0], [3.0, 4.0]]},
+    "unequal_steps": {"least": 1.0, "most": 2.0},
+    "sentence": {"sentence": "Something else."},
+}
+
+
+def test_every_warning_of_a_reader_has_the_panels_words(shell, monkeypatch):
+    from ICHSegmenterLib.volume.reader.reader_warning import SENTENCES, ReaderCode, ReaderWarning
+    from ICHSegmenterSlicer.views import finding_text
+
+    assert finding_text._readerTexts() == dict(SENTENCES)
+    for code in ReaderCode:
+        warning = ReaderWarning(code, PARAMETERS.get(code.value, {}))
+        said = finding_text.readerWarningText(warning)
+        assert said == warning.text or code is ReaderCode.OTHER_SERIES  # a series is said as in the list of several
+    monkeypatch.setattr(finding_text, "_", lambda text: f"«{text}»")
+    said = finding_text.readerWarningText(ReaderWarning(ReaderCode.TWO_PASSES, PARAMETERS["two_passes"]))
+    assert said.startswith("«The series") and "«acquisition 2»" in said and "«8 slices" in said
+
+
+def test_a_warning_of_the_reader_stands_before_the_click_and_in_the_result_in_the_panels_words(
+    shell, panel, phantom, monkeypatch
+):
+    import json
+
+    from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
+    from ICHSegmenterSlicer.scene.volumes import SOURCE_ATTRIBUTE
+    from ICHSegmenterSlicer.views import finding_text
+
+    texts = finding_text._readerTexts
+    monkeypatch.setattr(finding_text, "_readerTexts", lambda: {**texts(), ReaderCode.LOSSY: "Mit Verlust."})
+    lossy = ReaderWarning(ReaderCode.LOSSY).to_json()
+    phantom.volumeNode.SetAttribute(SOURCE_ATTRIBUTE, json.dumps({"format": "DICOM", "warnings": [lossy]}))
+    panel.input.forget()
+    panel.input.update(phantom.volumeNode)
+    assert "⚠ Mit Verlust." in panel.ui.inputInfoLabel.text
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, 120, "the end of the run")
+    assert "⚠ Mit Verlust." in panel.ui.verdictLabel.text
+    assert "with loss" not in panel.ui.verdictLabel.text

@@ -100,7 +100,7 @@ def test_missing_slices_are_named_and_positions_stay_exact(tmp_path: Path) -> No
 )
 def test_a_change_of_step_is_no_missing_slice(steps: list[float]) -> None:
     positions = np.concatenate(([0.0], np.cumsum(steps)))
-    assert missing_slices(positions, np.zeros(len(positions))) == ""
+    assert missing_slices(positions, np.zeros(len(positions))) is None
 
 
 @pytest.mark.parametrize("at", [0, 4, 9], ids=["first", "middle", "last"])
@@ -108,13 +108,13 @@ def test_one_missing_slice_is_found_anywhere_inside(at: int) -> None:
     steps = np.full(10, 5.0)
     steps[at] = 10.0
     positions = np.concatenate(([0.0], np.cumsum(steps)))
-    assert missing_slices(positions, np.full(11, 5.0)).startswith("1 slice seems to be missing")
+    assert missing_slices(positions, np.full(11, 5.0)).text.startswith("1 slice seems to be missing")
 
 
 def test_a_wide_step_between_thick_slices_is_no_missing_slice() -> None:
     positions = np.array([0.0, 5.0, 10.0, 15.0, 25.0])
     thickness = np.array([5.0, 5.0, 5.0, 5.0, 10.0])
-    assert missing_slices(positions, thickness) == ""
+    assert missing_slices(positions, thickness) is None
 
 
 def test_unequal_steps_are_told(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 from ICHSegmenterLib.volume.volume import Volume
 
 BLEED = Bleed.sphere(20.0, (26.0, 6.0, 30.0), 62.0)
@@ -291,6 +292,6 @@ def test_weights_that_vanish_during_the_run_do_not_cost_the_result(monkeypatch, 
 
 
 def test_warnings_of_the_reader_reach_the_result(bleeding):
-    source = replace(bleeding.volume.source, warnings=("Contrast was given.",))
+    source = replace(bleeding.volume.source, reader_warnings=(ReaderWarning(ReaderCode.LOSSY),))
     volume = Volume(bleeding.volume.hu, bleeding.volume.geometry, source)
-    assert "Contrast was given." in engine.analyze(volume, AnalysisRequest("hu-threshold")).provenance.warnings
+    assert source.warnings[0] in engine.analyze(volume, AnalysisRequest("hu-threshold")).provenance.warnings

@@ -19,6 +19,7 @@ from ICHSegmenterLib.protocol import (
     read_progress,
     read_source,
 )
+from ICHSegmenterLib.volume.reader.reader_warning import SENTENCES, ReaderCode, ReaderWarning
 from ICHSegmenterLib.volume.volume import VolumeSource
 
 
@@ -44,8 +45,14 @@ def test_every_bit_of_a_tilted_geometry_survives_the_pipe(tmp_path):
         np.testing.assert_array_equal(getattr(back, name), getattr(geometry, name))
 
 
+WARNINGS = (
+    ReaderWarning(ReaderCode.LOSSY),
+    ReaderWarning(ReaderCode.MISSING_SLICES, {"count": 2, "gaps": [[10.0, 20.0], [40.0, 50.0]]}),
+)
+
+
 def test_the_origin_of_an_exam_survives_the_pipe(tmp_path):
-    source = VolumeSource(format="DICOM", series_uid="1.2.3", kernel="H31s", warnings=("Contrast was given.",))
+    source = VolumeSource(format="DICOM", series_uid="1.2.3", kernel="H31s", reader_warnings=WARNINGS)
     message = sent(exam_message(tmp_path, gantry_geometry(slices=7, size=16), source))
     assert read_source(message["source"]) == source
     assert message["job"] == str(tmp_path)
@@ -81,3 +88,20 @@ def test_sizes_without_end_are_an_impossible_geometry():
     steps = {"column_step": [1, 0, 0], "row_step": [0, 1, 0], "slice_origins": [[0, 0, 0]]}
     with pytest.raises(VolumeError, match="impossible"):
         read_geometry({"shape": [float("inf"), 2, 2], **steps})
+
+
+def test_a_warning_of_an_older_scene_stays_a_sentence():
+    source = read_source({"warnings": ["Contrast was {given}."]})
+    assert source.warnings == ("Contrast was {given}.",)
+
+
+@pytest.mark.parametrize(
+    "warnings", [3, [3], [{"code": "unheard"}], [{"code": "unequal_steps", "parameters": {}}], [{"parameters": {}}]]
+)
+def test_what_is_no_warning_of_a_reader_is_refused(warnings):
+    with pytest.raises(ValueError, match="warning|unheard"):
+        read_source({"warnings": warnings})
+
+
+def test_every_code_of_a_reader_has_a_sentence():
+    assert set(SENTENCES) == set(ReaderCode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from json import JSONDecodeError
@@ -17,6 +17,7 @@ from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SUBTYPE_LABELS, SegmentLabel
 from ICHSegmenterLib.results import AnalysisResult, SliceDetection
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 
 CERTAIN_SUBTYPE = 0.5
 """From this probability on a slice without segments gets the name of its likeliest subtype."""
@@ -74,6 +75,7 @@ class StoredResult:
         focuses: Slice index to its largest bleed.
         segmentIds: Label key to the identifier of its segment.
         agreement: How far the methods agree, if this is their vote; else None.
+        readerWarnings: What the reader of the exam said; their sentences stand among those of the result.
     """
 
     analysis: AnalysisResult
@@ -83,6 +85,7 @@ class StoredResult:
     focuses: Mapping[int, SliceFocus] = field(default_factory=dict)
     segmentIds: Mapping[str, str] = field(default_factory=dict)
     agreement: Agreement | None = None
+    readerWarnings: tuple[ReaderWarning, ...] = ()
 
     @classmethod
     def fromJson(cls, plain: Mapping[str, Any]) -> StoredResult:
@@ -102,6 +105,7 @@ class StoredResult:
                 {entry["index"]: SliceFocus(*entry["focus"], entry["type"]) for entry in _withFocus(plain)},
                 plain.get("segment_ids", {}),
                 None if agreement is None else Agreement.from_json(agreement),
+                tuple(map(ReaderWarning.from_json, plain.get("reader_warnings", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ResultError(
@@ -177,6 +181,7 @@ def withImport(
     focuses: Mapping[int, SliceFocus],
     segmentIds: Mapping[str, str],
     agreement: Agreement | None = None,
+    readerWarnings: Sequence[ReaderWarning] = (),
 ) -> dict[str, Any]:
     """Content of `result.json`, completed by what an import adds; `StoredResult.fromJson` reads it."""
     slices = []
@@ -184,7 +189,8 @@ def withImport(
         focus = focuses.get(entry["index"])
         slices.append({**entry, "focus": [focus.column, focus.row], "type": focus.type} if focus else entry)
     compared = {} if agreement is None else {"agreement": agreement.to_json()}
-    return {**plain, "slices": slices, "segment_ids": dict(segmentIds), **compared}
+    warnings = [warning.to_json() for warning in readerWarnings]
+    return {**plain, "slices": slices, "segment_ids": dict(segmentIds), "reader_warnings": warnings, **compared}
 
 
 def _withFocus(plain: Mapping[str, Any]) -> list[Mapping[str, Any]]:

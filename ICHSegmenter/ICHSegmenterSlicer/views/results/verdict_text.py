@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
+from ICHSegmenterSlicer.views.finding_text import findingText, readerWarningText
 
 
 def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> list[str]:
@@ -27,7 +28,9 @@ def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> lis
         lines = [f"<b>{methodText(result)}</b>"]
     if result.analysis.assessment.code is VerdictCode.NONE_FOUND:
         lines.append(_("A negative result does not exclude hemorrhage."))
-    lines += [f"⚠ {html.escape(warning)}" for warning in provenance.warnings]
+    known = {warning.text: readerWarningText(warning) for warning in result.readerWarnings}
+    known.update((finding.text, findingText(finding)) for finding in provenance.input_findings)
+    lines += [f"⚠ {html.escape(known.get(sentence, sentence))}" for sentence in provenance.warnings]
     release = f" ({provenance.release})" if provenance.release else ""
     made = _("{title} · ICHSegmenter {version} · {device} · {seconds:.1f} s").format(
         title=html.escape(provenance.title + release),
