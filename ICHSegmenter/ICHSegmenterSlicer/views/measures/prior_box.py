@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.measuring.follow_up import Change
@@ -17,6 +18,7 @@ from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.measures import kept_prior
 from ICHSegmenterSlicer.scene.measures.kept_prior import KeptPrior
 from ICHSegmenterSlicer.scene.measures.prior import PriorComparison, candidates
+from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results.edits import SegmentsWatch
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.findings import Finding
@@ -30,7 +32,7 @@ from ICHSegmenterSlicer.views.whole_text import setWholeText
 PRIOR_COLOR = (1.0, 1.0, 1.0)
 
 
-class PriorView:
+class PriorView(VTKObservationMixin):
     """The comparison with a prior exam, which the result keeps; shown while the prior exam is what it was.
 
     Args:
@@ -40,6 +42,7 @@ class PriorView:
     """
 
     def __init__(self, ui: Any, client: WorkerClient, compared: Callable[[], None]) -> None:
+        VTKObservationMixin.__init__(self)
         self._ui = ui
         self._compared = compared
         self._resultNode: slicer.vtkMRMLTextNode | None = None
@@ -126,13 +129,25 @@ class PriorView:
         prior = kept_prior.priorOf(self._resultNode)
         if prior is not None:
             self._watch.watch(prior.GetNodeReference(SEGMENTATION_ROLE))
+            volumeNode = prior.GetNodeReference(VOLUME_ROLE)
+            for event in (
+                slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+                slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+                "ModifiedEvent",  # by a script that sets voxels
+            ):
+                self.addObserver(volumeNode, event, self._onPriorModified)
+            self.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._onPriorModified)
             index = self._ui.priorComboBox.findData(prior.GetID())
             self._ui.priorComboBox.setCurrentIndex(max(0, index))
         self._check()
 
+    def _onPriorModified(self, _caller: slicer.vtkMRMLNode | slicer.vtkMRMLScene, _event: str) -> None:
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self._check()
+
     def _check(self) -> None:
         """Look whether the prior exam changed."""
-        if self._kept is None or self._comparison.isRunning:
+        if self._kept is None or not isInScene(self._resultNode) or self._comparison.isRunning:
             return
         prior = kept_prior.priorOf(self._resultNode)
         version = kept_prior.versionOf(prior)
@@ -171,6 +186,7 @@ class PriorView:
     def _forget(self) -> None:
         self._stopReading()
         self._watch.stop()
+        self.removeObservers()
         self._kept = self._parts = self._version = None
         self.outline.clear()
         self._say("")
