@@ -374,6 +374,26 @@ def test_the_segments_come_up_in_3d_and_go(shell, panel, phantom, click):
     assert not node.GetDisplayNode().GetVisibility3D()
 
 
+def test_what_was_hidden_while_it_was_drawn_stays_hidden(shell, panel, phantom, click, monkeypatch):
+    from ICHSegmenterSlicer.scene import surfaces
+
+    def in_many_steps(_node):
+        for _ in range(20):
+            time.sleep(0.02)  # longer than the steps that are taken together
+            yield
+
+    node = click()
+    shell.waitUntil(lambda: panel.shown._measured is not None, 10, "the measures")
+    monkeypatch.setattr(surfaces, "make", in_many_steps)
+    shell.click(panel.ui.show3DButton)
+    first = panel.shown._drawing
+    panel.shown._onMeasured(panel.shown._measured)  # as after an edit
+    assert not first.isRunning
+    shell.click(panel.ui.show3DButton)
+    shell.process(0.6)
+    assert not node.GetDisplayNode().GetVisibility3D()
+
+
 def test_the_segment_editor_opens_with_the_new_segments(shell, panel, phantom, click):
     import slicer
 

@@ -231,6 +231,8 @@ class ShownResult(VTKObservationMixin):
         node = self.segmentationNode
         if node is None:
             return
+        if self._drawing is not None:
+            self._drawing.stop()  # it would show at its end what was hidden meanwhile
         isNew = not views.isShown3D(node)
         node.GetDisplayNode().SetVisibility3D(True)
         self._drawing = StepRunner(
