@@ -84,8 +84,8 @@ def resident_kib(process: str) -> int:
 
 
 def children() -> list[str]:
-    """Processes that this one started."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    """Processes that this one started, by any of its threads."""
+    return [child for task in Path("/proc/self/task").glob("*/children") for child in task.read_text("ascii").split()]
 
 
 if __name__ == "__main__":
