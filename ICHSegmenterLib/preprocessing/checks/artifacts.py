@@ -19,6 +19,9 @@ LARGE_SHARE = 0.6
 """Of the largest slice's brain: there the outline changes smoothly from slice to slice."""
 EDGE_HU, HEAD_HU = (-850.0, -400.0), -300.0
 EDGE_REACH_MM = 7.0
+SLANT_SHARE = (EDGE_HU[1] - EDGE_HU[0]) / 1000.0
+"""Of a step from air to skin that a slice averages, from the outline at its bottom to the one at its top: as edge."""
+STEEP_MM = 0.2
 DOUBLED_EDGE, MIN_DOUBLED_SLICES, MIN_DOUBLED_SHARE = 1.8, 4, 0.15
 """A slice whose skin has an edge so many times wider than usual in the scan is doubled; so many must be."""
 
@@ -58,15 +61,16 @@ def slice_jump_mm(volume: Volume, mask: Mask, used: NDArray[np.intp]) -> float:
     return float(1.4826 * np.median(np.abs(bends - np.median(bends))) / np.sqrt(6.0))
 
 
-def edge_widths_mm(volume: Volume, used: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(slices,) mean width of the edge between air and skin of the slices in `used`."""
+def skin_edges_mm(volume: Volume, used: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(slices,) mean width of the edge between air and skin, and mean radius of the head, of the slices in `used`."""
     pixel = volume.geometry.pixel_spacing_mm[0]
-    widths = []
+    widths, radii = [], []
     for k in used:
         image = volume.hu[k]
         labels, count = ndimage.label(image > HEAD_HU)
         if not count:
             widths.append(0.0)
+            radii.append(0.0)
             continue
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
@@ -74,11 +78,16 @@ def edge_widths_mm(volume: Volume, used: NDArray[np.intp]) -> NDArray[np.float64
         near = ndimage.binary_dilation(head, iterations=max(1, round(EDGE_REACH_MM / pixel))) & ~head
         edge = near & (image > EDGE_HU[0]) & (image < EDGE_HU[1])
         widths.append(float(edge.sum()) * pixel / (2 * np.sqrt(np.pi * head.sum())))
-    return np.array(widths)
+        radii.append(pixel * float(np.sqrt(head.sum() / np.pi)))
+    return np.array(widths), np.array(radii)
 
 
 def doubled_slices(volume: Volume, used: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The slices of `used` whose skin is seen twice."""
-    widths = edge_widths_mm(volume, used)
+    """The slices of `used` whose skin is seen twice; toward the vertex it slants, and its edge is wide in any scan."""
+    widths, radii = skin_edges_mm(volume, used)
     usual = max(float(np.median(widths)), 0.5 * volume.geometry.pixel_spacing_mm[0])
+    slant = SLANT_SHARE * np.abs(np.gradient(ndimage.median_filter(radii, 5, mode="nearest")))
+    steep = slant > STEEP_MM
+    if steep.any():  # as wide as the slant explains in this scan: not at all if its slices do not average
+        widths = widths - slant * min(1.0, float(np.median(widths[steep] / slant[steep])))
     return np.asarray(used[widths > DOUBLED_EDGE * usual])

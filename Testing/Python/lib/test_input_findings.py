@@ -30,7 +30,7 @@ from ICHSegmenterLib.preprocessing.input_check import check_input
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
-from shared_folder import missing_reason, shared_folder
+from shared_folder import REPOSITORY, missing_reason, shared_folder
 
 GRID = gantry_geometry(slices=30, size=160, pixel_mm=1.25, steps_mm=5.0)
 
@@ -215,6 +215,11 @@ def test_a_head_seen_twice_is_found(good: Volume) -> None:
             hu[k] = 0.8 * hu[k] + 0.2 * np.roll(hu[k], 5, axis=0)
 
     assert int(only(with_hu(good, double), InputCode.MOTION).parameters["slices"]) >= 4
+
+
+def test_a_head_whose_skin_slants_through_thick_slices_is_not_seen_twice() -> None:
+    sample = read_volume(REPOSITORY / "Resources" / "SampleData" / "PhantomHeadCT.nrrd")
+    assert check_input(sample) == ()
 
 
 def test_a_tilted_still_head_did_not_move() -> None:
