@@ -58,7 +58,10 @@ def test_every_button_that_the_tutorial_names_is_in_the_panel(panel, phantom, sh
     shell.waitUntil(lambda: panel.analysis is None, 60, "the end of the run")
     texts |= texts_of(panel)
     assert len(names_in_bold()) > 20
-    assert sorted(names_in_bold() - texts) == []
+    absent = {
+        name for name in names_in_bold() if name not in texts and not any(text.startswith(f"{name}:") for text in texts)
+    }
+    assert absent == set()
 
 
 def test_the_tutorial_leads_from_the_sample_to_a_report(panel, shell, tmp_path):

@@ -16,7 +16,7 @@ from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
 
-THIN = gantry_geometry(slices=30, size=128, pixel_mm=1.6, steps_mm=5.0)
+THIN = gantry_geometry(slices=30, size=160, pixel_mm=1.28, steps_mm=5.0)
 
 
 @pytest.fixture(scope="module", name="good")
@@ -46,7 +46,7 @@ def test_the_real_scan_passes_without_a_warning(head_scan: Path) -> None:
 
 
 def test_a_tilted_head_with_unequal_steps_passes() -> None:
-    tilted = gantry_geometry(slices=20, size=128, pixel_mm=1.6, tilt_deg=20.0, steps_mm=[5.0] * 9 + [10.0] * 10)
+    tilted = gantry_geometry(slices=20, size=160, pixel_mm=1.28, tilt_deg=20.0, steps_mm=[5.0] * 9 + [10.0] * 10)
     assert check_head_ct(head(tilted)) == ()
 
 
@@ -86,8 +86,8 @@ def test_too_few_slices_are_refused(slices: int, found: str) -> None:
         (0.45, 1.0, "The field of view is 92 x 92 mm, too small for a head"),
         (1.0, 3.0, "The scan is 450 mm long, more than head and neck"),
         (1.0, 0.1, "The 30 slices cover 15 mm, too little of a head"),
-        (0.01, 1.0, r"Voxels are 0\.016 x 0\.016 x 5 mm, which no head CT has"),
-        (1.0, 5.0, r"Voxels are 1\.6 x 1\.6 x 25 mm, which no head CT has"),
+        (0.01, 1.0, r"Voxels are 0\.0128 x 0\.0128 x 5 mm, which no head CT has"),
+        (1.0, 5.0, r"Voxels are 1\.28 x 1\.28 x 25 mm, which no head CT has"),
     ],
 )
 def test_what_has_not_the_size_of_a_head_is_refused(good: Volume, in_plane: float, along: float, message: str) -> None:
@@ -119,7 +119,7 @@ def test_an_empty_scan_is_no_head(good: Volume) -> None:
 
 
 def test_shoulders_at_the_end_of_the_scan_do_no_harm() -> None:
-    volume = head(gantry_geometry(slices=30, size=128, pixel_mm=2.8, steps_mm=5.0))
+    volume = head(gantry_geometry(slices=30, size=290, pixel_mm=1.25, steps_mm=5.0))
     hu = volume.hu.copy()
     hu[:5] = 40.0
     assert check_head_ct(with_values(volume, hu)) == ()
