@@ -332,10 +332,7 @@ def main() -> None:
                     else:
                         shell.panelPicture(path, panel.widget.parent, width)
             shell.theme("light")
-    if shell.errors:
-        sys.exit("\n".join(shell.errors))
-    sys.stdout.flush()
-    os._exit(0)  # Qt and VTK are torn down in an order of their own
+    shell.endProcess()
 
 
 if __name__ == "__main__":

@@ -64,10 +64,7 @@ def main() -> None:
         path = folder / f"{name}.png"
         if path.is_file():
             tutorial_pictures.save(Image.open(path), path)
-    if shell.errors:
-        sys.exit("\n".join(shell.errors))
-    sys.stdout.flush()
-    os._exit(0)  # Qt and VTK are torn down in an order of their own
+    shell.endProcess()
 
 
 def _offerWeights(shell, panel, folder: Path) -> None:

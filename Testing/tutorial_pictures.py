@@ -281,10 +281,7 @@ def main() -> None:
     for name, step in STEPS.items():
         save(step(tutorial), options.output / f"{name}.png")
         print(name, flush=True)
-    if shell.errors:
-        sys.exit("\n".join(shell.errors))
-    sys.stdout.flush()
-    os._exit(0)  # Qt and VTK are torn down in an order of their own
+    shell.endProcess()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The Shell: what a test holds to drive the stand-in."""
 
 import atexit
+import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -153,6 +155,13 @@ class Shell:
         self.process()
         self.errors.clear()
         self.inertCalls.clear()
+
+    def endProcess(self):
+        """End a script, with the errors if there were any; Qt and VTK would be torn down in an order of their own."""
+        if self.errors:
+            sys.exit("\n".join(self.errors))
+        sys.stdout.flush()
+        os._exit(0)
 
     def close(self):
         """Unload the modules and end, once."""
