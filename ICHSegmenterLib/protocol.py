@@ -17,9 +17,9 @@ from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 from ICHSegmenterLib.volume.volume import VolumeSource
 
 PROTOCOL_VERSION = 5
-"""4: the worker reads exams from files. 3: results hold an assessment by pieces of blood, requests an operating point
-and a minimum volume. 2: a request stands in its own field, and progress names its phase. 1: both lay open in the
-message."""
+"""5: warnings of readers are codes with parameters, and segments are measured again on request. 4: the worker reads
+exams from files. 3: results hold an assessment by pieces of blood, requests an operating point and a minimum volume. 2:
+a request stands in its own field, and progress names its phase. 1: both lay open in the message."""
 
 VOXEL_FILE = "hu.npy"
 """Float or integer HU (slices, rows, columns) in the job folder; the worker writes it when it reads an exam."""

@@ -108,12 +108,13 @@ def check_contrast(volume: Volume, mask: Mask, noise_hu: float) -> InputFinding 
 def _features(brain: _Brain, fine: NDArray[np.float32], noise_hu: float) -> tuple[float, ...]:
     """What `WEIGHTS` weigh; none is negative."""
     coarse = _excess(brain, brain.coarse)
+    spots = fine > EXCESS_HU
     return (
         noise_hu if np.isfinite(noise_hu) else USUAL_NOISE_HU,
         _cubes(brain, fine > FAINT_HU),
         _cubes(brain, coarse > FAINT_HU),
-        _cubes(brain, fine > EXCESS_HU),
-        brain.per_reference(np.count_nonzero(fine > EXCESS_HU) * brain.pixel_ml),
+        _cubes(brain, spots),
+        brain.per_reference(np.count_nonzero(spots) * brain.pixel_ml),
         _cubes(brain, coarse > STRONG_HU),
         max(_deep_excess(brain), 0.0),
     )

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ICHSegmenterLib.volume.reader.reader_warning import SENTENCES as READER_SENTENCES
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode
+
 Parameter = float | str
 
 
@@ -132,10 +135,7 @@ _WARNINGS: Mapping[InputCode, str] = {
         "Contrast medium was recognized: {volume_ml:.1f} mL at {mean_hu:.0f} HU in vessels, at {places:.0f} places. "
         "Vessels and dura may be taken for blood, so the verdict cannot be confident. Prefer the scan without contrast."
     ),
-    InputCode.CONTRAST_IN_HEADER: (
-        "The scan was made with contrast agent: vessels and dura are bright and may be taken for blood. "
-        "Prefer the scan without contrast."
-    ),
+    InputCode.CONTRAST_IN_HEADER: READER_SENTENCES[ReaderCode.CONTRAST_AGENT],
     InputCode.METAL: (
         "There is metal ({volume_ml:.2f} mL, up to {highest_hu:.0f} HU): its streaks may hide blood or be taken for it."
     ),
