@@ -19,7 +19,7 @@ from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing, Window
-from ICHSegmenterLib.preprocessing.windowing import apply_windows
+from ICHSegmenterLib.preprocessing.windowing import windowed_slices
 
 Sample = dict[str, Any]
 _BEAM_HARDENING = 1
@@ -101,7 +101,7 @@ class SliceDataset(Dataset[Sample]):
         windows = self._preprocessing.windows
         if self._header_window and column["window_width"] > 0:
             windows = (Window(int(column["window_level"]), int(column["window_width"])), *windows[1:])
-        return grid.forward(apply_windows(hu[None], windows, self._preprocessing.normalization))[0]
+        return windowed_slices(hu[None], grid, windows, self._preprocessing.normalization)[0]
 
     def _mask(self, number: int) -> NDArray[np.uint8]:
         """uint8 (crop, crop)."""

@@ -63,8 +63,7 @@ class InPlaneGrid:
     def forward(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resize bilinearly without antialiasing and crop: (..., rows, columns) -> (..., crop, crop)."""
         self._check(slices.shape, self.shape)
-        rows, columns = self._forward_taps
-        return columns.apply(rows.apply(slices, -2), -1)
+        return _interpolated(slices, *self._forward_taps)
 
     def inverse(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring maps back: (..., crop, crop) -> (..., rows, columns) of the acquired slice.
@@ -72,8 +71,7 @@ class InPlaneGrid:
         Every acquired pixel samples the resized slice bilinearly at its own place; outside the crop is zero.
         """
         self._check(maps.shape, (self.crop, self.crop))
-        rows, columns = self._inverse_taps
-        return columns.apply(rows.apply(maps, -2), -1)
+        return _interpolated(maps, *self._inverse_taps)
 
     def forward_mask(self, masks: NDArray[np.bool_], sampling: MaskSampling = "center") -> NDArray[np.bool_]:
         """One pixel for each new one, then crop: (..., rows, columns) -> (..., crop, crop)."""
@@ -137,17 +135,28 @@ class _Taps:
         high_weight = np.where((high >= 0) & (high < count), self.high_weight, np.float32(0))
         return _Taps(np.clip(low, 0, count - 1), np.clip(high, 0, count - 1), low_weight, high_weight)
 
-    def apply(self, array: NDArray[np.float32], axis: Literal[-2, -1]) -> NDArray[np.float32]:
-        """Interpolate along an axis."""
+    def apply(self, plane: NDArray[np.float32], axis: Literal[0, 1], out: NDArray[np.float32]) -> None:
+        """Interpolate a plane along an axis into `out`."""
         low_weight, high_weight = self.low_weight, self.high_weight
-        if axis == -2:
+        if axis == 0:
             low_weight, high_weight = low_weight[:, None], high_weight[:, None]
-        result = np.take(array, self.low, axis)
-        result *= low_weight
-        upper = np.take(array, self.high, axis)
+        np.take(plane, self.low, axis, out=out, mode="clip")  # the other mode copies once more
+        out *= low_weight
+        upper = np.take(plane, self.high, axis, mode="clip")
         upper *= high_weight
-        result += upper
-        return result
+        out += upper
+
+
+def _interpolated(planes: NDArray[np.float32], rows: _Taps, columns: _Taps) -> NDArray[np.float32]:
+    """(..., rows, columns) along rows, then along columns, plane by plane: what is between stays in the cache."""
+    height, width = len(rows.low), len(columns.low)
+    result = np.empty((*planes.shape[:-2], height, width), dtype=np.float32)
+    between = np.empty((height, planes.shape[-1]), dtype=np.float32)
+    planes = np.asarray(planes, dtype=np.float32)
+    for plane, out in zip(planes.reshape(-1, *planes.shape[-2:]), result.reshape(-1, height, width), strict=True):
+        rows.apply(plane, 0, between)
+        columns.apply(between, 1, out)
+    return result
 
 
 def sampled_index(size: int, resized: int, sampling: MaskSampling) -> NDArray[np.intp]:

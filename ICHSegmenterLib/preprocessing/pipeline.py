@@ -15,7 +15,7 @@ from ICHSegmenterLib.preprocessing import brain_mask as skull
 from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import Preprocessing, SlicePreprocessing
-from ICHSegmenterLib.preprocessing.windowing import apply_windows
+from ICHSegmenterLib.preprocessing.windowing import windowed_slices
 from ICHSegmenterLib.volume.volume import Volume
 
 MIN_BRAIN_AREA_CM2 = 4.0
@@ -65,7 +65,7 @@ class PreparedVolume:
         """Network input of these acquired slices: float32 (slices, windows, crop, crop), anterior up."""
         preprocessing = self._slice_preprocessing
         slices = self.view.apply_to_slices(self.volume.hu[list(indices)])
-        return self.grid.forward(apply_windows(slices, preprocessing.windows, preprocessing.normalization))
+        return windowed_slices(slices, self.grid, preprocessing.windows, preprocessing.normalization)
 
     def mask_batch(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Brain mask of these acquired slices at the network's pixels: bool (slices, crop, crop)."""

@@ -13,7 +13,8 @@ for package in ("torch", "yaml", "PIL", "nibabel"):
 from ICHSegmenterLib.datasets import nifti_folder
 from ICHSegmenterLib.datasets.prepare import PrepareOptions, load_prepared, prepare_dataset
 from ICHSegmenterLib.datasets.rsna import layout as rsna
-from ICHSegmenterLib.datasets.shards import ShardReader, decode_hu, encode_hu
+from ICHSegmenterLib.datasets.shards import ShardReader
+from ICHSegmenterLib.datasets.stored_hu import decode_hu, encode_hu
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
@@ -35,8 +36,16 @@ def change_label(folder: Path, line: int, text: str) -> None:
 
 
 def test_hounsfield_units_survive_the_cache_exactly() -> None:
-    hu = np.random.default_rng(0).integers(-1024, 3072, (17, 23)).astype(np.int16)
-    np.testing.assert_array_equal(decode_hu(encode_hu(hu)), hu.astype(np.float32))
+    noise = np.random.default_rng(0).integers(-1024, 3072, (17, 23)).astype(np.int16)
+    for hu in (noise, np.full_like(noise, -1000), np.clip(noise, 0, 80)):
+        np.testing.assert_array_equal(decode_hu(encode_hu(hu)), hu.astype(np.float32))
+        assert encode_hu(hu) == encode_hu(hu)
+
+
+def test_noise_is_stored_without_packing_and_air_is_packed() -> None:
+    noise = np.random.default_rng(0).normal(30, 200, (512, 512)).astype(np.int16)
+    assert 512 * 512 < len(encode_hu(noise)) < 2 * 512 * 512
+    assert len(encode_hu(np.full_like(noise, -1000))) < 512 * 512 / 50
 
 
 @pytest.mark.parametrize("layout", ["rsna", "physionet", "nifti"])
@@ -106,7 +115,7 @@ def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
     table = load_prepared(tmp_path / "cache")
     column = {name: values[1] for name, values in table.columns.items()}
     own = ShardReader(tmp_path / "cache").hu(column["shard"], int(column["offset"]), int(column["size"]))
-    np.testing.assert_array_equal(decode_hu(samples[1]["hu.png"]), own)
+    np.testing.assert_array_equal(decode_hu(samples[1]["hu.npz"]), own)
     assert json.loads(samples[1]["json"])["labels"]["any"] == 1
 
 

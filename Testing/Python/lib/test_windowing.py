@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
 from ICHSegmenterLib.preprocessing.spec import PHYSIONET_WINDOWS, Window
-from ICHSegmenterLib.preprocessing.windowing import apply_windows
+from ICHSegmenterLib.preprocessing.windowing import apply_windows, windowed_slices
 
 
 def test_each_slice_and_channel_is_scaled_by_its_own_clipped_extremes() -> None:
@@ -42,3 +43,10 @@ def test_the_volume_is_not_changed() -> None:
 def test_a_single_slice_must_have_three_axes() -> None:
     with pytest.raises(ValueError, match="slices, rows, columns"):
         apply_windows(np.zeros((8, 8), dtype=np.float32), PHYSIONET_WINDOWS)
+
+
+def test_slices_windowed_one_channel_at_a_time_are_those_of_whole_stacks() -> None:
+    hu = np.random.default_rng(0).normal(30, 300, (2, 40, 52)).astype(np.float32)
+    grid = InPlaneGrid((40, 52), resize=30, crop=24)
+    expected = grid.forward(apply_windows(hu, PHYSIONET_WINDOWS))
+    np.testing.assert_array_equal(windowed_slices(hu, grid, PHYSIONET_WINDOWS), expected)
