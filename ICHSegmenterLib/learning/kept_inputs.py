@@ -76,6 +76,7 @@ class KeptInputs:
             shape, dtype: Of what `compute` returns, always the same for a number.
             compute: Makes it.
         """
+        number = self._number_in_file(number)
         kept = self._tried(lambda: self._read(number, np.empty(shape, dtype)), number)
         if kept is not None:
             return kept
@@ -83,8 +84,16 @@ class KeptInputs:
         self._tried(lambda: self._write(number, values), number)
         return values
 
+    def is_kept(self, number: int) -> bool:
+        """Whether the array of this number can be read."""
+        number = self._number_in_file(number)
+        return bool(self._tried(lambda: self._is_filled(number), number))
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_streams": {}}  # open files do not travel to other processes
+
+    def _number_in_file(self, number: int) -> int:
+        return number
 
     def _tried(self, step: Callable[[], Kept], number: int) -> Kept | None:
         """Outcome of reading or writing; None where nothing is kept, as from now on if the disk fails."""
@@ -98,12 +107,16 @@ class KeptInputs:
             return None
 
     def _read(self, number: int, values: NDArray[Any]) -> NDArray[Any] | None:
-        stream = self._stream()
-        stream.seek(number)
-        if stream.read(1) != _FILLED:
+        if not self._is_filled(number):
             return None
+        stream = self._stream()
         stream.seek(self._place(number))
         return values if stream.readinto(values.data) == values.nbytes else None
+
+    def _is_filled(self, number: int) -> bool:
+        stream = self._stream()
+        stream.seek(number)
+        return stream.read(1) == _FILLED
 
     def _write(self, number: int, values: NDArray[Any]) -> None:
         if values.nbytes > self._bytes_each:

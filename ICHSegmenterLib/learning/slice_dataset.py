@@ -15,6 +15,7 @@ from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.beam_hardening import BeamHardening, add_beam_hardening, draw_beam_hardening
 from ICHSegmenterLib.learning.kept_inputs import KeptInputs
+from ICHSegmenterLib.learning.prepared_inputs import PreparedInputs, begin_inputs, inputs_of
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
@@ -59,12 +60,58 @@ class SliceDataset(Dataset[Sample]):
         return np.asarray(self._table.is_positive[self._rows])
 
     def keep_inputs(self, folder: Path, budget_bytes: int) -> None:
-        """Compute each slice once and read it again from a scratch file in this folder."""
-        crop, windows = self._preprocessing.crop, len(self._preprocessing.windows)
-        image_bytes = windows * crop * crop * np.dtype(np.float32).itemsize
-        self._images = KeptInputs(folder, len(self._rows), image_bytes, budget_bytes)
+        """Read what `prepare` computed; else compute each slice once and keep it in a scratch file in this folder."""
+        image_bytes, mask_bytes = self._bytes_each
+        self._images = self._prepared_images(folder) or KeptInputs(folder, len(self._rows), image_bytes, budget_bytes)
         if self._with_masks:
-            self._masks = KeptInputs(folder, len(self._rows), crop * crop, budget_bytes)
+            prepared = self._prepared_masks(folder)
+            self._masks = prepared or KeptInputs(folder, len(self._rows), mask_bytes, budget_bytes)
+
+    def begin_inputs(self, folder: Path) -> None:
+        """Make the files in which `fill_inputs` puts what every training of this data set will read.
+
+        Raises:
+            TrainingDataError: The folder cannot be written.
+        """
+        image_bytes, mask_bytes = self._bytes_each
+        begin_inputs(folder, self._image_settings, len(self._table), image_bytes)
+        self._images = self._prepared_images(folder)
+        if self._with_masks:
+            begin_inputs(folder, self._mask_settings, len(self._table), mask_bytes)
+            self._masks = self._prepared_masks(folder)
+
+    def fill_inputs(self, number: int) -> None:
+        """Compute and keep one slice, unless it is kept.
+
+        Raises:
+            TrainingDataError: The disk is full.
+        """
+        self._image(number, None)
+        if self._with_masks:
+            self._mask(number)
+        for kept in (self._images, self._masks):
+            if isinstance(kept, PreparedInputs):
+                kept.check_kept(number)
+
+    @property
+    def _bytes_each(self) -> tuple[int, int]:
+        """Of an image and of a mask."""
+        crop, windows = self._preprocessing.crop, len(self._preprocessing.windows)
+        return windows * crop * crop * np.dtype(np.float32).itemsize, crop * crop
+
+    @property
+    def _image_settings(self) -> tuple[object, ...]:
+        return ("slices", self._preprocessing, self._header_window)
+
+    @property
+    def _mask_settings(self) -> tuple[object, ...]:
+        return ("masks", self._preprocessing)
+
+    def _prepared_images(self, folder: Path) -> PreparedInputs | None:
+        return inputs_of(folder, self._image_settings, self._rows, len(self._table), self._bytes_each[0])
+
+    def _prepared_masks(self, folder: Path) -> PreparedInputs | None:
+        return inputs_of(folder, self._mask_settings, self._rows, len(self._table), self._bytes_each[1])
 
     def __getitem__(self, draw: SampleIndex) -> Sample:
         row = int(self._rows[draw.index])

@@ -47,9 +47,9 @@ class TrainingData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self._recipe, self._cache, self._table, self._start = recipe, cache, table, start
-        self.train_set = self._dataset(self._usable(table.of_units(split.split_by, split.train), "train"))
-        self.validation_set = self._dataset(
-            self._usable(table.of_units(split.split_by, split.validation), "validation")
+        self.train_set, self.validation_set = (
+            make_dataset(recipe, cache, table, table.of_units(split.split_by, units), part)
+            for units, part in ((split.train, "train"), (split.validation, "validation"))
         )
         budget_bytes = int(recipe.data.kept_inputs_gb * 1e9)
         for dataset in (self.train_set, self.validation_set):
@@ -76,70 +76,6 @@ class TrainingData(pl.LightningDataModule):
             self.validation_set, EvaluationBatches(len(self.validation_set), batch_size=size, shard=self._shard())
         )
 
-    def _usable(self, rows: NDArray[np.intp], part: str) -> NDArray[np.intp]:
-        """Rows that have what the task learns from.
-
-        Raises:
-            TrainingDataError: None has.
-        """
-        if self._needs_masks():
-            usable = rows[self._table.columns["mask_size"][rows] > 0]
-            what = "a mask"
-            if self._recipe.network.config.get("num_classes") == SUBTYPE_CLASSES:
-                layout = self._recipe.data.layout
-                if not labeled_layout(layout).HAS_SUBTYPE_MASKS:
-                    raise RecipeError(
-                        f"The masks of the layout {layout} do not tell subtypes, so a network with six classes cannot "
-                        "learn from them; set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
-                    )
-                usable = usable[(self._table.labels[usable] != UNKNOWN).all(axis=1)]
-                what = "a mask with subtypes"
-        elif self._recipe.task == "series":  # a series is kept whole; its unknown labels cost nothing
-            known = self._table.columns["series"][rows][(self._table.labels[rows] != UNKNOWN).any(axis=1)]
-            usable = rows[np.isin(self._table.columns["series"][rows], known)]
-            what = "a label"
-        elif self._recipe.network.config.get("num_classes") == len(SUBTYPE_LABELS):
-            usable = rows[(self._table.labels[rows] != UNKNOWN).all(axis=1)]
-            what = "all six labels"
-        else:
-            usable = rows[self._table.columns["any"][rows] != UNKNOWN]
-            what = "a label"
-        if not len(usable):
-            raise TrainingDataError(
-                f"None of the {len(rows)} slices of the {part} part has {what}, which {self._recipe.name} learns from. "
-                "Choose a data set that has it, or another recipe."
-            )
-        return usable
-
-    def _needs_masks(self) -> bool:
-        tasks = ("segmentation", "smart-net-slices", "smart-net-volumes")
-        return self._recipe.task in tasks or self._recipe.loss.cell_weight > 0
-
-    def _dataset(self, rows: NDArray[np.intp]) -> SliceDataset | SlabDataset | SeriesDataset | SmartNetDataset:
-        recipe, preprocessing = self._recipe, self._recipe.preprocessing_spec()
-        if recipe.task == "series":
-            if not isinstance(preprocessing, SeriesPreprocessing):
-                raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
-            return SeriesDataset(self._cache, self._table, rows, preprocessing, recipe.augmentation)
-        if recipe.task in ("smart-net-slices", "smart-net-volumes"):
-            if not isinstance(preprocessing, SmartNetPreprocessing):
-                raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no SMART-Net method.")
-            kind = SmartNetSlices if recipe.task == "smart-net-slices" else SmartNetVolumes
-            return kind(self._cache, self._table, rows, preprocessing, recipe.augmentation)
-        if isinstance(preprocessing, SlabPreprocessing):
-            return SlabDataset(self._cache, self._table, rows, preprocessing, recipe.augmentation)
-        if not isinstance(preprocessing, SlicePreprocessing):
-            raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
-        return SliceDataset(
-            self._cache,
-            self._table,
-            rows,
-            preprocessing,
-            recipe.augmentation,
-            with_masks=self._needs_masks(),
-            header_window=recipe.data.header_window,
-        )
-
     def _loader(self, dataset: Any, batches: TrainingBatches | EvaluationBatches) -> DataLoader[Any]:
         workers = min(self._recipe.data.workers, _usable_cores())
         return DataLoader(
@@ -152,6 +88,89 @@ class TrainingData(pl.LightningDataModule):
 
     def _shard(self) -> Shard:
         return Shard() if self.trainer is None else Shard(self.trainer.global_rank, self.trainer.world_size)
+
+
+def make_dataset(
+    recipe: Recipe, cache: Path, table: SliceTable, rows: NDArray[np.intp], part: str
+) -> SliceDataset | SlabDataset | SeriesDataset | SmartNetDataset:
+    """What the recipe's network learns from.
+
+    Args:
+        recipe: Its task and its preprocessing.
+        cache: Folder of the shards.
+        table: Their index.
+        rows: Of the table; those without what the task needs are left out.
+        part: Name of this part in messages.
+
+    Raises:
+        RecipeError: Task, method and data do not go together.
+        TrainingDataError: None of the rows has what the task needs.
+    """
+    rows = _usable(recipe, table, rows, part)
+    preprocessing = recipe.preprocessing_spec()
+    if recipe.task == "series":
+        if not isinstance(preprocessing, SeriesPreprocessing):
+            raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for whole series.")
+        return SeriesDataset(cache, table, rows, preprocessing, recipe.augmentation)
+    if recipe.task in ("smart-net-slices", "smart-net-volumes"):
+        if not isinstance(preprocessing, SmartNetPreprocessing):
+            raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no SMART-Net method.")
+        kind = SmartNetSlices if recipe.task == "smart-net-slices" else SmartNetVolumes
+        return kind(cache, table, rows, preprocessing, recipe.augmentation)
+    if isinstance(preprocessing, SlabPreprocessing):
+        return SlabDataset(cache, table, rows, preprocessing, recipe.augmentation)
+    if not isinstance(preprocessing, SlicePreprocessing):
+        raise RecipeError(f"recipe {recipe.name}: {recipe.method} is no method for single slices.")
+    return SliceDataset(
+        cache,
+        table,
+        rows,
+        preprocessing,
+        recipe.augmentation,
+        with_masks=_needs_masks(recipe),
+        header_window=recipe.data.header_window,
+    )
+
+
+def _usable(recipe: Recipe, table: SliceTable, rows: NDArray[np.intp], part: str) -> NDArray[np.intp]:
+    """Rows that have what the task learns from.
+
+    Raises:
+        TrainingDataError: None has.
+    """
+    if _needs_masks(recipe):
+        usable = rows[table.columns["mask_size"][rows] > 0]
+        what = "a mask"
+        if recipe.network.config.get("num_classes") == SUBTYPE_CLASSES:
+            layout = recipe.data.layout
+            if not labeled_layout(layout).HAS_SUBTYPE_MASKS:
+                raise RecipeError(
+                    f"The masks of the layout {layout} do not tell subtypes, so a network with six classes cannot "
+                    "learn from them; set num_classes 2, or take data.layout=nifti with mask values 1 to 5."
+                )
+            usable = usable[(table.labels[usable] != UNKNOWN).all(axis=1)]
+            what = "a mask with subtypes"
+    elif recipe.task == "series":  # a series is kept whole; its unknown labels cost nothing
+        known = table.columns["series"][rows][(table.labels[rows] != UNKNOWN).any(axis=1)]
+        usable = rows[np.isin(table.columns["series"][rows], known)]
+        what = "a label"
+    elif recipe.network.config.get("num_classes") == len(SUBTYPE_LABELS):
+        usable = rows[(table.labels[rows] != UNKNOWN).all(axis=1)]
+        what = "all six labels"
+    else:
+        usable = rows[table.columns["any"][rows] != UNKNOWN]
+        what = "a label"
+    if not len(usable):
+        raise TrainingDataError(
+            f"None of the {len(rows)} slices of the {part} part has {what}, which {recipe.name} learns from. "
+            "Choose a data set that has it, or another recipe."
+        )
+    return usable
+
+
+def _needs_masks(recipe: Recipe) -> bool:
+    tasks = ("segmentation", "smart-net-slices", "smart-net-volumes")
+    return recipe.task in tasks or recipe.loss.cell_weight > 0
 
 
 def _usable_cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.kept_inputs import KeptInputs
+from ICHSegmenterLib.learning.prepared_inputs import PreparedInputs, begin_inputs, inputs_of
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import Sample
@@ -55,10 +57,52 @@ class SeriesDataset(Dataset[Sample]):
         return np.array([self._table.is_positive[rows].any() for rows in self._series], dtype=bool)
 
     def keep_inputs(self, folder: Path, budget_bytes: int) -> None:
-        """Compute the bytes of each series once and read them again from a scratch file in this folder."""
-        longest = max((min(len(rows), SERIES_LENGTH) for rows in self._series), default=0)
-        series_bytes = longest * len(self._preprocessing.windows) * self._preprocessing.side**2
-        self._kept = KeptInputs(folder, len(self._series), series_bytes, budget_bytes)
+        """Read what `prepare` computed; else compute each series once and keep its bytes in a scratch file there."""
+        self._kept = self._prepared(folder) or KeptInputs(folder, len(self._series), self._series_bytes, budget_bytes)
+
+    def begin_inputs(self, folder: Path) -> None:
+        """Make the file in which `fill_inputs` puts what every training of this data set will read.
+
+        Raises:
+            TrainingDataError: The folder cannot be written.
+        """
+        begin_inputs(folder, self._input_settings, len(self._sizes), self._series_bytes)
+        self._kept = self._prepared(folder)
+
+    def fill_inputs(self, number: int) -> None:
+        """Compute and keep one series, unless it is kept.
+
+        Raises:
+            TrainingDataError: The disk is full.
+        """
+        self[SampleIndex(number)]
+        if isinstance(self._kept, PreparedInputs):
+            self._kept.check_kept(number)
+
+    @cached_property
+    def _series_numbers(self) -> NDArray[np.intp]:
+        """(slices of the table,) number of the series of each, by the order of names."""
+        return np.unique(self._table.columns["series"], return_inverse=True)[1]
+
+    @cached_property
+    def _sizes(self) -> NDArray[np.intp]:
+        """Slices of each series of the whole table."""
+        return np.bincount(self._series_numbers)
+
+    @property
+    def _series_bytes(self) -> int:
+        longest = min(int(self._sizes.max(initial=0)), SERIES_LENGTH)
+        return longest * len(self._preprocessing.windows) * self._preprocessing.side**2
+
+    @property
+    def _input_settings(self) -> tuple[object, ...]:
+        return ("series", self._preprocessing)
+
+    def _prepared(self, folder: Path) -> PreparedInputs | None:
+        numbers = np.array([self._series_numbers[rows[0]] for rows in self._series], dtype=np.intp)
+        is_whole = np.array([len(rows) for rows in self._series], dtype=np.intp) == self._sizes[numbers]
+        places = np.where(is_whole, numbers, len(self._sizes))  # a part of a series is none of the file
+        return inputs_of(folder, self._input_settings, places, len(self._sizes), self._series_bytes)
 
     def shown_rows(self) -> list[NDArray[np.intp]]:
         """Rows in the table of the slices that each series shows without augmentation."""

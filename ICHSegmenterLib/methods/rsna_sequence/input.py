@@ -40,8 +40,12 @@ def windowed_cube(hu: NDArray[np.float32], windows: Sequence[Window]) -> Bytes:
 
     The crop box is that of all slices together and loses its last row and column, as the authors' does.
     """
-    cube = _in_windows(hu, windows)
-    shown: NDArray[np.bool_] = np.bitwise_or.reduce(cube, axis=0).any(axis=-1)  # faster than any over both axes
+    cube = np.empty((*hu.shape, len(windows)), dtype=np.uint8)
+    shown_by = np.zeros(cube.shape[1:], dtype=np.uint8)
+    for one, pixels in zip(hu, cube, strict=True):  # one slice stays in the cache
+        pixels[...] = _in_windows(one, windows)
+        shown_by |= pixels
+    shown = np.asarray(shown_by.any(axis=-1))
     if not shown.any():
         return cube
     rows, columns = (np.flatnonzero(np.any(shown, axis=axis)) for axis in (1, 0))
@@ -102,7 +106,7 @@ def grouped(hu: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.flo
 
 
 def _in_windows(hu: NDArray[np.float32], windows: Sequence[Window]) -> Bytes:
-    """HU to bytes (slices, rows, columns, windows); whole numbers, as most files and shards hold, by a table."""
+    """HU (rows, columns) to bytes (rows, columns, windows); whole numbers, as most files hold, by a table."""
     whole = hu.astype(np.int16)
     if not hu.size or not np.array_equal(whole, hu):  # such as a mean of slices
         return np.stack([_shown(hu, window) for window in windows], axis=-1)

@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 import torch
 
+from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
+from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.learning.augmentation import affine_grid
 from ICHSegmenterLib.learning.kept_inputs import KeptInputs
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
+from ICHSegmenterLib.learning.recipe_file import load_recipe
 from ICHSegmenterLib.learning.samplers import SampleIndex
 from ICHSegmenterLib.learning.slice_dataset import SliceDataset
 from ICHSegmenterLib.methods.rsna_sequence.dataset import SeriesDataset
 from ICHSegmenterLib.preprocessing.spec import RSNA_WINDOWS, SeriesPreprocessing, SlicePreprocessing
+from ICHSegmenterLib.training.data_module import make_dataset
+from ICHSegmenterLib.training.prepare_inputs import prepare_inputs
 from training_layouts import write_nifti_folder, write_rsna
 
 SMALL = SlicePreprocessing(RSNA_WINDOWS, resize=36, crop=32)
@@ -128,6 +133,60 @@ def test_series_are_windowed_in_the_first_epoch_only(tmp_path: Path, monkeypatch
     samples += [(plain[draw], keeping[draw]) for draw in draws]
     for one, other in samples:
         np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
+
+
+def test_what_prepare_computed_is_read_by_every_training_from_its_first_epoch(tmp_path: Path, monkeypatch) -> None:
+    cache = tmp_path / "cache"
+    data = write_nifti_folder(tmp_path / "data", 2)
+    changes = ["preprocessing.resize=36", "preprocessing.crop=32", "data.layout=nifti"]
+    command = ["prepare", "nifti", "--data", str(data), "--output", str(cache), "--workers", "0"]
+    assert main([*command, "--inputs-of", "unet", "--set", *changes]) == 0
+    recipe, table = load_recipe("unet", changes), load_prepared(cache)
+    for rows in (np.arange(8), np.array([5, 2])):  # another fold meets its own slices
+        plain, ready = (make_dataset(recipe, cache, table, rows, "train") for _ in range(2))
+        ready.keep_inputs(cache, 0)
+        monkeypatch.setattr(ready._reader, "hu", pytest.fail)
+        monkeypatch.setattr(ready._reader, "mask", pytest.fail)
+        for draw in [SampleIndex(number, seed) for number in range(len(rows)) for seed in ((), (1, number))]:
+            for key in ("image", "mask"):
+                np.testing.assert_array_equal(plain[draw][key].numpy(), ready[draw][key].numpy())
+    other = make_dataset(load_recipe("unet", [*changes, "preprocessing.crop=30"]), cache, table, np.arange(8), "train")
+    other.keep_inputs(cache, 0)
+    assert other[SampleIndex(0)]["image"].shape == (3, 30, 30)
+
+
+def test_prepared_series_are_read_as_a_whole_and_parts_of_them_made_anew(tmp_path: Path, monkeypatch) -> None:
+    cache = tmp_path / "cache"
+    prepare_dataset(write_rsna(tmp_path / "data", 3), cache, "rsna")
+    recipe, table = load_recipe("rsna-sequence", []), load_prepared(cache)
+    assert prepare_inputs(recipe, cache) == 3
+    rows = np.sort(table.series_of(np.arange(len(table)))[1])
+    plain, ready, part = (make_dataset(recipe, cache, table, one, "train") for one in (rows, rows, rows[:-1]))
+    for dataset in (ready, part):
+        dataset.keep_inputs(cache, 0)
+    assert len(part[SampleIndex(0)]["image"]) == len(rows) - 1
+    monkeypatch.setattr(ready._reader, "hu", pytest.fail)
+    for draw in (SampleIndex(0), SampleIndex(0, (1, 0))):
+        np.testing.assert_array_equal(plain[draw]["image"].numpy(), ready[draw]["image"].numpy())
+
+
+def test_a_disk_that_is_full_stops_the_preparing_of_inputs(tmp_path: Path, monkeypatch) -> None:
+    cache = tmp_path / "cache"
+    prepare_dataset(write_rsna(tmp_path / "data", 2), cache, "rsna")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(KeptInputs, "_write", full)
+    with pytest.raises(TrainingDataError, match="the disk is full"):
+        prepare_inputs(load_recipe("rsna-sequence", []), cache)
+
+
+def test_inputs_of_slabs_are_not_kept(tmp_path: Path, capsys) -> None:
+    data = write_nifti_folder(tmp_path / "data", 1)
+    command = ["prepare", "nifti-slabs", "--data", str(data), "--output", str(tmp_path / "cache"), "--workers", "0"]
+    assert main([*command, "--inputs-of", "compact-unet"]) == 2
+    assert "not kept" in capsys.readouterr().err
 
 
 def test_the_affine_grid_is_that_of_torch() -> None:

@@ -25,6 +25,21 @@ def add_parsers(verbs: Any) -> None:
         "--part", type=part, default=(1, 1), metavar="N/OF", help="do every OF-th shard, for several machines"
     )
     parser.add_argument("--allow-missing", action="store_true", help="prepare what is there of a partial copy")
+    parser.add_argument(
+        "--inputs-of",
+        metavar="RECIPE",
+        help="also compute what this recipe's network sees, for all its trainings: their first epoch is as fast as "
+        "later ones, for 1.8 MB a slice of HGI-SAM and the U-Nets and 0.15 MB of rsna-sequence",
+    )
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="with --inputs-of: change the recipe as for `train`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -51,6 +66,23 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"note: {len(done.bad_files)} files were left out, see {arguments.output / BAD_FILES}", file=sys.stderr)
     if not done.is_complete:
         print("Other parts are missing; the run that finishes last writes the index.")
-    else:
-        print(f"{done.total} slices: {arguments.output}")
+        return 0
+    print(f"{done.total} slices: {arguments.output}")
+    if arguments.inputs_of is not None:
+        _prepare_inputs(arguments)
     return 0
+
+
+def _prepare_inputs(arguments: argparse.Namespace) -> None:
+    try:
+        from ICHSegmenterLib.learning.recipe_file import load_recipe
+        from ICHSegmenterLib.training.prepare_inputs import prepare_inputs  # needs the train extra
+    except ModuleNotFoundError as error:
+        raise needs_extra(error) from error
+    recipe = load_recipe(arguments.inputs_of, [change for several in arguments.changes for change in several])
+    progress = TerminalProgress()
+    try:
+        count = prepare_inputs(recipe, arguments.output, workers=arguments.workers, progress=progress.update)
+    finally:
+        progress.close()
+    print(f"Inputs of {recipe.name}: {count} ready")
