@@ -55,6 +55,18 @@ class Words:
         return f"one of {', '.join(self.words)}"
 
 
+@dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    def allows(self, value: Any) -> bool:
+        """The value is true or false."""
+        return isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
 _FOUR_STAGES = Wholes(Whole(1, 64), (4, 4))
 _STAGES = Wholes(Whole(1, 64), (1, 6))
 
@@ -67,8 +79,8 @@ SMART_NET_UP_NETWORKS = (
     "smart_net_up_single_rec",
     "smart_net_up_single_seg",
 )
-SMART_NET_NETWORKS = ("smart_net_down_cls", "smart_net_down_seg", *SMART_NET_UP_NETWORKS)
-NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingProxyType(
+SMART_NET_DOWN_NETWORKS = ("smart_net_down_cls", "smart_net_down_seg")
+NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words | Flag]] = MappingProxyType(
     {
         "context_unet": {"num_classes": Whole(2, 6), "widths": Wholes(Whole(8, 1024), (2, 6))},
         "deepmedic": {"num_classes": Whole(2, 32)},
@@ -77,7 +89,11 @@ NETWORK_CONFIGS: Mapping[str, Mapping[str, Whole | Wholes | Words]] = MappingPro
             "depths": _FOUR_STAGES,
             "num_heads": _FOUR_STAGES,
         },
-        **{name: {"width": Whole(4, 256), "layers": _FOUR_STAGES} for name in SMART_NET_NETWORKS},
+        **{name: {"width": Whole(4, 256), "layers": _FOUR_STAGES} for name in SMART_NET_UP_NETWORKS},
+        **{
+            name: {"width": Whole(4, 256), "layers": _FOUR_STAGES, "per_depth": Flag()}
+            for name in SMART_NET_DOWN_NETWORKS
+        },
         "swin_classifier": {
             "num_classes": Whole(1, 6),
             "image_size": Whole(16, 1024),

@@ -100,6 +100,12 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         PRECISION,
         Deviation("schedule", "one epoch late: the first two epochs learn nothing", "in time", True),
         Deviation("frozen encoder", "its batch norms follow the batches", "its batch norms stay", True),
+        Deviation(
+            "batch norms of the last two networks",
+            "see one slice of each exam at a time",
+            "see all slices of a batch",
+            switched=True,
+        ),
         Deviation("slice-wise test and validation", "another slice at every run", "the same slice, by the seed"),
         Deviation("connected pieces below 3 voxels", "depend on the version of scikit-image", "removed, 3 are kept"),
         Deviation("pairs of image and mask", "by their order", "by their names"),

@@ -84,6 +84,9 @@ def _trained(data: Path, options: ReproduceOptions) -> dict[str, Path]:
             recipe = replace(
                 recipe, phases=tuple(replace(each, update_frozen_batchnorm=True) for each in recipe.phases)
             )
+            if method != METHODS[0]:
+                network = replace(recipe.network, config={**recipe.network.config, "per_depth": True})
+                recipe = replace(recipe, network=network)
         folder = options.output / "training" / method
         is_begun = (folder / RECIPE).is_file()
         files[method] = fit(

@@ -46,6 +46,7 @@ def test_smart_net_trains_three_networks_and_tests_each(tmp_path: Path) -> None:
     assert (tmp_path / "killed" / "training" / "smart-net-cls" / "recipe.yaml").is_file()
     recipe = load_recipe(tmp_path / "whole" / "training" / "smart-net-seg" / "recipe.yaml")
     assert recipe.optimizer.schedule_lags and all(phase.update_frozen_batchnorm for phase in recipe.phases)
+    assert recipe.network.config["per_depth"] is True
     rows = {row["figure"]: row for row in found["rows"]}
     assert rows["AUC of exams"]["patients"] == 4
     for figure in ("Dice of exams, 256 pixels", "Dice of one slice an exam", "Error of the reconstruction"):

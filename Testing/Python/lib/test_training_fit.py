@@ -459,6 +459,28 @@ def test_two_processes_train_the_weights_of_one(physionet: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_two_processes_train_the_classifier_of_one(tmp_path: Path) -> None:
+    """One block, so without random depth, and plain gradient descent: the order of sums is all that differs."""
+    prepare_dataset(write_rsna(tmp_path / "data", 8), tmp_path / "cache", "rsna")
+    swin = "{num_classes: 2, image_size: 32, window_size: 4, embed_dim: 8, depths: [1], num_heads: [1]}"
+    changes = [*SMALL, f"network.config={swin}", "data.validation_share=0.3", "data.evaluation_batch_size=3"]
+    changes += ["optimizer={name: sgd, momentum: 0.0}", "phases=[{learning_rate: 0.05, max_epochs: 2, patience: 0}]"]
+    one = fit(load_recipe("hgi-sam", changes), tmp_path / "cache", tmp_path / "one", machine=HERE)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    arguments = ["train", "hgi-sam", "--data", str(tmp_path / "cache"), "--output", str(tmp_path / "two")]
+    arguments += ["--accelerator", "cpu", "--devices", "2", "--quiet", "--set", *changes]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(
+        [*launch, "ICHSegmenterLib", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=900,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    first, second = load_file(one.weights), load_file(tmp_path / "two" / "hgi-sam.safetensors")
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_a_training_that_resumes(physionet: Path, tmp_path: Path) -> None:
     """A real kill -9, with loading processes; the rest runs without them and ends at the same weights."""
     changes = [

@@ -173,3 +173,34 @@ def test_one_training_step_equals_the_authors():
     sure = np.abs(data["grad_first"]) > 1e-3 * data["grad_norm"]  # Adam's first step is the sign of the gradient
     assert np.count_nonzero(sure) > len(names) / 2
     np.testing.assert_allclose(stepped[sure], data["param_first_after_adam"][sure], atol=2e-5)
+
+
+def step_by_depth(network, volumes, depths):
+    """The downstream networks in training as the authors run them: one slice of each volume after the other."""
+    steps = [volumes[..., number] for number in range(volumes.shape[-1])]
+    if depths is not None:
+        features = torch.stack([network.slice_features(one) for one in steps], dim=1)
+        return network.head(network.dropout(network.pooled(features, depths)))
+    return network.volume_logits(torch.stack([network.slice_maps(one) for one in steps], dim=-1))
+
+
+@pytest.mark.parametrize("name", ["smart_net_down_cls", "smart_net_down_seg"])
+def test_batch_norms_may_see_one_slice_of_each_volume_as_the_authors_do(name):
+    torch.manual_seed(0)
+    volumes = torch.rand(2, 1, 32, 32, 3)
+    depths = torch.tensor([3, 3]) if name.endswith("cls") else None
+    given = (volumes,) if depths is None else (volumes, depths)
+    outputs, means = {}, {}
+    for kind in ("theirs", "per_depth", "together"):
+        torch.manual_seed(1)
+        network = create_model(name, width=4, layers=[1, 1, 1, 1], per_depth=kind == "per_depth").train()
+        torch.manual_seed(2)
+        outputs[kind] = step_by_depth(network, volumes, depths) if kind == "theirs" else network(*given)
+        means[kind] = network.encoder.bn1.running_mean.clone()
+        assert int(network.encoder.bn1.num_batches_tracked) == (1 if kind == "together" else 3)
+    torch.testing.assert_close(outputs["per_depth"], outputs["theirs"])
+    torch.testing.assert_close(means["per_depth"], means["theirs"])
+    assert not torch.allclose(means["together"], means["theirs"])
+    networks = [create_model(name, width=4, layers=[1, 1, 1, 1], per_depth=flag).eval() for flag in (True, False)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    torch.testing.assert_close(networks[0](*given), networks[1](*given))

@@ -1,12 +1,13 @@
 """SMART-Net downstream: the upstream encoder on every slice, then an LSTM (classification) or 3D convolutions.
 
 Re-creates Kyung et al., Med Image Anal 2022 (S1361841522001360; babbu3682/SMART-Net, MIT). Key names are theirs.
-Slices run through the encoder in batches; in evaluation mode any batch size gives the same result.
+Slices run through the encoder in batches; in evaluation mode any batch size gives the same result. In training the
+authors run one slice of each volume after the other, so that batch norms see as few as there are volumes: `per_depth`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,12 @@ class SmartNetDownCls(nn.Module):
 
     Args:
         width, layers: Of the encoder, as of `SmartNetUp`.
+        per_depth: In training, one slice of each volume after the other, as the authors do.
     """
 
-    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS) -> None:
+    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS, per_depth: bool = False) -> None:
         super().__init__()
+        self._per_depth = per_depth
         features = feature_width(width)
         hidden = features // 4  # 512
         self.encoder = SliceEncoder(width, layers)
@@ -41,8 +44,7 @@ class SmartNetDownCls(nn.Module):
         self.head = nn.Linear(hidden, 1)
 
     def forward(self, volumes: Tensor, depths: Tensor) -> Tensor:
-        batch, _, _, _, depth = volumes.shape
-        features = self.slice_features(volumes_to_slices(volumes)).unflatten(0, (batch, depth))
+        features = each_slice(self.slice_features, volumes, is_alone=self._per_depth and self.training)
         logits: Tensor = self.head(self.dropout(self.pooled(features, depths)))
         return logits
 
@@ -63,10 +65,12 @@ class SmartNetDownSeg(nn.Module):
 
     Args:
         width, layers: Of the encoder, as of `SmartNetUp`.
+        per_depth: In training, one slice of each volume after the other, as the authors do.
     """
 
-    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS) -> None:
+    def __init__(self, width: int = WIDTH, layers: Sequence[int] = LAYERS, per_depth: bool = False) -> None:
         super().__init__()
+        self._per_depth = per_depth
         channels = map_width(width)
         self.encoder = SliceEncoder(width, layers)
         self.seg_decoder = SegmentationDecoder(width)
@@ -77,10 +81,8 @@ class SmartNetDownSeg(nn.Module):
         self.head = nn.Conv3d(channels, 1, 3, padding=1)
 
     def forward(self, volumes: Tensor) -> Tensor:
-        batch, _, _, _, depth = volumes.shape
-        maps = self.slice_maps(volumes_to_slices(volumes))
-        stack = maps.unflatten(0, (batch, depth)).permute(0, 2, 3, 4, 1)  # (B*D, 16, H, W) -> (B, 16, H, W, D)
-        return self.volume_logits(stack)
+        maps = each_slice(self.slice_maps, volumes, is_alone=self._per_depth and self.training)
+        return self.volume_logits(maps.permute(0, 2, 3, 4, 1))  # (B, D, 16, H, W) -> (B, 16, H, W, D)
 
     def slice_maps(self, slices: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 16, H, W)."""
@@ -93,6 +95,20 @@ class SmartNetDownSeg(nn.Module):
         slices = functional.relu(self.bn1(_convolved(self.conv1, slices)), inplace=True)
         slices = functional.relu(self.bn2(_convolved(self.conv2, slices)), inplace=True)
         return _convolved(self.head, slices).permute(0, 1, 3, 4, 2)
+
+
+def each_slice(step: Callable[[Tensor], Tensor], volumes: Tensor, *, is_alone: bool) -> Tensor:
+    """What becomes of each slice of volumes (B, 1, H, W, D): (B, D, ...).
+
+    Args:
+        step: Of slices (N, 1, H, W).
+        volumes: Of one depth, padded if need be.
+        is_alone: One slice of each volume at a time, in place of all at once.
+    """
+    batch, depth = volumes.shape[0], volumes.shape[-1]
+    if is_alone:
+        return torch.stack([step(volumes[..., number]) for number in range(depth)], dim=1)
+    return step(volumes_to_slices(volumes)).unflatten(0, (batch, depth))
 
 
 def volumes_to_slices(volumes: Tensor) -> Tensor:
