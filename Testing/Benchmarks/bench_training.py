@@ -3,7 +3,7 @@
 python Testing/Benchmarks/bench_training.py [--networks hgi-sam smart-net-up rsna-sequence] [--samples 2] [--rounds 3]
 
 A step is forward, loss, backward and optimizer on the same samples with the same initial weights. The authors' way:
-float32, and an optimizer that goes from tensor to tensor. Ours as `train` runs it: the optimizer in one pass, in
+float32, torch's default layout in memory, and an optimizer that goes from tensor to tensor. Ours as `train` runs it, in
 float32 and with `--set precision=bf16-mixed`. The ways take turns, and the fastest round counts. With OMP_NUM_THREADS=1
 the thread's own time on the processor is measured, to which other programs add less. The loader is measured by
 `bench_loader.py`. The losses of the first step say how far bfloat16 is from float32.
@@ -62,6 +62,9 @@ def authors_optimizer(recipe: Recipe, task: TrainingTask) -> torch.optim.Optimiz
 def step_of(recipe: Recipe, samples: Any, *, is_ours: bool, autocast: bool = False) -> Callable[[], float]:
     """One step of the last phase, in which everything learns; returns its loss."""
     task = TASKS[recipe.task](recipe, len(recipe.phases) - 1).train()
+    if not is_ours:
+        for parameter in task.parameters():
+            parameter.data = parameter.data.contiguous()
     configured = task.configure_optimizers() if is_ours else authors_optimizer(recipe, task)
     optimizer = configured if isinstance(configured, torch.optim.Optimizer) else _optimizer(configured)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -314,3 +315,30 @@ def test_every_voxel_is_learned_and_a_killed_training_ends_at_the_same_weights(c
     moved = {key for key in one if key.startswith("encoder.") and not torch.equal(one[key], start[key])}
     assert moved and all(key.startswith("encoder.layer4.") for key in moved)
     assert all(np.isfinite(value) for value in resumed.results.values())
+
+
+@pytest.mark.parametrize("name", ["smart-net-up", "smart-net-cls", "smart-net-seg"])
+def test_the_layout_of_the_weights_changes_a_step_by_rounding_only(name: str) -> None:
+    random, settings = torch.Generator().manual_seed(0), recipe(name)
+    image = torch.rand(2, 1, 32, 32, *(() if name == "smart-net-up" else (2,)), generator=random)
+    batch = {"image": image, "label": torch.tensor([[0.0], [1.0]]), "mask": (image > 0.9).float()}
+    batch["image"] = image.double()
+    batch["depths"] = torch.tensor([2, 2])
+    settings = replace(settings, loss=replace(settings.loss, consistency_weight=0.0))  # for slices of 256 pixels
+    losses, gradients = [], []
+    for is_plain in (False, True):
+        task = TASKS[settings.task](settings, len(settings.phases) - 1).eval()
+        task.double()  # so that no maximum changes its place
+        weight = task.network.encoder.layer1[0].conv2.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        if is_plain:
+            for parameter in task.network.parameters():
+                parameter.data = parameter.data.contiguous()
+        loss = task.loss_of(batch)
+        loss.backward()
+        losses.append(loss.item())
+        learned = [one.grad.flatten() for one in task.parameters() if one.grad is not None]
+        gradients.append(torch.cat(learned))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    difference = (gradients[0] - gradients[1]).abs().max()
+    assert 0 <= difference < 1e-6 * gradients[1].abs().max()
