@@ -195,9 +195,10 @@ def make_optimizer(settings: OptimizerRecipe, parameters: list[nn.Parameter], ra
     """The optimizer of a recipe; weight decay holds for all parameters, norms and biases included.
 
     On a CPU it changes all values of a parameter in one pass: the same numbers to rounding, in a quarter of the time.
-    On a graphics card torch chooses, since its one-pass kind does not go with float16 and clipped gradients.
+    Lightning clips no gradients for this kind in mixed precision; there, and on a graphics card, torch chooses.
     """
-    fused = all(parameter.device.type == "cpu" for parameter in parameters) or None
+    is_on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
+    fused = True if is_on_cpu and not settings.clip_norm else None
     if settings.name == "sgd":
         return torch.optim.SGD(
             parameters,

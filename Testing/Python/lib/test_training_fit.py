@@ -28,7 +28,7 @@ from ICHSegmenterLib.errors import RecipeError, TrainingDataError, WeightsError
 from ICHSegmenterLib.evaluation.thresholds import read_folds
 from ICHSegmenterLib.learning.recipe import OptimizerRecipe, PhaseRecipe, Recipe
 from ICHSegmenterLib.learning.recipe_file import load_recipe
-from ICHSegmenterLib.learning.task import freeze, schedule_factor
+from ICHSegmenterLib.learning.task import freeze, make_optimizer, schedule_factor
 from ICHSegmenterLib.methods.rsna_sequence.task import log_loss
 from ICHSegmenterLib.methods.swin.task import SliceClassification
 from ICHSegmenterLib.methods.unet.predictor import UnetPredictor
@@ -384,6 +384,15 @@ def test_no_patient_is_both_trained_on_and_validated(physionet: Path, tmp_path: 
     }
     assert seen["train"] <= set(split.train) and seen["validation"] == set(split.validation)
     assert set(split.test) and not set(split.test) & (seen["train"] | seen["validation"])
+
+
+def test_the_optimizer_takes_one_pass_but_where_lightning_clips_mixed_gradients() -> None:
+    weights = [torch.nn.Parameter(torch.ones(3))]
+    for name in ("sgd", "adam", "adamw"):
+        plain, clipped = (
+            make_optimizer(OptimizerRecipe(name=name, clip_norm=clip), weights, 1e-3) for clip in (0.0, 2.0)
+        )
+        assert (plain.param_groups[0]["fused"], clipped.param_groups[0]["fused"]) == (True, None)
 
 
 def test_a_training_reports_its_steps_one_by_one(physionet: Path, tmp_path: Path) -> None:
