@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import cdist
 
 from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -71,11 +69,15 @@ def contour_points(plane: Mask) -> tuple[Values, Values]:
 
 def hull(points: Values) -> NDArray[np.intp]:
     """Indices of the corners of the convex hull of points (n, dimensions)."""
+    from scipy.spatial import ConvexHull  # 0.1 s, for exams with blood
+
     return np.asarray(ConvexHull(points, qhull_options="QJ Pp").vertices)
 
 
 def farthest_pair(points: Values) -> tuple[int, int]:
     """Indices of the two points (n, dimensions) that are farthest from each other."""
+    from scipy.spatial.distance import cdist
+
     corners = hull(points)
     distances = cdist(points[corners], points[corners])
     first, second = np.unravel_index(int(distances.argmax()), distances.shape)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ICHSegmenterLib.editing.location import Region, Side, SkullFrame
 from ICHSegmenterLib.measuring.abc2 import Abc2, abc2
@@ -164,6 +163,8 @@ def middle_voxel(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
 
 def _touches(piece: Component, geometry: VolumeGeometry, ventricles: NDArray[np.float64]) -> bool:
     """True if the contour of a piece comes near to a point of the ventricles."""
+    from scipy.spatial import cKDTree  # 0.1 s, for exams with blood
+
     contours = []
     for n in np.flatnonzero(piece.mask.any(axis=(1, 2))):
         points, _ = contour_points(piece.mask[n])

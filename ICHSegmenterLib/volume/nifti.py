@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -156,6 +155,8 @@ def _qform(fields: Any) -> NDArray[np.float64]:
     vector = np.array(fields["quaternion"], dtype=np.float64)
     scalar = np.sqrt(max(0.0, 1.0 - float(vector @ vector)))
     spacing = np.array(fields["pixdim"][1:4], dtype=np.float64) * (1, 1, -1 if fields["pixdim"][0] < 0 else 1)
+    from scipy.spatial.transform import Rotation  # 0.1 s, for files that turn their axes by a quaternion
+
     steps = Rotation.from_quat([*vector, scalar]).as_matrix() * spacing
     return np.column_stack((steps, np.array(fields["offset"], dtype=np.float64)))
 
