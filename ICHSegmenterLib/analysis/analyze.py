@@ -5,6 +5,7 @@ Panel, batch, command line and evaluation all call `analyze`. Nothing here needs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.analysis.border import as_acquired
 from ICHSegmenterLib.analysis.combine import combine
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.analysis.single_method import analyze_by_one
+from ICHSegmenterLib.analysis.single_method import analyze_by_one, begin_by_one
 from ICHSegmenterLib.measuring.exam import measure_exam
+from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult
@@ -46,17 +48,43 @@ def analyze(
     Raises:
         ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
     """
+    return begin_analysis(volume, request, context, session, brain_mask=brain_mask)()
+
+
+def begin_analysis(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext | None = None,
+    session: Session | None = None,
+    *,
+    brain_mask: NDArray[np.bool_] | None = None,
+    checked: CheckedScan | None = None,
+) -> Callable[[], AnalysisResult]:
+    """All of `analyze` up to the network, which is free for another exam then; arguments and errors are the same.
+
+    Args:
+        volume, request, context, session, brain_mask: As of `analyze`.
+        checked: What was found about the volume before, by our own mask; found here if None.
+
+    Returns:
+        The rest, to be called once, by any thread: judging and measuring, which raises what `analyze` raises.
+    """
     context, session = context or RunContext(), session or Session()
     view = AxialView.at_border(volume.geometry)
     axial = view.volume(volume)
     mask = None if brain_mask is None else view.apply(brain_mask)
+    detected: AnalysisResult | None = None
     if request.detector:
-        detected = analyze_by_one(axial, request.of_detector(), context, session, mask)
-        outlined = analyze_by_one(axial, request.of_segmenter(), context, session, mask)
-        result = combine(outlined, detected, axial)
-    else:
-        result = analyze_by_one(axial, request, context, session, mask)
-    return as_acquired(measured(result, axial), view, volume)
+        detected = analyze_by_one(axial, request.of_detector(), context, session, mask, checked)
+        request = request.of_segmenter()
+    judged = begin_by_one(axial, request, context, session, mask, checked)
+
+    def finished() -> AnalysisResult:
+        outlined = judged()
+        result = outlined if detected is None else combine(outlined, detected, axial)
+        return as_acquired(measured(result, axial), view, volume)
+
+    return finished
 
 
 def measured(result: AnalysisResult, volume: Volume) -> AnalysisResult:

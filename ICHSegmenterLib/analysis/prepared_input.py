@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, caps_verdict
 from ICHSegmenterLib.preprocessing.checks.texture import measure_noise
 from ICHSegmenterLib.preprocessing.harmonize import harmonize
@@ -39,6 +40,7 @@ def prepare_input(
     card: ModelCard,
     context: RunContext,
     brain_mask: NDArray[np.bool_] | None,
+    checked: CheckedScan | None = None,
 ) -> PreparedInput:
     """Find the brain, measure the scan, smooth it if the card asks for that.
 
@@ -48,10 +50,15 @@ def prepare_input(
         card: Of the method.
         context: Gets warnings and caps.
         brain_mask: bool (slices, rows, columns) to use instead of our own.
+        checked: What was found before, by our own mask.
     """
-    acquired = prepare(volume, card.preprocessing, brain_mask)
-    noise = measure_noise(volume, acquired.brain_mask)
-    findings = (*quick, *measured_findings(volume, acquired.brain_mask, noise))
+    if checked is None:
+        acquired = prepare(volume, card.preprocessing, brain_mask)
+        noise = measure_noise(volume, acquired.brain_mask)
+        findings = (*quick, *measured_findings(volume, acquired.brain_mask, noise))
+    else:
+        acquired = prepare(volume, card.preprocessing, checked.brain_mask)
+        noise, findings = checked.noise, (*quick, *checked.measured)
     seen = acquired
     if card.harmonize:
         smoothed, finding = harmonize(volume, acquired.brain_mask, noise)

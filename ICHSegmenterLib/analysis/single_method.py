@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import NotKeptError, OutOfGpuMemoryError, OutOfMemoryError
 from ICHSegmenterLib.plausibility import implausible
 from ICHSegmenterLib.predictions import SlicePrediction
+from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.preprocessing.input_check import accepted_findings, finite
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult
+from ICHSegmenterLib.results import AnalysisResult, Provenance
 from ICHSegmenterLib.runtime.context import Predictor, RunContext, SelectiveMapper, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
@@ -50,6 +52,7 @@ def analyze_by_one(
     context: RunContext,
     session: Session,
     brain_mask: NDArray[np.bool_] | None,
+    checked: CheckedScan | None = None,
 ) -> AnalysisResult:
     """Detect and outline by the method of a request; its detector is not looked at.
 
@@ -59,34 +62,61 @@ def analyze_by_one(
         context: Progress and cancellation; warnings are added.
         session: Keeps networks warm between exams.
         brain_mask: bool (slices, rows, columns) to use instead of our own.
+        checked: What was found about the volume before, by our own mask; found here if None.
 
     Raises:
         ICHSegmenterError: Typed; says what is wrong, what was found and what to do.
     """
-    predicted = predict_by_one(volume, request, context, session, brain_mask)
-    card, seconds = predicted.card, predicted.seconds
+    return begin_by_one(volume, request, context, session, brain_mask, checked)()
+
+
+def begin_by_one(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    session: Session,
+    brain_mask: NDArray[np.bool_] | None,
+    checked: CheckedScan | None = None,
+) -> Callable[[], AnalysisResult]:
+    """All up to the network, whose predictor is free for another exam then; arguments are those of `analyze_by_one`.
+
+    Returns:
+        The rest, to be called once, by any thread: the judgement of what was predicted.
+    """
+    predicted = predict_by_one(volume, request, context, session, brain_mask, checked)
+    card = predicted.card
+    context.report(1, 1, Phase.MEASURING)
+    map_threshold = card.threshold if request.threshold is None else request.threshold
+    origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, predicted.seconds)
+    origin = replace(origin, series_uid=volume.source.series_uid, input_findings=predicted.findings)
+    return partial(_judged, volume, request, context, card, predicted.predictions, predicted.exam, origin)
+
+
+def _judged(
+    volume: Volume,
+    request: AnalysisRequest,
+    context: RunContext,
+    card: ModelCard,
+    predictions: Sequence[SlicePrediction],
+    exam: PreparedVolume,
+    origin: Provenance,
+) -> AnalysisResult:
+    seconds = dict(origin.seconds)
     with _timed(seconds, "assemble"):
-        context.report(1, 1, Phase.MEASURING)
-        map_threshold = card.threshold if request.threshold is None else request.threshold
-        judgement = assess(predicted.predictions, predicted.exam, card, request, context.caps)
+        judgement = assess(predictions, exam, card, request, context.caps)
         segmentation = None if request.detection_only else judgement.segmentation
         if card.draws_attention and segmentation is not None:
             context.warn(ATTENTION_NOTE.format(title=card.title))
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
         assessment, problem = judgement.assessment, None
         if judgement.segmentation is not None:
-            figures = outline_figures(judgement.segmentation, volume, predicted.exam.brain_mask)
+            figures = outline_figures(judgement.segmentation, volume, exam.brain_mask)
             problem = None if figures is None else implausible(figures)
         if problem is not None:
             assessment = assessment.capped(problem.code)
 
-    origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, seconds)
-    origin = replace(
-        origin,
-        warnings=tuple(context.warnings),
-        series_uid=volume.source.series_uid,
-        input_findings=predicted.findings,
-    )
+    seconds["assemble"] = round(seconds["assemble"], 3)
+    origin = replace(origin, warnings=tuple(context.warnings), seconds=seconds)
     return AnalysisResult(volume.geometry, judgement.detection, segmentation, measurements, origin, assessment, problem)
 
 
@@ -119,6 +149,7 @@ def predict_by_one(
     context: RunContext,
     session: Session,
     brain_mask: NDArray[np.bool_] | None,
+    checked: CheckedScan | None = None,
 ) -> PredictedExam:
     """Load, prepare and predict; arguments and errors are those of `analyze_by_one`.
 
@@ -139,7 +170,7 @@ def predict_by_one(
             return replace(again.predicted, seconds={})
     if context.only_kept:
         raise NotKeptError("What the method predicted is no longer kept. Analyze the exam again.")
-    predicted = _predict_anew(volume, request, context, session, brain_mask)
+    predicted = _predict_anew(volume, request, context, session, brain_mask, checked)
     if kept is not None:
         kept.put(key, Kept(predicted, tuple(context.warnings), tuple(context.caps)), predicted.predictions)
     return predicted
@@ -151,11 +182,12 @@ def _predict_anew(
     context: RunContext,
     session: Session,
     brain_mask: NDArray[np.bool_] | None,
+    checked: CheckedScan | None,
 ) -> PredictedExam:
     card = request.card
     seconds: dict[str, float] = {}
     volume = finite(volume)
-    quick = accepted_findings(volume)
+    quick = accepted_findings(volume) if checked is None else checked.quick
     for sentence in (*volume.source.warnings, *(finding.text for finding in quick)):
         context.warn(sentence)
 
@@ -166,7 +198,7 @@ def _predict_anew(
         digests = named_digests(loaded.files)  # now: the files may be gone when it is done
     with _timed(seconds, "prepare"):
         context.report(0, 1, Phase.FINDING_BRAIN)
-        exam = prepare_input(volume, quick, card, context, brain_mask)
+        exam = prepare_input(volume, quick, card, context, brain_mask, checked)
     with _timed(seconds, "predict"):
         predictor, predictions = _predict(loaded, exam.seen, context)
     return PredictedExam(card, exam.acquired, exam.findings, predictions, predictor, digests, seconds)

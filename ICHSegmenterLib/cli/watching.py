@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.analyze import begin_analysis
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.batch.engines.engine import Analyze, RunOptions
+from ICHSegmenterLib.batch.engines.engine import Analyze, RunOptions, Unjudged
 from ICHSegmenterLib.batch.exam import ExamOutcome
 from ICHSegmenterLib.batch.summary import SUMMARY_FILE
 from ICHSegmenterLib.cli.arguments import request_of
@@ -18,7 +19,6 @@ from ICHSegmenterLib.cli.batches import options_of
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
 from ICHSegmenterLib.receive.watch import Watch, WatchedFolder
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -38,7 +38,7 @@ def run_watch(arguments: argparse.Namespace) -> int:
     request = request_of(arguments)
     with stopped_by_signals() as stop:
         folder = WatchedFolder(arguments.watch, arguments.output)
-        options = options_of(arguments, stop)
+        options = replace(options_of(arguments, stop), checks_ahead=True)
         analyzed = analysis_until(options, request)
         watch = Watch(folder, arguments.output, analyzed, request, announce=begun, after=ended, options=options)
         print(f"watching; results in {arguments.output / SUMMARY_FILE}; Control-C ends it", file=sys.stderr, flush=True)
@@ -51,8 +51,8 @@ def analysis_until(options: RunOptions, request: AnalysisRequest) -> Analyze:
     """The analysis of one volume after the other by a network that stays warm, interrupted as the options say."""
     session = Session()
 
-    def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
-        return analyze(volume, request, RunContext(cancelled=options.is_interrupted), session, **brain)
+    def analyzed(volume: Volume, **known: Any) -> Unjudged:
+        return begin_analysis(volume, request, RunContext(cancelled=options.is_interrupted), session, **known)
 
     return analyzed
 

@@ -4,8 +4,10 @@ python Testing/Benchmarks/bench_batch.py [--exams 8] [--method hu-threshold] [--
 
 Exams are DICOM series of a phantom head, 32 slices of 512 x 512. Of each engine one line: exams an hour, processor time
 of an exam (this process and those that it started, where the system says so), and of one computer the share of the time
-in which the network works. A share near 1 says that it waits neither for readers nor for writers. Workers need Ray; one
-exam goes before the clock starts, since processes start and networks load with it.
+in which the network works. A share near 1 says that it waits neither for readers nor for writers. A second line has the
+processor time of an exam by stage: readers with their checks, the thread of the network, judging and measuring, and all
+else, which is outputs and tables. Workers need Ray; one exam goes before the clock starts, since processes start and
+networks load with it.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.analyze import begin_analysis
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.cluster.connection import LOCAL, connected
 from ICHSegmenterLib.batch.cluster.engine import ClusterEngine
@@ -52,7 +55,8 @@ def main() -> None:
             write_exam(exams / f"{number:03}", number)
         clock = Clock(request, options)
         run(exams, Path(folder, "embedded"), request, clock, clock.embedded)
-        print(f"{'one computer':14}{clock.line()}, the network works {clock.analysis_s / clock.wall_s:.0%} of the time")
+        print(f"{'one computer':14}{clock.line()}, the network works {clock.network_s / clock.wall_s:.0%} of the time")
+        print(f"{'':14}{clock.stages()}", flush=True)
         for workers in parsed.workers:
             with connected(LOCAL, workers) as ray:
                 clock = Clock(request, options)
@@ -71,10 +75,11 @@ class Clock:
     """Measures a run from its first outcome to its last."""
 
     def __init__(self, request: AnalysisRequest, options: RunOptions) -> None:
-        self._request, self._options, self._session = request, options, Session()
-        self.analysis_s = self.wall_s = 0.0
-        self._begun = (0.0, 0.0)
-        self._ended = (0.0, 0.0)
+        self._request, self._options, self._session = request, replace(options, checks_ahead=True), Session()
+        self.network_s = self.wall_s = 0.0
+        self._begun = (0.0, 0.0, 0.0)
+        self._ended = (0.0, 0.0, 0.0)
+        self._threads = {"network": 0.0, "judging": 0.0}
         self._exams = 0
 
     def embedded(self, steps: Any) -> EmbeddedEngine:
@@ -91,9 +96,9 @@ class Clock:
 
     def tick(self) -> None:
         """An exam is there."""
-        now = time.monotonic(), processor_s()
+        now = time.monotonic(), processor_s(), time.process_time()
         if self._exams == 0:
-            self._begun, self.analysis_s = now, 0.0
+            self._begun, self.network_s, self._threads = now, 0.0, dict.fromkeys(self._threads, 0.0)
         self._exams, self._ended = self._exams + 1, now
         self.wall_s = self._ended[0] - self._begun[0]
 
@@ -103,12 +108,28 @@ class Clock:
         processor = (self._ended[1] - self._begun[1]) / exams
         return f"{3600 * exams / self.wall_s:7.0f} exams an hour, {processor:5.2f} s of a processor an exam"
 
-    def _analyzed(self, volume: Any, **brain: Any) -> Any:
+    def stages(self) -> str:
+        """Processor time of an exam by stage."""
+        all_s, own_s = (self._ended[n] - self._begun[n] for n in (1, 2))
+        stages = {"readers": all_s - own_s, **self._threads, "outputs": own_s - sum(self._threads.values())}
+        return ", ".join(f"{stage} {seconds / (self._exams - 1):.2f} s" for stage, seconds in stages.items())
+
+    def _analyzed(self, volume: Any, **known: Any) -> Any:
         begun = time.monotonic()
         try:
-            return analyze(volume, self._request, None, self._session, **brain)
+            rest = self._in_thread(
+                "network", lambda: begin_analysis(volume, self._request, None, self._session, **known)
+            )
         finally:
-            self.analysis_s += time.monotonic() - begun
+            self.network_s += time.monotonic() - begun
+        return lambda: self._in_thread("judging", rest)
+
+    def _in_thread(self, stage: str, work: Any) -> Any:
+        begun = time.thread_time()
+        try:
+            return work()
+        finally:
+            self._threads[stage] += time.thread_time() - begun
 
 
 class _Timed:

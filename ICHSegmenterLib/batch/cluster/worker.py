@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.analyze import begin_analysis
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.attempts import Attempts
 from ICHSegmenterLib.batch.cluster.messages import Begun, Ended, Killed, Message, Ready, Reported, Task, Work
 from ICHSegmenterLib.batch.done import DoneBefore
 from ICHSegmenterLib.batch.engines.embedded import EmbeddedEngine
-from ICHSegmenterLib.batch.engines.engine import RunOptions
+from ICHSegmenterLib.batch.engines.engine import RunOptions, Unjudged
 from ICHSegmenterLib.batch.engines.steps import ExamSteps
 from ICHSegmenterLib.batch.engines.time_limit import TimeLimit
 from ICHSegmenterLib.batch.exam import Exam
 from ICHSegmenterLib.errors import ICHSegmenterError
-from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.input_files import InputDigest
 from ICHSegmenterLib.volume.volume import Volume
@@ -38,7 +37,7 @@ class ExamWorker:
         self._work = work
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._options = RunOptions(threading.Event(), TimeLimit(work.exam_timeout_s), work.readers)
+        self._options = RunOptions(threading.Event(), TimeLimit(work.exam_timeout_s), work.readers, True)
         self._done = DoneBefore()
         self._attempts = _ToldAttempts(self._messages)
 
@@ -62,9 +61,9 @@ class ExamWorker:
     def _serve(self) -> None:
         session = Session()
 
-        def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
+        def analyzed(volume: Volume, **known: Any) -> Unjudged:
             context = RunContext(cancelled=self._options.is_interrupted)
-            return analyze(volume, self._work.request, context, session, **brain)
+            return begin_analysis(volume, self._work.request, context, session, **known)
 
         steps = ExamSteps(self._work.output, self._work.request, self._attempts, self._done)
         self._messages.put(Ready(platform.node(), os.getpid()))

@@ -1,4 +1,7 @@
-"""The engine on one computer: processes read ahead, one network analyzes, threads publish; each queue is bounded."""
+"""The engine on one computer: processes read and check ahead, one network predicts, threads judge, measure and publish.
+
+Each queue is bounded.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from ICHSegmenterLib.batch.engines.ends import Ends
-from ICHSegmenterLib.batch.engines.engine import Analyze, RunOptions
+from ICHSegmenterLib.batch.engines.engine import Analyze, RunOptions, Unjudged
 from ICHSegmenterLib.batch.engines.steps import ExamSteps, ReadExam, failed_outcome
+from ICHSegmenterLib.batch.engines.time_limit import TimeLimit
 from ICHSegmenterLib.batch.exam import Exam, ExamOutcome
+from ICHSegmenterLib.batch.reading.checking_reader import CheckingReader
 from ICHSegmenterLib.batch.settled import InputChangedError
 from ICHSegmenterLib.errors import CancelledError, TimeLimitError
 from ICHSegmenterLib.results import AnalysisResult
@@ -59,8 +64,8 @@ class EmbeddedEngine:
 
     Args:
         steps: Of each exam.
-        analyze: Volume to result; its network stays loaded between exams. It should raise `CancelledError` soon after
-            `options.is_interrupted()`.
+        analyze: Volume to result, or to what makes it behind the network, which stays loaded between exams. It should
+            raise `CancelledError` soon after `options.is_interrupted()`; the rest is finished and published.
         options: Of the run.
     """
 
@@ -68,7 +73,8 @@ class EmbeddedEngine:
         self._steps, self._analyze, self._options = steps, analyze, options or RunOptions()
         self._ends = Ends(steps.output)
         self._tries: dict[str, int] = {}
-        self._readers = [ReaderProcess() for _ in range(self._options.readers)]
+        kind = CheckingReader if self._options.checks_ahead else ReaderProcess
+        self._readers = [kind() for _ in range(self._options.readers)]
         self._idle: SimpleQueue[ReaderProcess] = SimpleQueue()
         for reader in self._readers:
             self._idle.put(reader)
@@ -166,20 +172,28 @@ class EmbeddedEngine:
             result = self._analyzed(read)
         except Exception as error:
             return self._failed(read.exam, error)
-        writing.append((read, self._writing_pool.submit(self._steps.publish, read, result)))
+        writing.append((read, self._writing_pool.submit(self._publish, read, result)))
         return None
 
-    def _analyzed(self, read: ReadExam) -> AnalysisResult:
+    def _publish(self, read: ReadExam, result: AnalysisResult | Unjudged) -> ExamOutcome:
+        """In a thread."""
+        if callable(result):
+            limit = TimeLimit(self._options.limit.seconds)  # its own: the other one is that of the next exam's network
+            with limit.applied(lambda: self._stuck(read)):
+                result = result()
+        return self._steps.publish(read, result)
+
+    def _stuck(self, read: ReadExam) -> None:
+        message = str(TimeLimitError.after(self._options.limit.seconds))
+        self._steps.attempts.killed(read.exam.name, read.digest, message)
+
+    def _analyzed(self, read: ReadExam) -> AnalysisResult | Unjudged:
         exam, limit, attempts = read.exam, self._options.limit, self._steps.attempts
         attempts.begin(exam.name, read.digest)
-
-        def stuck() -> None:
-            attempts.killed(exam.name, read.digest, str(TimeLimitError.after(limit.seconds)))
-
         try:
-            with limit.applied(stuck):
+            with limit.applied(lambda: self._stuck(read)):
                 try:
-                    return self._analyze(read.volume, **read.brain)
+                    return self._analyze(read.volume, **read.known)
                 except CancelledError as error:
                     if limit.is_over() and not self._options.stop.is_set():
                         raise TimeLimitError.after(limit.seconds) from error

@@ -14,8 +14,11 @@ from ICHSegmenterLib.batch.engines.time_limit import TimeLimit
 from ICHSegmenterLib.batch.exam import Exam, ExamOutcome
 from ICHSegmenterLib.results import AnalysisResult
 
-Analyze = Callable[..., AnalysisResult]
-"""Volume, and `brain_mask` where an exam brings one, to result."""
+Unjudged = Callable[[], AnalysisResult]
+"""The rest of an analysis behind its network: called once, by any thread."""
+Analyze = Callable[..., AnalysisResult | Unjudged]
+"""Volume to result, or to what makes it; with `brain_mask` where an exam brings one, else with `checked` where
+`RunOptions.checks_ahead` asks for it."""
 
 MAX_READERS = 4
 
@@ -59,12 +62,14 @@ class RunOptions:
         stop: Ends the run when set, between two steps of an exam; what is being published is finished.
         limit: Of the time that the analysis of one exam may take.
         readers: Reader processes, which read ahead of the analysis.
+        checks_ahead: The readers also find the brain and check the scan, which `analyze` gets as `checked`.
         announce: See `Announce`.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     limit: TimeLimit = field(default_factory=TimeLimit)
     readers: int = field(default_factory=_readers)
+    checks_ahead: bool = False
     announce: Announce = _silent
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from ICHSegmenterLib.batch.attempts import Attempts
 from ICHSegmenterLib.batch.done import DoneBefore, is_current
 from ICHSegmenterLib.batch.exam import Exam, ExamOutcome
 from ICHSegmenterLib.batch.messages import without_file_names
+from ICHSegmenterLib.batch.reading.checking_reader import CheckingReader
 from ICHSegmenterLib.batch.settled import check_unchanged, settled
 from ICHSegmenterLib.batch.tables.rows import numbers_of
 from ICHSegmenterLib.errors import ICHSegmenterError, ResultError, VolumeError
@@ -41,13 +42,13 @@ class ReadExam:
         exam: With the files that it has now.
         digest: Of these files, with their content.
         volume: Its voxels are mapped into memory.
-        brain: `brain_mask`, where the exam brings one.
+        known: `brain_mask`, where the exam brings one; else `checked`, where its reader found out.
     """
 
     exam: Exam
     digest: InputDigest
     volume: Volume
-    brain: Mapping[str, Any]
+    known: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,7 @@ class ExamSteps:
             raise
         content = content_digest(exam.input_files())
         check_outputs(self.request.outputs, volume, exam.path)
-        mask = exam.brain_mask
-        brain = {} if mask is None else {"brain_mask": read_mask(mask, volume.geometry)}
-        return ReadExam(exam, replace(digest, content=content), volume, brain)
+        return ReadExam(exam, replace(digest, content=content), volume, _known(exam, volume, reader))
 
     def publish(self, read: ReadExam, result: AnalysisResult) -> ExamOutcome:
         """Put the results of an exam into their folder, whole.
@@ -121,6 +120,14 @@ class ExamSteps:
         result = replace(result, provenance=replace(result.provenance, input=read.digest.to_json()))
         write_outputs(result, read.volume, self.output / exam.name, outputs=self.request.outputs, source=exam.path)
         return ExamOutcome(exam, "done", numbers_of(result.to_json()))
+
+
+def _known(exam: Exam, volume: Volume, reader: ReaderProcess) -> dict[str, Any]:
+    """What the analysis need not find out: its arguments."""
+    if exam.brain_mask is not None:
+        return {"brain_mask": read_mask(exam.brain_mask, volume.geometry)}
+    checked = reader.checked(volume) if isinstance(reader, CheckingReader) else None
+    return {} if checked is None else {"checked": checked}
 
 
 def failed_outcome(exam: Exam, error: Exception) -> ExamOutcome:

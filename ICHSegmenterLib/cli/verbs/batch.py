@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ICHSegmenterLib.analysis.analyze import analyze
+from ICHSegmenterLib.analysis.analyze import begin_analysis
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.batch.engines.embedded import EmbeddedEngine
-from ICHSegmenterLib.batch.engines.engine import OpenEngine, RunOptions
+from ICHSegmenterLib.batch.engines.engine import OpenEngine, RunOptions, Unjudged
 from ICHSegmenterLib.batch.run import ExamOutcome, run_exams
 from ICHSegmenterLib.cli.arguments import (
     add_detector_arguments,
@@ -26,7 +27,6 @@ from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.stopping import stopped_by_signals
 from ICHSegmenterLib.cli.watching import run_watch
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 
 
@@ -96,10 +96,10 @@ def _outcomes(arguments: argparse.Namespace) -> list[ExamOutcome]:
 def _embedded(request: AnalysisRequest, progress: TerminalProgress, options: RunOptions) -> OpenEngine:
     session = Session()
 
-    def analyzed(volume: Volume, **brain: Any) -> AnalysisResult:
-        return analyze(volume, request, progress.run(options.is_interrupted), session, **brain)
+    def analyzed(volume: Volume, **known: Any) -> Unjudged:
+        return begin_analysis(volume, request, progress.run(options.is_interrupted), session, **known)
 
-    return lambda steps: EmbeddedEngine(steps, analyzed, options)
+    return lambda steps: EmbeddedEngine(steps, analyzed, replace(options, checks_ahead=True))
 
 
 def _cluster(arguments: argparse.Namespace) -> AbstractContextManager[ModuleType]:

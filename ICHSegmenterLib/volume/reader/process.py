@@ -51,7 +51,12 @@ class ReaderProcess:
     Args:
         limits: For an exam of no size; larger files may take more.
         cancelled: Asked several times a second; once it is true, the process is ended.
+
+    Attributes:
+        module: What runs in the process; it calls `serve`.
     """
+
+    module = "ICHSegmenterLib.volume.reader"
 
     def __init__(self, limits: Limits | None = None, *, cancelled: Callable[[], bool] = lambda: False) -> None:
         self._limits = limits or Limits()
@@ -119,9 +124,9 @@ class ReaderProcess:
             return [fact for file in files for fact in self.facts([file])]
         return [FileFacts(**fact) for fact in answer["facts"]]
 
-    def _values(self) -> NDArray[Any]:
-        """The array; where a mapped file may be removed, it is mapped."""
-        path = self._folder / VALUES_FILE
+    def _values(self, name: str = VALUES_FILE) -> NDArray[Any]:
+        """The array of a file; where a mapped file may be removed, it is mapped."""
+        path = self._folder / name
         is_mapped = sys.platform != "win32"
         values: NDArray[Any] = np.load(path, mmap_mode="r" if is_mapped else None)
         path.unlink()
@@ -202,7 +207,7 @@ class ReaderProcess:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_LIBRARY), environment.get("PYTHONPATH"))))
         windows = {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
         process = subprocess.Popen(
-            [_interpreter(), "-m", "ICHSegmenterLib.volume.reader"],
+            [_interpreter(), "-m", self.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # libraries write paths there

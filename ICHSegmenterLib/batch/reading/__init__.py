@@ -1,0 +1,1 @@
+"""Reader processes of a batch, which also check what they read."""
