@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.errors import GrowingError
-from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane
+from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, fill_holes_in_plane
 
 REACHES_MM = ((20.0, 1.0), (45.0, 2.0))
 """How far to go from the click along each axis, and the size of the blocks; the second where the first is too near."""
@@ -126,7 +126,7 @@ def _grown(hu: Voxels, blood_map: Voxels | None, grid: _Grid, extent: float) -> 
     candidates = inside & (density >= edge) & (density <= ceiling)
     candidates[at] = True
     pieces = _connected(candidates, at, grid)
-    region = np.stack([ndimage.binary_fill_holes(plane) for plane in pieces]) & inside
+    region = fill_holes_in_plane(pieces) & inside
     mask, start = grid.acquired(region, hu)
     edge_hu = background_hu + contrast * (EDGE_SHARE - EXTENT_SHARE * extent)
     return GrownRegion(mask, start, seed_hu, background_hu, edge_hu, _touches_border(region, grid))

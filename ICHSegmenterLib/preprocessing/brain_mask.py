@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.preprocessing.blocks import block_mean, dilate_in_plane, erode_in_plane, linear_weights
+from ICHSegmenterLib.preprocessing.blocks import (
+    block_mean,
+    dilate_in_plane,
+    erode_in_plane,
+    fill_holes_in_plane,
+    linear_weights,
+)
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -110,7 +116,7 @@ def _cranial_cavity(coarse: _Coarse) -> Mask:
     pieces = _follow(erode_in_plane(enclosed, radius), coarse)
     cavity = dilate_in_plane(pieces, radius + 1) & tissue
     cavity = dilate_in_plane(cavity, 1) & ~gaps & (coarse.hu < INNER_TABLE_HU) & (coarse.hu > AIR_HU)
-    return np.stack([ndimage.binary_fill_holes(one) for one in cavity])
+    return fill_holes_in_plane(cavity)
 
 
 def _missing_skull(coarse: _Coarse, bone: Mask) -> Mask:

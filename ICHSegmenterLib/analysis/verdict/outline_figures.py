@@ -33,11 +33,18 @@ def outline_figures(
     brain_ml = float(brain_mask.sum(axis=(1, 2)) @ voxels_ml)
     used = np.flatnonzero(blood.any(axis=(1, 2)))
     first = used[0]
-    pieces, count = ndimage.label(blood[first : used[-1] + 1], CONNECTIVITY_26)
     radius = max(1, round(TOUCHING_MM / volume.geometry.pixel_spacing_mm[0]))
-    at_skull = dilate_in_plane(~brain_mask[used], radius)
-    touching = np.unique(pieces[used - first][at_skull & blood[used]])
+    rows, columns = _around(blood, (0, 2), radius), _around(blood, (0, 1), radius)
+    pieces, count = ndimage.label(blood[first : used[-1] + 1, rows, columns], CONNECTIVITY_26)
+    at_skull = dilate_in_plane(~brain_mask[used, rows, columns], radius)
+    touching = np.unique(pieces[used - first][at_skull & blood[used, rows, columns]])
     sums = np.zeros(len(blood))
     sums[used] = (volume.hu[used] * blood[used]).sum(axis=(1, 2), dtype=np.float64)
     mean_hu = float((sums @ voxels_ml) / blood_ml)
     return OutlineFigures(blood_ml, blood_ml / max(brain_ml, 1e-3), int(count), len(touching) / count, mean_hu)
+
+
+def _around(blood: NDArray[np.bool_], axes: tuple[int, int], margin: int) -> slice:
+    """Of the axis that is left, from the first to the last place with blood, and so many more to each side."""
+    places = np.flatnonzero(blood.any(axis=axes))
+    return slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.preprocessing.blocks import fill_holes_in_plane
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -74,7 +75,7 @@ def skin_edges_mm(volume: Volume, used: NDArray[np.intp]) -> tuple[NDArray[np.fl
             continue
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
-        head = ndimage.binary_fill_holes(labels == sizes.argmax())
+        head = fill_holes_in_plane((labels == sizes.argmax())[None])[0]
         near = ndimage.binary_dilation(head, iterations=max(1, round(EDGE_REACH_MM / pixel))) & ~head
         edge = near & (image > EDGE_HU[0]) & (image < EDGE_HU[1])
         widths.append(float(edge.sum()) * pixel / (2 * np.sqrt(np.pi * head.sum())))
