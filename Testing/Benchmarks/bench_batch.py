@@ -1,6 +1,7 @@
 """Exams an hour of a batch on one computer and on a local cluster, and where the time goes.
 
-python Testing/Benchmarks/bench_batch.py [--exams 8] [--method hu-threshold] [--workers 1 2] [--readers 1]
+python Testing/Benchmarks/bench_batch.py [--exams 8] [--method hu-threshold] [--weights FILE ...] [--workers 1 2]
+    [--readers 1]
 
 Exams are DICOM series of a phantom head, 32 slices of 512 x 512. Of each engine one line: exams an hour, processor time
 of an exam (this process and those that it started, where the system says so), and of one computer the share of the time
@@ -43,10 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exams", type=int, default=8)
     parser.add_argument("--method", default="hu-threshold")
+    parser.add_argument("--weights", type=Path, nargs="*", default=[], help="files, of a method that brings none")
     parser.add_argument("--workers", type=int, nargs="*", default=[])
     parser.add_argument("--readers", type=int, default=RunOptions().readers)
     parsed = parser.parse_args()
-    request = AnalysisRequest(parsed.method, outputs=select(()), device="cpu")
+    request = AnalysisRequest(parsed.method, weights=tuple(parsed.weights), outputs=select(()), device="cpu")
     options = RunOptions(readers=parsed.readers)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ICHSEGMENTER_KEYS"] = str(Path(folder, "keys"))
