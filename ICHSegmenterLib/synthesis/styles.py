@@ -12,6 +12,8 @@ from ICHSegmenterLib.synthesis.fields import Random
 from ICHSegmenterLib.synthesis.parts import CLINICAL, Part, Probabilities, switched
 
 COVERAGE_MM = 150.0
+CROWDED = 0.4
+"""The least probability of a part in the style `clinical-crowded`."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,17 @@ STYLES = {
     ),
     "clinical": CLINICAL_STYLE,
     "contrast": replace(CLINICAL_STYLE, parts=switched(CLINICAL, always=[Part.CONTRAST])),
+    "clinical-crowded": replace(
+        CLINICAL_STYLE, parts={part: max(CROWDED, often) for part, often in CLINICAL.items()} | {Part.CONTRAST: 0.0}
+    ),
     "clinical-shifted": replace(
         CLINICAL_STYLE, field_of_view_mm=(250.0, 275.0), tilt_deg=(-14.0, -5.0), head_size=(1.04, 1.09),
         skull_mm=(7.5, 10.0), density_hu=(2.5, 5.0), parts=dict.fromkeys(CLINICAL, 0.6) | {Part.CONTRAST: 0.0},
     ),
 }  # fmt: skip
-"""`shifted` is anatomy and acquisition outside what `standard` draws, for testing what was trained on it;
-`clinical-shifted` is that to `clinical`, with every part but contrast medium in six of ten exams."""
+"""`clinical-crowded` is `clinical` with what is rare in four of ten exams, so that hard ones are learned. `shifted` is
+anatomy and acquisition outside what `standard` draws, for testing what was trained on it; `clinical-shifted` is that to
+`clinical`, with every part but contrast medium in six of ten exams."""
 
 
 def style_named(style: str | Style) -> Style:

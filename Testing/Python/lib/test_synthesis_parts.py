@@ -17,7 +17,7 @@ from ICHSegmenterLib.synthesis.exam import make_exam
 from ICHSegmenterLib.synthesis.parts import CLINICAL, Part, PartStreams, draw_parts, switched
 from ICHSegmenterLib.synthesis.pathology.broad_subdural import BROAD_ML
 from ICHSegmenterLib.synthesis.pathology.lesions import LesionPlan
-from ICHSegmenterLib.synthesis.styles import STYLES
+from ICHSegmenterLib.synthesis.styles import CROWDED, STYLES
 
 PROTOCOL = Protocol(matrix=96, steps_mm=(8.0,) * 17, noise_hu=2.0)
 PLAIN = frozenset({Part.CORTICAL_RIBBON, Part.DEEP_NUCLEI})
@@ -143,6 +143,17 @@ def test_every_part_has_a_probability_and_is_drawn_about_as_often():
         assert share == pytest.approx(CLINICAL[part], abs=4 * np.sqrt(CLINICAL[part] * (1 - CLINICAL[part]) / 600))
 
 
+def test_what_is_rare_is_often_in_crowded_exams_and_contrast_medium_never():
+    clinical, crowded = STYLES["clinical"], STYLES["clinical-crowded"]
+    assert replace(crowded, parts=clinical.parts) == clinical
+    assert crowded.parts[Part.CONTRAST] == 0
+    rare = [part for part in CLINICAL if CLINICAL[part] < CROWDED and part is not Part.CONTRAST]
+    common = [part for part in CLINICAL if CLINICAL[part] >= CROWDED]
+    assert {Part.CHILD, Part.CRANIOTOMY, Part.BROAD_SUBDURAL} < set(rare)
+    assert {crowded.parts[part] for part in rare} == {CROWDED}
+    assert [crowded.parts[part] for part in common] == [CLINICAL[part] for part in common]
+
+
 def test_a_child_has_no_atrophy_and_no_slice_is_thick_and_thin():
     parts = draw_parts(dict.fromkeys(Part, 1.0), np.random.default_rng(0))
     assert Part.CHILD in parts and Part.ATROPHY not in parts
@@ -155,7 +166,7 @@ def test_a_part_that_is_wanted_and_unwanted_is_refused():
 
 
 def test_parts_of_a_plain_style_cannot_be_switched():
-    with pytest.raises(ValueError, match="the styles clinical, contrast, clinical-shifted"):
+    with pytest.raises(ValueError, match="the styles clinical, contrast, clinical-crowded, clinical-shifted"):
         STYLES["standard"].with_parts(without=[Part.SHUNT])
     assert STYLES["standard"].with_parts() is STYLES["standard"]
 

@@ -25,7 +25,7 @@ from ICHSegmenterLib.volume.io import read_volume
 
 PHANTOM = "phantom"
 """No style of a made-up head but the analytic one."""
-STYLE_NAMES = ("standard", "thin", "shifted", "clinical", "contrast", "clinical-shifted", PHANTOM)
+STYLE_NAMES = ("standard", "thin", "shifted", "clinical", "clinical-crowded", "contrast", "clinical-shifted", PHANTOM)
 PART_NAMES = tuple(part.value for part in Part)
 _WHICH_BLEED = 2
 """Keeps these random numbers apart from those of the exams."""
