@@ -35,7 +35,7 @@ class StepProgress(pl.Callback):
     ) -> None:
         """Report a step."""
         assert isinstance(pl_module, TrainingTask)
-        total = trainer.estimated_stepping_batches
+        total = min(trainer.estimated_stepping_batches, pl_module.phase.max_steps or math.inf)
         if trainer.is_global_zero and math.isfinite(total):
             self._report(trainer.global_step, int(total), f"Training, phase {pl_module.phase_number + 1}")
 

@@ -404,6 +404,13 @@ def test_a_training_reports_its_steps_one_by_one(physionet: Path, tmp_path: Path
     assert reports == [(done, total, "Training, phase 1") for done in range(1, total + 1)]
 
 
+def test_steps_are_counted_towards_the_limit_of_the_phase(physionet: Path, tmp_path: Path) -> None:
+    reports: list[tuple[int, int, str]] = []
+    watch = StepProgress(lambda *report: reports.append(report))
+    fit(unet("phases.0.max_steps=2"), physionet, tmp_path / "run", machine=HERE, callbacks=[watch])
+    assert reports == [(done, 2, "Training, phase 1") for done in (1, 2)]
+
+
 def test_the_command_line_prepares_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_nifti_folder(tmp_path / "data", 6)
     assert main(["prepare", "nifti", "--data", str(folder), "--output", str(tmp_path / "cache"), "--workers", "0"]) == 0
