@@ -56,6 +56,11 @@ class StepRunner(Generic[T]):
         self._timer.stop()
         self._steps.close()
 
+    def finish(self) -> None:
+        """Take all steps that are left now."""
+        while self._timer.active:
+            self._advance()
+
     def _advance(self) -> None:
         deadline = time.perf_counter() + BUDGET_S
         while self._timer.active:
@@ -72,3 +77,8 @@ class StepRunner(Generic[T]):
             self.longestStepS = max(self.longestStepS, now - started)
             if now > deadline:
                 return
+
+
+def raiseError(error: Exception) -> None:
+    """An error that nobody can do anything about goes to Slicer's console."""
+    raise error

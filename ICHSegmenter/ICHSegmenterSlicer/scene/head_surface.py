@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 import vtk
 from scipy import ndimage
+from vtk.util import numpy_support
 
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene.nodes import addHidden, isInScene
@@ -78,7 +79,7 @@ def _skin(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Steps[vtk.vtkPolyData]:
     image.SetSpacing(*steps[::-1])
     image.SetOrigin(*(-2.0 * step for step in steps[::-1]))
     image.AllocateScalars(vtk.VTK_FLOAT, 1)
-    vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = soft.ravel()
+    numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())[:] = soft.ravel()
     contour, toRas, transform = vtk.vtkFlyingEdges3D(), vtk.vtkTransformPolyDataFilter(), vtk.vtkTransform()
     contour.SetInputData(image)
     contour.SetValue(0, 0.5)

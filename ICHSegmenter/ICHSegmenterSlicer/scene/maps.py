@@ -10,6 +10,7 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util import numpy_support
 
 from ICHSegmenterLib.results import Provenance
 from ICHSegmenterSlicer.client.answer import Answer
@@ -162,7 +163,7 @@ def _image(layers: Sequence[np.ndarray]) -> Steps[tuple[vtk.vtkImageData, str]]:
     image = vtk.vtkImageData()
     image.SetDimensions(*layers[0].shape[::-1])
     image.AllocateScalars(vtk.VTK_FLOAT, 1)
-    voxels = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(layers[0].shape)
+    voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(layers[0].shape)
     digest = 0
     for chunk in chunks(voxels):
         voxels[chunk] = layers[0][chunk]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from vtk.util import numpy_support
 
 from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.labels import SegmentLabel
@@ -237,7 +238,7 @@ def orientedImage(mask: np.ndarray, start: Sequence[int], ijkToRas: vtk.vtkMatri
     (k, j, i), (slices, rows, columns) = start, mask.shape
     image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + slices - 1)
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    voxels = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
     voxels[:] = mask.ravel()
     image.SetImageToWorldMatrix(ijkToRas)
     return image

@@ -462,3 +462,24 @@ def test_the_history_keeps_no_empty_space_that_a_stroke_left_in_a_labelmap(shell
     shell.click(panel.ui.undoButton)
     assert segment.GetRepresentation("Binary labelmap").GetNumberOfPoints() < size / 5
     assert voxels(analyzed) == before
+
+
+def test_an_edit_of_large_segments_takes_turns_and_the_next_one_waits_for_it(shell, panel, analyzed, monkeypatch):
+    from ICHSegmenterSlicer.client import steps
+
+    monkeypatch.setattr(steps, "BUDGET_S", 0.0)  # as on a slow computer: each step is a turn of the event loop
+    before = voxels(analyzed)
+    panel.ui.findingsTable.setCurrentCell(1, 0)
+    piece = int(panel.shown._findings.current.mask.sum())
+    panel.ui.rejectButton.click()
+    assert voxels(analyzed) == before  # a copy for the history comes first
+    shell.waitUntil(lambda: voxels(analyzed) == before - piece, 5, "the edit")
+    editor, finding = panel.shown._findings._editor, panel.shown._findings.current
+    editor.undo()
+    assert voxels(analyzed) == before
+    editor.reject(finding)
+    assert voxels(analyzed) == before
+    editor.undo()  # ends the edit that waits, then takes it back
+    assert (voxels(analyzed), editor.canUndo, editor.canRedo) == (before, False, True)
+    editor.redo()
+    assert voxels(analyzed) == before - piece

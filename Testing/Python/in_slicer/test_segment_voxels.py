@@ -30,7 +30,7 @@ def test_a_mask_is_the_filled_box_of_a_large_labelmap_and_no_copy(stretched):
     from ICHSegmenterSlicer.scene.results import segment_voxels
 
     _volumeNode, node, _segment, mask = stretched
-    assert not segment_voxels.isShared(node.GetSegmentation(), "bleed")
+    assert segment_voxels.sharing(node.GetSegmentation(), "bleed") == ["bleed"]
     own, start = segment_voxels.maskOf(node, "bleed")
     assert (start, own.shape, own.dtype) == ((3, 10, 20), (2, 3, 4), np.dtype(bool))
     assert (own == mask[3:5, 10:13, 20:24]).all()
@@ -72,9 +72,9 @@ def test_a_mask_leaves_out_the_segment_that_shares_the_labelmap(stretched):
     slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, node)
     segmentation = node.GetSegmentation()
     names = list(segmentation.GetSegmentIDs())
-    assert [segment_voxels.isShared(segmentation, name) for name in names] == [True, True]
+    assert [segment_voxels.sharing(segmentation, name) for name in names] == [names, names[::-1]]
     segment_voxels.crop(segmentation.GetSegment(names[0]))
     for value, name in enumerate(names, start=1):
-        assert segment_voxels.isShared(segmentation, name)
+        assert len(segment_voxels.sharing(segmentation, name)) == 2
         assert segment_voxels.maskOf(node, name)[0].sum() == (both == value).sum()
         assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, name, volumeNode) == (both == value)).all()

@@ -8,9 +8,11 @@ import numpy as np
 import slicer
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterSlicer.client.steps import StepRunner, Steps, raiseError
 from ICHSegmenterSlicer.scene import segments, terminology
 from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results import edits, segment_voxels
+from ICHSegmenterSlicer.scene.results.edit_history import EditHistory
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.findings import Finding
 from ICHSegmenterSlicer.scene.results.measured import isOnGrid
@@ -19,20 +21,19 @@ from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.scene.surfaces import SURFACE
 from ICHSegmenterSlicer.scene.volumes import matrixOf
 
-MAX_STATES = 20
-"""Steps that can be taken back; each keeps a copy of the segments that it changed."""
-
 
 class FindingEditor:
     """Takes pieces away, adds them, changes their type, and undoes that by `vtkSegmentationHistory`.
 
-    It is the history that Segment Editor uses too, but each has its own: an edit by somebody else ends ours.
+    It is the history that Segment Editor uses too, but each has its own: an edit by somebody else ends ours. An edit of
+    a segment that fills a thin scan takes several turns of the event loop; others are done at once.
     """
 
     def __init__(self) -> None:
         self._resultNode: slicer.vtkMRMLTextNode | None = None
-        self._history: slicer.vtkSegmentationHistory | None = None
+        self._history: EditHistory | None = None
         self._left: tuple[Any, ...] = ()
+        self._running: StepRunner[None] | None = None
 
     @property
     def segmentationNode(self) -> slicer.vtkMRMLSegmentationNode | None:
@@ -43,18 +44,18 @@ class FindingEditor:
 
     def begin(self, resultNode: slicer.vtkMRMLTextNode | None) -> None:
         """Edit the segments of this result; what was done to another one cannot be undone any more."""
+        self._finish()
         self._resultNode, self._history = resultNode, None
 
     def follow(self) -> None:
         """Look whether somebody else edited the segments: our steps do not fit any more then."""
+        self._finish()
         if self._history is not None and self._left != self._version():
             self._history = None
 
     def reject(self, finding: Finding) -> None:
         """Take the voxels of a piece out of its segment."""
-        self._save()
-        self._write(finding.segmentId, finding.mask, finding.start, isAdded=False)
-        self._left = self._version()
+        self._run(self._edit((finding.segmentId,), finding.mask, finding.start))
 
     def add(
         self, mask: np.ndarray, start: tuple[int, int, int], key: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
@@ -69,59 +70,75 @@ class FindingEditor:
         """
         if self.segmentationNode is None:
             segments.addEmptySegmentation(self._resultNode, volumeNode)
-        self._save()
-        self._write(self._segmentOf(key), mask, start, isAdded=True)
-        self._left = self._version()
+        self._run(self._edit((), mask, start, key))
 
     def retype(self, finding: Finding, key: str) -> None:
         """Move a piece to the segment of another type."""
-        self._save()
-        self._write(finding.segmentId, finding.mask, finding.start, isAdded=False)
-        self._write(self._segmentOf(key), finding.mask, finding.start, isAdded=True)
-        self._left = self._version()
+        self._run(self._edit((finding.segmentId,), finding.mask, finding.start, key))
 
     @property
     def canUndo(self) -> bool:
         """True if a step can be taken back."""
-        return self._history is not None and bool(self._history.IsRestorePreviousStateAvailable())
+        return self._history is not None and self._history.canUndo
 
     @property
     def canRedo(self) -> bool:
         """True if a step was taken back."""
-        return self._history is not None and bool(self._history.IsRestoreNextStateAvailable())
+        return self._history is not None and self._history.canRedo
 
     def undo(self) -> None:
         """Take the last step back, if there is one."""
+        self._finish()
         if self.canUndo:
-            self._dropSurfaces()
-            self._history.RestorePreviousState()
-            self._left = self._version()
+            self._run(self._restore(self._history.undo()))
 
     def redo(self) -> None:
         """Do the step again that was taken back, if there is one."""
+        self._finish()
         if self.canRedo:
-            self._dropSurfaces()
-            self._history.RestoreNextState()
-            self._left = self._version()
+            self._run(self._restore(self._history.redo()))
 
     @property
     def _segmentation(self) -> slicer.vtkSegmentation:
         return self.segmentationNode.GetSegmentation()
 
-    def _save(self) -> None:
-        self.follow()
-        if self._history is None:
-            self._history = slicer.vtkSegmentationHistory()
-            self._history.SetMaximumNumberOfStates(MAX_STATES)
-            self._history.SetSegmentation(self._segmentation)
-        for name in _names(self._segmentation):
-            segment_voxels.crop(self._segmentation.GetSegment(name))
-        self._history.SaveState()
+    def _run(self, steps: Steps[None]) -> None:
+        """Take the steps of an edit, after those of the last one."""
+        self._finish()
+        self._running = StepRunner(steps, lambda _: None, raiseError, startNow=True)
 
-    def _dropSurfaces(self) -> None:
-        """Slicer would make them anew at once, which takes long; who shows them makes them in steps."""
+    def _finish(self) -> None:
+        """Take the steps of an edit that are left; none are if its segmentation is gone."""
+        if self._running is not None and self.segmentationNode is not None:
+            self._running.finish()
+        elif self._running is not None:
+            self._running.stop()
+        self._running = None
+
+    def _edit(
+        self, cleared: tuple[str, ...], mask: np.ndarray, start: tuple[int, int, int], key: str = ""
+    ) -> Steps[None]:
+        """Take voxels out of segments, then add them to that of a type, if there is one; a segment a step."""
+        if self._history is not None and self._left != self._version():
+            self._history = None
+        if self._history is None:
+            self._history = EditHistory(self._segmentation)
+        before = set(_names(self._segmentation))
+        added = (self._segmentOf(key),) if key else ()
+        yield from self._history.save((*cleared, *added), [name for name in added if name not in before])
+        for names, isAdded in ((cleared, False), (added, True)):
+            for name in names:
+                self._write(name, mask, start, isAdded=isAdded)
+                yield
+        self._left = self._version()
+
+    def _restore(self, steps: Steps[None]) -> Steps[None]:
+        """Go to another state; Slicer would make surfaces anew at once, which takes long: who shows them makes them."""
         if self._segmentation.ContainsRepresentation(SURFACE):
             self._segmentation.RemoveRepresentation(SURFACE)
+        yield from steps
+        self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+        self._left = self._version()
 
     def _version(self) -> tuple[Any, ...]:
         """Changes with every edit of any segment."""
@@ -153,7 +170,7 @@ class FindingEditor:
             return
         segment.RemoveRepresentation(SURFACE)
         volumeNode = self._resultNode.GetNodeReference(VOLUME_ROLE)
-        isShared = isAdded and segment_voxels.isShared(self._segmentation, segmentId)
+        isShared = isAdded and len(segment_voxels.sharing(self._segmentation, segmentId)) > 1
         isInPlace = not isShared and isOnGrid(self.segmentationNode, segmentId, volumeNode)
         if isInPlace and segment_voxels.write(segment, mask, start, isAdded=isAdded):
             self._segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)

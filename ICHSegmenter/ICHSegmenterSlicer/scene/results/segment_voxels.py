@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import slicer
 import vtk
+from vtk.util import numpy_support
 
 
 def labelmapOf(segment: slicer.vtkSegment) -> slicer.vtkOrientedImageData | None:
@@ -31,11 +32,12 @@ def maskOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> 
     return _equal(_voxels(image)[box], segment.GetLabelValue()), (start[0], start[1], start[2])
 
 
-def isShared(segmentation: slicer.vtkSegmentation, segmentId: str) -> bool:
-    """True if another segment lies in the same labelmap; Slicer's own IsSharedBinaryLabelmap says no to all (5.13)."""
-    images = {name: labelmapOf(segmentation.GetSegment(name)) for name in segmentation.GetSegmentIDs()}
-    own = images.pop(segmentId)
-    return own is not None and any(image is own for image in images.values())
+def sharing(segmentation: slicer.vtkSegmentation, segmentId: str) -> list[str]:
+    """All segments in the labelmap of this one; Slicer's own IsSharedBinaryLabelmap says no to all (5.13)."""
+    own = labelmapOf(segmentation.GetSegment(segmentId))
+    others = [name for name in segmentation.GetSegmentIDs() if name != segmentId]
+    shared = [name for name in others if own is not None and labelmapOf(segmentation.GetSegment(name)) is own]
+    return [segmentId, *shared]
 
 
 def write(segment: slicer.vtkSegment, mask: np.ndarray, start: Sequence[int], *, isAdded: bool) -> bool:
@@ -120,7 +122,7 @@ def _replace(image: slicer.vtkOrientedImageData, voxels: np.ndarray, start: Sequ
 def _voxels(image: slicer.vtkOrientedImageData) -> np.ndarray:
     """(slices, rows, columns), values of all segments that share it."""
     columns, rows, slices = image.GetDimensions()
-    return vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(slices, rows, columns)
+    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(slices, rows, columns)
 
 
 def _startOf(image: slicer.vtkOrientedImageData) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from ICHSegmenterLib.measuring.criteria import flags_of
 from ICHSegmenterLib.measuring.line import Line
 from ICHSegmenterLib.measuring.midline import Midline, NoMidline
 from ICHSegmenterLib.measuring.piece import PieceMeasures
-from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.client.steps import StepRunner, raiseError
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.measures import corrections
 from ICHSegmenterSlicer.scene.measures.lines import MeasuredLines
@@ -102,7 +102,7 @@ class MeasuresView:
         self._isEdited = isEdited
         self._stop()
         steps = measureFindings(tuple(listed), volumeNode, self._pieces)
-        self._reader = StepRunner(steps, self._onMeasured, _raise, startNow=True)
+        self._reader = StepRunner(steps, self._onMeasured, raiseError, startNow=True)
 
     def clear(self) -> None:
         """Show none."""
@@ -209,8 +209,3 @@ class MeasuresView:
         if self._reader is not None:
             self._reader.stop()
             self._reader = None
-
-
-def _raise(error: Exception) -> None:
-    """An error that nobody can do anything about goes to Slicer's console."""
-    raise error

@@ -13,7 +13,7 @@ from slicer.util import VTKObservationMixin
 from ICHSegmenterLib.errors import Failure
 from ICHSegmenterLib.measuring.follow_up import Change
 from ICHSegmenterLib.volume.components import Component, components_in_steps
-from ICHSegmenterSlicer.client.steps import StepRunner, Steps
+from ICHSegmenterSlicer.client.steps import StepRunner, Steps, raiseError
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.measures import kept_prior
 from ICHSegmenterSlicer.scene.measures.kept_prior import KeptPrior
@@ -158,7 +158,7 @@ class PriorView(VTKObservationMixin):
         if prior is None:
             self._onChecked(None)
         else:
-            self._reader = StepRunner(self._pieces(prior), self._onChecked, _raise, startNow=True)
+            self._reader = StepRunner(self._pieces(prior), self._onChecked, raiseError, startNow=True)
 
     def _pieces(self, prior: slicer.vtkMRMLTextNode) -> Steps[list[tuple[Component, float]] | None]:
         """The prior pieces on the current grid, each with its mL there; None if the prior exam changed."""
@@ -217,8 +217,3 @@ def _meet(one: Component, other: Component) -> bool:
         for piece in (one, other)
     )
     return bool((here & there).any())
-
-
-def _raise(error: Exception) -> None:
-    """An error that nobody can do anything about goes to Slicer's console."""
-    raise error

@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.labels import SEGMENT_LABELS
-from ICHSegmenterSlicer.client.steps import StepRunner
+from ICHSegmenterSlicer.client.steps import StepRunner, raiseError
 from ICHSegmenterSlicer.scene.results import findings
 from ICHSegmenterSlicer.scene.results.finding_editor import FindingEditor
 from ICHSegmenterSlicer.scene.results.findings import Finding
@@ -107,7 +107,7 @@ class FindingsView:
             self._show(())
             return
         steps = findings.find(self._editor.segmentationNode, measured, result, volumeNode)
-        self._reader = StepRunner(steps, self._show, _raise, startNow=True)
+        self._reader = StepRunner(steps, self._show, raiseError, startNow=True)
 
     def clear(self) -> None:
         """Show none."""
@@ -229,8 +229,3 @@ def _shortcut(
     shortcut.setContext(context)
     shortcut.connect("activated()", action)
     return shortcut
-
-
-def _raise(error: Exception) -> None:
-    """An error that nobody can do anything about goes to Slicer's console."""
-    raise error

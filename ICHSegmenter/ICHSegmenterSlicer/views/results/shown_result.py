@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from slicer.util import VTKObservationMixin
 
-from ICHSegmenterSlicer.client.steps import StepRunner, Steps
+from ICHSegmenterSlicer.client.steps import StepRunner, Steps, raiseError
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene import maps, surfaces
 from ICHSegmenterSlicer.scene.head_surface import HeadSurface
@@ -120,7 +120,7 @@ class ShownResult(VTKObservationMixin):
         if self.segmentationNode is not None:
             self._watch.watch(self.segmentationNode)
         steps = measure(self.segmentationNode, self._result, self.volumeNode)
-        self._measuring = StepRunner(steps, self._onMeasured, _raise, startNow=True)
+        self._measuring = StepRunner(steps, self._onMeasured, raiseError, startNow=True)
 
     def setOpacity(self, opacity: float) -> None:
         """Opacity, 0 to 1, of the filling of the segments."""
@@ -236,7 +236,7 @@ class ShownResult(VTKObservationMixin):
         isNew = not views.isShown3D(node)
         node.GetDisplayNode().SetVisibility3D(True)
         self._drawing = StepRunner(
-            self._surfaces(node), lambda _: views.setShow3D(node, True, focus=isNew), _raise, startNow=True
+            self._surfaces(node), lambda _: views.setShow3D(node, True, focus=isNew), raiseError, startNow=True
         )
 
     def _surfaces(self, node: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
@@ -244,8 +244,3 @@ class ShownResult(VTKObservationMixin):
         yield from surfaces.make(node)
         if self.volumeNode is not None:
             yield from self._head.show(self.volumeNode)
-
-
-def _raise(error: Exception) -> None:
-    """An error that nobody can do anything about goes to Slicer's console."""
-    raise error
