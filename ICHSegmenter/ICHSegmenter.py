@@ -33,6 +33,7 @@ from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import maps, sample, terminology
 from ICHSegmenterSlicer.self_test import SelfTest
+from ICHSegmenterSlicer.views.check_boxes import showFrame
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
@@ -89,6 +90,8 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        for checkBox in slicer.util.findChildren(uiWidget, className="QCheckBox"):
+            showFrame(checkBox)
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
         self.input = InputView(self.ui, self.logic.client, self._updateButtons)

@@ -91,6 +91,31 @@ class ctkCollapsibleGroupBox(cxx("ctkCollapsibleGroupBox")):
         self.setChecked(not value)
 
 
+class ctkComboBox(cxx("ctkComboBox")):
+    """Shortens the name that the closed box shows where it is cut, if it is told how."""
+
+    _elideMode = QtCore.Qt.ElideNone
+
+    @property
+    def elideMode(self):
+        return self._elideMode
+
+    @elideMode.setter
+    def elideMode(self, mode):
+        self._elideMode = QtCore.Qt.TextElideMode(mode)
+        self.update()
+
+    def paintEvent(self, event):
+        painter, option = QtWidgets.QStylePainter(self), QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        part = QtWidgets.QStyle.SC_ComboBoxEditField
+        area = self.style().subControlRect(QtWidgets.QStyle.CC_ComboBox, option, part, self)
+        icon = 0 if option.currentIcon.isNull() else option.iconSize.width() + 4  # which CTK forgets
+        option.currentText = option.fontMetrics.elidedText(option.currentText, self._elideMode, area.width() - icon)
+        painter.drawComplexControl(QtWidgets.QStyle.CC_ComboBox, option)
+        painter.drawControl(QtWidgets.QStyle.CE_ComboBoxLabel, option)
+
+
 class ctkCheckableComboBox(cxx("ctkCheckableComboBox")):
     """Items with check boxes; the closed box names the checked ones. A click on an item checks it, the list stays."""
 

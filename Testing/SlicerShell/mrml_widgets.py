@@ -1,9 +1,10 @@
 """Behavior of the MRML widgets that panels use: node selector, table view, plot view, Segment Editor."""
 
 import slicer
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from SlicerShell.api import cxx
+from SlicerShell.ctk_widgets import ctkComboBox
 from SlicerShell.observing import Observer
 
 
@@ -18,7 +19,8 @@ class qMRMLNodeComboBox(cxx("qMRMLNodeComboBox")):
         self._types, self._noneEnabled, self._showHidden, self._filling = (), False, False, False
         self._showChildNodeTypes, self._hideChildNodeTypes, self._noneDisplay = True, (), "None"
         self._sceneObserver, self._nodeObserver = Observer(self), Observer(self)
-        self._combo = QtWidgets.QComboBox()
+        self._combo = ctkComboBox()
+        self._combo.elideMode = QtCore.Qt.ElideMiddle
         self._combo.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Fixed)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -19,6 +19,7 @@ from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results.exam import VOXELS
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
+from ICHSegmenterSlicer.views.check_boxes import showFrame
 from ICHSegmenterSlicer.views.queue.entry_text import stateText, summaryText, verdictText
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
@@ -26,8 +27,6 @@ from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGH
 NAME, STATE, VERDICT = range(3)
 MAX_ROWS = 8
 """More are scrolled."""
-CHECK_BOX_COLOR = "#a0a0a0"
-"""Qt draws the frame of a check box by the color of the window, in the dark theme as dark as the table around it."""
 LISTED = (VOLUME, SEQUENCE, BROWSER)
 
 
@@ -67,9 +66,7 @@ class QueueView(VTKObservationMixin):
         prepareTable(ui.queueTable, (_("Exam"), _("State"), _("Verdict")), NAME)
         ui.queueTable.setTextElideMode(qt.Qt.ElideMiddle)  # series and hour stand at the end
         ui.queueTable.setWordWrap(False)
-        palette = qt.QPalette()
-        palette.setColor(qt.QPalette.Window, qt.QColor(CHECK_BOX_COLOR))
-        ui.queueTable.setPalette(palette)
+        showFrame(ui.queueTable)
         ui.queueTable.connect("itemChanged(QTableWidgetItem*)", self._onItemChanged)
         ui.queueTable.connect("cellClicked(int,int)", self._onClicked)
         ui.queueTable.connect("cellActivated(int,int)", lambda row, _column: self._choose(row))
