@@ -25,7 +25,6 @@ if missing := [
     sys.path[sitePackages:sitePackages] = missing
 
 from ICHSegmenterLib.request import CompareRequest
-from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterSlicer.jobs import AnalysisJob, ComparisonJob, Job, RecutJob
 from ICHSegmenterSlicer.logic import ICHSegmenterLogic
 from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
@@ -107,7 +106,8 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui, self.input, self.opener, self.methods, self.options, self.comparison, self.queue
         )
         self.threshold = ThresholdWatch(self.shown.showCut, self._recut)
-        self.ui.noticeLabel.setText(f"<small>{RESEARCH_NOTICE} {_('Nothing leaves this computer.')}</small>")
+        notice = _("Research software, not a medical device: do not use it for diagnosis or treatment.")
+        self.ui.noticeLabel.setText(f"<small>{notice} {_('Nothing leaves this computer.')}</small>")
         self.ui.applyButton.connect("clicked()", self.onApplyButton)
         self.ui.compareButton.connect("clicked()", self.onCompareButton)
         scene = slicer.mrmlScene

@@ -8,6 +8,7 @@ from typing import Any
 
 from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.protocol import read_notice
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 
 AGREEMENT_FORMAT_VERSION = 1
@@ -140,7 +141,12 @@ class Agreement:
             "notice": RESEARCH_NOTICE,
             "methods": {name: summary.to_json() for name, summary in self.methods.items()},
             "failures": [
-                {"method": failure.method, "error": failure.kind, "message": failure.message}
+                {
+                    "method": failure.method,
+                    "error": failure.kind,
+                    "message": failure.message,
+                    "notice": None if failure.notice is None else failure.notice.to_json(),
+                }
                 for failure in self.failures
             ],
             "dice": [{"first": pair.first, "second": pair.second, "dice": round(pair.dice, 6)} for pair in self.pairs],
@@ -163,9 +169,7 @@ class Agreement:
         try:
             return cls(
                 methods={name: MethodSummary.from_json(plain) for name, plain in data["methods"].items()},
-                failures=tuple(
-                    Failure(plain["error"], plain["message"], method=plain["method"]) for plain in data["failures"]
-                ),
+                failures=tuple(map(_failure, data["failures"])),
                 pairs=tuple(PairAgreement(plain["first"], plain["second"], plain["dice"]) for plain in data["dice"]),
                 outlining=tuple(data["vote"]["of"]),
                 vote_ml=data["vote"]["blood_ml"],
@@ -175,3 +179,8 @@ class Agreement:
                 f"This comparison is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Compare "
                 "the methods again."
             ) from error
+
+
+def _failure(plain: Mapping[str, Any]) -> Failure:
+    notice = read_notice(plain.get("notice"))
+    return Failure(plain["error"], plain["message"], method=plain["method"], notice=notice)

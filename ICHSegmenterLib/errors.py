@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
+from ICHSegmenterLib.notices.notice import Notice
+
 
 class ICHSegmenterError(Exception):
     """Base of all typed errors; the message is one or two sentences a radiologist can act on.
@@ -22,6 +24,16 @@ class ICHSegmenterError(Exception):
 
     kind: ClassVar[str] = "failed"
     is_wrong_use: ClassVar[bool] = False
+
+    def __init__(self, message: str | Notice = "") -> None:
+        """Say what is wrong: a sentence, or a notice, which other languages have too."""
+        super().__init__(message)
+
+    @property
+    def notice(self) -> Notice | None:
+        """The message as a code with parameters, None if it is a sentence."""
+        message = self.args[0] if self.args else None
+        return message if isinstance(message, Notice) else None
 
 
 class VolumeError(ICHSegmenterError):
@@ -171,7 +183,7 @@ class GrowingError(ICHSegmenterError):
 
     kind = "bad_input"
 
-    def __init__(self, message: str, densities: tuple[float, ...] = ()) -> None:
+    def __init__(self, message: str | Notice, densities: tuple[float, ...] = ()) -> None:
         super().__init__(message)
         self.densities = densities
 
@@ -246,6 +258,7 @@ class Failure:
         method: Name of the method, where several run.
         case: Name of the exam, where several are analyzed.
         is_fatal: The process cannot go on (a broken CUDA context stays broken) and must be started anew.
+        notice: The message as a code with parameters, None if there is only the sentence.
     """
 
     kind: str
@@ -254,6 +267,12 @@ class Failure:
     method: str = ""
     case: str = ""
     is_fatal: bool = False
+    notice: Notice | None = None
+
+    @classmethod
+    def of(cls, error: ICHSegmenterError, *, method: str = "", case: str = "") -> Failure:
+        """The failure of an error that was raised."""
+        return cls(error.kind, str(error), method=method, case=case, notice=error.notice)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

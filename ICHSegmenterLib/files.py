@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ICHSegmenterLib.errors import ICHSegmenterError, OutputError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 
 SCRATCH_PREFIX = ".ichsegmenter-"
 """Begins the name of a folder that is being written, or whose removal was interrupted."""
@@ -83,7 +84,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         flush_folder(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"{path.name} cannot be written ({reason}). Choose another output folder.") from error
+        raise OutputError(ErrorNotice(ErrorCode.CANNOT_WRITE, {"name": path.name, "reason": reason})) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.errors import VolumeError, WorkerError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+from ICHSegmenterLib.notices.notice import Notice
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.reader.reader_warning import ReaderWarning
 from ICHSegmenterLib.volume.volume import VolumeSource
 
-PROTOCOL_VERSION = 5
-"""5: warnings of readers are codes with parameters, and segments are measured again on request. 4: the worker reads
-exams from files. 3: results hold an assessment by pieces of blood, requests an operating point and a minimum volume. 2:
-a request stands in its own field, and progress names its phase. 1: both lay open in the message."""
+PROTOCOL_VERSION = 6
+"""6: failures and notices of a run are codes with parameters. 5: warnings of readers are, and segments are measured
+again on request. 4: the worker reads exams from files. 3: results hold an assessment by pieces of blood, requests an
+operating point and a minimum volume. 2: a request stands in its own field, and progress names its phase. 1: both lay
+open in the message."""
 
 VOXEL_FILE = "hu.npy"
 """Float or integer HU (slices, rows, columns) in the job folder; the worker writes it when it reads an exam."""
@@ -104,10 +108,7 @@ def check_version(hello: Message) -> None:
     """
     version = hello.get("protocol")
     if version != PROTOCOL_VERSION:
-        raise WorkerError(
-            f"The worker speaks protocol {version}, this panel {PROTOCOL_VERSION}: two versions of ICHSegmenter are "
-            "mixed. Reinstall the extension and restart Slicer."
-        )
+        raise WorkerError(ErrorNotice(ErrorCode.TWO_VERSIONS, {"theirs": version, "ours": PROTOCOL_VERSION}))
 
 
 def progress_message(request_id: str, done: int, total: int, stage: Stage) -> Message:
@@ -194,6 +195,16 @@ def read_source(fields: Any) -> VolumeSource:
         reader_warnings=_read_warnings(fields.get("warnings") or []),
         has_contrast_agent=bool(fields.get("has_contrast_agent", False)),
     )
+
+
+def read_notice(plain: Any) -> Notice | None:
+    """The code and the parameters of a failure; None without, or if this version does not know them."""
+    for kind in (ErrorNotice, InputFinding):
+        try:
+            return kind.from_json(plain)
+        except ValueError:
+            continue
+    return None
 
 
 def _read_warnings(plain: Any) -> tuple[ReaderWarning, ...]:

@@ -13,6 +13,7 @@ from ICHSegmenterLib.detections import DetectionResult, SliceDetection, key_slic
 from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
 from ICHSegmenterLib.measuring.exam import ExamMeasures
+from ICHSegmenterLib.notices.run_notice import RunNotice
 from ICHSegmenterLib.plausibility import Implausible
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.verdict import UNASSESSED, Assessment, Edits, VerdictCode, VerdictStatement
@@ -121,6 +122,7 @@ class Provenance:
         input: Number, size and digests of the files that were read, as `volume.input_files` writes them; empty if
             unknown.
         input_findings: What the check of the scan found; their sentences stand among the warnings.
+        notices: What happened in the run; their sentences stand among the warnings.
     """
 
     method: str
@@ -141,6 +143,7 @@ class Provenance:
     input: Mapping[str, Any] = field(default_factory=dict)
     release: str = ""
     input_findings: tuple[InputFinding, ...] = ()
+    notices: tuple[RunNotice, ...] = ()
 
     @property
     def made_by(self) -> str:
@@ -302,7 +305,8 @@ class AnalysisResult:
                 "tilt_deg": round(self.geometry.tilt_deg, 3),
             },
             "input_findings": [finding.to_json() for finding in self.provenance.input_findings],
-            "provenance": asdict(replace(self.provenance, input_findings=())),
+            "notices": [notice.to_json() for notice in self.provenance.notices],
+            "provenance": asdict(replace(self.provenance, input_findings=(), notices=())),
         }
 
 
@@ -316,5 +320,6 @@ def assessment_of(detection: DetectionResult) -> Assessment:
 def _provenance(data: Mapping[str, Any]) -> Provenance:
     recorded = data["provenance"]
     findings = tuple(InputFinding.from_json(finding) for finding in data.get("input_findings", ()))
-    changed = {"warnings": tuple(recorded.get("warnings", ())), "input_findings": findings}
+    notices = tuple(map(RunNotice.from_json, data.get("notices", ())))
+    changed = {"warnings": tuple(recorded.get("warnings", ())), "input_findings": findings, "notices": notices}
     return Provenance(**{**recorded, **changed})

@@ -45,9 +45,9 @@ from ICHSegmenterLib.results import AnalysisResult
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.answer import Answer
-from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess
+from ICHSegmenterSlicer.words.stage_text import stageText
 
 EXIT_DONE, EXIT_FAILED = 0, 1
 POLL_S = 0.2
@@ -136,7 +136,7 @@ def errorOf(failure: Failure) -> ICHSegmenterError:
     for error_class in classes:
         classes += error_class.__subclasses__()
     kinds = {error_class.kind: error_class for error_class in reversed(classes)}
-    return kinds.get(failure.kind, WorkerError)(failure.message)
+    return kinds.get(failure.kind, WorkerError)(failure.notice or failure.message)
 
 
 def main(arguments: Sequence[str]) -> int:

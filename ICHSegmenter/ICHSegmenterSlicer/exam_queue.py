@@ -103,7 +103,7 @@ class ExamQueue:
                 raise ICHSegmenterError(_("It was deleted before its turn came."))
             version, self._borrowed = exam.version(), exam.open()
         except ICHSegmenterError as error:
-            self._end(exam, QueueEntry(QueueState.FAILED, failure=Failure(error.kind, str(error))))
+            self._end(exam, QueueEntry(QueueState.FAILED, failure=Failure.of(error)))
             return
         self._changed(exam, QueueEntry(QueueState.RUNNING))
         self._current = self._run(

@@ -17,6 +17,7 @@ from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.paths import rootPath
 from ICHSegmenterSlicer.running_job import Outcome, Progress, RunningJob
 from ICHSegmenterSlicer.scene.segments import Imported
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 
 class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
@@ -81,5 +82,5 @@ class ICHSegmenterLogic(ScriptedLoadableModuleLogic):
         if not outcomes:
             loop.exec_()
         if outcomes[0].failure is not None:
-            raise RuntimeError(outcomes[0].failure.message)
+            raise RuntimeError(failureText(outcomes[0].failure))
         return outcomes[0].imported

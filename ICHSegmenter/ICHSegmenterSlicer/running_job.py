@@ -15,7 +15,6 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure, ICHSegmenterError, VolumeError
 from ICHSegmenterLib.protocol import Message, Phase, Stage
-from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.steps import StepRunner, Steps
 from ICHSegmenterSlicer.client.worker_client import State, WorkerClient
 from ICHSegmenterSlicer.jobs import Job
@@ -23,6 +22,7 @@ from ICHSegmenterSlicer.scene.results import compared_results
 from ICHSegmenterSlicer.scene.results.exam import ExamState, mark, stateOf, versionOf
 from ICHSegmenterSlicer.scene.segments import Imported
 from ICHSegmenterSlicer.scene.volumes import ExportedExam, exportVolume
+from ICHSegmenterSlicer.words.stage_text import stageText
 
 MIN_SLICES_FOR_ESTIMATE = 3
 
@@ -163,7 +163,7 @@ class RunningJob:
 
     def _onError(self, error: Exception) -> None:
         if isinstance(error, ICHSegmenterError):
-            self._end(failure=Failure(error.kind, str(error)))
+            self._end(failure=Failure.of(error))
             return
         logger.error("The analysis failed", exc_info=error)
         text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")

@@ -27,7 +27,7 @@ class WeightsOffer:
         size: Bytes.
         license: Of the weights.
         trained_on: Whom they were trained on.
-        reason: False alarms of both methods, where their cards state them.
+        alarms: False alarms of this method and of the other, and in which population; empty where no card states them.
     """
 
     method: str
@@ -37,12 +37,18 @@ class WeightsOffer:
     size: int
     license: str
     trained_on: str
-    reason: str
+    alarms: tuple[str, ...]
 
     @property
     def command(self) -> str:
         """The command that fetches them."""
         return f"{COMMAND} download {self.method}"
+
+    @property
+    def reason(self) -> str:
+        """The false alarms of both methods, empty if they are not known."""
+        text = f"False alarms: {{}} with {self.method}, {{}} with {self.instead_of}, of {{}}."
+        return text.format(*self.alarms) if self.alarms else ""
 
     @property
     def sentence(self) -> str:
@@ -88,20 +94,17 @@ def first_run_offer() -> WeightsOffer | None:
         size=state.download_bytes,
         license=card.license,
         trained_on=card.trust.trained_on.population,
-        reason=_compared(card, store.card_of(instead_of)),
+        alarms=_compared(card, store.card_of(instead_of)),
     )
 
 
-def _compared(card: ModelCard, other: ModelCard) -> str:
+def _compared(card: ModelCard, other: ModelCard) -> tuple[str, ...]:
     """The false alarms of two methods in the first population that both cards know; empty without one."""
     for alarms in card.trust.false_alarms:
         for others in other.trust.false_alarms:
             if alarms.population == others.population:
-                return (
-                    f"False alarms: {alarms.share} with {card.name}, {others.share} with {other.name}, of "
-                    f"{alarms.population}."
-                )
-    return ""
+                return alarms.share, others.share, alarms.population
+    return ()
 
 
 def ready_methods() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ICHSegmenterLib.notices.notice import Notice
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.volume.volume import Volume
@@ -26,7 +27,7 @@ class Kept(Generic[T]):
     """What was predicted, the warnings of that, and the reasons for which no verdict may be confident."""
 
     predicted: T
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     caps: tuple[str, ...]
 
 

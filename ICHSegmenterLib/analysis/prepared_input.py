@@ -65,7 +65,7 @@ def prepare_input(
         if finding is not None:
             seen, findings = replace(acquired, volume=smoothed), (*findings, finding)
     for finding in findings:
-        context.warn(finding.text)
+        context.warn(finding)
     for code in caps_verdict(findings):
         context.cap(code)
     return PreparedInput(acquired, seen, findings)

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.cards.table import ModelCard
+from ICHSegmenterLib.notices.run_notice import RunNotice
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
 from ICHSegmenterLib.results import Provenance
 from ICHSegmenterLib.runtime.context import Predictor
@@ -67,6 +68,7 @@ def of_pair(outlined: Provenance, detected: Provenance) -> Provenance:
         precision=_each_once((detected.precision, outlined.precision)),
         seconds={phase: round(detected.seconds.get(phase, 0) + outlined.seconds.get(phase, 0), 3) for phase in phases},
         warnings=_warnings((detected, outlined)),
+        notices=_notices((detected, outlined)),
         input_findings=_findings((detected, outlined)),
     )
 
@@ -82,6 +84,7 @@ def of_vote(methods: Sequence[Provenance]) -> Provenance:
         value_name="score",
         seconds={method.method: round(sum(method.seconds.values()), 3) for method in methods},
         warnings=_warnings(methods),
+        notices=_notices(methods),
         input_findings=_findings(methods),
         series_uid=methods[0].series_uid,
         created=_now(),
@@ -94,6 +97,11 @@ def _each_once(names: Iterable[str]) -> str:
 
 def _warnings(records: Iterable[Provenance]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(warning for record in records for warning in record.warnings))
+
+
+def _notices(records: Iterable[Provenance]) -> tuple[RunNotice, ...]:
+    """Each sentence once."""
+    return tuple({notice.text: notice for record in records for notice in record.notices}.values())
 
 
 def _findings(records: Iterable[Provenance]) -> tuple[InputFinding, ...]:

@@ -24,6 +24,8 @@ from ICHSegmenterLib.analysis.verdict.assess import assess
 from ICHSegmenterLib.analysis.verdict.outline_figures import outline_figures
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import NotKeptError, OutOfGpuMemoryError, OutOfMemoryError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+from ICHSegmenterLib.notices.run_notice import RunCode, RunNotice
 from ICHSegmenterLib.plausibility import implausible
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
@@ -41,7 +43,6 @@ from ICHSegmenterLib.weights.digests import named_digests
 
 SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
 """In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
-ATTENTION_NOTE = "The segments of {title} are an attention map, not an outline: they show where the network looked."
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _judged(
         judgement = assess(predictions, exam, card, request, context.caps)
         segmentation = None if request.detection_only else judgement.segmentation
         if card.draws_attention and segmentation is not None:
-            context.warn(ATTENTION_NOTE.format(title=card.title))
+            context.warn(RunNotice(RunCode.ATTENTION_MAP, {"title": card.title}))
         measurements = () if segmentation is None else labelmap.measure(segmentation, volume)
         assessment, problem = judgement.assessment, None
         if judgement.segmentation is not None:
@@ -116,7 +117,12 @@ def _judged(
             assessment = assessment.capped(problem.code)
 
     seconds["assemble"] = round(seconds["assemble"], 3)
-    origin = replace(origin, warnings=tuple(context.warnings), seconds=seconds)
+    origin = replace(
+        origin,
+        warnings=tuple(dict.fromkeys(notice.text for notice in context.warnings)),
+        notices=tuple(notice for notice in context.warnings if isinstance(notice, RunNotice)),
+        seconds=seconds,
+    )
     return AnalysisResult(volume.geometry, judgement.detection, segmentation, measurements, origin, assessment, problem)
 
 
@@ -163,13 +169,13 @@ def predict_by_one(
         key = kept.key(volume, request, store.find(request.card, request.weights), brain_mask)
         again = kept.get(key)
         if again is not None:
-            for sentence in again.warnings:
-                context.warn(sentence)
+            for notice in again.warnings:
+                context.warn(notice)
             for reason in again.caps:
                 context.cap(reason)
             return replace(again.predicted, seconds={})
     if context.only_kept:
-        raise NotKeptError("What the method predicted is no longer kept. Analyze the exam again.")
+        raise NotKeptError(ErrorNotice(ErrorCode.NOT_KEPT))
     predicted = _predict_anew(volume, request, context, session, brain_mask, checked)
     if kept is not None:
         kept.put(key, Kept(predicted, tuple(context.warnings), tuple(context.caps)), predicted.predictions)
@@ -188,8 +194,8 @@ def _predict_anew(
     seconds: dict[str, float] = {}
     volume = finite(volume)
     quick = accepted_findings(volume) if checked is None else checked.quick
-    for sentence in (*volume.source.warnings, *(finding.text for finding in quick)):
-        context.warn(sentence)
+    for notice in (*volume.source.reader_warnings, *quick):
+        context.warn(notice)
 
     with _timed(seconds, "load"):
         if card.needs_weights:
@@ -235,8 +241,8 @@ def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, sessio
     """The method on the requested device; on the CPU, if not even the network fits into the graphics memory."""
     files, maps_from = store.find(card, request.weights), _maps_from(card, request)
     device = session.device(card, request.device, request.precision)
-    if device.warning:
-        context.warn(device.warning)
+    for notice in device.notices:
+        context.warn(notice)
     try:
         predictor = session.predictor(card, files, device)
         return _Loaded(card, files, session, device, predictor, request.detection_only, maps_from)
@@ -244,7 +250,7 @@ def _load(card: ModelCard, request: AnalysisRequest, context: RunContext, sessio
         if device.name == "cpu" or not is_out_of_memory(error):
             raise
     logger.info("out of memory on %s while loading", device.name)
-    context.warn("The graphics memory is too small for the network; continued on the CPU.")
+    context.warn(RunNotice(RunCode.NETWORK_ON_CPU))
     device = session.device(card, "cpu", "auto")
     predictor = session.predictor(card, files, device)
     return _Loaded(card, files, session, device, predictor, request.detection_only, maps_from)
@@ -265,7 +271,7 @@ def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tupl
             predictions = loaded.predict(exam, context)
             if predictor.precision != "float16" or _are_finite(predictions):
                 return predictor, predictions
-            context.warn("The network's numbers left the range of float16; continued in float32.")
+            context.warn(RunNotice(RunCode.FLOAT32))
             loaded = loaded.on(loaded.device.name, "float32")
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -273,15 +279,12 @@ def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tupl
             logger.info("out of memory on %s with batches of %d", predictor.device, predictor.batch_size)
             if predictor.batch_size > 1:
                 predictor.batch_size //= 2
-                context.warn(f"Memory ran out; continued with batches of {predictor.batch_size}.")
+                context.warn(RunNotice(RunCode.SMALLER_BATCHES, {"size": predictor.batch_size}))
             elif loaded.device.name != "cpu":
-                context.warn("The graphics memory ran out even for one slice; continued on the CPU.")
+                context.warn(RunNotice(RunCode.SLICES_ON_CPU))
                 loaded = loaded.on("cpu", "auto")
             else:
-                raise OutOfMemoryError(
-                    "This computer ran out of memory even for one slice at a time. Close other programs or volumes "
-                    "and run again, or choose the method hu-threshold."
-                ) from error
+                raise OutOfMemoryError(ErrorNotice(ErrorCode.NO_MEMORY_FOR_A_SLICE)) from error
 
 
 def _are_finite(predictions: Sequence[SlicePrediction]) -> bool:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from ICHSegmenterLib.errors import DeviceError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.runtime.device import choose_device, import_torch, torch_dtype
 
 CHANNELS, PIXELS, KERNEL = 16, 256, 3
@@ -59,7 +60,6 @@ def check_processor(name: str) -> ProcessorCheck:
     tolerance = TOLERANCE_EPSILONS * max(TF32_EPSILON, torch.finfo(dtype).eps)
     if not error <= tolerance:  # NaN is wrong too
         raise DeviceError(
-            f"The processor {chosen.name!r} computes wrong numbers: off by up to {error:.1%}, where rounding explains "
-            f"{tolerance:.1%}. Choose 'cpu', and update the driver of the graphics card."
+            ErrorNotice(ErrorCode.WRONG_NUMBERS, {"device": chosen.name, "error": error, "tolerance": tolerance})
         )
     return ProcessorCheck(chosen.name, chosen.precision, 1000.0 * seconds)

@@ -16,6 +16,7 @@ from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from ICHSegmenterLib.errors import RegistrationError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.preprocessing.resample import regular_grid, to_regular
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -84,7 +85,10 @@ def register(current: Volume, prior: Volume) -> RigidTransform:
     Raises:
         RegistrationError: One shows no skull, they show too little of the same one, or the skulls do not fit.
     """
-    here, there = _Bone.of(current, "current"), _Bone.of(prior, "prior")
+    here, there = (
+        _Bone.of(current, ErrorCode.CURRENT_WITHOUT_SKULL),
+        _Bone.of(prior, ErrorCode.PRIOR_WITHOUT_SKULL),
+    )
     starts = [
         _start(here, there, turn, nod, height)
         for turn, nod, height in (*product(TURNS_DEG, NODS_DEG, (0.0,)), *product((0.0,), (0.0,), HEIGHTS_MM))
@@ -95,14 +99,10 @@ def register(current: Volume, prior: Volume) -> RigidTransform:
     rotation, translation = fine.transform(best)
     residual_mm, overlap = fine.quality(best)
     if overlap < MIN_OVERLAP:
-        raise RegistrationError(
-            f"The two exams show too little of the same skull ({overlap:.0%} of the current one). Choose an exam that "
-            "shows the head from the skull base to the vertex."
-        )
+        raise RegistrationError(ErrorNotice(ErrorCode.LITTLE_COMMON_SKULL, {"share": overlap}))
     if residual_mm > MAX_RESIDUAL_MM:
         raise RegistrationError(
-            f"The skulls of the two exams do not fit: they differ by {residual_mm:.1f} mm on average, allowed are "
-            f"{MAX_RESIDUAL_MM:.1f}. Check that both are of the same patient and that neither is cut off."
+            ErrorNotice(ErrorCode.SKULLS_DIFFER, {"residual_mm": residual_mm, "limit_mm": MAX_RESIDUAL_MM})
         )
     return RigidTransform(rotation, translation, residual_mm, overlap)
 
@@ -125,7 +125,7 @@ class _Bone:
     middle: Values
 
     @classmethod
-    def of(cls, volume: Volume, name: str) -> _Bone:
+    def of(cls, volume: Volume, without: ErrorCode) -> _Bone:
         grid = regular_grid(volume.geometry, GRID_MM)
         density = to_regular(volume, grid)
         bone = density > BONE_HU
@@ -133,7 +133,7 @@ class _Bone:
         if count:
             bone = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
         if np.count_nonzero(bone) * GRID_MM**3 / 1000 < MIN_BONE_ML:
-            raise RegistrationError(f"The {name} exam shows no skull, by which two exams are laid over each other.")
+            raise RegistrationError(ErrorNotice(without))
         distance = _signed_distance(bone)
         lowest = max(0, int(np.flatnonzero(bone.any(axis=(1, 2)))[-1] - CALVARIA_MM / GRID_MM))
         index = np.argwhere(np.abs(distance[lowest:]) <= SHELL_MM) + np.array((lowest, 0, 0))

@@ -20,6 +20,7 @@ from ICHSegmenterLib.preprocessing.blocks import (
     fill_holes_in_plane,
     linear_weights,
 )
+from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -180,10 +181,7 @@ def _follow(candidates: Mask, coarse: _Coarse) -> Mask:
     areas[0] = 0
     block_cm2 = coarse.spacing_mm[1] * coarse.spacing_mm[2] / 100
     if count == 0 or areas.max() * block_cm2 < MIN_CAVITY_CM2:
-        raise VolumeError(
-            "No skull with brain inside was found; is this a head CT in Hounsfield units with bone and brain in view? "
-            "A brain mask can be given instead."
-        )
+        raise VolumeError(InputFinding(InputCode.NO_BRAIN))
     start = int(np.argmax((labels == areas.argmax()).any(axis=(1, 2))))
     kept = np.zeros_like(candidates)
     kept[start] = labels[start] == areas.argmax()

@@ -68,7 +68,7 @@ def accepted_findings(volume: Volume) -> tuple[InputFinding, ...]:
     findings = quick_findings(volume)
     for finding in findings:
         if finding.severity is Severity.BLOCKS:
-            raise VolumeError(finding.text)
+            raise VolumeError(finding)
     return findings
 
 

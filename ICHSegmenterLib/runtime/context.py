@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+from ICHSegmenterLib.notices.notice import Notice
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase, Stage
@@ -32,7 +34,7 @@ class RunContext:
     Attributes:
         progress: Called with (done, total, stage) between batches.
         cancelled: Asked between batches; True stops the run within a second.
-        warnings: Sentences collected on the way (memory fallbacks, ...); they end in the provenance.
+        warnings: Collected on the way (about the file, the scan, memory fallbacks, ...); they end in the provenance.
         caps: Codes of reasons for which no verdict may be confident, such as "contrast_medium"; "suspected" becomes
             "possible".
         method: Name of the method that runs, if several are compared; it stands in every stage.
@@ -41,7 +43,7 @@ class RunContext:
 
     progress: ProgressCallback = _silent
     cancelled: Callable[[], bool] = _never
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
     caps: list[str] = field(default_factory=list)
     method: str = ""
     only_kept: bool = False
@@ -66,12 +68,12 @@ class RunContext:
             CancelledError: The run was cancelled.
         """
         if self.cancelled():
-            raise CancelledError("The run was cancelled; nothing was changed.")
+            raise CancelledError(ErrorNotice(ErrorCode.CANCELLED))
 
-    def warn(self, sentence: str) -> None:
-        """Keep a sentence for the reader of the result, once."""
-        if sentence not in self.warnings:
-            self.warnings.append(sentence)
+    def warn(self, notice: Notice) -> None:
+        """Keep a notice for the reader of the result, once."""
+        if notice not in self.warnings:
+            self.warnings.append(notice)
 
     def cap(self, reason: str) -> None:
         """Leave no confident verdict for this reason, a code; see `verdict.CAP_WORDS`."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.errors import DependencyError, DeviceError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+from ICHSegmenterLib.notices.run_notice import RunCode, RunNotice
 from ICHSegmenterLib.request import check_device_request, check_precision_on
 
 if TYPE_CHECKING:
@@ -24,12 +26,12 @@ class Device:
     Attributes:
         name: "cpu", "cuda", "cuda:N" or "mps".
         precision: "float32", "bfloat16" or "float16".
-        warning: Why it is not the one asked for, empty if it is.
+        notices: Why it is not the one asked for, or slow; empty if it is neither.
     """
 
     name: str
     precision: str
-    warning: str = ""
+    notices: tuple[RunNotice, ...] = ()
 
 
 CLASSICAL = Device("cpu", "float32")
@@ -55,17 +57,17 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> Device:
     if requested != "auto":
         problem = _problem_of(torch, requested)
         if problem:
-            raise DeviceError(f"The device {requested!r} cannot be used: {problem} Choose 'auto' or 'cpu'.")
+            raise DeviceError(ErrorNotice(ErrorCode.DEVICE_UNUSABLE, {"device": requested, "problem": problem}))
         return Device(requested, _precision_on(torch, requested, precision), _slowness_of(torch, requested, precision))
-    warning = ""
+    notices: tuple[RunNotice, ...] = ()
     for name in _accelerators(torch):
         problem = _problem_of(torch, name)
         if not problem:
-            return Device(name, _precision_on(torch, name, precision), warning)
-        warning = f"The graphics processor was not used: {problem}"
+            return Device(name, _precision_on(torch, name, precision), notices)
+        notices = (RunNotice(RunCode.GPU_NOT_USED, {"problem": problem}),)
     check_precision_on("cpu", precision)
     slowness = _slowness_of(torch, "cpu", precision)
-    return Device("cpu", _precision_on(torch, "cpu", precision), " ".join(filter(None, (warning, slowness))))
+    return Device("cpu", _precision_on(torch, "cpu", precision), (*notices, *slowness))
 
 
 def import_torch() -> Any:
@@ -78,13 +80,10 @@ def import_torch() -> Any:
         import torch
     except ModuleNotFoundError as error:
         if error.name != "torch":
-            raise DependencyError(f"PyTorch is broken ({error}); install it again.") from error
-        raise DependencyError(
-            "This method needs PyTorch, which is not installed. In Slicer: install the extension 'PyTorch' and let it "
-            "install PyTorch; elsewhere: pip install 'ichsegmenter[torch]'. The method hu-threshold works without it."
-        ) from error
+            raise DependencyError(ErrorNotice(ErrorCode.BROKEN_TORCH, {"reason": str(error)})) from error
+        raise DependencyError(ErrorNotice(ErrorCode.NO_TORCH)) from error
     except (ImportError, OSError) as error:
-        raise DependencyError(f"PyTorch is installed but cannot be loaded ({error}); install it again.") from error
+        raise DependencyError(ErrorNotice(ErrorCode.UNLOADABLE_TORCH, {"reason": str(error)})) from error
     return torch
 
 
@@ -137,11 +136,11 @@ def _precision_on(torch: Any, name: str, requested: str) -> str:
     return "float32"
 
 
-def _slowness_of(torch: Any, name: str, requested: str) -> str:
-    """A sentence where the precision asked for takes many times as long as another one, else empty."""
+def _slowness_of(torch: Any, name: str, requested: str) -> tuple[RunNotice, ...]:
+    """A notice where the precision asked for takes many times as long as another one, else none."""
     if name != "cpu" or requested != "bfloat16" or _cpu_computes_bfloat16(torch):
-        return ""
-    return "This processor does not compute in bfloat16 and imitates it very slowly. Choose float32 or 'auto'."
+        return ()
+    return (RunNotice(RunCode.SLOW_BFLOAT16),)
 
 
 def _cpu_computes_bfloat16(torch: Any) -> bool:

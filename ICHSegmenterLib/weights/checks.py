@@ -8,6 +8,7 @@ from pathlib import Path
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES, WeightsFile
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes
 from ICHSegmenterLib.weights.digests import file_sha256
 
@@ -56,13 +57,9 @@ def intact(file: WeightsFile, path: Path) -> Path:
     """
     if path.stat().st_size == file.size and file_sha256(path) == file.sha256:
         return path
-    remedy = f"Run `{COMMAND} remove {file.name}`, then download or import it again."
-    if path.parent == bundled_folder():
-        remedy = "It ships with the program: install ICHSegmenter again, or import your own file for the method."
-    raise WeightsCorruptError(
-        f"{path} was altered or is incomplete ({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). "
-        + remedy
-    )
+    code = ErrorCode.BUNDLED_WEIGHTS_ALTERED if path.parent == bundled_folder() else ErrorCode.WEIGHTS_ALTERED
+    sizes = {"stored": in_megabytes(path.stat().st_size), "published": in_megabytes(file.size)}
+    raise WeightsCorruptError(ErrorNotice(code, {"path": str(path), "name": file.name, **sizes}))
 
 
 def content_of(path: Path) -> str:

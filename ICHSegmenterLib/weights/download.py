@@ -24,6 +24,7 @@ from typing import BinaryIO
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError, DownloadError, LicenseNotAcceptedError, OutputError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
@@ -139,7 +140,7 @@ def _download(file: WeightsFile, part: Path, transfer: Transfer) -> Path:
         target = part.replace(part.with_name(file.name))
         remember(target, file.sha256)
         return target
-    raise DownloadError(_failure_text(file, reasons))
+    raise DownloadError(_failure_notice(file, reasons))
 
 
 def _urls(file: WeightsFile) -> tuple[str, ...]:
@@ -207,7 +208,7 @@ def _fetch_once(url: str, file: WeightsFile, part: Path, transfer: Transfer) -> 
 
 def _stop_if_cancelled(file: WeightsFile, transfer: Transfer) -> None:
     if transfer.cancelled():
-        raise CancelledError(f"The download of {file.name} was cancelled; the next one takes it up.")
+        raise CancelledError(ErrorNotice(ErrorCode.DOWNLOAD_CANCELLED, {"name": file.name}))
 
 
 def _write(stream: BinaryIO, chunk: bytes) -> None:
@@ -262,9 +263,9 @@ def _way(url: str) -> str:
     return f" (through the proxy {proxy.rpartition('://')[2].rpartition('@')[2]})"
 
 
-def _failure_text(file: WeightsFile, reasons: list[str]) -> str:
+def _failure_notice(file: WeightsFile, reasons: list[str]) -> ErrorNotice:
     why = "; ".join(dict.fromkeys(reasons)) or f"no server is known for it; {MIRROR_VARIABLE} can name one"
-    return (
-        f"{file.name} ({in_megabytes(file.size)}) could not be downloaded: {why}. Try again later, or get it on "
-        f"another computer (SHA-256 {file.sha256}) and use Import from file… in the panel or `{COMMAND} import FILE`."
+    size = in_megabytes(file.size)
+    return ErrorNotice(
+        ErrorCode.DOWNLOAD_FAILED, {"name": file.name, "size": size, "reasons": why, "sha256": file.sha256}
     )

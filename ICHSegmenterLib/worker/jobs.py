@@ -156,9 +156,9 @@ class Jobs:
     def describe(self, message: Message, context: RunContext) -> Message:
         """The methods with the state of their weights, the offer of better ones, and this computer's processors."""
         try:
-            version, problem, devices = import_torch().__version__, "", available_devices()
+            version, problem, devices = import_torch().__version__, None, available_devices()
         except DependencyError as error:
-            version, problem, devices = None, str(error), []
+            version, problem, devices = None, error, []
         methods = [_describe_method(card) for card in method_cards().values()]
         return {
             "type": MessageType.DONE,
@@ -166,7 +166,8 @@ class Jobs:
             "offer": _describe_offer(first_run_offer()),
             "devices": devices,
             "torch": version,
-            "torch_problem": problem,
+            "torch_problem": "" if problem is None else str(problem),
+            "torch_notice": None if problem is None or problem.notice is None else problem.notice.to_json(),
         }
 
     def download(self, message: Message, context: RunContext) -> Message:
@@ -320,4 +321,13 @@ def _describe_method(card: ModelCard) -> dict[str, Any]:
 
 
 def _describe_offer(offer: WeightsOffer | None) -> dict[str, Any] | None:
-    return None if offer is None else {**asdict(offer), "command": offer.command, "sentence": offer.sentence}
+    return (
+        None
+        if offer is None
+        else {
+            **asdict(offer),
+            "reason": offer.reason,
+            "command": offer.command,
+            "sentence": offer.sentence,
+        }
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ICHSegmenterLib.analysis.edited import with_segments
-from ICHSegmenterLib.errors import OutputError, ResultError, VolumeError
+from ICHSegmenterLib.errors import ICHSegmenterError, OutputError, ResultError, VolumeError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterLib.outputs import identity
 from ICHSegmenterLib.outputs.dicom.scan import files_of, scan_headers
@@ -71,14 +71,14 @@ def write_report(message: Message) -> Message:
 
     Returns:
         The answer: "files" with their names, "left_out" with the reason why there are no DICOM objects, if they were
-        asked for and the exam does not lie on DICOM files of its own; else empty.
+        asked for and the exam does not lie on DICOM files of its own, else empty; "left_out_notice" is its code.
 
     Raises:
         OutputError: The folder cannot be written.
         DependencyError: A package is missing.
     """
     request = ReportRequest.from_message(message)
-    outputs, left_out = request.outputs, ""
+    outputs, left_out, notice = request.outputs, "", None
     files: tuple[Path, ...] = ()
     if FROM_HEADERS.intersection(outputs):
         try:
@@ -86,8 +86,10 @@ def write_report(message: Message) -> Message:
             scan_headers(request.volume, None, files)
         except (OutputError, VolumeError, OSError) as error:
             outputs, left_out = tuple(name for name in outputs if name not in FROM_HEADERS), str(error)
+            notice = error.notice if isinstance(error, ICHSegmenterError) else None
     written = write_outputs(request.result, request.volume, request.folder, outputs=outputs, slice_files=files)
-    return {"type": MessageType.DONE, "files": sorted(written), "left_out": left_out}
+    said = None if notice is None else notice.to_json()
+    return {"type": MessageType.DONE, "files": sorted(written), "left_out": left_out, "left_out_notice": said}
 
 
 def _slice_files(message: Message) -> tuple[Path, ...]:

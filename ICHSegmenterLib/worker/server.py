@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ICHSegmenterLib.errors import CancelledError, Failure
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.worker.channel import Channel, parse
@@ -93,7 +94,7 @@ class Server:
             was_waiting = len(kept) < len(self._waiting)
             self._waiting = deque(kept)
         if was_waiting:
-            self._send_failure(request_id, explain(CancelledError("The run was cancelled before it began.")))
+            self._send_failure(request_id, explain(CancelledError(ErrorNotice(ErrorCode.CANCELLED_BEFORE))))
 
     def _next(self) -> Message | None:
         """The next request, None after idling for too long."""
@@ -133,5 +134,6 @@ class Server:
                 "kind": failure.kind,
                 "message": failure.message,
                 "details": failure.details,
+                "notice": None if failure.notice is None else failure.notice.to_json(),
             }
         )

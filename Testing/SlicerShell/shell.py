@@ -137,10 +137,17 @@ class Shell:
 
     def theme(self, name):
         """Take the "light" or the "dark" style."""
+        from PySide6 import QtWidgets
+
         from SlicerShell import application
 
         palettes = {"light": application.lightPalette, "dark": application.darkPalette}
         self.app.setPalette(palettes[name]())
+        for label in self.app.allWidgets():  # rich text takes the color of links when it is set
+            if isinstance(label, QtWidgets.QLabel) and label.text:
+                text = label.text
+                label.setText("")
+                label.setText(text)
         self.process()
 
     def reset(self):

@@ -29,6 +29,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         ]
         for element in tree.findall("connections"):
             tree.remove(element)
+        enums = [found for element in tree.iter("widget") for found in _enums(element)]
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(tree))
         before = len(pythonqt.errors)
@@ -39,6 +40,8 @@ class QUiLoader(QtUiTools.QUiLoader):
         for item in widgets.values():
             if hasattr(type(item), "_shellProperties"):
                 api.adoptDynamicProperties(item)
+        for name, key, value in enums:
+            setattr(widgets[name], key, getattr(QtCore.Qt, value))
         for connection in connections:
             self._connect(widgets, **connection)
         return widget
@@ -53,3 +56,14 @@ class QUiLoader(QtUiTools.QUiLoader):
         if not known:
             raise ValueError(f"The .ui file connects to {pythonqt.className(target)}.{slot}, which does not exist")
         pythonqt.connect(widgets[sender], signal, getattr(target, method))
+
+
+def _enums(element):
+    """(object, property, value) of those of Qt's enumerators that Qt's loader cannot set: properties of stand-ins."""
+    kind = element.get("class")
+    while kind in api.oracle():
+        for setting in element.findall("property"):
+            value = setting.findtext("enum", "")
+            if setting.get("name") in api.oracle()[kind]["props"] and value.startswith("Qt::"):
+                yield element.get("name"), setting.get("name"), value.removeprefix("Qt::")
+        kind = api.oracle()[kind]["base"]

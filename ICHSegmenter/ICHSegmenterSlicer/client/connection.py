@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ICHSegmenterLib.errors import Failure
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.protocol import Message, MessageType
 
 HELLO_TIMEOUT_S = 60.0
@@ -112,15 +113,11 @@ class Connection:
         for name, handle in (("out", self.output), ("error", self.errorOutput)):
             if self._buffers[name]:
                 handle(b"\n")  # the last line may lack its end
-        self._owner.lost(self, Failure("crashed", _deathText(exitCode, crashed, self._lastLines), self._details()))
+        self._owner.lost(self, _failure(_death(exitCode, crashed, self._lastLines), self._details()))
 
     def failedToStart(self, reason: str) -> None:
         self._stopTimer()
-        text = (
-            f"The analysis process could not be started ({reason}). Check that Slicer is installed completely and "
-            "that security software does not block PythonSlicer."
-        )
-        self._owner.lost(self, Failure("crashed", text))
+        self._owner.lost(self, _failure(ErrorNotice(ErrorCode.WORKER_NOT_STARTED, {"reason": reason})))
 
     def _lines(self, name: str, data: bytes) -> list[bytes]:
         """Complete lines; the rest waits for its end, so that a character cut in two is whole again."""
@@ -147,11 +144,8 @@ class Connection:
         return "\n".join(self._lastLines)
 
     def _noHello(self) -> None:
-        text = (
-            f"The analysis process did not answer within {HELLO_TIMEOUT_S:.0f} s. Try again; if it happens again, "
-            "security software may be holding PythonSlicer back."
-        )
-        self._owner.unresponsive(self, Failure("crashed", text, self._details()))
+        notice = ErrorNotice(ErrorCode.WORKER_SILENT, {"seconds": HELLO_TIMEOUT_S})
+        self._owner.unresponsive(self, _failure(notice, self._details()))
 
     def _stopTimer(self) -> None:
         if self._helloTimer is not None:
@@ -159,16 +153,15 @@ class Connection:
             self._helloTimer = None
 
 
-def _deathText(exitCode: int, crashed: bool, lastLines: deque[str]) -> str:
+def _failure(notice: ErrorNotice, details: str = "") -> Failure:
+    return Failure("crashed", notice.text, details, notice=notice)
+
+
+def _death(exitCode: int, crashed: bool, lastLines: deque[str]) -> ErrorNotice:
     """The probable cause of an unexpected end, and what to do."""
     log = "\n".join(lastLines)
     if "No module named 'ICHSegmenterLib'" in log:
-        return "The worker did not find ICHSegmenterLib: the extension is incomplete. Reinstall it, restart Slicer."
+        return ErrorNotice(ErrorCode.WORKER_INCOMPLETE)
     if "MemoryError" in log or "out of memory" in log.lower():
-        return "The analysis ran out of memory and ended. Close other programs, or choose a smaller method."
-    how = "was killed or crashed" if crashed else f"ended with exit code {exitCode}"
-    return (
-        f"The analysis process {how} unexpectedly; the scene is as it was. Click again: a new one starts. If it "
-        "happens again, memory is probably short (close other programs), or choose CPU as processor; the log below "
-        "has more."
-    )
+        return ErrorNotice(ErrorCode.WORKER_OUT_OF_MEMORY)
+    return ErrorNotice(ErrorCode.WORKER_CRASHED) if crashed else ErrorNotice(ErrorCode.WORKER_ENDED, {"code": exitCode})

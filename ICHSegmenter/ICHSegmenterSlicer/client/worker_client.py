@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Any
 
 from ICHSegmenterLib.errors import Failure, WorkerError
-from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, check_version, read_progress
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, check_version, read_notice, read_progress
 from ICHSegmenterSlicer.client.connection import After, Connection, Launch
 
 CANCEL_GRACE_S = 2.0
@@ -203,10 +204,7 @@ class WorkerClient:
         elif kind in ANSWERS:
             self._succeed(request, message)
         elif kind == MessageType.ERROR:
-            failure = Failure(
-                str(message.get("kind", "failed")), str(message.get("message", "")), str(message.get("details", ""))
-            )
-            self._fail(request, failure)
+            self._fail(request, _failure(message))
 
     def lost(self, connection: Connection, failure: Failure) -> None:
         """The worker has ended, whatever the reason."""
@@ -230,7 +228,7 @@ class WorkerClient:
             check_version(message)
         except WorkerError as error:
             self._drop(connection)
-            self._failAll(Failure(error.kind, str(error)))
+            self._failAll(Failure.of(error))
             return
         connection.greeted(message)
         self._sendWaiting()
@@ -279,5 +277,12 @@ class WorkerClient:
             self._stateChanged(state)
 
 
+def _failure(message: Message) -> Failure:
+    """The failure that the worker sent."""
+    kind, text = str(message.get("kind", "failed")), str(message.get("message", ""))
+    return Failure(kind, text, str(message.get("details", "")), notice=read_notice(message.get("notice")))
+
+
 def _cancelled() -> Failure:
-    return Failure("cancelled", "Cancelled; the scene is as it was.")
+    notice = ErrorNotice(ErrorCode.STOPPED_BY_USER)
+    return Failure("cancelled", notice.text, notice=notice)

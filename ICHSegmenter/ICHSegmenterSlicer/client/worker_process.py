@@ -19,6 +19,7 @@ IDLE_SECONDS = 600
 """A worker that nobody needs frees its memory after ten minutes."""
 ARGUMENTS = ("-u", "-m", "ICHSegmenterLib.worker", "--idle-seconds", str(IDLE_SECONDS))
 CLOSE_GRACE_S = 3.0
+QUIT_GRACE_MS = 1000
 
 _alive: set[WorkerProcess | QtTimer] = set()
 """Objects that Python would collect too early: Qt kills a child whose QProcess goes; a timer that goes never fires."""
@@ -61,7 +62,13 @@ class WorkerProcess:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onError)
         _alive.add(self)
+        slicer.app.connect("aboutToQuit()", self._onQuit)
         process.start(program or pythonSlicer(), list(ARGUMENTS))
+
+    @property
+    def isOver(self) -> bool:
+        """True once the process has ended, or could not begin."""
+        return self._isOver
 
     def write(self, data: bytes) -> None:
         self._process.write(data)
@@ -94,12 +101,26 @@ class WorkerProcess:
             self._end()
             self._events.failedToStart(str(self._process.errorString()))
 
+    def _onQuit(self) -> None:
+        """Slicer ends: Qt would end the process in the destructor of its object, whose signals nobody may take then."""
+        self._process.blockSignals(True)
+        self._isOver = True
+        self._process.closeWriteChannel()  # the worker behind a launcher ends by itself
+        self._process.kill()
+        self._process.waitForFinished(QUIT_GRACE_MS)
+
     def _end(self) -> None:
         self._isOver = True
+        slicer.app.disconnect("aboutToQuit()", self._onQuit)
         if self._closeTimer:
             self._closeTimer.stop()
         # The object must outlive the signal that it is sending right now.
         qt.QTimer.singleShot(0, lambda: _alive.discard(self))
+
+
+def isRunning() -> bool:
+    """True while a worker of this program has not ended."""
+    return any(isinstance(one, WorkerProcess) and not one.isOver for one in _alive)
 
 
 def pythonSlicer() -> str:

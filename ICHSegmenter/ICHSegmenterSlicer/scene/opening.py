@@ -105,7 +105,7 @@ class Opening:
 
     def _onError(self, error: Exception) -> None:
         if isinstance(error, ICHSegmenterError):
-            self._onFailed(Failure(error.kind, str(error)))
+            self._onFailed(Failure.of(error))
             return
         logger.error("An exam could not be opened: %s", type(error).__name__)  # its text may name a patient's file
         text = _("Something unexpected happened in Slicer ({error}). The scene is as it was; please report it.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.protocol import VOXEL_FILE, Message, exam_message, read_source
@@ -77,13 +78,16 @@ def geometryOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeGeometry:
     deviation = np.abs(world - inPlane - origins[:, None]).max()
     if deviation > WARP_TOLERANCE_MM:
         raise VolumeError(
-            f"{volumeNode.GetName()} is under a transform that bends its slices (by up to {deviation:.1f} mm). "
-            "Harden the transform, or take the volume out of it, in the Transforms module."
+            _(
+                "{name} is under a transform that bends its slices (by up to {deviation:.1f} mm). Harden the "
+                "transform, or take the volume out of it, in the Transforms module."
+            ).format(name=volumeNode.GetName(), deviation=deviation)
         )
     try:
         return VolumeGeometry((slices, rows, columns), columnStep, rowStep, origins)
     except ValueError as error:
-        raise VolumeError(f"{volumeNode.GetName()} has no usable geometry: {error}.") from error
+        text = _("{name} has no usable geometry: {error}.")
+        raise VolumeError(text.format(name=volumeNode.GetName(), error=error)) from error
 
 
 def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> Steps[ExportedExam]:
@@ -93,7 +97,7 @@ def exportVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> St
         VolumeError: No voxels, or no usable geometry.
     """
     if volumeNode.GetImageData() is None:
-        raise VolumeError(f"{volumeNode.GetName()} holds no voxels. Load it again.")
+        raise VolumeError(_("{name} holds no voxels. Load it again.").format(name=volumeNode.GetName()))
     geometry = geometryOf(volumeNode)
     yield
     voxels = slicer.util.arrayFromVolume(volumeNode)

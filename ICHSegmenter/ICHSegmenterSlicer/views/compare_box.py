@@ -17,6 +17,7 @@ from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 from ICHSegmenterSlicer.views.results.verdict_text import methodText
 from ICHSegmenterSlicer.views.side_by_side import SideBySide
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 METHOD, VOLUME, FIRST_DICE = range(3)
 VOTE_COLOR = (216, 60, 40)
@@ -115,7 +116,7 @@ class ComparisonView:
             self._fillMethod(row, numbers[name], result, agreement)
         self._fillVote(len(self._rows) - 1, len(headings), agreement.vote_ml)
         table.setFixedHeight(HEADER_HEIGHT + len(self._rows) * ROW_HEIGHT + 4)
-        failed = [f"⚠ {failure.method}: {failure.message}" for failure in agreement.failures]
+        failed = [f"⚠ {failure.method}: {failureText(failure)}" for failure in agreement.failures]
         text = _("Dice: overlap of two outlines, 0 none to 1 the same. Click a row to see that result.")
         self._ui.agreementLabel.setText("<br>".join((f"<small>{text}</small>", *failed)))
 

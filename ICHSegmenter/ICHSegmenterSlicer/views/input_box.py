@@ -16,8 +16,8 @@ from ICHSegmenterSlicer.scene.exam_check import ExamCheck
 from ICHSegmenterSlicer.scene.results import exam
 from ICHSegmenterSlicer.scene.volume_check import VolumeCheck, checkVolume
 from ICHSegmenterSlicer.scene.volumes import sourceOf
-from ICHSegmenterSlicer.views.finding_text import findingText, readerWarningText
 from ICHSegmenterSlicer.views.whole_text import setWholeText
+from ICHSegmenterSlicer.words.finding_text import findingText, readerWarningText
 
 UNCHECKED = ()
 """The key of no volume at all; that of an empty selector is None."""

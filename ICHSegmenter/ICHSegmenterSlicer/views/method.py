@@ -18,11 +18,11 @@ from ICHSegmenterLib.protocol import Message, MessageType, Stage
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.client import dependencies
-from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.views.computer.computer_box import ComputerView
 from ICHSegmenterSlicer.views.trust_box import TrustView
 from ICHSegmenterSlicer.views.whole_text import setWholeText
+from ICHSegmenterSlicer.words.stage_text import stageText
 
 SECONDS_KEY = "ICHSegmenter/seconds/{method}/{device}"
 MEGABYTE, GIGABYTE = 1_000_000, 1_000_000_000
@@ -236,7 +236,7 @@ class MethodView:
         try:
             dependencies.install(dependencies.missing(self.card))
         except DependencyError as error:
-            self._fail(Failure(error.kind, str(error)))
+            self._fail(Failure.of(error))
         self._client.shutdown()  # a worker that started before does not see new packages
         self.update()
         self._changed()
@@ -297,7 +297,11 @@ def _weightsText(card: ModelCard, state: store.WeightsState) -> str:
             steps=_("download brain_ihd.tar.gz by the link there, unpack it, and import 0.04368_rank1/model.pdparams"),
             terms=html.escape(card.trust.terms or card.license),
         )
-    text = _("Needs {count} weight file(s), {size:.0f} MB, {license}; not on this computer.").format(
+    one, several = (
+        _("Needs one weight file, {size:.0f} MB, {license}; not on this computer."),
+        _("Needs {count} weight files, {size:.0f} MB, {license}; not on this computer."),
+    )
+    text = (one if len(state.wanted) == 1 else several).format(
         count=len(state.wanted), size=state.download_bytes / MEGABYTE, license=state.wanted[0].license
     )
     if card.trust.terms:

@@ -16,13 +16,13 @@ from ICHSegmenterLib.protocol import Phase, Stage
 from ICHSegmenterLib.volume.input_files import FORMATS, format_of
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.reading import Series
-from ICHSegmenterSlicer.client.stage_text import stageText
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.running_job import Progress
 from ICHSegmenterSlicer.scene import sample
 from ICHSegmenterSlicer.scene.opening import Opening
-from ICHSegmenterSlicer.views.finding_text import seriesText
 from ICHSegmenterSlicer.views.status import StatusView
+from ICHSegmenterSlicer.words.finding_text import seriesText
+from ICHSegmenterSlicer.words.stage_text import stageText
 
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 """Usual ones; many files have none, or the end of a UID."""
@@ -148,7 +148,7 @@ class OpenView:
         try:
             dependencies.install(missing)
         except DependencyError as error:
-            self._status.refuse(Failure(error.kind, str(error)))
+            self._status.refuse(Failure.of(error))
             return
         self._client.shutdown()  # a worker that started before does not see new packages
         self._begin(path, seriesUid)

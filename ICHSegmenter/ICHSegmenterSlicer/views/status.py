@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure
 from ICHSegmenterSlicer.running_job import Progress
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 FULL = 1000
 
@@ -55,14 +56,14 @@ class StatusView:
 
     def fail(self, failure: Failure) -> None:
         """Show why a run ended."""
-        self.show(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
-        self.log(f"{failure.kind}: {failure.message}")
+        self.show(failureText(failure) if failure.kind == "cancelled" else f"⚠ {failureText(failure)}")
+        self.log(f"{failure.kind}: {failureText(failure)}")
         if failure.details:
             self.log(failure.details)
 
     def refuse(self, failure: Failure) -> None:
         """Show why files are not opened; the log gets the kind alone, for the sentence may name a patient's file."""
-        self.show(failure.message if failure.kind == "cancelled" else f"⚠ {failure.message}")
+        self.show(failureText(failure) if failure.kind == "cancelled" else f"⚠ {failureText(failure)}")
         self.log(f"{failure.kind}: the files were not opened")
 
     def log(self, line: str) -> None:

@@ -92,6 +92,15 @@ def _offerText(offer: WeightsOffer) -> str:
         files=offer.files,
         size=offer.size / MEGABYTE,
         license=offer.license,
-        reason=offer.reason,
+        reason=_alarmsText(offer),
     )
     return f"<small>{html.escape(text.rstrip())}</small>"
+
+
+def _alarmsText(offer: WeightsOffer) -> str:
+    if not offer.alarms:
+        return ""
+    own, others, population = offer.alarms
+    return _("False alarms: {own} with {method}, {others} with {instead}, of {population}.").format(
+        own=own, method=offer.method, others=others, instead=offer.instead_of, population=population
+    )

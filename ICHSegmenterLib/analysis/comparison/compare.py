@@ -117,7 +117,7 @@ def compare(
         except CancelledError:
             raise
         except ICHSegmenterError as error:
-            failures.append(Failure(error.kind, str(error), method=method))
+            failures.append(Failure.of(error, method=method))
         except Exception as error:  # a defect of one method must not hide what the others say
             logger.exception("%s: unexpected failure", method)
             failures.append(Failure("failed", f"Unexpected {type(error).__name__}: {error}", method=method))

@@ -18,6 +18,7 @@ from ICHSegmenterLib.methods.smart_net import slices as smart_net_slices
 from ICHSegmenterLib.methods.smart_net.input import SmartNetStack
 from ICHSegmenterLib.methods.smart_net.networks.upstream import SmartNetUp
 from ICHSegmenterLib.methods.unet.predictor import slice_probability
+from ICHSegmenterLib.notices.run_notice import RunCode, RunNotice
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.runtime.context import RunContext
@@ -76,7 +77,7 @@ class SmartNetUpPredictor:
         Without a cls head "any" is the U-Net's rule on the map; without a seg head nothing is outlined.
         """
         if "seg" not in self._network.tasks:
-            run.warn("This variant of SMART-Net only classifies slices: nothing is outlined, and 0 mL means nothing.")
+            run.warn(RunNotice(RunCode.ONLY_CLASSIFIES))
         stack, shown, predictions = self._slices_to_show(exam)
         if not shown:
             return predictions

@@ -12,12 +12,12 @@ from ICHSegmenterLib.cards.predictors import ARTIFICIAL_INTELLIGENCE
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.labels import Code
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.results import AnalysisResult, Provenance
 
 MANUFACTURER = "ICHSegmenter"
 MAX_TEXT = 64
 """Characters of a DICOM "long string"."""
-MISSING_PACKAGE = "Writing DICOM SEG and structured reports needs the package highdicom: pip install highdicom"
 
 
 def check_highdicom() -> None:
@@ -27,7 +27,7 @@ def check_highdicom() -> None:
         DependencyError: It is not.
     """
     if importlib.util.find_spec("highdicom") is None:
-        raise DependencyError(MISSING_PACKAGE)
+        raise DependencyError(ErrorNotice(ErrorCode.NO_HIGHDICOM))
 
 
 def import_highdicom() -> Any:
@@ -39,7 +39,7 @@ def import_highdicom() -> Any:
     try:
         import highdicom
     except ImportError as error:
-        raise DependencyError(MISSING_PACKAGE) from error
+        raise DependencyError(ErrorNotice(ErrorCode.NO_HIGHDICOM)) from error
     return highdicom
 
 

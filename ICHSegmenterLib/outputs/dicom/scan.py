@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
@@ -18,10 +19,7 @@ from ICHSegmenterLib.volume.volume import Volume
 POSITION_TOLERANCE_MM = 0.1
 """A slice of the volume is that of a file if all its corners lie this near: headers round, and so do transforms."""
 
-NOT_FROM_DICOM = (
-    "DICOM objects refer to the scan's own DICOM files of one slice each, and this volume was not read from such. Load "
-    "the DICOM series, or use segmentation.seg.nrrd and report.pdf."
-)
+NOT_FROM_DICOM = ErrorNotice(ErrorCode.NOT_FROM_DICOM)
 
 _MAY_BE_EMPTY = (
     "PatientID",

@@ -6,10 +6,11 @@ The panel translates by code; `InputFinding.text` is the one place with English 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
+from ICHSegmenterLib.notices.notice import Notice
 from ICHSegmenterLib.volume.reader.reader_warning import SENTENCES as READER_SENTENCES
 from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode
 
@@ -177,16 +178,13 @@ CONTRAST_CODES = (InputCode.CONTRAST_MEDIUM, InputCode.CONTRAST_IN_HEADER)
 
 
 @dataclass(frozen=True)
-class InputFinding:
-    """One finding about a scan.
-
-    Attributes:
-        code: What it is.
-        parameters: Its numbers, and names from the header; those that its sentence in `SENTENCES` has.
-    """
+class InputFinding(Notice):
+    """One finding about a scan; its parameters are numbers, and names from the header."""
 
     code: InputCode
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    codes: ClassVar[type[Enum]] = InputCode
+    sentences: ClassVar[Mapping[InputCode, str]] = SENTENCES
 
     @property
     def severity(self) -> Severity:
@@ -195,26 +193,12 @@ class InputFinding:
             return Severity.BLOCKS
         return Severity.WARNING if self.code in _WARNINGS else Severity.INFO
 
-    @property
-    def text(self) -> str:
-        """One or two sentences for the reader, with what to do."""
-        return SENTENCES[self.code].format(**self.parameters)
-
     def to_json(self) -> dict[str, Any]:
         """Plain data for `result.json` and the worker."""
         parameters = {
             name: value if isinstance(value, str) else round(float(value), 4) for name, value in self.parameters.items()
         }
         return {"code": self.code.value, "severity": self.severity.value, "parameters": parameters, "text": self.text}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> InputFinding:
-        """The finding that `to_json` wrote.
-
-        Raises:
-            ValueError: This version does not know the code.
-        """
-        return cls(InputCode(data["code"]), dict(data["parameters"]))
 
 
 def caps_verdict(findings: Iterable[InputFinding]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import CancelledError, DependencyError, VolumeError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.volume.dicom.facts import FileFacts
 from ICHSegmenterLib.volume.dicom.series import SeriesSummary, SeveralSeriesError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -198,7 +199,7 @@ class ReaderProcess:
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():
-            raise CancelledError("The reading was cancelled; nothing was changed.")
+            raise CancelledError(ErrorNotice(ErrorCode.READING_CANCELLED))
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._kill()

@@ -5,10 +5,12 @@ The panel translates by code; `ReaderWarning.text` is the one place with English
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
+
+from ICHSegmenterLib.notices.notice import Notice, Words
 
 
 class ReaderCode(str, Enum):
@@ -86,8 +88,6 @@ def pass_words(one: Mapping[str, Any]) -> str:
     return "{slices} slices {step_mm:.1f} mm apart from {first_mm:.1f} to {last_mm:.1f} mm ({name})".format(**one)
 
 
-Words = Mapping[str, Callable[[Any], str]]
-"""Name of a parameter that is no number and no text to what says it."""
 ENGLISH: Words = {
     "series": series_words,
     "others": lambda others: "; ".join(map(series_words, others)),
@@ -98,39 +98,17 @@ ENGLISH: Words = {
 
 
 @dataclass(frozen=True)
-class ReaderWarning:
-    """One warning about a file.
-
-    Attributes:
-        code: What it is.
-        parameters: Numbers, texts, and plain lists and objects of these; those that its sentence in `SENTENCES` has.
-    """
+class ReaderWarning(Notice):
+    """One warning about a file."""
 
     code: ReaderCode
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
-        """One or two sentences for the reader of the result."""
-        return self.said(SENTENCES[self.code], ENGLISH)
-
-    def said(self, sentence: str, words: Words) -> str:
-        """A sentence of any language with the parameters in it.
-
-        Args:
-            sentence: With the names of parameters.
-            words: Of the language.
-        """
-        return sentence.format(
-            **{name: words[name](value) if name in words else value for name, value in self.parameters.items()}
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"code": self.code.value, "parameters": dict(self.parameters), "text": self.text}
+    codes: ClassVar[type[Enum]] = ReaderCode
+    sentences: ClassVar[Mapping[ReaderCode, str]] = SENTENCES
+    words: ClassVar[Words] = ENGLISH
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | str) -> ReaderWarning:
+    def from_json(cls, data: Any) -> ReaderWarning:
         """The warning that `to_json` wrote; a text, as scenes of older versions hold it, stays that.
 
         Raises:
@@ -138,9 +116,4 @@ class ReaderWarning:
         """
         if isinstance(data, str):
             return cls(ReaderCode.SENTENCE, {"sentence": data})
-        try:
-            warning = cls(ReaderCode(data["code"]), dict(data["parameters"]))
-            _ = warning.text
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"{data!r} is no warning of a reader") from error
-        return warning
+        return super().from_json(data)

@@ -127,8 +127,14 @@ def one_worker(running_shell):
     yield
     import slicer
 
-    slicer.util.getModuleWidget("ICHSegmenter").logic.client.shutdown()
-    running_shell.process(1.0)
+    from ICHSegmenterSlicer.client import worker_process
+
+    if not hasattr(slicer.modules, "ichsegmenter"):
+        return  # the tests that ran needed no panel
+    client = slicer.util.getModuleWidget("ICHSegmenter").logic.client
+    client.shutdown()
+    # Else the worker may end while Qt is taken down, and its last signals reach an object that is gone.
+    running_shell.waitUntil(lambda: not worker_process.isRunning(), 30, "the end of the worker")
 
 
 @pytest.fixture

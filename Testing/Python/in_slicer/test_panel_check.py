@@ -68,7 +68,7 @@ def test_what_is_found_in_one_exam_is_not_said_of_another(shell, panel, choose):
 def test_every_code_of_the_check_has_words_of_the_panel(panel):
     """In English they are those of the library, so that a page and a panel say the same."""
     from ICHSegmenterLib.preprocessing.checks.findings import SENTENCES, InputCode
-    from ICHSegmenterSlicer.views.finding_text import _texts
+    from ICHSegmenterSlicer.words.finding_text import _texts
 
     assert {code: _texts().get(code) for code in InputCode} == dict(SENTENCES)
 
@@ -99,7 +99,7 @@ PARAMETERS = {
 
 def test_every_warning_of_a_reader_has_the_panels_words(shell, monkeypatch):
     from ICHSegmenterLib.volume.reader.reader_warning import SENTENCES, ReaderCode, ReaderWarning
-    from ICHSegmenterSlicer.views import finding_text
+    from ICHSegmenterSlicer.words import finding_text
 
     assert finding_text._readerTexts() == dict(SENTENCES)
     for code in ReaderCode:
@@ -118,7 +118,7 @@ def test_a_warning_of_the_reader_stands_before_the_click_and_in_the_result_in_th
 
     from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
     from ICHSegmenterSlicer.scene.volumes import SOURCE_ATTRIBUTE
-    from ICHSegmenterSlicer.views import finding_text
+    from ICHSegmenterSlicer.words import finding_text
 
     texts = finding_text._readerTexts
     monkeypatch.setattr(finding_text, "_readerTexts", lambda: {**texts(), ReaderCode.LOSSY: "Mit Verlust."})

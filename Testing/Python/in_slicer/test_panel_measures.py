@@ -160,12 +160,14 @@ def test_a_prior_exam_is_compared_and_its_outline_lies_beside_the_current_one(sh
     assert number(r"(\d+\.\d) mL then", label) == pytest.approx(10, abs=1)
     assert "growth by more than a third" in label.text and "no growth" not in label.text
     assert "Dowlatshahi" in label.text
+    shell.waitUntil(lambda: "Prior exam:" in panel.ui.measuresLabel.text, RUN_S, "the prior volume of the finding")
     assert number(r"Prior exam: (\d+\.\d) mL here", panel.ui.measuresLabel) == pytest.approx(10, abs=1.5)
     assert panel.shown.measures.prior.outline.node is not None
     assert panel.shown.segmentationNode.GetDisplayNode().GetVisibility()
-    shell.click(panel.ui.rejectButton) if panel.ui.rejectButton.enabled else panel.shown._findings.step(1)
+    shell.waitUntil(lambda: panel.ui.findingsTable.rowCount == 1, RUN_S, "the finding")
+    panel.ui.findingsTable.setCurrentCell(0, 0)
     shell.click(panel.ui.rejectButton)
-    shell.waitUntil(lambda: "0.0 mL now" in label.text, 10, "the change after an edit")
+    shell.waitUntil(lambda: "0.0 mL now" in label.text, RUN_S, "the change after an edit")
     assert "no growth" in label.text
 
 

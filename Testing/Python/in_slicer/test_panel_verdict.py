@@ -240,7 +240,7 @@ def test_no_version_of_ours_is_taken_for_one_of_the_method(panel, run):
 
 def test_a_method_without_a_network_loads_none(panel):
     from ICHSegmenterLib.protocol import Phase, Stage
-    from ICHSegmenterSlicer.client.stage_text import stageText
+    from ICHSegmenterSlicer.words.stage_text import stageText
 
     assert stageText(0, 1, Stage(Phase.LOADING), "hu-threshold") == "Getting ready"
     assert stageText(0, 1, Stage(Phase.LOADING, "hu-threshold")) == "HU threshold: Getting ready"

@@ -188,3 +188,20 @@ def test_killing_a_worker_in_our_own_process_group_spares_us(shell, script):
     killTree(process.pid)
     assert process.wait(WAIT_S) < 0
     killTree(process.pid)  # gone already
+
+
+def test_a_worker_ends_with_slicer_and_says_nothing_after_that(shell, clients, script):
+    from ICHSegmenterSlicer.client import worker_process
+
+    told = []
+    client, _log = clients(script("for line in sys.stdin: pass\ntime.sleep(60)\n"))
+    before = {one for one in worker_process._alive if isinstance(one, worker_process.WorkerProcess)}
+    client.submit({"type": "describe"}, done=told.append, failed=told.append)
+    shell.waitUntil(lambda: client._connection is not None and client._connection.hello is not None, WAIT_S)
+    (process,) = {one for one in worker_process._alive if isinstance(one, worker_process.WorkerProcess)} - before
+    process._onQuit()  # as Slicer's application invokes it
+    assert process._process.state() == 0
+    assert process.isOver
+    shell.process(0.2)
+    assert told == []
+    worker_process._alive.discard(process)

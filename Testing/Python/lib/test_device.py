@@ -69,10 +69,11 @@ def test_the_cpu_and_mps_never_get_float16_by_themselves(computer):
 @pytest.mark.parametrize("requested", ["cpu", "auto"])
 def test_bfloat16_that_the_cpu_only_imitates_is_called_slow(computer, requested):
     computer(machine())
-    assert "imitates it very slowly. Choose float32" in choose_device(requested, "bfloat16").warning
-    assert choose_device(requested).warning == choose_device(requested, "float32").warning == ""
+    (notice,) = choose_device(requested, "bfloat16").notices
+    assert "imitates it very slowly. Choose float32" in notice.text
+    assert choose_device(requested).notices == choose_device(requested, "float32").notices == ()
     computer(machine(bfloat16_cpu=True))
-    assert choose_device(requested, "bfloat16").warning == ""
+    assert choose_device(requested, "bfloat16").notices == ()
 
 
 def test_float16_can_be_asked_for_on_any_graphics_card(computer):

@@ -1,6 +1,7 @@
 """The one entry point, with the classical method and with small stand-in predictors."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,10 @@ from ICHSegmenterLib.analysis import single_method
 from ICHSegmenterLib.analysis.session import Session
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.errors import CancelledError, DeviceError, ModelNotFoundError, OutOfMemoryError, VolumeError
+from ICHSegmenterLib.notices.run_notice import RunCode
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.request import AnalysisRequest
-from ICHSegmenterLib.results import RESEARCH_NOTICE
+from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, StorageOrder, head_geometry, make_phantom
@@ -228,6 +230,11 @@ def test_a_slice_that_does_not_fit_into_the_graphics_memory_runs_on_the_cpu(blee
     assert result.provenance.device == "cpu"
     assert any("continued with batches of 1." in sentence for sentence in result.provenance.warnings)
     assert any("continued on the CPU" in sentence for sentence in result.provenance.warnings)
+    said = [(notice.code, dict(notice.parameters)) for notice in result.provenance.notices]
+    assert said[-2:] == [(RunCode.SMALLER_BATCHES, {"size": 1}), (RunCode.SLICES_ON_CPU, {})]
+    read = AnalysisResult.from_json(json.loads(json.dumps(result.to_json())), bleeding.volume.geometry)
+    assert read.provenance.notices == result.provenance.notices
+    assert read.provenance.warnings == result.provenance.warnings
 
 
 class NarrowPredictor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterSlicer.scene import maps
@@ -101,7 +102,8 @@ def borrow(
     """
     data, proxy = sequence.GetDataNodeAtValue(indexValue, False), proxyOf(browser, sequence)
     if data is None or data.GetImageData() is None:
-        raise VolumeError(f"{sequence.GetName()} holds no voxels at {indexValue}. Load it again.")
+        text = _("{name} holds no voxels at {time}. Load it again.")
+        raise VolumeError(text.format(name=sequence.GetName(), time=indexValue))
     node = _addHidden("vtkMRMLScalarVolumeNode", f"{proxy.GetName()} ({indexValue})")
     node.SetIJKToRASMatrix(matrixOf(data))
     node.SetAndObserveImageData(data.GetImageData())

@@ -16,7 +16,7 @@ from ICHSegmenterLib.measuring.midline import Midline, NoMidline
 from ICHSegmenterLib.protocol import Message, MessageType
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
-from ICHSegmenterSlicer.scene.measures.outlined_request import OutlinedRequest, exportOutlined
+from ICHSegmenterSlicer.scene.measures.outlined_request import OutlinedRequest, Question, exportOutlined
 from ICHSegmenterSlicer.scene.results.findings import Finding
 
 ATTRIBUTE = "ICHSegmenter.measuredAnew"
@@ -53,7 +53,7 @@ def measuredAnew(resultNode: slicer.vtkMRMLTextNode) -> MeasuredAnew | None:
     return MeasuredAnew(plain["version"], midline, plain["reaches_ventricles"])
 
 
-class MeasuringAnew:
+class MeasuringAnew(Question):
     """Asks the worker for the measures of a result with its segments as they are now.
 
     Args:
@@ -68,19 +68,10 @@ class MeasuringAnew:
         self._version = ""
         self._request = OutlinedRequest(client, self._receive, failed)
 
-    @property
-    def isRunning(self) -> bool:
-        """True until it is done or has failed."""
-        return self._request.isRunning
-
     def begin(self, resultNode: slicer.vtkMRMLTextNode, listed: Iterable[Finding]) -> None:
         """Hand the exam with its segments over in steps, then ask; `listed` are its pieces."""
         self._resultNode, self._version = resultNode, versionOf(listed)
         self._request.begin(lambda folder: _export(resultNode, folder))
-
-    def stop(self) -> None:
-        """Want no answer any more."""
-        self._request.stop()
 
     def _receive(self, answer: Message, _folder: Path) -> None:
         measures = ExamMeasures.from_json(answer["measures"])

@@ -67,7 +67,7 @@ class OutlinedRequest:
                 return
             self._current = None
             if isinstance(failure, ICHSegmenterError):
-                failure = Failure(failure.kind, str(failure))
+                failure = Failure.of(failure)
             if not isinstance(failure, Failure):
                 raise failure
             self._failed(failure)
@@ -83,6 +83,21 @@ class OutlinedRequest:
         if self._reader is not None:
             self._reader.stop()
             self._reader = None
+
+
+class Question:
+    """What asks the worker by way of one request at a time."""
+
+    _request: OutlinedRequest
+
+    @property
+    def isRunning(self) -> bool:
+        """True until it is done or has failed."""
+        return self._request.isRunning
+
+    def stop(self) -> None:
+        """Want no answer any more."""
+        self._request.stop()
 
 
 def exportOutlined(resultNode: slicer.vtkMRMLTextNode, folder: Path) -> Steps[tuple[Message, Message]]:

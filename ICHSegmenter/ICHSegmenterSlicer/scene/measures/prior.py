@@ -15,7 +15,7 @@ from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.scene.measures import kept_prior
 from ICHSegmenterSlicer.scene.measures.kept_prior import KeptPrior
-from ICHSegmenterSlicer.scene.measures.outlined_request import OutlinedRequest, exportOutlined
+from ICHSegmenterSlicer.scene.measures.outlined_request import OutlinedRequest, Question, exportOutlined
 from ICHSegmenterSlicer.scene.results import runs, segment_voxels
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
@@ -32,7 +32,7 @@ def candidates(volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> list[slicer
     return nodes[::-1]
 
 
-class PriorComparison:
+class PriorComparison(Question):
     """One comparison at a time.
 
     Args:
@@ -47,19 +47,10 @@ class PriorComparison:
         self._name = self._state = ""
         self._request = OutlinedRequest(client, self._receive, failed)
 
-    @property
-    def isRunning(self) -> bool:
-        """True until it is done or has failed."""
-        return self._request.isRunning
-
     def begin(self, current: slicer.vtkMRMLTextNode, prior: slicer.vtkMRMLTextNode, name: str) -> None:
         """Hand both exams with their segments over in steps, then ask; `name` is that of the prior one."""
         self._nodes, self._name = (current, prior), name
         self._request.begin(self._export)
-
-    def stop(self) -> None:
-        """Want no answer any more."""
-        self._request.stop()
 
     def _export(self, folder: Path) -> Steps[Message]:
         """The request, with the files of both exams."""

@@ -11,6 +11,7 @@ from ICHSegmenterSlicer.client.answer import ComparisonAnswer
 from ICHSegmenterSlicer.client.steps import Steps
 from ICHSegmenterSlicer.scene import segments
 from ICHSegmenterSlicer.scene.results import edits
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 COMPARED_ROLE = "ICHSegmenter.compared"
 """Reference role: from the vote's result node to the result nodes of the methods."""
@@ -28,8 +29,8 @@ def importComparison(answer: ComparisonAnswer, volumeNode: slicer.vtkMRMLScalarV
         ICHSegmenterError: No method gave a result; says why.
     """
     if answer.vote is None:
-        reasons = [f"{failure.method}: {failure.message}" for failure in answer.agreement.failures]
-        raise ICHSegmenterError("No method gave a result. " + " ".join(reasons))
+        reasons = [f"{failure.method}: {failureText(failure)}" for failure in answer.agreement.failures]
+        raise ICHSegmenterError(_("No method gave a result.") + " " + " ".join(reasons))
     made: list[segments.Imported] = []
     try:
         # The vote first: what is added later is drawn over it, and the outlines of the methods stay visible.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.errors import ResultError
@@ -108,10 +109,8 @@ class StoredResult:
                 tuple(map(ReaderWarning.from_json, plain.get("reader_warnings", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ResultError(
-                f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
-                "exam again."
-            ) from error
+            text = _("This result is incomplete ({error}); it was cut off or changed. Analyze the exam again.")
+            raise ResultError(text.format(error=f"{type(error).__name__}: {error}")) from error
 
     @classmethod
     def fromNode(cls, resultNode: slicer.vtkMRMLTextNode) -> StoredResult:
@@ -123,7 +122,8 @@ class StoredResult:
         try:
             return _parsed(resultNode.GetText() or "")
         except JSONDecodeError as error:
-            raise ResultError(f"{resultNode.GetName()} holds no result ({error}). Analyze the exam again.") from error
+            text = _("{name} holds no result ({error}). Analyze the exam again.")
+            raise ResultError(text.format(name=resultNode.GetName(), error=error)) from error
 
     @property
     def slices(self) -> tuple[SliceRow, ...]:

@@ -16,6 +16,7 @@ from ICHSegmenterLib.protocol import MessageType
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.views.computer.processor_table import ProcessorTable
 from ICHSegmenterSlicer.views.computer.weights_table import WeightsTable
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 
 class ComputerView:
@@ -59,7 +60,7 @@ class ComputerView:
         self._client.submit(
             {"type": MessageType.DIAGNOSE},
             done=lambda message: self._copy(message["text"]),
-            failed=lambda failure: self._copy(f"{failure.kind}: {without_paths(failure.message)}"),
+            failed=lambda failure: self._copy(f"{failure.kind}: {without_paths(failureText(failure))}"),
         )
 
     def _copy(self, text: str) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure
-from ICHSegmenterLib.protocol import Message, MessageType
+from ICHSegmenterLib.protocol import Message, MessageType, read_notice
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 PROCESSOR, STATE = range(2)
 
@@ -40,11 +41,12 @@ class ProcessorTable:
             self._client.submit({"type": MessageType.DESCRIBE}, done=self._onDescribed, failed=self._onFailed)
 
     def _onDescribed(self, message: Message) -> None:
-        self._say(message["torch_problem"])
+        problem = Failure("no_torch", message["torch_problem"], notice=read_notice(message["torch_notice"]))
+        self._say(failureText(problem))
         self._show(message["devices"])
 
     def _onFailed(self, failure: Failure) -> None:
-        self._say(failure.message)
+        self._say(failureText(failure))
 
     def _show(self, devices: Sequence[Message]) -> None:
         self._devices = devices
@@ -84,8 +86,8 @@ class ProcessorTable:
             self._testNext()
 
         def failed(failure: Failure) -> None:
-            self._setState(row, _("does not work"), failure.message)
-            self._say(f"⚠ {failure.message}")
+            self._setState(row, _("does not work"), failureText(failure))
+            self._say(f"⚠ {failureText(failure)}")
             self._testNext()
 
         message = {"type": MessageType.TEST, "device": self._devices[row]["name"]}

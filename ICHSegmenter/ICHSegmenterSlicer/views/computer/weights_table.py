@@ -59,7 +59,7 @@ class WeightsTable:
         try:
             used = disk_use()
         except ICHSegmenterError as error:
-            self._fail(Failure(error.kind, str(error)))
+            self._fail(Failure.of(error))
             return
         selected, self._stored = self._selectedNames(), used.stored
         present = {name for stored in self._stored for name in stored.names}
@@ -171,7 +171,7 @@ class WeightsTable:
         try:
             folder = writable_weights_folder()
         except ICHSegmenterError as error:
-            self._fail(Failure(error.kind, str(error)))
+            self._fail(Failure.of(error))
             return
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 

@@ -33,6 +33,7 @@ from ICHSegmenterSlicer.views.measures.measures_text import (
 )
 from ICHSegmenterSlicer.views.measures.prior_box import PriorView
 from ICHSegmenterSlicer.views.results.finding_row import findingText
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 IDEAL, SHIFT = "Midline of the skull", "Midline shift"
 DIAMETERS = {"A": "a", "B": "b", "C": "c"}
@@ -176,7 +177,7 @@ class MeasuresView:
         self._draw()
 
     def _onFailed(self, failure: Failure) -> None:
-        self._failure = failure.message
+        self._failure = failureText(failure)
         self._write()
 
     def _draw(self) -> None:

@@ -28,6 +28,7 @@ from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.scene.volumes import geometryOf
 from ICHSegmenterSlicer.views.measures.measures_text import flagLines, priorLines
 from ICHSegmenterSlicer.views.whole_text import setWholeText
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 PRIOR_COLOR = (1.0, 1.0, 1.0)
 
@@ -116,7 +117,7 @@ class PriorView(VTKObservationMixin):
     def _onFailed(self, failure: Failure) -> None:
         self._ui.priorButton.setEnabled(True)
         self._forget()
-        self._say(f"⚠ {html.escape(failure.message)}")
+        self._say(f"⚠ {html.escape(failureText(failure))}")
 
     # ---- what the result keeps
 

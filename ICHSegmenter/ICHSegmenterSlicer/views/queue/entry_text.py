@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterSlicer.exam_queue import QueueEntry, QueueState
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.results.verdict_text import verdictWord
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 
 def stateText(entry: QueueEntry) -> str:
@@ -42,5 +43,5 @@ def summaryText(entries: Sequence[QueueEntry]) -> str:
         (QueueState.CANCELLED, _("{count} cancelled")),
     ]
     lines = [", ".join(text.format(count=counts[state]) for state, text in parts if counts[state])]
-    reasons = dict.fromkeys(entry.failure.message for entry in entries if entry.failure is not None)
+    reasons = dict.fromkeys(failureText(entry.failure) for entry in entries if entry.failure is not None)
     return "<br>".join(filter(None, [*lines, *(f"⚠ {html.escape(reason)}" for reason in list(reasons)[:1])]))

@@ -23,6 +23,7 @@ from ICHSegmenterSlicer.views.check_boxes import showFrame
 from ICHSegmenterSlicer.views.queue.entry_text import stateText, summaryText, verdictText
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 NAME, STATE, VERDICT = range(3)
 MAX_ROWS = 8
@@ -181,7 +182,7 @@ class QueueView(VTKObservationMixin):
         isGone = entry is not None and entry.state is QueueState.DONE and result is None
         state = cell("" if entry is None else _("changed since") if isGone else stateText(entry))
         if entry is not None and entry.failure is not None:
-            state.setToolTip(f"{state.text()}: {entry.failure.message}")
+            state.setToolTip(f"{state.text()}: {failureText(entry.failure)}")
         verdict = cell("" if result is None else verdictText(result))
         verdict.setToolTip("" if result is None else f"{verdict.text()}\n{result.verdict}")
         for column, item in ((NAME, name), (STATE, state), (VERDICT, verdict)):

@@ -222,7 +222,7 @@ class ExamResults(VTKObservationMixin):
         try:
             return resultNode is not None and StoredResult.fromNode(resultNode) is not None
         except ResultError as error:
-            self._fail(Failure(error.kind, str(error)))
+            self._fail(Failure.of(error))
             return False
 
     def _describe(self) -> None:

@@ -13,7 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import DependencyError, Failure, ICHSegmenterError
-from ICHSegmenterLib.protocol import Message, MessageType
+from ICHSegmenterLib.protocol import Message, MessageType, read_notice
 from ICHSegmenterSlicer.client import dependencies
 from ICHSegmenterSlicer.client.steps import StepRunner
 from ICHSegmenterSlicer.client.worker_client import WorkerClient
@@ -21,6 +21,7 @@ from ICHSegmenterSlicer.scene.results.report_exam import ReportExam, exportRepor
 from ICHSegmenterSlicer.scene.slice_files import sliceFilesOf
 from ICHSegmenterSlicer.views.results.shown_result import ShownResult
 from ICHSegmenterSlicer.views.status import StatusView
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 FOLDER_KEY = "ICHSegmenter/reportFolder"
 OUTPUTS = ("overview", "report", "pdf", "csv")
@@ -107,12 +108,14 @@ class ReportView:
     def _onDone(self, answer: Message, folder: Path, lacking: str) -> None:
         self._end()
         text = _("Report: {count} files in “{folder}”.").format(count=len(answer["files"]), folder=folder.name)
-        reasons = [reason for reason in (lacking, answer["left_out"]) if reason]
+        leftOut = Failure("cannot_write", answer["left_out"], notice=read_notice(answer["left_out_notice"]))
+        reasons = [reason for reason in (lacking, failureText(leftOut)) if reason]
         self._status.show(" ".join((text, *reasons)))
         self._status.log(f"{folder}: {', '.join(answer['files'])}")
 
     def _onError(self, error: Exception) -> None:
-        self._onFailed(Failure(error.kind if isinstance(error, ICHSegmenterError) else "failed", str(error)))
+        isTyped = isinstance(error, ICHSegmenterError)
+        self._onFailed(Failure.of(error) if isTyped else Failure("failed", str(error)))
 
     def _onFailed(self, failure: Failure) -> None:
         self._end()

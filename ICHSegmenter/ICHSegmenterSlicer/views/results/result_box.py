@@ -53,9 +53,12 @@ class ResultsView:
         ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
         ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
 
-    def show(self, result: StoredResult) -> None:
-        """Fill everything as the run made it; no slice is current yet."""
-        self._fill(result, None, result.slices, rowsAsMade(result), current=-1)
+    def show(self, result: StoredResult, index: int | None = None) -> None:
+        """Fill everything as the run made it; the slice with this array index is current, or none is yet."""
+        positions = [n for n, row in enumerate(result.slices) if row.index == index]
+        self._fill(result, None, result.slices, rowsAsMade(result), current=positions[0] if positions else -1)
+        if positions:
+            self._scrollToCurrent()
 
     def update(self, result: StoredResult, measured: MeasuredSegments) -> None:
         """Fill everything by the segments as they are now; the current row stays, and the slice marked in the strip."""

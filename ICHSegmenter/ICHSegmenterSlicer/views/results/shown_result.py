@@ -77,6 +77,7 @@ class ShownResult(VTKObservationMixin):
         Raises:
             ResultError: It cannot be read.
         """
+        index = self._table.selectedIndex if resultNode is not None and resultNode is self._node else None
         self.clear()
         self._result = StoredResult.fromNode(resultNode) if resultNode is not None else None
         self._node = resultNode
@@ -89,7 +90,7 @@ class ShownResult(VTKObservationMixin):
         if self._result is None:
             self._table.clear()
             return
-        self._table.show(self._result)
+        self._table.show(self._result, index)
         self.setOpacity(opacity)
         self._updateShow3D()
         if views.axialSliceNode() is not None:

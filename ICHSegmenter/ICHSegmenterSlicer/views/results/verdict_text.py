@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
-from ICHSegmenterSlicer.views.finding_text import findingText, readerWarningText
+from ICHSegmenterSlicer.words.finding_text import findingText, readerWarningText
+from ICHSegmenterSlicer.words.run_notice_text import runNoticeText
 
 
 def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> list[str]:
@@ -30,6 +31,7 @@ def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> lis
         lines.append(_("A negative result does not exclude hemorrhage."))
     known = {warning.text: readerWarningText(warning) for warning in result.readerWarnings}
     known.update((finding.text, findingText(finding)) for finding in provenance.input_findings)
+    known.update((notice.text, runNoticeText(notice)) for notice in provenance.notices)
     lines += [f"⚠ {html.escape(known.get(sentence, sentence))}" for sentence in provenance.warnings]
     release = f" ({provenance.release})" if provenance.release else ""
     made = _("{title} · ICHSegmenter {version} · {device} · {seconds:.1f} s").format(

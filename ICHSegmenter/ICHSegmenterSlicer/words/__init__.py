@@ -1,0 +1,1 @@
+"""What the library hands over as codes, in the language of the user."""
