@@ -123,18 +123,23 @@ def phantom(panel):
 
 @pytest.fixture(scope="module")
 def one_worker(running_shell):
-    """The worker stays warm from test to test of a module: importing torch takes seconds."""
+    """The worker stays warm from test to test of a module, which begins with none: importing torch takes seconds."""
+    _endWorker(running_shell)
     yield
-    import slicer
+    _endWorker(running_shell)
 
-    from ICHSegmenterSlicer.client import worker_process
+
+def _endWorker(shell):
+    import slicer
 
     if not hasattr(slicer.modules, "ichsegmenter"):
         return  # the tests that ran needed no panel
+    from ICHSegmenterSlicer.client import worker_process
+
     client = slicer.util.getModuleWidget("ICHSegmenter").logic.client
     client.shutdown()
     # Else the worker may end while Qt is taken down, and its last signals reach an object that is gone.
-    running_shell.waitUntil(lambda: not worker_process.isRunning(), 30, "the end of the worker")
+    shell.waitUntil(lambda: not worker_process.isRunning(), 30, "the end of the worker")
 
 
 @pytest.fixture

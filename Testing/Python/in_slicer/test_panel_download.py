@@ -49,8 +49,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def running_server(tmp_path_factory):
-    """One server for all tests: the worker, which stays, was told of it when it began."""
+def running_server(one_worker):
+    """One server for all tests: the worker, which stays, is told of it when it begins."""
     from conftest import shared_data
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -123,16 +123,16 @@ def test_a_cancelled_download_is_taken_up_where_it_ended(shell, server, chosen, 
     shell.click(chosen.ui.downloadButton)
     shell.waitUntil(server.halted.is_set, RUN_S, "the first half")
     part = weights / f"{FILES[0]}.part"
-    shell.waitUntil(lambda: part.exists() and part.stat().st_size == CUT_AFTER, RUN_S, "the part")
+    shell.waitUntil(lambda: part.exists() and part.stat().st_size > CUT_AFTER // 2, RUN_S, "the part")
     shell.click(chosen.ui.downloadButton)
-    server.released.set()
     transferred(shell, chosen)
-    assert part.stat().st_size == CUT_AFTER
+    begun = part.stat().st_size
+    assert CUT_AFTER // 2 < begun <= CUT_AFTER
     server.manner = "good"
     server.asked.clear()
     shell.click(chosen.ui.downloadButton)
     transferred(shell, chosen)
-    assert server.asked == [(FILES[0], f"bytes={CUT_AFTER}-"), (FILES[1], None)]
+    assert server.asked == [(FILES[0], f"bytes={begun}-"), (FILES[1], None)]
     assert all((weights / name).is_file() for name in FILES)
     assert not part.exists()
 

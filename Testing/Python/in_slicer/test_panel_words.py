@@ -8,7 +8,7 @@ import pytest
 
 SLICER_SIDE = Path(__file__).resolve().parents[3] / "ICHSegmenter"
 
-pytestmark = pytest.mark.slicer
+pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 
 
 def test_every_notice_of_a_run_and_every_error_has_the_panels_words(shell):
