@@ -59,11 +59,12 @@ class QUiLoader(QtUiTools.QUiLoader):
 
 
 def _enums(element):
-    """(object, property, value) of those of Qt's enumerators that Qt's loader cannot set: properties of stand-ins."""
+    """Takes (object, property, value) of those that Qt's loader cannot set out: enumerators for stand-ins."""
     kind = element.get("class")
     while kind in api.oracle():
         for setting in element.findall("property"):
             value = setting.findtext("enum", "")
             if setting.get("name") in api.oracle()[kind]["props"] and value.startswith("Qt::"):
+                element.remove(setting)
                 yield element.get("name"), setting.get("name"), value.removeprefix("Qt::")
         kind = api.oracle()[kind]["base"]

@@ -8,8 +8,8 @@ import pytest
 
 RUN_S = 120
 CUT_AFTER = 1_000_000
-FILES = ("blast_ct_v1_model_5.pt", "blast_ct_v1_model_7.pt")
-"""Those that the method needs at least."""
+FILES = ("blast_ct_v1_model_7.pt", "blast_ct_v1_model_5.pt")
+"""Those that the method needs at least, in the order in which they are fetched."""
 
 pytestmark = [pytest.mark.slicer, pytest.mark.usefixtures("one_worker")]
 

@@ -167,3 +167,33 @@ def test_a_list_of_several_exams_with_one_that_failed_is_whole(shell, panel, hea
     assert "1 done, 1 failed" in panel.ui.queueLabel.text
     whole()
     panel.ui.queueSection.collapsed = True
+
+
+def test_a_name_that_a_closed_list_cuts_is_shortened_in_the_middle(panel):
+    import qt
+
+    for name in ("method", "device", "operatingPoint", "detector", "type", "prior", "map"):
+        assert getattr(panel.ui, f"{name}ComboBox").elideMode == qt.Qt.ElideMiddle, name
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_frame_of_an_unchecked_box_is_not_as_dark_as_the_panel(shell, panel, theme):
+    from PySide6 import QtGui
+
+    shell.theme(theme)
+    try:
+        for name in ("identity", "replace", "threshold", "mirror", "maps"):
+            own = getattr(panel.ui, f"{name}CheckBox").palette.color(QtGui.QPalette.Window)
+            panels = panel.parent.palette.color(QtGui.QPalette.Window)
+            assert abs(own.darker(140).lightness() - panels.lightness()) > 40, name  # Qt's style draws it so
+    finally:
+        shell.theme("light")
+
+
+def test_the_slice_table_keeps_its_row_when_results_are_shown_anew(shell, panel, head):
+    run(shell, panel, panel.ui.applyButton)
+    panel.ui.sliceTable.setCurrentCell(3, 0)
+    panel.results.refresh()
+    assert panel.ui.sliceTable.currentRow() == 3
+    panel.results.select(panel.results.shownNode)
+    assert panel.ui.sliceTable.currentRow() != 3  # the views went to the slice with most blood

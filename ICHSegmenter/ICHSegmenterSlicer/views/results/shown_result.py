@@ -77,7 +77,8 @@ class ShownResult(VTKObservationMixin):
         Raises:
             ResultError: It cannot be read.
         """
-        index = self._table.selectedIndex if resultNode is not None and resultNode is self._node else None
+        isSame = resultNode is not None and resultNode is self._node and not jump
+        index = self._table.selectedIndex if isSame else None
         self.clear()
         self._result = StoredResult.fromNode(resultNode) if resultNode is not None else None
         self._node = resultNode
