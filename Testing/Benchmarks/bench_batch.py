@@ -6,9 +6,10 @@ python Testing/Benchmarks/bench_batch.py [--exams 8] [--method hu-threshold] [--
 Exams are DICOM series of a phantom head, 32 slices of 512 x 512. Of each engine one line: exams an hour, processor time
 of an exam (this process and those that it started, where the system says so), and of one computer the share of the time
 in which the network works. A share near 1 says that it waits neither for readers nor for writers. A second line has the
-processor time of an exam by stage: readers with their checks, the thread of the network, judging and measuring, and all
-else, which is outputs and tables. Workers need Ray; one exam goes before the clock starts, since processes start and
-networks load with it.
+processor time of an exam by stage: the thread of the network, judging and measuring, and from the start of the program
+on, imports and plots included, the readers with their checks. Workers need Ray; one exam goes before the clock starts,
+since processes start and networks load with it. Stages overlap: with fewer than ten exams much of their work lies
+before the first outcome, and only the second line says something.
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ class Clock:
     def __init__(self, request: AnalysisRequest, options: RunOptions) -> None:
         self._request, self._options, self._session = request, replace(options, checks_ahead=True), Session()
         self.network_s = self.wall_s = 0.0
-        self._begun = (0.0, 0.0, 0.0)
-        self._ended = (0.0, 0.0, 0.0)
-        self._threads = {"network": 0.0, "judging": 0.0}
-        self._exams = 0
+        self._begun = (0.0, 0.0)
+        self._ended = (0.0, 0.0)
+        self._threads: dict[str, list[float]] = {"network": [], "judging": []}
+        self._exams, self._own_s = 0, 0.0
 
     def embedded(self, steps: Any) -> EmbeddedEngine:
         """The engine of one computer."""
@@ -98,10 +99,10 @@ class Clock:
 
     def tick(self) -> None:
         """An exam is there."""
-        now = time.monotonic(), processor_s(), time.process_time()
+        now = time.monotonic(), processor_s()
         if self._exams == 0:
-            self._begun, self.network_s, self._threads = now, 0.0, dict.fromkeys(self._threads, 0.0)
-        self._exams, self._ended = self._exams + 1, now
+            self._begun, self.network_s = now, 0.0
+        self._exams, self._ended, self._own_s = self._exams + 1, now, time.process_time()
         self.wall_s = self._ended[0] - self._begun[0]
 
     def line(self) -> str:
@@ -112,9 +113,9 @@ class Clock:
 
     def stages(self) -> str:
         """Processor time of an exam by stage."""
-        all_s, own_s = (self._ended[n] - self._begun[n] for n in (1, 2))
-        stages = {"readers": all_s - own_s, **self._threads, "outputs": own_s - sum(self._threads.values())}
-        return ", ".join(f"{stage} {seconds / (self._exams - 1):.2f} s" for stage, seconds in stages.items())
+        means = {stage: sum(seconds[1:]) / (len(seconds) - 1) for stage, seconds in self._threads.items()}
+        means["readers"] = (self._ended[1] - self._own_s) / self._exams
+        return ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in means.items())
 
     def _analyzed(self, volume: Any, **known: Any) -> Any:
         begun = time.monotonic()
@@ -131,7 +132,7 @@ class Clock:
         try:
             return work()
         finally:
-            self._threads[stage] += time.thread_time() - begun
+            self._threads[stage].append(time.thread_time() - begun)
 
 
 class _Timed:

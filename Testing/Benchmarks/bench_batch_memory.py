@@ -3,8 +3,8 @@
 python Testing/Benchmarks/bench_batch_memory.py [--exams 1000] [--every 100] [--outputs json csv]
 
 Exams are NIfTI files of one small phantom head, hard links of one file, so that the disk holds one. Prints resident
-memory of this process and of its reader after every so many exams, and the growth from the first of these rows to the
-last, in KiB an exam. For Linux.
+memory of this process and of its reader, which checks scans too, after every so many exams, and the growth from the
+second of these rows to the last, in KiB an exam. For Linux.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "Python")]
 
-from batch_inputs import analyze, small_head  # noqa: E402
+from batch_inputs import small_head  # noqa: E402
+from ICHSegmenterLib.analysis.analyze import begin_analysis  # noqa: E402
 from ICHSegmenterLib.batch.engines.engine import RunOptions  # noqa: E402
 from ICHSegmenterLib.batch.run import find_exams, run_batch  # noqa: E402
 from ICHSegmenterLib.outputs.table import select  # noqa: E402
@@ -38,7 +39,11 @@ def main() -> None:
         memory = MemoryRows(parsed.every)
         request = AnalysisRequest("hu-threshold", outputs=select(parsed.outputs))
         run_batch(
-            find_exams([exams]), Path(folder, "out"), analyze, request=request, options=RunOptions(announce=memory)
+            find_exams([exams]),
+            Path(folder, "out"),
+            lambda volume, **known: begin_analysis(volume, request, **known),
+            request=request,
+            options=RunOptions(announce=memory, checks_ahead=True),
         )
         memory.report()
 
@@ -58,13 +63,13 @@ class MemoryRows:
 
     def __init__(self, every: int) -> None:
         self._every, self._start = every, time.monotonic()
-        self._rows: list[tuple[int, int]] = []
+        self._rows: list[tuple[int, int, int]] = []
 
     def __call__(self, done: int, *facts: object) -> None:
         """So many exams are done."""
         if done % self._every == 0 and (not self._rows or self._rows[-1][0] != done):
             own, readers = resident_kib("self"), sum(map(resident_kib, children()))
-            self._rows.append((done, own))
+            self._rows.append((done, own, readers))
             seconds = time.monotonic() - self._start
             print(
                 f"{done:6} exams: {own / 1024:7.1f} MiB, reader {readers / 1024:7.1f} MiB, {seconds:7.1f} s", flush=True
@@ -73,8 +78,9 @@ class MemoryRows:
     def report(self) -> None:
         """The growth, without the first row, before which everything was loaded."""
         if len(self._rows) > 2:
-            (first, before), (last, after) = self._rows[1], self._rows[-1]
-            print(f"growth: {(after - before) / (last - first):.2f} KiB an exam")
+            (first, *before), (last, *after) = self._rows[1], self._rows[-1]
+            own, readers = ((end - begin) / (last - first) for begin, end in zip(before, after, strict=True))
+            print(f"growth: {own:.2f} KiB an exam, of the reader {readers:.2f} KiB")
 
 
 def resident_kib(process: str) -> int:
