@@ -4,7 +4,7 @@ python Testing/Benchmarks/bench_batch_memory.py [--exams 1000] [--every 100] [--
 
 Exams are NIfTI files of one small phantom head, hard links of one file, so that the disk holds one. Prints resident
 memory of this process and of its reader, which checks scans too, after every so many exams, and the growth from the
-second of these rows to the last, in KiB an exam. For Linux.
+second of these rows to the last with a reader, in KiB an exam. For Linux.
 """
 
 from __future__ import annotations
@@ -76,9 +76,10 @@ class MemoryRows:
             )
 
     def report(self) -> None:
-        """The growth, without the first row, before which everything was loaded."""
-        if len(self._rows) > 2:
-            (first, *before), (last, *after) = self._rows[1], self._rows[-1]
+        """The growth, without the first row, before which everything was loaded, and the last if its reader is gone."""
+        rows = [row for row in self._rows if row[2]]
+        if len(rows) > 2:
+            (first, *before), (last, *after) = rows[1], rows[-1]
             own, readers = ((end - begin) / (last - first) for begin, end in zip(before, after, strict=True))
             print(f"growth: {own:.2f} KiB an exam, of the reader {readers:.2f} KiB")
 
