@@ -222,15 +222,15 @@ def test_without_pyarrow_a_batch_with_parquet_ends_before_it_begins(two_exams, t
 
 
 def test_a_batch_that_is_stopped_has_the_worklist_of_what_is_done(two_exams, tmp_path, monkeypatch):
-    analyze, done = verb.analyze, []
+    begin, done = verb.begin_analysis, []
 
     def stopped(*arguments, **options):
         if done:
             raise CancelledError("stopped")
         done.append(1)
-        return analyze(*arguments, **options)
+        return begin(*arguments, **options)
 
-    monkeypatch.setattr(verb, "analyze", stopped)
+    monkeypatch.setattr(verb, "begin_analysis", stopped)
     assert main(two_exams) == 1
     assert len(rows(tmp_path / "out" / SUMMARY_FILE)) == 1
     assert "1 exam by hu-threshold" in (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
