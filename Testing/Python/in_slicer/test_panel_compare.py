@@ -439,17 +439,29 @@ def test_a_comparison_is_cancelled_by_the_same_button(shell, panel, phantom):
 
 
 def test_an_import_of_a_comparison_that_is_stopped_half_way_leaves_nothing(shell, panel, phantom, compare):
+    import qt
     import slicer
 
     compare()
     before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
-    shell.click(panel.ui.compareButton)
-    shell.waitUntil(lambda: "Making segments" in panel.ui.statusLabel.text or panel.analysis is None, RUN_S)
-    while panel.analysis is not None and len(segmentations()) < 4:
-        shell.app.processEvents()
-    assert panel.analysis is not None, "the import was over before it could be cancelled"
-    shell.click(panel.ui.compareButton)
-    shell.waitUntil(lambda: panel.analysis is None, 10)
+    running, due = [], []
+
+    def cancel() -> None:
+        running.append(panel.analysis is not None)
+        shell.click(panel.ui.compareButton)
+
+    def on_node_added(*_) -> None:
+        if len(segmentations()) == 4 and not due:  # the timer is due before that of the next step
+            due.append(True)
+            qt.QTimer.singleShot(0, cancel)
+
+    observer = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_node_added)
+    try:
+        shell.click(panel.ui.compareButton)
+        shell.waitUntil(lambda: running and panel.analysis is None, RUN_S)
+    finally:
+        slicer.mrmlScene.RemoveObserver(observer)
+    assert running[0], "the import was over before it could be cancelled"
     after = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
     assert after == before
 
