@@ -12,16 +12,18 @@ pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 for package in ("sklearn", "monai", "matplotlib"):
     pytest.importorskip(package, reason="needs the train extra")
 
+from ICHSegmenterLib.cards.json.writer import card_facts
 from ICHSegmenterLib.synthesis.parts import CLINICAL, Part
 from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES
 from ICHSegmenterLib.synthesis.styles import STYLES
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 from Testing.accuracy import bars, figures, measure, pictures
+from Testing.accuracy import rows as rows_module
 from Testing.accuracy.known_exam import KnownExam, noise_hu
 from Testing.accuracy.page import MARKS, write_page
 from Testing.accuracy.recipe import RECIPE_FILE, Recipe
-from Testing.accuracy.rows import Row, RowFolder, TrueLesion
+from Testing.accuracy.rows import Judge, Row, RowFolder, TrueLesion
 from Testing.accuracy.verdicts import Verdict
 
 PAGE = Path(measure.ROOT) / "docs" / "accuracy.md"
@@ -259,3 +261,12 @@ def test_noise_is_measured_in_hounsfield_units():
     volume = Volume(hu, VolumeGeometry.from_affine(shape, np.diag([1.0, 1.0, 5.0, 1.0])))
     # Smoothing over 3 mm leaves 1 / (4 pi 3^2) of the variance, and the median of 28 000 pixels varies by 1 %.
     assert noise_hu(volume, np.ones(shape, dtype=bool)) == pytest.approx(7.0, rel=0.03)
+
+
+def test_rows_hold_while_only_words_of_a_card_change(monkeypatch):
+    def digest(**changes: object) -> str:
+        monkeypatch.setattr(rows_module, "card_facts", lambda card: card_facts(card) | changes)
+        return Judge("hu-threshold").digest
+
+    assert digest(release="another", trust={"not_seen": ["rain"]}) == digest()
+    assert digest(threshold=0.123) != digest()
