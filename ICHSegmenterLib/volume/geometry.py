@@ -18,6 +18,9 @@ REGULARITY_TOLERANCE_MM = 0.02
 TILT_TOLERANCE_DEG = 0.1
 """Smaller angles between the stacking direction and the slice normal are rounding, not gantry tilt."""
 
+MAX_EXTENT_MM = 5000.0
+"""No scanner reaches farther along any direction."""
+
 Points = NDArray[np.float64]
 
 
@@ -32,7 +35,7 @@ class VolumeGeometry:
         slice_origins: (slices, 3) mm, the center of the first voxel of every slice.
 
     Raises:
-        ValueError: Shapes do not fit, a step is zero, steps are parallel, or slices coincide.
+        ValueError: Shapes do not fit, a step is zero, steps are parallel, slices coincide, or they reach too far.
     """
 
     shape: tuple[int, int, int]
@@ -50,11 +53,25 @@ class VolumeGeometry:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         if min(self.shape) < 1:
             raise ValueError(f"shape must be positive, got {self.shape}")
+        self._check_extent()
         if np.linalg.norm(np.cross(self.column_step, self.row_step)) < 1e-9:
             raise ValueError(f"column_step {self.column_step} and row_step {self.row_step} do not span a slice")
         positions = self.slice_positions_mm
         if len(positions) > 1 and not (np.all(np.diff(positions) > 1e-6) or np.all(np.diff(positions) < -1e-6)):
             raise ValueError("slice_origins must ascend or descend along the slice normal")
+
+    def _check_extent(self) -> None:
+        """No damaged number may ask for a grid that no memory holds."""
+        steps = np.stack((self.column_step, self.row_step))
+        with np.errstate(over="ignore"):
+            along = (np.linalg.norm(steps, axis=1) * (self.shape[2], self.shape[1])).tolist()
+            across = float(np.linalg.norm(np.ptp(self.slice_origins, axis=0)))
+        farthest = max(*along, across)
+        if not farthest <= MAX_EXTENT_MM:
+            raise ValueError(
+                f"the slices reach over {farthest / 1000:.3g} m, more than any scanner ({MAX_EXTENT_MM / 1000:g} m): a "
+                "position or pixel spacing is damaged"
+            )
 
     @classmethod
     def from_affine(cls, shape: tuple[int, int, int], ijk_to_lps: ArrayLike) -> VolumeGeometry:

@@ -123,6 +123,9 @@ def test_arrays_of_a_geometry_cannot_be_changed() -> None:
         ({"slice_origins": np.zeros((3, 3))}, "ascend or descend"),
         ({"slice_origins": [[0, 0, 0], [0, 0, 2], [0, 0, 1]]}, "ascend or descend"),
         ({"shape": (2, 4, 4), "slice_origins": np.zeros((2, 3))}, "ascend or descend"),
+        ({"slice_origins": [[0, 0, 0], [65535, 0, 1], [0, 0, 2]]}, "reach over 65.5 m, more than any scanner"),
+        ({"row_step": [1e308, 2.4, 0.0]}, "more than any scanner"),
+        ({"shape": (3, 4, 600), "column_step": [10.0, 0, 0]}, "reach over 6 m"),
     ],
 )
 def test_impossible_grids_are_refused(change: dict[str, object], message: str) -> None:
