@@ -47,8 +47,10 @@ class WeightsOffer:
     @property
     def reason(self) -> str:
         """The false alarms of both methods, empty if they are not known."""
-        text = f"False alarms: {{}} with {self.method}, {{}} with {self.instead_of}, of {{}}."
-        return text.format(*self.alarms) if self.alarms else ""
+        if not self.alarms:
+            return ""
+        own, others, population = self.alarms
+        return f"False alarms: {own} with {self.method}, {others} with {self.instead_of}, of {population}."
 
     @property
     def sentence(self) -> str:

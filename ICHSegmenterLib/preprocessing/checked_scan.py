@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask as find_brain
-from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, Severity
+from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
 from ICHSegmenterLib.preprocessing.checks.texture import Noise, measure_noise
-from ICHSegmenterLib.preprocessing.input_check import finite, measured_findings, quick_findings
+from ICHSegmenterLib.preprocessing.input_check import accepted_findings, finite, measured_findings
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -45,9 +45,7 @@ class CheckedScan:
         """
         try:
             axial = finite(AxialView.at_border(volume.geometry).volume(volume))
-            quick = quick_findings(axial)
-            if any(finding.severity is Severity.BLOCKS for finding in quick):
-                return None
+            quick = accepted_findings(axial)
             mask = find_brain(axial)
         except VolumeError:
             return None

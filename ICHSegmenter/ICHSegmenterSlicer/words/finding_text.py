@@ -7,14 +7,15 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.notices.notice import Words
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
-from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning, Words
+from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 
 
 def findingText(finding: InputFinding) -> str:
     """One or two sentences for the reader, with what to do; of a code that has no text here, those of the library."""
     text = _texts().get(finding.code)
-    return finding.text if text is None else text.format(**finding.parameters)
+    return finding.text if text is None else finding.said(text, {})
 
 
 def readerWarningText(warning: ReaderWarning) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.layouts import layout_argument, layouts_help
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.verbs.research.train import needs_extra, part
+from ICHSegmenterLib.cli.verbs.research.train import add_changes_argument, needs_extra, part
 from ICHSegmenterLib.datasets.layouts import get_layout
 
 
@@ -31,15 +31,7 @@ def add_parsers(verbs: Any) -> None:
         help="also compute what this recipe's network sees, for all its trainings: their first epoch is as fast as "
         "later ones, for 1.8 MB a slice of HGI-SAM and the U-Nets and 0.15 MB of rsna-sequence",
     )
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="with --inputs-of: change the recipe as for `train`",
-    )
+    add_changes_argument(parser, "with --inputs-of: change the recipe as for `train`")
     parser.set_defaults(run=run)
 
 

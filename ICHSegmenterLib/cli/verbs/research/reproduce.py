@@ -9,7 +9,7 @@ from typing import Any
 
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
-from ICHSegmenterLib.cli.verbs.research.train import devices, needs_extra, part
+from ICHSegmenterLib.cli.verbs.research.train import add_changes_argument, devices, needs_extra, part
 
 TABLES = ("hgi-sam", "swin-sam", "unet", "swin-unetr", "rsna-sequence", "smart-net")
 
@@ -28,15 +28,7 @@ def add_parsers(verbs: Any) -> None:
     parser.add_argument("--as-authors", action="store_true", help="all quirks of the authors' code on")
     parser.add_argument("--folds", type=Path, metavar="FILE", help="patient,fold, in place of folds drawn by the seed")
     parser.add_argument("--fold-count", type=int, default=5, metavar="N", help="folds to draw (default: 5)")
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the recipes; each change is listed as a deviation",
-    )
+    add_changes_argument(parser, "change the recipes; each change is listed as a deviation")
     parser.add_argument(
         "--part", type=part, default=(1, 1), metavar="N/OF", help="train every OF-th fold, for several processes"
     )

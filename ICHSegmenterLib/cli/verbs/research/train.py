@@ -29,15 +29,7 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the training")
     parser.add_argument("--resume", action="store_true", help="go on where the training in this folder stopped")
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the recipe, such as data.fold=2 or phases.0.max_epochs=5",
-    )
+    add_changes_argument(parser, "change the recipe, such as data.fold=2 or phases.0.max_epochs=5")
     parser.add_argument(
         "--folds", type=Path, metavar="FILE", help="patient,fold as CSV or JSON, in place of folds drawn by the seed"
     )
@@ -126,6 +118,11 @@ def _run_folds(recipe: Recipe, arguments: argparse.Namespace, options: TrainerOp
     else:
         print("Other folds are missing; run again, or the other parts.")
     return 0
+
+
+def add_changes_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """`--set`, by which a recipe is changed; `text` is its help."""
+    parser.add_argument("--set", dest="changes", action="append", nargs="+", default=[], metavar="KEY=VALUE", help=text)
 
 
 def part(text: str) -> tuple[int, int]:
