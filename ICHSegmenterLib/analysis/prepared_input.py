@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
-from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, caps_verdict
+from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, caps_verdict
 from ICHSegmenterLib.preprocessing.checks.texture import measure_noise
 from ICHSegmenterLib.preprocessing.harmonize import harmonize
 from ICHSegmenterLib.preprocessing.input_check import measured_findings
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
+from ICHSegmenterLib.preprocessing.slice_alignment import align_slices
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -25,7 +26,7 @@ class PreparedInput:
 
     Attributes:
         acquired: As it was scanned: what is measured.
-        seen: What the method sees; the same unless the scan was smoothed.
+        seen: What the method sees; the same unless slices were put back beside each other, or smoothed.
         findings: About the scan.
     """
 
@@ -42,7 +43,7 @@ def prepare_input(
     brain_mask: NDArray[np.bool_] | None,
     checked: CheckedScan | None = None,
 ) -> PreparedInput:
-    """Find the brain, measure the scan, smooth it if the card asks for that.
+    """Find the brain, measure the scan, and make it alike to still and soft ones where the card asks for that.
 
     Args:
         volume: Axial slices.
@@ -59,11 +60,15 @@ def prepare_input(
     else:
         acquired = prepare(volume, card.preprocessing, checked.brain_mask)
         noise, findings = checked.noise, (*quick, *checked.measured)
-    seen = acquired
+    shown, done = volume, []
+    if card.align_slices and any(finding.code is InputCode.MOTION for finding in findings):
+        shown, aligned = align_slices(shown, acquired.brain_mask)
+        done.append(aligned)
     if card.harmonize:
-        smoothed, finding = harmonize(volume, acquired.brain_mask, noise)
-        if finding is not None:
-            seen, findings = replace(acquired, volume=smoothed), (*findings, finding)
+        shown, smoothed = harmonize(shown, acquired.brain_mask, noise)
+        done.extend([smoothed] if smoothed else [])
+    seen = acquired if shown is volume else replace(acquired, volume=shown)
+    findings = (*findings, *done)
     for finding in findings:
         context.warn(finding)
     for code in caps_verdict(findings):

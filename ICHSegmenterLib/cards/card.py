@@ -47,6 +47,7 @@ class ModelCard:
         threshold: Of the map; detection_threshold: of the "any" value of a slice.
         value_name: What its network's own slice values are: "probability" or "score".
         harmonize: It sees sharp and noisy scans smoothed to a soft kernel's noise.
+        align_slices: It looks across slices, and sees those of a head that moved put back beside each other.
         refine_edges: Drawn pieces end where the scan shows it, unless another threshold is asked for.
         knows_subtypes: Its slice values hold EDH, IPH, IVH, SAH and SDH, so it can name another method's segments.
         weights: Published files, an ensemble if several; `default_models` of them are used unless files are named.
@@ -80,6 +81,7 @@ class ModelCard:
     value_name: ValueName = "probability"
     knows_subtypes: bool = False
     harmonize: bool = False
+    align_slices: bool = False
     refine_edges: bool = False
     weights: tuple[WeightsFile, ...] = ()
     default_models: int = 1

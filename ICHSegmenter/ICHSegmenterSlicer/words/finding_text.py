@@ -154,6 +154,10 @@ def _texts() -> dict[InputCode, str]:
             "For the method the images were smoothed by {sigma_mm:.2f} mm: noise {noise_hu:.1f} HU before, "
             "{remaining_hu:.1f} HU after. Volumes and densities are those of the acquired voxels."
         ),
+        InputCode.ALIGNED: _(
+            "For the method the slices were put back beside each other, by up to {farthest_mm:.1f} mm. Outlines, "
+            "volumes and densities are those of the acquired voxels."
+        ),
     }
 
 

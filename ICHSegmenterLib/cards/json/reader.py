@@ -44,7 +44,7 @@ _TYPES: Mapping[str, type] = MappingProxyType(
         **dict.fromkeys(("labelmap_rule", "value_name", "release"), str),
         **dict.fromkeys(("network_config", "wiring", "options", "preprocessing", "calibration", "trust"), dict),
         **dict.fromkeys(("labels", "requirements"), list),
-        **dict.fromkeys(("positive_slices_only", "knows_subtypes", "harmonize", "refine_edges"), bool),
+        **dict.fromkeys(("positive_slices_only", "knows_subtypes", "harmonize", "align_slices", "refine_edges"), bool),
         "default_models": int,
     }
 )

@@ -34,6 +34,7 @@ def what_runs(card: ModelCard) -> dict[str, Any]:
     """The part of a card that files of one ensemble must share: network, input, labels and rule."""
     facts = card_facts(card)
     shared = ("predictor", "wiring", "network", "network_config", "preprocessing", "labels", "labelmap_rule")
-    runs = {key: facts[key] for key in (*shared, "knows_subtypes", "harmonize", "refine_edges")}
+    switches = ("knows_subtypes", "harmonize", "align_slices", "refine_edges")
+    runs = {key: facts[key] for key in (*shared, *switches)}
     runs["network_config"].pop("variant", None)  # each file of a U-Net may be of either
     return runs

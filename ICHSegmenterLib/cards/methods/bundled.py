@@ -38,6 +38,7 @@ COMPACT_UNET = ModelCard(
     detection_threshold=0.9,
     value_name="score",
     knows_subtypes=True,
+    align_slices=True,
     refine_edges=True,
     license=APACHE,
     paper="U-Net with context, made and trained here (docs/training-log.md)",

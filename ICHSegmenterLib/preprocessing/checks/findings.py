@@ -63,6 +63,7 @@ class InputCode(str, Enum):
 
     PADDING = "padding"
     SMOOTHED = "smoothed"
+    ALIGNED = "aligned"
 
 
 _LOAD_ORIGINAL = "Load the original CT."
@@ -170,6 +171,10 @@ _INFOS: Mapping[InputCode, str] = {
     InputCode.SMOOTHED: (
         "For the method the images were smoothed by {sigma_mm:.2f} mm: noise {noise_hu:.1f} HU before, "
         "{remaining_hu:.1f} HU after. Volumes and densities are those of the acquired voxels."
+    ),
+    InputCode.ALIGNED: (
+        "For the method the slices were put back beside each other, by up to {farthest_mm:.1f} mm. Outlines, volumes "
+        "and densities are those of the acquired voxels."
     ),
 }
 SENTENCES: Mapping[InputCode, str] = {**_BLOCKS, **_WARNINGS, **_INFOS}
