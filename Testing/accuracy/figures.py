@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from Testing.accuracy.recipe import Definitions
 from Testing.accuracy.rows import Row, TrueLesion
 from Testing.accuracy.verdicts import Verdict
 
-RESAMPLES = 1000
+RESAMPLES, SEED = 1000, 0
 SIZES_ML = (0.02, 0.1, 1.0, 3.0, 10.0, 30.0, float("inf"))
 
 
@@ -91,6 +91,16 @@ def sensitivity_at(rows: Sequence[Row], definitions: Definitions, *, resamples: 
 def calibrated(rows: Sequence[Row], definitions: Definitions) -> Calibration | None:
     """Reliability of the exams' values; None without exams."""
     return calibration(scored(rows), definitions.calibration_bins) if rows else None
+
+
+def chance_error(rows: Sequence[Row], definitions: Definitions, *, draws: int = RESAMPLES) -> float:
+    """Calibration error, on average, of so many exams of these values if each value were the true probability."""
+    items, random = scored(rows), np.random.default_rng(SEED)
+    errors = [
+        calibration(replace(items, truth=random.random(len(items.values)) < items.values), definitions.calibration_bins)
+        for _ in range(draws)
+    ]
+    return float(np.mean([one.expected_error for one in errors]))
 
 
 def lesions(

@@ -81,8 +81,11 @@ def _detection(methods: Methods, recipe: Recipe) -> str:
         return text
 
     def calibration_error(rows: Sequence[Row]) -> str:
-        reliability = figures.calibrated(figures.in_set(rows, "unlike"), limits)
-        return NOTHING if reliability is None else f"{reliability.expected_error:.3f}"
+        unlike = figures.in_set(rows, "unlike")
+        reliability = figures.calibrated(unlike, limits)
+        if reliability is None:
+            return NOTHING
+        return f"{reliability.expected_error:.3f} ({figures.chance_error(unlike, limits):.3f} by chance alone)"
 
     from_ml = f"from {limits.sensitivity_from_ml:g} mL"
     lines: dict[str, Callable[[Sequence[Row]], str]] = {

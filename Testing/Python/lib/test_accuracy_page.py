@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,6 +146,17 @@ def test_a_bar_says_by_how_much_it_is_missed(recipe):
     assert dice.goal == "at least 0.80" and dice.verdict == "0.75: missed by 0.05, on 20 of 200 exams"
     assert by_name["unlike exams: calibration error"].verdict.startswith("0.100: missed by 0.050")
     assert by_name["10 mL in the GE head: suspected or possible"].verdict == "–"
+
+
+def test_perfect_values_have_the_calibration_error_of_their_number_alone(recipe):
+    sure = unlike(recipe, values=(1.0, 0.0), dice=0.9)
+    assert figures.chance_error(sure, recipe.definitions) == 0.0
+    halves = unlike(recipe, values=(0.5, 0.5), dice=0.9)
+    coins = np.arange(21)  # of 20 coins, so many of each count are heads
+    share = np.array([math.comb(20, int(heads)) for heads in coins]) / 2**20
+    expected = float(share @ np.abs(coins / 20 - 0.5))
+    # The mean of 1000 draws whose SD is 0.067.
+    assert figures.chance_error(halves, recipe.definitions) == pytest.approx(expected, abs=5 * 0.067 / math.sqrt(1000))
 
 
 def test_a_clean_head_must_be_negative_and_without_outline(recipe):
