@@ -86,7 +86,7 @@ def source(folder: Path, options: ReadOptions) -> Source[NiftiPlan]:
         )
     names = sorted(images.keys() & masks.keys())
     plans = [NiftiPlan(patient_of(name), name, 1, images[name], masks[name]) for name in names]
-    has_subtypes = any(int(read_nifti(plan.mask).values.max()) > 1 for plan in plans)
+    has_subtypes = any(_holds_subtypes(plan.mask) for plan in plans)
     return Source(plans, partial(read_series, has_subtypes), tuple(f"{name} stands alone" for name in alone))
 
 
@@ -95,10 +95,10 @@ def read_series(has_subtypes: bool, plan: NiftiPlan) -> SeriesContent:
     try:
         volume = read_volume(plan.image)
         mask = read_subtype_mask(plan.mask, volume)
+        labels = np.array([labels_of_mask(outline, has_subtypes=has_subtypes) for outline in mask], dtype=np.int64)
+        return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
     except (VolumeError, TrainingDataError) as error:  # one bad file must not stop a night's preparation
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
-    labels = np.array([labels_of_mask(outline, has_subtypes=has_subtypes) for outline in mask], dtype=np.int64)
-    return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
 
 
 def cases(folder: Path, cache: Path) -> list[Case]:
@@ -167,6 +167,14 @@ def patient_of(name: str) -> str:
     """Name of the patient: BHSD's, else that of the file."""
     bhsd = BHSD_NAME.fullmatch(name)
     return bhsd[1] if bhsd else name
+
+
+def _holds_subtypes(mask: Path) -> bool:
+    """False of a file that cannot be read as well: its exam is left out when its turn comes."""
+    try:
+        return int(read_nifti(mask).values.max()) > 1
+    except VolumeError:
+        return False
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

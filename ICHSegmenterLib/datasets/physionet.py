@@ -121,7 +121,7 @@ def read_series(plan: PhysionetPlan) -> SeriesContent:
     """The slices of one exam in axial display; a file that cannot be read or does not fit leaves the exam out.
 
     Raises:
-        TrainingDataError: The CSV has another number of slices than the scan.
+        TrainingDataError: The CSV has another number of slices than the scan, so its labels may be of other scans.
     """
     try:
         volume = read_volume(plan.scan)
@@ -129,7 +129,10 @@ def read_series(plan: PhysionetPlan) -> SeriesContent:
     except (VolumeError, TrainingDataError) as error:  # one bad file must not stop a night's preparation
         return SeriesContent(bad_files=[BadFile(plan.scan.name, str(error))])
     labels = _labels(plan.labels, mask, plan.scan.name)
-    return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
+    try:
+        return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
+    except TrainingDataError as error:  # sagittal or coronal slices
+        return SeriesContent(bad_files=[BadFile(plan.scan.name, str(error))])
 
 
 def cases(folder: Path, cache: Path) -> list[Case]:

@@ -84,10 +84,10 @@ def read_series(plan: SmartNetPlan) -> SeriesContent:
     try:
         volume = read_volume(plan.image)
         mask = (read_label_mask(plan.mask, volume) > 0).astype(np.uint8)
+        labels = np.array([labels_of_mask(outline, has_subtypes=False) for outline in mask], dtype=np.int64)
+        return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
     except (VolumeError, TrainingDataError) as error:  # one bad file must not stop a night's preparation
         return SeriesContent(bad_files=[BadFile(plan.image.name, str(error))])
-    labels = np.array([labels_of_mask(outline, has_subtypes=False) for outline in mask], dtype=np.int64)
-    return SeriesContent(axial_items(plan, volume.hu, volume.geometry, mask, labels))
 
 
 def cases(folder: Path, cache: Path) -> list[Case]:

@@ -277,6 +277,31 @@ def test_a_mask_of_another_size_is_listed_and_the_others_are_prepared(tmp_path: 
     assert "002.nii" in (tmp_path / "cache" / "corrupt.csv").read_text()
 
 
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_mask_that_cannot_be_read_is_listed_and_the_others_are_prepared(is_last: bool, tmp_path: Path) -> None:
+    """Whether its subtypes are asked for first or not."""
+    folder = write_nifti_folder(tmp_path / "data", 3)
+    name = "scan.2.nii.gz" if is_last else "scan.0.nii.gz"
+    (folder / "masks" / name).write_bytes(b"no gzip")
+    done = prepare_dataset(folder, tmp_path / "cache", "nifti")
+    assert (done.is_complete, done.total, [bad.name for bad in done.bad_files]) == (True, 2 * 4, [name])
+
+
+@pytest.mark.parametrize("layout", ["physionet", "nifti"])
+def test_an_exam_in_sagittal_slices_is_listed_and_the_others_are_prepared(layout: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    folder = write_physionet(data, 2) if layout == "physionet" else write_nifti_folder(data, 2)
+    scans, name = ("ct_scans", "002.nii") if layout == "physionet" else ("images", "scan.1.nii.gz")
+    volume, mask = head(2, bleeds=True)
+    affine = np.array([[0.0, 0, 5, 0], [5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 1]])
+    sagittal = VolumeGeometry.from_affine(volume.geometry.shape, affine)
+    save_nifti(folder / scans / name, volume.hu.astype(np.int16), sagittal)
+    save_nifti(folder / "masks" / name, (mask > 0).astype(np.uint8), sagittal)
+    done = prepare_dataset(folder, tmp_path / "cache", layout)
+    assert (done.total, [bad.name for bad in done.bad_files]) == (4, [name])
+    assert "sagittal or coronal" in done.bad_files[0].reason
+
+
 def test_a_mask_at_another_place_is_refused(tmp_path: Path) -> None:
     folder = write_nifti_folder(tmp_path / "data", 1)
     volume, mask = head(0, bleeds=True)
