@@ -110,6 +110,7 @@ class TerminalProgress:
             in_bytes = total > BYTES_IF_ABOVE
             self._bar = tqdm(
                 total=total,
+                initial=done,  # a resumed phase starts in its middle
                 desc=message,
                 file=self._stream,
                 leave=False,

@@ -110,6 +110,19 @@ def test_a_terminal_gets_a_bar_with_count_and_time_left_that_is_cleared_at_the_e
     assert terminal.getvalue().endswith("\r")
 
 
+def test_the_bar_of_a_resumed_phase_does_not_count_what_was_done_before(clock):
+    """100 of 200 were done; one more took ten seconds, so the rest takes sixteen minutes, not ten seconds."""
+    terminal = Terminal()
+    progress = TerminalProgress(terminal, clock)
+    progress.update(100, 200, "Training")
+    progress._bar.start_t -= 10.0
+    progress._bar.last_print_t -= 10.0
+    progress.update(101, 200, "Training")
+    drawn = terminal.getvalue()
+    progress.close()
+    assert drawn.rpartition("101 of 200, ")[2].startswith("16:")
+
+
 def test_a_captured_stream_stays_empty(clock):
     captured = io.StringIO()
     predict(TerminalProgress(captured, clock), clock, slices=40, seconds_a_slice=1.0)
