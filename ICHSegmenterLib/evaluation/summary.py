@@ -148,15 +148,18 @@ def _segmentation(cases: Scored, resamples: int, seed: int) -> dict[str, Any]:
             partial(_mean, np.where(bleeds, np.nan, predicted_ml)),
             "undefined: no exam without blood",
         ),
-        "negatives_below_1_ml": (
-            partial(_mean, np.where(bleeds, np.nan, predicted_ml < SMALL_ML)),
-            "undefined: no exam without blood",
-        ),
         "false_lesions_mean": (partial(_mean, np.array([float(it.false_lesions) for _, it in cases])), ""),
     }
     summary: dict[str, Any] = {"cases": len(cases), "bleeding": int(bleeds.sum())}
     for name, (statistic, why) in figures.items():
         summary[name] = draws.estimate(statistic, undefined=why).to_json()
+    below = predicted_ml < SMALL_ML
+    summary["negatives_below_1_ml"] = draws.share(
+        below,
+        ~bleeds,
+        partial(_mean, np.where(bleeds, np.nan, below)),
+        undefined="undefined: no exam without blood",
+    ).to_json()
     summary["bland_altman"] = asdict(bland_altman(predicted_ml.tolist(), true_ml.tolist()))
     summary["lesion_dice_median_from_1_ml"] = _recall(cases, SMALL_ML, float("inf"), resamples, seed)["dice_median"]
     summary["lesion_recall"] = [

@@ -3,11 +3,14 @@
 import csv
 import json
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis import analyze as engine
+from ICHSegmenterLib.cards import table as model_cards
+from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import EvaluationError
 from ICHSegmenterLib.evaluation.cases import find_cases
@@ -16,6 +19,7 @@ from ICHSegmenterLib.evaluation.evaluate import evaluate
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction
 from ICHSegmenterLib.evaluation.thresholds import MAP_GRID
 from ICHSegmenterLib.labels import SUBTYPE_LABELS
+from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
@@ -112,6 +116,9 @@ def test_the_summary_counts_and_bounds(report):
     assert one["segmentation"]["dice_mean"]["value"] == pytest.approx(np.mean(dice), rel=1e-4)
     recall = one["segmentation"]["lesion_recall"]
     assert (recall[0]["lesions"], recall[0]["found"]) == (2, 2)
+    negatives = one["segmentation"]["negatives_below_1_ml"]
+    assert (negatives["value"], negatives["interval"], negatives["patients"]) == (1.0, "wilson", 2)
+    assert negatives["low"] == pytest.approx(0.342, abs=1e-3)  # Wilson of 2 of 2: 2 / (2 + 1.96 squared)
     assert [it["lesions"] for it in recall if it["from_ml"] == 15.0] == [1]
 
 
@@ -158,6 +165,32 @@ def test_folds_hold_thresholds_out_and_say_which_applied(data, tmp_path):
         assert float(row["threshold"]) == pytest.approx(found[row["fold"]]["exam"], abs=1e-6)
         assert float(row["map_threshold"]) == found[row["fold"]]["map"]
     assert "Held-out fold" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("with_folds", [True, False])
+def test_a_network_of_a_fold_meets_only_its_patients_and_an_average_of_folds_warns(
+    with_folds, data, tmp_path, monkeypatch, capsys, caplog
+):
+    torch = pytest.importorskip("torch")
+    from ICHSegmenterLib.models import create_model
+
+    small = replace(get_card("unet"), preprocessing=SlicePreprocessing(resize=40, crop=32))
+    monkeypatch.setattr(model_cards, "MODEL_CARDS", MappingProxyType({**model_cards.MODEL_CARDS, "unet": small}))
+    files = [tmp_path / f"fold{number}.pt" for number in range(2)]
+    for number, file in enumerate(files):
+        torch.manual_seed(number)
+        torch.save(create_model("unet").state_dict(), file)
+    folds = {"head1": "0", "head3": "0", "head2": "1", "head4": "1"}
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    arguments = ["--methods", "unet", "--weights", *(f"unet={file}" for file in files), "--resamples", "5"]
+    arguments += ["--folds", str(tmp_path / "folds.json")] if with_folds else []
+    assert main(["evaluate", "--data", str(data), *arguments, "--output", str(tmp_path / "out")]) == 0
+    assert ("fold 0: fold0.pt, fold 1: fold1.pt" in capsys.readouterr().out) == with_folds
+    assert ("four of five knew each patient" in caplog.text) != with_folds
+    for name, fold in folds.items():
+        result = json.loads((tmp_path / "out" / "results" / "unet" / name / "result.json").read_text())
+        used = [f"fold{fold}.pt"] if with_folds else ["fold0.pt", "fold1.pt"]
+        assert list(result["provenance"]["weights"]) == used
 
 
 def test_outlines_are_scored_at_the_threshold_that_was_searched(data, tmp_path):
