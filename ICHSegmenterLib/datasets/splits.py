@@ -95,21 +95,29 @@ def split_patients(
 
 
 def split_given(
-    bleeds: Mapping[str, bool], held_out: Sequence[str], *, folds: int, fold: int, validation_share: float, seed: int
+    bleeds: Mapping[str, bool],
+    held_out: Sequence[str],
+    *,
+    folds: int,
+    fold: int,
+    validation_share: float,
+    seed: int,
+    split_by: SplitBy = "patient",
 ) -> Split:
     """A split whose test part is given; the validation part is drawn from the rest.
 
     Args:
-        bleeds: Patient to whether any slice bleeds.
-        held_out: The patients of the test part.
+        bleeds: Patient (or slice) to whether any slice bleeds.
+        held_out: Those of the test part.
         folds, fold: How many folds were given, and which one this is.
-        validation_share: Share of the patients outside the test part, at least one.
+        validation_share: Share of those outside the test part, at least one.
         seed: Of the validation part.
+        split_by: What the names are of.
     """
     test = set(held_out)
     rest = {name: is_bleeding for name, is_bleeding in bleeds.items() if name not in test}
     drawn = split_patients(rest, validation_share=validation_share, seed=seed)
-    return Split(drawn.train, drawn.validation, tuple(sorted(test & set(bleeds))), seed, folds, fold)
+    return Split(drawn.train, drawn.validation, tuple(sorted(test & set(bleeds))), seed, folds, fold, split_by)
 
 
 def save_folds(bleeds: Mapping[str, bool], path: Path, *, folds: int, seed: int) -> None:

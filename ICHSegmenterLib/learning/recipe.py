@@ -42,7 +42,8 @@ class DataRecipe:
             be both learned from and validated on, so that results look better than they are.
         folds, fold: Cross-validation, and which fold is held out for testing; 0 folds hold none out.
         folds_file: patient,fold as CSV or JSON, the authors' or one's own, in place of drawn folds; `fold` counts the
-            names in their order, numbers by their value.
+            names in their order, numbers by their value. With split_by "slice" the folds still are of patients, and
+            only the validation part is of slices.
         given_split: Take the parts that the data set comes with, as SMART-Net's, in place of drawn ones.
         validation_share: Share of the remaining patients.
         sampler: "shuffle"; "balanced-with-replacement": as many draws as slices, inversely to class frequency;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -181,9 +181,9 @@ def _drawn(recipe: Recipe, table: SliceTable, cache: Path, output: Path) -> Spli
     settings = recipe.data
     if settings.given_split:
         return given_split(cache, settings.fold)
-    bleeds = bleeding_units(table, settings.split_by)
     if settings.folds_file:
-        return _of_file(recipe, bleeds, output)
+        return _of_file(recipe, table, output)
+    bleeds = bleeding_units(table, settings.split_by)
     if settings.folds and settings.split_by == "patient":
         save_folds(bleeds, output / FOLDS, folds=settings.folds, seed=recipe.seed)
     return split_patients(
@@ -196,15 +196,17 @@ def _drawn(recipe: Recipe, table: SliceTable, cache: Path, output: Path) -> Spli
     )
 
 
-def _of_file(recipe: Recipe, bleeds: Mapping[str, bool], output: Path) -> Split:
+def _of_file(recipe: Recipe, table: SliceTable, output: Path) -> Split:
     """The fold of a file of patients and folds, which is copied beside the weights for `evaluate`.
+
+    With `data.split_by=slice` the validation part is drawn from the slices of the other folds, as HGI-SAM's authors do.
 
     Raises:
         TrainingDataError: A patient has no fold, or there is no such fold.
     """
-    settings = recipe.data
-    if settings.split_by != "patient":
-        raise RecipeError("data.folds_file names patients; set data.split_by patient.")
+    settings, bleeds = recipe.data, bleeding_units(table, "patient")
+    if settings.split_by == "series":
+        raise RecipeError("data.folds_file names patients; set data.split_by patient, or slice.")
     folds = read_folds(Path(settings.folds_file))
     absent, names = sorted(set(bleeds) - set(folds)), fold_names(folds)
     if absent or settings.fold >= len(names):
@@ -212,14 +214,16 @@ def _of_file(recipe: Recipe, bleeds: Mapping[str, bool], output: Path) -> Split:
         raise TrainingDataError(f"{settings.folds_file}: {what}, but data.fold is {settings.fold}. Complete the file.")
     with replacing(output / FOLDS) as draft:
         draft.write_text("patient,fold\n" + "".join(f"{name},{folds[name]}\n" for name in bleeds), encoding="utf-8")
-    held_out = [patient for patient, fold in folds.items() if fold == names[settings.fold]]
+    patients = [patient for patient, fold in folds.items() if fold == names[settings.fold]]
+    held_out = table.units(settings.split_by)[table.of_units("patient", patients)]
     return split_given(
-        bleeds,
-        held_out,
+        bleeding_units(table, settings.split_by),
+        held_out.tolist(),
         folds=len(names),
         fold=settings.fold,
         validation_share=settings.validation_share,
         seed=recipe.seed,
+        split_by=settings.split_by,
     )
 
 

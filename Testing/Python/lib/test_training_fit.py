@@ -570,6 +570,24 @@ def test_given_folds_hold_out_their_patients_and_every_fold_is_trained(physionet
     assert read_folds(done.folds) == folds
 
 
+def test_given_folds_are_of_patients_and_the_validation_part_may_be_of_slices(physionet: Path, tmp_path: Path) -> None:
+    """As HGI-SAM's authors: no patient of the fold is learned from, others are learned from and validated on."""
+    folds = tmp_path / "folds.csv"
+    folds.write_text("patient,fold\n" + "".join(f"{n:03d},{n % 2}\n" for n in range(1, 11)))
+    fit(
+        unet("data.split_by=slice", f"data.folds_file={folds}", "data.fold=1"),
+        physionet,
+        tmp_path / "run",
+        machine=HERE,
+    )
+    split = load_split(tmp_path / "run" / "split.json")
+    patients = {part: {key[:3] for key in getattr(split, part)} for part in ("train", "validation", "test")}
+    assert patients["test"] == {"001", "003", "005", "007"}
+    assert not patients["test"] & (patients["train"] | patients["validation"])
+    assert (len(split.test), len(split.train) + len(split.validation)) == (4 * 4, 4 * 4)
+    assert patients["validation"] <= patients["train"]
+
+
 def test_a_patient_without_a_fold_is_named(physionet: Path, tmp_path: Path) -> None:
     (tmp_path / "folds.csv").write_text("patient,fold\n001,0\n002,1\n")
     with pytest.raises(TrainingDataError, match="no fold for 6 patients \\(003, 004, 005\\)"):
