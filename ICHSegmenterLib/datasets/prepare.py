@@ -135,6 +135,12 @@ def load_prepared(cache: Path) -> SliceTable:
     return read_table([cache / INDEX])
 
 
+def left_out_files(cache: Path) -> tuple[BadFile, ...]:
+    """The files that a finished cache lacks because they could not be read."""
+    path = cache / BAD_FILES
+    return tuple(_read_bad(path)) if path.is_file() else ()
+
+
 def given_split(cache: Path, fold: int = 0) -> Split:
     """The split that a data set comes with; `fold` is kept for the record.
 

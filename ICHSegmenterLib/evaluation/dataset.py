@@ -31,6 +31,7 @@ class KnownExam:
         mask: bool (slices, rows, columns) as acquired, None if only slices are labeled.
         slice_truth: bool (slices,) in the order that a detection speaks of: acquired slices, or axial ones of an exam
             that was stored as sagittal or coronal slices.
+        slice_labels: bool (slices,) in the same order, as labeled, whatever the mask says; None without labels.
         brain_mask: bool of the same shape, given with the data; None without one.
         subtype_truth: bool (slices, 5) of EDH, IPH, IVH, SAH, SDH in the same order, None if not known.
     """
@@ -40,6 +41,7 @@ class KnownExam:
     slice_truth: NDArray[np.bool_]
     subtype_truth: NDArray[np.bool_] | None = None
     brain_mask: NDArray[np.bool_] | None = None
+    slice_labels: NDArray[np.bool_] | None = None
 
 
 def check_cases(cases: Sequence[Case]) -> None:
@@ -81,7 +83,7 @@ def read_exam(case: Case) -> KnownExam:
         truth |= labels  # an outlined slice bleeds, whatever its label says
     subtypes = _ordered(case.slice_subtypes, order, slices, case.name)
     brain = None if case.brain_mask is None else read_mask(case.brain_mask, volume.geometry)
-    return KnownExam(volume, mask, truth, subtypes, brain)
+    return KnownExam(volume, mask, truth, subtypes, brain, labels)
 
 
 def _ordered(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.datasets.case import Case
-from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, Failure, ICHSegmenterError
+from ICHSegmenterLib.errors import EvaluationError, Failure
+from ICHSegmenterLib.evaluation.attempt import attempt
 from ICHSegmenterLib.evaluation.dataset import KnownExam, check_cases, read_exam
 from ICHSegmenterLib.evaluation.figures import draw_pictures
 from ICHSegmenterLib.evaluation.predictions import Method, Prediction, predict
@@ -33,8 +34,6 @@ from ICHSegmenterLib.evaluation.thresholds import (
 )
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.report.evaluation_page import write_evaluation_page
-
-logger = logging.getLogger(__name__)
 
 SUMMARY_FILE, PAGE_FILE = "summary.json", "report.html"
 
@@ -99,7 +98,7 @@ def evaluate(
         records[method.name] = []
         for case_number, case in enumerate(cases):
             announce(number * len(cases) + case_number, len(methods) * len(cases), f"{method.name}: {case.name}")
-            outcome = _score_or_fail(method, case, with_sweep=folds is not None)
+            outcome = attempt(partial(score, method, case, with_sweep=folds is not None), method.name, case.name)
             if isinstance(outcome, CaseRecord):
                 records[method.name].append(outcome)
             else:
@@ -186,19 +185,6 @@ def score(method: Method, case: Case, cuts: CutOffs | None = None, *, with_sweep
         exam.subtype_truth,
         prediction.subtype_values,
     )
-
-
-def _score_or_fail(method: Method, case: Case, *, with_sweep: bool) -> CaseRecord | Failure:
-    try:
-        return score(method, case, with_sweep=with_sweep)
-    except (CancelledError, DependencyError):
-        raise
-    except ICHSegmenterError as error:
-        logger.info("%s, %s: %s", method.name, case.name, error)
-        return Failure(error.kind, str(error), method=method.name, case=case.name)
-    except Exception as error:  # one broken exam must not stop a night's evaluation
-        logger.exception("%s, %s: unexpected failure", method.name, case.name)
-        return Failure("failed", f"Unexpected {type(error).__name__}: {error}", method=method.name, case=case.name)
 
 
 def _sweep(prediction: Prediction, exam: KnownExam, method: Method) -> tuple[float, ...]:

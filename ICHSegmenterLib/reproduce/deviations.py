@@ -1,4 +1,4 @@
-"""What this program does otherwise than the authors' code, table by table, and what `--as-authors` switches."""
+"""Differences from the authors' code, table by table, and which of them `--as-authors` switches off."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ class Deviation:
         authors: What their code does.
         ours: What is done here.
         switched: `--as-authors` does it their way.
+        of_training: There is none where weights are given.
     """
 
     topic: str
     authors: str
     ours: str
     switched: bool = False
+    of_training: bool = False
 
 
 MASK_RULE = Deviation(
@@ -33,11 +35,11 @@ BRAIN = Deviation(
     "brain masks", "the folder brainmask_ero, made by an unpublished step", "found from HU", switched=True
 )
 TIES = Deviation("constant maps", "divide by zero", "are zero, so that such a slice has Dice 0 in place of none")
-STARTING = Deviation(
-    "starting weights", "the Swin-SAM binary network", "random, unless network.initial_weights names a file"
-)
+STARTING_WEIGHTS = "starting weights"
+RANDOM = "random; network.initial_weights names a file to start from"
+STARTING = Deviation(STARTING_WEIGHTS, "the Swin-SAM binary network", RANDOM, of_training=True)
 FOLDS = Deviation(
-    "folds", "five, in fold files of their repository", "drawn by patient from the seed, unless --folds names theirs"
+    "folds", "five, in fold files of their repository", "drawn by patient from the seed; --folds names theirs"
 )
 THRESHOLDS = Deviation(
     "search of the threshold",
@@ -46,14 +48,38 @@ THRESHOLDS = Deviation(
     switched=True,
 )
 CHOICE = Deviation(
-    "slices that are scored", "those with blood by label, whose mask is not empty", "those whose mask is not empty"
+    "slices that are scored",
+    "those with blood by label, whose mask is not empty",
+    "those whose mask is not empty",
+    switched=True,
 )
 OUTSIDE = Deviation("outlines outside the brain mask", "are kept", "are taken away", switched=True)
 VALIDATION = Deviation(
-    "validation part", "a tenth of the slices outside the fold, so that patients leak", "a tenth of the patients"
+    "validation part",
+    "a tenth of the slices outside the fold, so that patients leak",
+    "a tenth of the patients",
+    switched=True,
+    of_training=True,
+)
+HELD_OUT = Deviation(
+    "held-out part of RSNA",
+    "10 % of the images, so that patients leak",
+    "10 % of the patients",
+    switched=True,
+    of_training=True,
+)
+WINDOWS = Deviation(
+    "windows in training",
+    "RSNA's, the first one from the DICOM header",
+    "those of inference",
+    switched=True,
+    of_training=True,
 )
 SEMI = Deviation(
-    "semi-supervised step", "named in the paper, absent from the code", "not done; train has --pseudo-labels"
+    "semi-supervised step",
+    "named in the paper, absent from the code",
+    "not done; train has --pseudo-labels",
+    of_training=True,
 )
 
 DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
@@ -64,9 +90,9 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         TIES,
         STARTING,
         FOLDS,
-        Deviation("held-out part of RSNA", "10 % of the images, so that patients leak", "10 % of the patients", True),
-        Deviation("windows in training", "RSNA's, the first one from the DICOM header", "those of inference", True),
-        Deviation("softmax before cross-entropy", "yes", "no", True),
+        HELD_OUT,
+        WINDOWS,
+        Deviation("softmax before cross-entropy", "yes", "no", switched=True, of_training=True),
         THRESHOLDS,
         CHOICE,
     ),
@@ -75,13 +101,18 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         PRECISION,
         BRAIN,
         TIES,
-        Deviation("starting weights", "ImageNet-22k", "random, unless network.initial_weights names a file"),
+        Deviation(STARTING_WEIGHTS, "ImageNet-22k", RANDOM, of_training=True),
         FOLDS,
-        Deviation("held-out part of RSNA", "10 % of the images, so that patients leak", "10 % of the patients", True),
-        Deviation("windows in training", "RSNA's, the first one from the DICOM header", "those of inference", True),
+        HELD_OUT,
+        WINDOWS,
         THRESHOLDS,
         CHOICE,
-        Deviation("learning rate", "1e-4 with Adam and batches of 16 in one script of 2022", "as HGI-SAM: 1e-5, AdamW"),
+        Deviation(
+            "learning rate",
+            "1e-4 with Adam and batches of 16 in one script of 2022",
+            "as HGI-SAM: 1e-5, AdamW",
+            of_training=True,
+        ),
     ),
     "unet": (MASK_RULE, PRECISION, OUTSIDE, FOLDS, CHOICE, VALIDATION),
     "swin-unetr": (MASK_RULE, PRECISION, OUTSIDE, FOLDS, CHOICE, VALIDATION),
@@ -89,22 +120,45 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
         PRECISION,
         SEMI,
         Deviation("test set", "the hidden labels of the competition", "the held-out tenth of the training images"),
-        Deviation("starting weights", "not published; their command goes on from the final ones", "random"),
-        Deviation("split", "by series (scikit-learn, seed 42), so that patients leak", "by patient", True),
-        Deviation("augmentation", "each slice of a series draws its own", "one draw a series", True),
-        Deviation("random crop", "area 0.8 to 1.2, ratio 3:4 to 4:3, bicubic", "area 0.8 to 1.0, same shape", True),
-        Deviation("order of slices", "by x, then y, then z", "by z", True),
+        Deviation(
+            STARTING_WEIGHTS, "not published; their command goes on from the final ones", RANDOM, of_training=True
+        ),
+        Deviation("split", "by series (scikit-learn, seed 42), so that patients leak", "by patient", switched=True),
+        Deviation(
+            "augmentation", "each slice of a series draws its own", "one draw a series", switched=True, of_training=True
+        ),
+        Deviation(
+            "random crop",
+            "area 0.8 to 1.2, ratio 3:4 to 4:3, bicubic",
+            "area 0.8 to 1.0, same shape",
+            switched=True,
+            of_training=True,
+        ),
+        Deviation("order of slices", "by x, then y, then z", "by z", switched=True),
     ),
     "smart-net": (
         MASK_RULE,
         PRECISION,
-        Deviation("schedule", "one epoch late: the first two epochs learn nothing", "in time", True),
-        Deviation("frozen encoder", "its batch norms follow the batches", "its batch norms stay", True),
+        Deviation(
+            "schedule",
+            "one epoch late: the first two epochs learn nothing",
+            "in time",
+            switched=True,
+            of_training=True,
+        ),
+        Deviation(
+            "frozen encoder",
+            "its batch norms follow the batches",
+            "its batch norms stay",
+            switched=True,
+            of_training=True,
+        ),
         Deviation(
             "batch norms of the last two networks",
             "see one slice of each exam at a time",
             "see all slices of a batch",
             switched=True,
+            of_training=True,
         ),
         Deviation("slice-wise test and validation", "another slice at every run", "the same slice, by the seed"),
         Deviation("connected pieces below 3 voxels", "depend on the version of scikit-image", "removed, 3 are kept"),
@@ -114,6 +168,10 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
 """Table to its differences."""
 
 
-def remaining(table: str, *, as_authors: bool) -> list[Deviation]:
-    """The differences that stand."""
-    return [each for each in DEVIATIONS[table] if not (as_authors and each.switched)]
+def remaining(table: str, *, as_authors: bool, has_trained: bool = True) -> list[Deviation]:
+    """The differences that stand; without a training those of a training do not."""
+    return [
+        each
+        for each in DEVIATIONS[table]
+        if not (as_authors and each.switched) and (has_trained or not each.of_training)
+    ]

@@ -9,13 +9,14 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from ICHSegmenterLib.datasets.physionet import CSV as PHYSIONET_CSV
+from ICHSegmenterLib.datasets.prepare import Progress
 from ICHSegmenterLib.datasets.rsna.layout import CSV as RSNA_CSV
 from ICHSegmenterLib.errors import TrainingDataError
 from ICHSegmenterLib.evaluation.evaluate import Announce, silent
 from ICHSegmenterLib.training.trainer import TrainerOptions
 
 
-def _no_callbacks() -> Sequence[pl.Callback]:
+def _no_callbacks(what: str) -> Sequence[pl.Callback]:
     return ()
 
 
@@ -35,8 +36,9 @@ class ReproduceOptions:
         machine: What to train on.
         device: What to evaluate on.
         resamples, seed: Of the bootstrap; the seed also draws folds.
+        progress: Of the preparation of data: (done, total, message).
         announce: Progress of the evaluation.
-        callbacks: Makes what watches a training.
+        callbacks: Makes what watches the training of a network, which is named for people.
     """
 
     data: Path
@@ -51,8 +53,9 @@ class ReproduceOptions:
     device: str = "auto"
     resamples: int = 1000
     seed: int = 0
+    progress: Progress = silent
     announce: Announce = silent
-    callbacks: Callable[[], Sequence[pl.Callback]] = _no_callbacks
+    callbacks: Callable[[str], Sequence[pl.Callback]] = _no_callbacks
 
     @property
     def precision(self) -> str:

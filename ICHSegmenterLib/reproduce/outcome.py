@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ Figure = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a reproduction gives.
+    """The outcome of a reproduction.
 
     Attributes:
         table: Its name.
@@ -32,7 +32,9 @@ class Outcome:
         as_authors: Their quirks were on.
         data: What was evaluated, for people.
         weights: File name to SHA-256.
+        has_trained: The weights were not given.
         further: Differences that this run has besides those of the table.
+        settled: Topics of the table's in which this run does not differ.
         missing: Why there is no table yet; empty when it is complete.
     """
 
@@ -41,7 +43,9 @@ class Outcome:
     as_authors: bool = False
     data: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
+    has_trained: bool = True
     further: Sequence[Deviation] = ()
+    settled: Collection[str] = ()
     missing: str = ""
 
     def rows(self) -> list[dict[str, Any]]:
@@ -67,7 +71,8 @@ class Outcome:
 
     def deviations(self) -> list[Deviation]:
         """All that was done otherwise."""
-        return [*remaining(self.table, as_authors=self.as_authors), *self.further]
+        standing = remaining(self.table, as_authors=self.as_authors, has_trained=self.has_trained)
+        return [*(each for each in standing if each.topic not in self.settled), *self.further]
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> Path:
@@ -115,8 +120,9 @@ def summary_lines(outcome: Outcome) -> list[str]:
     width = max(len(row["figure"]) for row in outcome.rows())
     lines = [f"{'':{width}}  {'paper':>16}  ours (95 % interval)"]
     for row in outcome.rows():
+        patients = f", {row['patients']} patients" if row["ours"] is not None and row["patients"] else ""
         note = f"  {row['note']}" if row["note"] else ""
-        lines.append(f"{row['figure']:{width}}  {_paper(row):>16}  {_ours(row)}{note}")
+        lines.append(f"{row['figure']:{width}}  {_paper(row):>16}  {_ours(row)}{patients}{note}")
     return lines
 
 

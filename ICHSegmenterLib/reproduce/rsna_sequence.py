@@ -13,11 +13,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.analysis.session import Session
-from ICHSegmenterLib.datasets.prepare import PrepareOptions, is_prepared, load_prepared, prepare_dataset
+from ICHSegmenterLib.datasets.prepare import load_prepared
 from ICHSegmenterLib.datasets.rsna import layout as rsna
 from ICHSegmenterLib.datasets.sources import ReadOptions, existing_folder
 from ICHSegmenterLib.datasets.splits import Split, load_split, save_split, split_patients
-from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.errors import EvaluationError, Failure
+from ICHSegmenterLib.evaluation.attempt import attempt
 from ICHSegmenterLib.evaluation.bootstrap import PatientBootstrap, Weights
 from ICHSegmenterLib.evaluation.rsna.csv_files import write_predictions, write_submission
 from ICHSegmenterLib.evaluation.rsna.metric import COMPETITION_WEIGHTS, logits_of
@@ -30,7 +31,8 @@ from ICHSegmenterLib.methods.rsna_sequence.ensemble import ENSEMBLE_WEIGHTS
 from ICHSegmenterLib.reproduce.deviations import Deviation
 from ICHSegmenterLib.reproduce.options import ReproduceOptions
 from ICHSegmenterLib.reproduce.outcome import Outcome
-from ICHSegmenterLib.training.fit import CACHE, RECIPE, SPLIT, bleeding_units, fit, wait_for
+from ICHSegmenterLib.reproduce.training import TRAINING, further_deviations, prepared, settled_topics, trained
+from ICHSegmenterLib.training.fit import CACHE, SPLIT, bleeding_units, wait_for
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
@@ -47,35 +49,30 @@ AUTHORS_SHARE, AUTHORS_SEED = 0.1, 42
 
 def sequence_transformer(table: str, options: ReproduceOptions) -> Outcome:
     """Train on nine tenths of the series, or take weights, and score the last tenth."""
-    data, training = options.rsna(), options.output / "training"
+    data, training = options.rsna(), options.output / TRAINING
     recipe = load_recipe(METHOD, [*(AS_AUTHORS if options.as_authors else ()), *options.changes])
     split = _split(recipe, data, training, options)
-    files = options.weights
-    if not files:
-        is_begun = (training / RECIPE).is_file()
-        trained = fit(
-            recipe,
-            training / CACHE,
-            training,
-            resume=is_begun,
-            machine=options.machine,
-            callbacks=options.callbacks(),
-        )
-        files = (trained.weights,)
+    files = options.weights or (trained(recipe, training / CACHE, training, options),)
     if rank_zero_only.rank:
         return Outcome(table, missing="the first process evaluates")
     held_out = _held_out(split, data, options)
-    values, labels, patients, ids = _predicted(held_out, files, data, options)
+    values, labels, patients, ids, failures = _predicted(held_out, files, data, options)
     figure = log_loss_figure(values, labels, patients, options)
     _write_files(values, ids, options.output)
-    further = [Deviation("recipe", "theirs", f"changed: {', '.join(options.changes)}")] if options.changes else []
+    further = further_deviations(options, None if options.weights else training / CACHE)
+    if failures:
+        ours = f"{len(failures)} could not be predicted, first {failures[0].case}: {failures[0].message}"
+        further.append(Deviation("held-out series", "all", ours))
+    count = f"{len(held_out) - len(failures)} held-out series, {len(ids)} slices of {len(set(patients))} patients"
     return Outcome(
         table,
         {"ensemble" if len(files) == len(ENSEMBLE_WEIGHTS) else "log_loss": figure},
         options.as_authors,
-        f"RSNA 2019 layout: {len(held_out)} held-out series, {len(ids)} slices of {len(set(patients))} patients",
+        f"RSNA 2019 layout: {count}",
         named_digests(files),
-        further,
+        has_trained=not options.weights,
+        further=further,
+        settled=settled_topics(options),
     )
 
 
@@ -107,18 +104,33 @@ def _split(recipe: Recipe, data: Path, training: Path, options: ReproduceOptions
         wait_for(training / SPLIT)
     if (training / SPLIT).is_file():
         return load_split(training / SPLIT)
-    if not is_prepared(training / CACHE):
-        prepare_dataset(data, training / CACHE, "rsna", PrepareOptions(recipe.data.workers))
-    table = load_prepared(training / CACHE)
     split_by = recipe.data.split_by
+    if options.weights:  # nothing is learned, so headers say enough
+        bleeds = _bleeding_of_headers(data, split_by, options)
+    else:
+        bleeds = bleeding_units(load_prepared(prepared(data, recipe, training, options)), split_by)
     if options.as_authors:
-        split = authors_split(sorted(set(table.columns["series"].tolist())))
+        split = authors_split(sorted(bleeds))
     else:
         share = recipe.data.validation_share
-        bleeds = bleeding_units(table, split_by)
         split = split_patients(bleeds, validation_share=share, seed=recipe.seed, split_by=split_by)
     save_split(split, training / SPLIT)
     return split
+
+
+def _plans(data: Path, options: ReproduceOptions) -> list[rsna.RsnaPlan]:
+    """The series of the data set; their headers are kept with the prepared data."""
+    source = rsna.source(data, ReadOptions(options.output / TRAINING / CACHE))
+    return [plan for plan in source.plans if plan.files]
+
+
+def _bleeding_of_headers(data: Path, split_by: str, options: ReproduceOptions) -> dict[str, bool]:
+    """Patient or series to whether any of its slices bleeds."""
+    bleeds: dict[str, bool] = {}
+    for plan in _plans(data, options):
+        unit = plan.series if split_by == "series" else plan.patient
+        bleeds[unit] = bleeds.get(unit, False) or any(labels[-1] for _, labels in plan.files)
+    return bleeds
 
 
 def authors_split(series: Sequence[str]) -> Split:
@@ -131,11 +143,9 @@ def authors_split(series: Sequence[str]) -> Split:
 
 def _held_out(split: Split, data: Path, options: ReproduceOptions) -> list[rsna.RsnaPlan]:
     """The series of the validation part."""
-    plans = rsna.source(data, ReadOptions(options.output / "headers")).plans
     names = set(split.validation)
-    held_out = [
-        plan for plan in plans if plan.files and (plan.series if split.split_by == "series" else plan.patient) in names
-    ]
+    plans = _plans(data, options)
+    held_out = [plan for plan in plans if (plan.series if split.split_by == "series" else plan.patient) in names]
     if not held_out:
         raise EvaluationError("No series is held out; prepare more data, or raise data.validation_share.")
     return held_out
@@ -143,8 +153,11 @@ def _held_out(split: Split, data: Path, options: ReproduceOptions) -> list[rsna.
 
 def _predicted(
     held_out: Sequence[rsna.RsnaPlan], files: Sequence[Path], data: Path, options: ReproduceOptions
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str], list[str]]:
-    """Values and labels (slices, 6), patients and slice ids; series that are done are not predicted again."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str], list[str], list[Failure]]:
+    """Values and labels (slices, 6), patients and slice ids; series that are done are not predicted again.
+
+    A series with an image that cannot be read fails, and the others are scored.
+    """
     card = store.card_of(METHOD, files)
     session = Session()
     predictor: Any = session.predictor(card, files, session.device(card, options.device, options.precision))
@@ -152,26 +165,33 @@ def _predicted(
     images = existing_folder(data, *rsna.IMAGES)
     facts = {"weights": named_digests(files), "as_authors": options.as_authors}
     values, labels, patients, ids = [], [], [], []
+    failures: list[Failure] = []
     for number, plan in enumerate(held_out):
         options.announce(number, len(held_out), f"{METHOD}: {plan.series}")
         path = options.output / "evaluation" / "series" / f"{plan.series}.json"
-        said = _load(path, facts)
-        if said is None:
+        predicted = _load(path, facts)
+        if predicted is None:
             members = sorted(
                 (rsna_slice(images / header.name) for header, _ in plan.files), key=lambda one: one.position
             )
-            said = predict(members)
+            outcome = attempt(partial(predict, members), METHOD, plan.series)
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+                continue
+            predicted = outcome
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as draft:
-                draft.write_text(json.dumps({"facts": facts, "values": said}), encoding="utf-8")
+                draft.write_text(json.dumps({"facts": facts, "values": predicted}), encoding="utf-8")
         for header, truth in plan.files:
             name = Path(header.name).stem
-            values.append(said[name])
+            values.append(predicted[name])
             labels.append(truth)
             patients.append(plan.patient)
             ids.append(name)
     options.announce(len(held_out), len(held_out), "")
-    return np.array(values, dtype=np.float64), np.array(labels, dtype=np.float64), patients, ids
+    if not values:
+        raise EvaluationError(f"None of {len(held_out)} series could be predicted. {failures[0].message}")
+    return np.array(values, dtype=np.float64), np.array(labels, dtype=np.float64), patients, ids, failures
 
 
 def _load(path: Path, facts: Mapping[str, Any]) -> dict[str, list[float]] | None:

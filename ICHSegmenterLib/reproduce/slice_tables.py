@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,15 @@ from ICHSegmenterLib.preprocessing.spec import PHYSIONET_WINDOWS, RSNA_WINDOWS, 
 from ICHSegmenterLib.reproduce.deviations import Deviation
 from ICHSegmenterLib.reproduce.options import ReproduceOptions
 from ICHSegmenterLib.reproduce.outcome import Outcome
-from ICHSegmenterLib.training.cross_validation import fit_folds
-from ICHSegmenterLib.training.fit import FOLDS, RECIPE, fit
+from ICHSegmenterLib.reproduce.training import TRAINING, further_deviations, prepared, settled_topics, trained
+from ICHSegmenterLib.training.cross_validation import fit_folds, fold_count
+from ICHSegmenterLib.training.fit import CACHE, FOLDS
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
 AS_AUTHORS = ("precision=32-true", "preprocessing.mask_sampling=floor")
+FOLDS_AS_AUTHORS = (*AS_AUTHORS, "data.split_by=slice")
+"""Folds are of patients, by a file; slices part what is outside of them into training and validation."""
 RSNA_AS_AUTHORS = (
     *AS_AUTHORS,
     "data.split_by=slice",
@@ -41,7 +45,7 @@ RSNA_AS_AUTHORS = (
 SOFTMAX_TWICE = "loss.softmax_before_cross_entropy=true"
 CLIMBS = dict.fromkeys(("hgi-sam", "swin-sam"), tuple(round(0.01 * step, 2) for step in range(3, 15)))
 """The authors' search of a threshold: 0.03 to 0.14, up to the first that is no better."""
-TRAINING, HEADERS = "training", "headers"
+HEADERS = "headers"
 
 
 def attention_maps(table: str, options: ReproduceOptions) -> Outcome:
@@ -53,16 +57,7 @@ def attention_maps(table: str, options: ReproduceOptions) -> Outcome:
         switched = (*RSNA_AS_AUTHORS, *([SOFTMAX_TWICE] if table == "hgi-sam" else [])) if options.as_authors else ()
         recipe = load_recipe(table, [*switched, *options.changes])
         folder = options.output / TRAINING
-        is_begun = (folder / RECIPE).is_file()
-        trained = fit(
-            recipe,
-            options.rsna(),
-            folder,
-            resume=is_begun,
-            machine=options.machine,
-            callbacks=options.callbacks(),
-        )
-        files = (trained.weights,)
+        files = (trained(recipe, prepared(options.rsna(), recipe, folder, options), folder, options),)
     if rank_zero_only.rank:
         return Outcome(table, missing="the first process evaluates")
     cases = find_cases(physionet, "physionet", options.output / HEADERS)
@@ -77,16 +72,18 @@ def fold_networks(table: str, options: ReproduceOptions) -> Outcome:
     if options.weights:
         files, folds = options.weights, _folds(cases, options)
     else:
-        switched = AS_AUTHORS if options.as_authors else ()
-        given = () if options.folds is None else (f"data.folds_file={_folds_file(cases, options).absolute()}",)
+        switched = FOLDS_AS_AUTHORS if options.as_authors else ()
+        is_given = options.as_authors or options.folds is not None
+        given = (f"data.folds_file={json.dumps(str(_folds_file(cases, options).absolute()))}",) if is_given else ()
         recipe = load_recipe(table, [*switched, f"data.folds={options.fold_count}", *given, *options.changes])
+        count, folder = fold_count(recipe), options.output / TRAINING
         done = fit_folds(
             recipe,
-            physionet,
-            options.output / TRAINING,
+            prepared(physionet, recipe, folder, options),
+            folder,
             part=options.part,
             machine=options.machine,
-            callbacks=lambda fold: options.callbacks(),
+            callbacks=lambda fold: options.callbacks(f"fold {fold + 1} of {count}"),
         )
         if rank_zero_only.rank or not done.is_complete:
             return Outcome(
@@ -105,7 +102,7 @@ def _scored(
     folds: Mapping[str, str],
     networks: FoldNetworks | None,
 ) -> Outcome:
-    further = [Deviation("recipe", "theirs", f"changed: {', '.join(options.changes)}")] if options.changes else []
+    further = further_deviations(options, None if options.weights else options.output / TRAINING / CACHE)
     if options.as_authors:
         if (physionet / AUTHORS_FOLDER).is_dir():
             cases = with_brain_masks(cases, physionet / AUTHORS_FOLDER)
@@ -126,7 +123,9 @@ def _scored(
     card = _card(store.card_of(table, files), as_authors=options.as_authors)
     method = SliceMethod(card, files, networks, options.device, options.precision)
     climb = CLIMBS.get(table, ()) if options.as_authors else ()
-    protocol = SliceProtocol(folds, climb=climb, resamples=options.resamples, seed=options.seed)
+    protocol = SliceProtocol(
+        folds, climb=climb, by_label=options.as_authors, resamples=options.resamples, seed=options.seed
+    )
     evaluation = evaluate_slices(cases, [method], options.output / "evaluation", protocol, announce=options.announce)
     if evaluation.failures:
         first = evaluation.failures[0]
@@ -141,7 +140,9 @@ def _scored(
         f"PhysioNet CT-ICH layout: {group['patients']} patients, {group['slices']} slices, {group['outlined_slices']} "
         f"with blood in view; {len(set(folds.values()))} folds",
         named_digests(files),
-        further,
+        has_trained=not options.weights,
+        further=further,
+        settled=settled_topics(options),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ICHSegmenterLib.errors import EvaluationError
+from ICHSegmenterLib.errors import EvaluationError, Failure
 from ICHSegmenterLib.evaluation.cases import find_cases
 from ICHSegmenterLib.evaluation.smart_net.evaluate import evaluate_smart_net
 from ICHSegmenterLib.learning.recipe_file import load_recipe
@@ -17,7 +17,8 @@ from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.reproduce.deviations import Deviation
 from ICHSegmenterLib.reproduce.options import ReproduceOptions
 from ICHSegmenterLib.reproduce.outcome import Outcome
-from ICHSegmenterLib.training.fit import CACHE, RECIPE, fit
+from ICHSegmenterLib.reproduce.training import TRAINING, further_deviations, prepared, settled_topics, trained
+from ICHSegmenterLib.training.fit import CACHE
 from ICHSegmenterLib.weights import store
 from ICHSegmenterLib.weights.digests import named_digests
 
@@ -34,11 +35,12 @@ def smart_net(table: str, options: ReproduceOptions) -> Outcome:
         return Outcome(table, missing="the first process evaluates")
     cases = find_cases(data, "smart-net", options.output / "headers")
     figures: dict[str, Mapping[str, Any]] = {}
+    failures: list[Failure] = []
     for method, file in files.items():
         card = store.card_of(method, (file,))
         if options.as_authors and isinstance(card.preprocessing, SmartNetPreprocessing):
             card = replace(card, preprocessing=replace(card.preprocessing, mask_sampling="floor"))
-        tests = evaluate_smart_net(
+        tests, failed = evaluate_smart_net(
             cases,
             card,
             file,
@@ -49,14 +51,20 @@ def smart_net(table: str, options: ReproduceOptions) -> Outcome:
             announce=options.announce,
         )
         figures |= _named(method, tests)
-    further = [Deviation("recipe", "theirs", f"changed: {', '.join(options.changes)}")] if options.changes else []
+        failures += failed
+    further = further_deviations(options, None if options.weights else _cache(options))
+    for failure in failures:
+        ours = f"{failure.case} could not be scored by {failure.method}: {failure.message}"
+        further.append(Deviation("exams", "all", ours))
     return Outcome(
         table,
         figures,
         options.as_authors,
         f"SMART-Net layout: test part of {len(cases)} exams",
         named_digests(files.values()),
-        further,
+        has_trained=not options.weights,
+        further=further,
+        settled=settled_topics(options),
     )
 
 
@@ -74,7 +82,6 @@ def _given(options: ReproduceOptions) -> dict[str, Path]:
 def _trained(data: Path, options: ReproduceOptions) -> dict[str, Path]:
     """The three trainings, one after the other; the last two start from the first one's encoder."""
     files: dict[str, Path] = {}
-    cache = data
     for method in METHODS:
         recipe = load_recipe(method, [*LAYOUT, *(AS_AUTHORS if options.as_authors else ()), *options.changes])
         if files:
@@ -87,13 +94,15 @@ def _trained(data: Path, options: ReproduceOptions) -> dict[str, Path]:
             if method != METHODS[0]:
                 network = replace(recipe.network, config={**recipe.network.config, "per_depth": True})
                 recipe = replace(recipe, network=network)
-        folder = options.output / "training" / method
-        is_begun = (folder / RECIPE).is_file()
-        files[method] = fit(
-            recipe, cache, folder, resume=is_begun, machine=options.machine, callbacks=options.callbacks()
-        ).weights
-        cache = options.output / "training" / METHODS[0] / CACHE
+        folder = options.output / TRAINING / method
+        cache = _cache(options) if files else prepared(data, recipe, folder, options)
+        files[method] = trained(recipe, cache, folder, options, method)
     return files
+
+
+def _cache(options: ReproduceOptions) -> Path:
+    """The prepared data of all three trainings."""
+    return options.output / TRAINING / METHODS[0] / CACHE
 
 
 def _named(method: str, tests: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

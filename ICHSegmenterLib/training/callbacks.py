@@ -25,10 +25,11 @@ class StepProgress(pl.Callback):
 
     Args:
         report: Called with (steps done, steps at most, message).
+        what: Network that is trained, for people; empty for the only one.
     """
 
-    def __init__(self, report: Callable[[int, int, str], None]) -> None:
-        self._report = report
+    def __init__(self, report: Callable[[int, int, str], None], what: str = "") -> None:
+        self._report, self._what = report, f" {what}" if what else ""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -37,7 +38,7 @@ class StepProgress(pl.Callback):
         assert isinstance(pl_module, TrainingTask)
         total = min(trainer.estimated_stepping_batches, pl_module.phase.max_steps or math.inf)
         if trainer.is_global_zero and math.isfinite(total):
-            self._report(trainer.global_step, int(total), f"Training, phase {pl_module.phase_number + 1}")
+            self._report(trainer.global_step, int(total), f"Training{self._what}, phase {pl_module.phase_number + 1}")
 
 
 class EpochHistory(pl.Callback):

@@ -83,7 +83,7 @@ def made_twice(
     resumed, cut = replace(options, output=tmp_path / "killed"), PowerCut(cut_after)
     with without_training_pictures():
         with pytest.raises(RuntimeError, match="power cut"):
-            reproduce(table, replace(resumed, callbacks=lambda: (cut,)))
+            reproduce(table, replace(resumed, callbacks=lambda what: (cut,)))
         assert not (tmp_path / "killed" / "table.json").exists()
         assert not reproduce(table, resumed).missing
     assert table_of(tmp_path / "whole") == table_of(tmp_path / "killed")

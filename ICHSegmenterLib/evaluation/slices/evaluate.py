@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.datasets.case import Case
-from ICHSegmenterLib.errors import CancelledError, DependencyError, EvaluationError, Failure, ICHSegmenterError
+from ICHSegmenterLib.errors import EvaluationError, Failure
+from ICHSegmenterLib.evaluation.attempt import attempt
 from ICHSegmenterLib.evaluation.dataset import check_cases
 from ICHSegmenterLib.evaluation.evaluate import Announce, silent
 from ICHSegmenterLib.evaluation.fold_networks import fold_names
@@ -27,15 +28,14 @@ from ICHSegmenterLib.results import RESEARCH_NOTICE
 
 SUMMARY_FILE, SLICES_FILE, METHODS_FILE, PICTURES = "summary.json", "slices.csv", "methods.csv", "pictures"
 DEFINITIONS = {
-    "slice": "every slice of every exam, on the square that the network sees; it bleeds if its label or mask says so",
+    "slice": "every slice of every exam, on the square that the network sees; it bleeds if its label or mask says so, "
+    "or its label alone where bleeding_by_label is true",
     "dice, iou": "of each slice whose mask has a pixel there; mean, SD and SEM over slices",
     "interval": "95 % bootstrap over patients, whose slices are drawn together",
     "threshold": "of the maps: highest mean Dice over the bleeding slices of the other folds; else the method's own",
     "hard-label AUC": "of the decisions in place of the values, as the authors compute it: the mean of sensitivity and "
     "specificity",
 }
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class SliceProtocol:
         folds: Patient to fold; None: the methods' own thresholds.
         every_bleeding: Outline every slice with true blood, as the authors do; else those that are called positive.
         climb: Thresholds of the authors' search; without any all of `THRESHOLDS` are compared.
+        by_label: A slice bleeds if its label says so, as the authors count; else if its label or its mask does.
         pictures: Draw each bleeding slice under each method.
         resamples, seed: Of the bootstrap.
     """
@@ -53,6 +54,7 @@ class SliceProtocol:
     folds: Folds | None = None
     every_bleeding: bool = True
     climb: tuple[float, ...] = ()
+    by_label: bool = False
     pictures: bool = True
     resamples: int = 1000
     seed: int = 0
@@ -89,9 +91,9 @@ def evaluate_slices(
         scores: list[SliceScores] = []
         for case_number, case in enumerate(_by_fold(cases, protocol.folds)):
             announce(number * len(cases) + case_number, len(methods) * len(cases), f"{method.name}: {case.name}")
-            outcome = _scores_or_failure(method, case, output)
+            outcome = attempt(partial(score_slices, method, case, output), method.name, case.name)
             if isinstance(outcome, SliceScores):
-                scores.append(outcome)
+                scores.append(outcome.by_label() if protocol.by_label else outcome)
             else:
                 failures.append(outcome)
         if not scores:
@@ -113,16 +115,6 @@ def evaluate_slices(
 def _by_fold(cases: Sequence[Case], folds: Folds | None) -> list[Case]:
     """Cases of one fold together, so that each network is loaded once."""
     return list(cases) if folds is None else sorted(cases, key=lambda case: folds[case.patient])
-
-
-def _scores_or_failure(method: SliceMethod, case: Case, output: Path) -> SliceScores | Failure:
-    try:
-        return score_slices(method, case, output)
-    except (CancelledError, DependencyError):
-        raise
-    except ICHSegmenterError as error:
-        logger.info("%s, %s: %s", method.name, case.name, error)
-        return Failure(error.kind, str(error), method=method.name, case=case.name)
 
 
 def _cut(scores: Sequence[SliceScores], method: SliceMethod, protocol: SliceProtocol) -> list[CutScores]:
@@ -158,6 +150,7 @@ def _summary(
         "version": __version__,
         "protocol": "slices",
         "every_bleeding_slice_outlined": protocol.every_bleeding,
+        "bleeding_by_label": protocol.by_label,
         "bootstrap": {"resamples": protocol.resamples, "seed": protocol.seed, "unit": "patient"},
         "methods": {
             name: figures_of(of_method, resamples=protocol.resamples, seed=protocol.seed)
@@ -175,7 +168,7 @@ def _draw(method: SliceMethod, cuts: Sequence[CutScores], cases: Mapping[str, Ca
     for each in cuts:
         if not len(each.dice):
             continue
-        stored = load_pictures(scores_file(method, cases[each.scores.case], output))
+        stored = load_pictures(scores_file(method, cases[each.scores.case], output), each.scores.outlined)
         for n, index in enumerate(each.scores.outlined.tolist()):
             path = output / PICTURES / method.name / f"{each.scores.case}_{index:03d}.png"
             draw_slice(stored.gray[n], stored.truth[n], stored.soft[n] >= each.threshold, path)

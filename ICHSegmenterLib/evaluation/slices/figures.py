@@ -108,8 +108,8 @@ def _group(cuts: Sequence[CutScores], resamples: int, seed: int) -> dict[str, An
         "bleeding_slices": int(items.truth.sum()),
         "outlined_slices": len(dice),
         "thresholds": sorted({each.threshold for each in cuts}),
-        "dice": _spread(dice, whose, resamples, seed),
-        "iou": _spread(iou_of(dice), whose, resamples, seed),
+        "dice": _mean_and_deviation(dice, whose, resamples, seed),
+        "iou": _mean_and_deviation(iou_of(dice), whose, resamples, seed),
         "detection": {name: estimate.to_json() for name, estimate in detection.items()},
         "hard_label_auc": draws.estimate(
             partial(detection_metrics.auc, hard), undefined=detection_metrics.NEEDS_BOTH
@@ -126,7 +126,9 @@ def _items(cuts: Sequence[CutScores]) -> ScoredItems:
     )
 
 
-def _spread(values: NDArray[np.float64], whose: tuple[str, ...], resamples: int, seed: int) -> dict[str, Any]:
+def _mean_and_deviation(
+    values: NDArray[np.float64], whose: tuple[str, ...], resamples: int, seed: int
+) -> dict[str, Any]:
     """Mean with its interval over patients, SD and SEM over slices; slices without a value are left out.
 
     As the authors: the SD has the number of slices as divisor (NumPy's default), the SEM one less (SciPy's).

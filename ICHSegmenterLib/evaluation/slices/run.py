@@ -69,6 +69,7 @@ def score_slices(method: SliceMethod, case: Case, output: Path) -> SliceScores:
         case.patient,
         method.name,
         exam.slice_truth,
+        exam.slice_truth if exam.slice_labels is None else exam.slice_labels,
         values,
         np.array(outlined, dtype=np.intp),
         np.array(sweeps, dtype=np.float64).reshape(-1, len(THRESHOLDS)),

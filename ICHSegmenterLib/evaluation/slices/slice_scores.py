@@ -1,4 +1,4 @@
-"""One exam under one method, slice by slice at the network's pixels: what was said, what is true, and their overlap.
+"""Scores of one exam under one method, slice by slice at the network's pixels: values, truth, and their overlap.
 
 The protocol of Rasoulian et al., MELBA 2023:012 (HealthX-Lab/HGI-SAM, Apache-2.0): Dice and IoU of every slice with
 true blood, on the cropped square that the network sees.
@@ -7,7 +7,7 @@ true blood, on the cropped square that the network sees.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class SliceScores:
     Attributes:
         case, patient, method: Names.
         truth: bool (slices,), by the labels of the data set and its masks.
+        labels: bool (slices,), by the labels alone where there are some.
         values: (slices,) of "any".
         outlined: int (bleeding,), the slices with true blood at the network's pixels.
         dice: (bleeding, thresholds) of the map cut at each of `THRESHOLDS`.
@@ -38,6 +39,7 @@ class SliceScores:
     patient: str
     method: str
     truth: NDArray[np.bool_]
+    labels: NDArray[np.bool_]
     values: FLOATS
     outlined: NDArray[np.intp]
     dice: FLOATS
@@ -46,6 +48,11 @@ class SliceScores:
     def dice_at(self, threshold: float) -> FLOATS:
         """(bleeding,) Dice of the map cut at the nearest of `THRESHOLDS`."""
         return np.asarray(self.dice[:, nearest_threshold(threshold)])
+
+    def by_label(self) -> SliceScores:
+        """The scores as the authors count: a slice bleeds if its label says so, whatever its mask holds."""
+        kept = self.labels[self.outlined]
+        return replace(self, truth=self.labels, outlined=self.outlined[kept], dice=self.dice[kept])
 
 
 def nearest_threshold(threshold: float) -> int:
@@ -77,7 +84,7 @@ def iou_of(dice: FLOATS) -> FLOATS:
 
 @dataclass(frozen=True, eq=False)
 class SlicePictures:
-    """What a picture of each bleeding slice is drawn from: uint8 gray, bool truth and float16 map (slices, H, W)."""
+    """Contents of the pictures of the bleeding slices: uint8 gray, bool truth and float16 map (slices, H, W)."""
 
     gray: NDArray[np.uint8]
     truth: NDArray[np.bool_]
@@ -94,6 +101,7 @@ def save_scores(scores: SliceScores, pictures: SlicePictures, path: Path) -> Non
             names=names,
             facts=json.dumps(scores.facts, sort_keys=True),
             truth=scores.truth,
+            labels=scores.labels,
             values=scores.values,
             outlined=scores.outlined,
             dice=scores.dice,
@@ -110,13 +118,14 @@ def load_scores(path: Path, facts: dict[str, Any]) -> SliceScores | None:
             if str(stored["facts"]) != json.dumps(facts, sort_keys=True):
                 return None
             case, patient, method = json.loads(str(stored["names"]))
-            arrays = {name: stored[name] for name in ("truth", "values", "outlined", "dice")}
+            arrays = {name: stored[name] for name in ("truth", "labels", "values", "outlined", "dice")}
     except Exception:  # no file, or one that a kill left damaged in whatever way
         return None
     return SliceScores(case, patient, method, **arrays, facts=facts)
 
 
-def load_pictures(path: Path) -> SlicePictures:
-    """The pictures beside the scores."""
+def load_pictures(path: Path, slices: NDArray[np.intp]) -> SlicePictures:
+    """The pictures beside the scores, of some of the outlined slices."""
     with np.load(path, allow_pickle=False) as stored:
-        return SlicePictures(stored["gray"], stored["masks"], stored["soft"])
+        rows = np.searchsorted(stored["outlined"], slices)
+        return SlicePictures(stored["gray"][rows], stored["masks"][rows], stored["soft"][rows])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,17 +11,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.datasets.case import Case
-from ICHSegmenterLib.errors import EvaluationError, ICHSegmenterError
+from ICHSegmenterLib.errors import EvaluationError, Failure
 from ICHSegmenterLib.evaluation import detection_metrics
+from ICHSegmenterLib.evaluation.attempt import attempt
 from ICHSegmenterLib.evaluation.bootstrap import Estimate, PatientBootstrap, Weights
 from ICHSegmenterLib.evaluation.dataset import check_cases, read_exam
 from ICHSegmenterLib.evaluation.detection_metrics import ScoredItems
 from ICHSegmenterLib.evaluation.evaluate import Announce, silent
 from ICHSegmenterLib.evaluation.smart_net import metrics
-from ICHSegmenterLib.evaluation.smart_net.outputs import ExamOutputs, outputs_of, tests_of
+from ICHSegmenterLib.evaluation.smart_net.outputs import ExamOutputs, Test, outputs_of, tests_of
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
@@ -31,8 +32,6 @@ from ICHSegmenterLib.runtime.device import choose_device
 from ICHSegmenterLib.weights.digests import named_digests
 
 COLUMNS = ("case", "items", "bleeding", "dice", "false_positive_voxels", "reconstruction_error")
-
-_log = logging.getLogger(__name__)
 
 
 def evaluate_smart_net(
@@ -45,7 +44,7 @@ def evaluate_smart_net(
     resamples: int = 1000,
     seed: int = 0,
     announce: Announce = silent,
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], list[Failure]]:
     """Every test that a network can take; exams that are done are not run again.
 
     Args:
@@ -58,7 +57,7 @@ def evaluate_smart_net(
         announce: Called before each exam.
 
     Returns:
-        Test to its figures as plain data.
+        Test to its figures as plain data, and the exams that could not be scored, once each.
 
     Raises:
         EvaluationError: No exam could be scored.
@@ -70,6 +69,7 @@ def evaluate_smart_net(
         raise EvaluationError(f"{card.name} is no SMART-Net method; choose smart-net-up, -cls or -seg.")
     network.eval().requires_grad_(False).to(choose_device(device, "float32").name)
     figures: dict[str, dict[str, Any]] = {}
+    failures: dict[str, Failure] = {}
     for test in tests_of(network):
         facts = {"weights": named_digests((weights,)), "seed": seed, "mask_sampling": preprocessing.mask_sampling}
         scored: list[tuple[Case, ExamOutputs]] = []
@@ -78,19 +78,27 @@ def evaluate_smart_net(
             path = output / test / f"{case.name}.json"
             done = _load(path, facts)
             if done is None:
-                try:
-                    done = outputs_of(network, read_exam(case), preprocessing, test, seed + number)
-                except ICHSegmenterError as error:
-                    _log.warning("%s: %s", case.name, error)
+                run = partial(_outputs, network, case, preprocessing, test, seed + number)
+                outcome = attempt(run, card.name, case.name)
+                if isinstance(outcome, Failure):
+                    failures[case.name] = outcome
                     continue
+                done = outcome
                 _save(done, facts, path)
             scored.append((case, done))
         announce(len(cases), len(cases), "")
         if not scored:
-            raise EvaluationError(f"None of the {len(cases)} exams could be scored; see the warnings above.")
+            first = next(iter(failures.values()))
+            raise EvaluationError(f"None of the {len(cases)} exams could be scored. {first.case}: {first.message}")
         _write_table(scored, output / f"{test}.csv")
         figures[test] = _figures(scored, resamples, seed)
-    return figures
+    return figures, list(failures.values())
+
+
+def _outputs(
+    network: nn.Module, case: Case, preprocessing: SmartNetPreprocessing, test: Test, seed: int
+) -> ExamOutputs:
+    return outputs_of(network, read_exam(case), preprocessing, test, seed)
 
 
 def _figures(scored: Sequence[tuple[Case, ExamOutputs]], resamples: int, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a SMART-Net says of one exam at its own 256 x 256 pixels, by each of the authors' tests.
+"""Outputs of a SMART-Net for one exam at its own 256 x 256 pixels, by each of the authors' tests.
 
 Kyung et al., Med Image Anal 2022 (babbu3682/SMART-Net, MIT). Nothing is multiplied by a brain mask.
 """
@@ -102,18 +102,18 @@ def _slices(network: nn.Module, slices: NDArray[np.float32], masks: NDArray[np.b
         batch = torch.from_numpy(np.ascontiguousarray(slices[start : start + BATCH_SIZE]))[:, None].to(device)
         for task, output in by_task(network(batch), tasks).items():
             parts.setdefault(task, []).append(output.float().cpu())
-    said = {task: torch.cat(outputs) for task, outputs in parts.items()}
+    joined = {task: torch.cat(outputs) for task, outputs in parts.items()}
     truth: NDArray[np.bool_] = np.asarray(masks.any(axis=(1, 2)))
-    outlined = said["seg"].sigmoid()[:, 0].numpy() > metrics.POSITIVE_ABOVE if "seg" in said else None
-    if "cls" in said:
-        values = said["cls"].sigmoid().flatten().numpy().astype(np.float64)
+    outlined = joined["seg"].sigmoid()[:, 0].numpy() > metrics.POSITIVE_ABOVE if "seg" in joined else None
+    if "cls" in joined:
+        values = joined["cls"].sigmoid().flatten().numpy().astype(np.float64)
     else:
         values = np.full(len(truth), np.nan)
         if outlined is not None:
             values = np.asarray(outlined.any(axis=(1, 2)), dtype=np.float64)
     error, picture = float("nan"), None
-    if "rec" in said:
-        made = said["rec"][:, 0].numpy()
+    if "rec" in joined:
+        made = joined["rec"][:, 0].numpy()
         middle = len(slices) // 2
         error, picture = float(np.abs(made - slices).mean()), (slices[middle], made[middle])
     return ExamOutputs(truth, values, *_outline(outlined, masks), error, picture)

@@ -19,21 +19,21 @@ SYSTEMS = {
         "img_size in_ch num_classes embed_dims model_name epochs batch_size num_workers lr do_augmentation do_sampling "
         "do_finetune validation_ratio data_path extra_path csv_seg_results_path save_visualizations "
         "save_visualizations_dir folds_division rsna_division brainmask_ero "  # options and files
-        "cross-entropy focal Dice AdamW "  # losses
+        "cross-entropy focal Dice AdamW Grad-CAM "  # losses, maps
         "Dice IoU mean SD SEM accuracy precision recall F1 specificity AUC threshold"  # metrics
     ),
     "The slice-and-sequence transformer": (
         "train_meta.csv val_meta.csv test_meta.csv DICOM training prediction submission ensemble .pdparams "
         "configuration semi-supervised SGD Nesterov warm-up cosine crop flips rotation split "
-        "log loss positives 0.85 0.998"
+        "log loss positives 0.85 0.998 timestamp sigmoid"
     ),
     "SMART-Net": (
         "train.py test.py inference.py activation_map.py t_sne.py --data-folder-dir --imbalance-dataset --model-name "
         "--training-stream --batch-size --num-workers --pin-mem --optimizer --lr-scheduler --epochs --lr --min-lr "
         "--warmup-epochs --start-epoch --resume --gradual-unfreeze --from-pretrained --load-weight-type "
         "--multi-gpu-mode --device --print-freq --output-dir --test-dataset-name --slice-wise-manner --uncert "
-        "--end2end cross-entropy Dice L1 consistency AUC F1 accuracy sensitivity specificity reconstruction "
-        "positive voxels"
+        "--end2end cross-entropy Dice L1 MSE consistency pooling AUC F1 accuracy sensitivity specificity "
+        "reconstruction positive voxels"
     ),
 }
 

@@ -27,7 +27,8 @@ IOU = (2 / 4, 4 / 8, 1.0)
 def scores(patient: str, maps: list[np.ndarray], values: list[float], truth: list[bool]) -> SliceScores:
     sweeps = np.array([dice_sweep(one, TRUTH) for one in maps]).reshape(len(maps), -1)
     outlined = np.flatnonzero(truth)[: len(maps)]
-    return SliceScores(patient, patient, "m", np.array(truth), np.array(values), outlined, sweeps, {})
+    bleeds = np.array(truth)
+    return SliceScores(patient, patient, "m", bleeds, bleeds, np.array(values), outlined, sweeps, {})
 
 
 def test_dice_of_bleeding_slices_and_their_detection_are_as_hgi_sam_defines_them() -> None:

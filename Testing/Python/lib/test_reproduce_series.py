@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,11 @@ from ICHSegmenterLib.datasets import smart_net
 from ICHSegmenterLib.datasets.rsna import layout as rsna_layout
 from ICHSegmenterLib.evaluation.rsna.metric import logits_of, weighted_log_loss
 from ICHSegmenterLib.learning.recipe_file import load_recipe
-from reproduced_tables import NARROW_RESNET, ONE_EPOCH, exams, made_twice
+from ICHSegmenterLib.models import create_model
+from ICHSegmenterLib.reproduce.options import ReproduceOptions
+from ICHSegmenterLib.reproduce.table import reproduce
+from ICHSegmenterLib.training.trained_model import write_trained_model
+from reproduced_tables import NARROW_RESNET, ONE_EPOCH, exams, made_twice, table_of
 
 SEQUENCE = "network.config={embed_dim: 8, depths: [1, 1, 1, 1], num_heads: [1, 2, 4, 8]}"
 
@@ -34,6 +39,29 @@ def test_the_sequence_transformer_is_scored_on_held_out_series(tmp_path: Path) -
     truth = np.array([int(labels[key]) for key, _ in lines]).reshape(-1, 6)
     assert row["ours"] == pytest.approx(weighted_log_loss(logits_of(values), truth).total)
     assert (row["paper"], row["patients"]) == (0.04368, 2)
+
+
+def test_given_weights_are_scored_without_preparing_and_past_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    """As ID_6431af929.dcm of the real set, whose pixels end early."""
+    data, recipe = tmp_path / "rsna", load_recipe("rsna-sequence", [SEQUENCE])
+    rsna_layout.write(exams(8), data)
+    network = create_model(recipe.network.name, **recipe.network.config)
+    weights = write_trained_model(network, recipe, tmp_path, {})
+    changes = (SEQUENCE, "data.validation_share=0.5")
+    options = ReproduceOptions(data, tmp_path / "out", (weights,), changes=changes, device="cpu", resamples=5)
+    reproduce("rsna-sequence", options)
+    whole = table_of(tmp_path / "out")
+    assert whole["rows"][0]["patients"] == 4
+    assert not list((tmp_path / "out").rglob("*.tar"))
+    predicted = sorted((tmp_path / "out" / "evaluation" / "series").glob("*.json"))
+    damaged = next(iter(json.loads(predicted[0].read_text())["values"]))
+    image = data / "stage_2_train" / f"{damaged}.dcm"
+    image.write_bytes(image.read_bytes()[:-100])
+    reproduce("rsna-sequence", replace(options, output=tmp_path / "damaged"))
+    table = table_of(tmp_path / "damaged")
+    assert table["rows"][0]["patients"] == 3
+    failed = next(each for each in table["deviations"] if each["topic"] == "held-out series")
+    assert failed["ours"].startswith(f"1 could not be predicted, first {predicted[0].stem}: ")
 
 
 @pytest.mark.slow

@@ -22,6 +22,10 @@ from ICHSegmenterLib.datasets.brain_masks import AUTHORS_FOLDER
 from ICHSegmenterLib.datasets.rsna import layout as rsna_layout
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.preprocessing.spec import SlicePreprocessing
+from ICHSegmenterLib.reproduce.options import ReproduceOptions
+from ICHSegmenterLib.reproduce.table import reproduce
+from ICHSegmenterLib.training.callbacks import StepProgress
+from ICHSegmenterLib.training.trainer import TrainerOptions
 from reproduced_tables import NARROW_UNET, ONE_EPOCH, QUICK, SLICES, exams, made_twice, narrow_swin, table_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,9 +85,32 @@ def test_the_networks_of_folds_meet_only_the_patients_that_they_never_saw(
         digest = next(iter(facts["weights"].values()))
         fold = list(found["weights"].values()).index(digest)
         split = json.loads((tmp_path / "whole" / "training" / f"fold-{fold}" / "split.json").read_text())
-        assert path.stem in split["test"]
+        assert path.stem in {key.rpartition("-")[0] for key in split["test"]}
+        assert not {key.rpartition("-")[0] for key in (*split["train"], *split["validation"])} & {path.stem}
         assert facts["brain"].startswith(AUTHORS_FOLDER)
         assert facts["card"]["preprocessing"]["mask_sampling"] == "floor"
+
+
+def test_the_preparation_and_each_fold_report_their_progress(physionet: Path, tmp_path: Path) -> None:
+    reports: list[tuple[int, int, str]] = []
+    options = ReproduceOptions(
+        physionet,
+        tmp_path / "out",
+        changes=(*SLICES, NARROW_UNET),
+        fold_count=2,
+        machine=TrainerOptions("cpu", 1, progress=False),
+        device="cpu",
+        resamples=5,
+        progress=lambda *report: reports.append(report),
+        announce=lambda *report: reports.append(report),
+        callbacks=lambda what: (StepProgress(lambda *report: reports.append(report), what),),
+    )
+    reproduce("unet", options)
+    messages = list(dict.fromkeys(message.partition(":")[0] for _, _, message in reports))
+    assert messages == ["Preparing", "Training fold 1 of 2, phase 1", "Training fold 2 of 2, phase 1", "unet", ""]
+    for phase in messages[:3]:
+        steps = [(done, total) for done, total, message in reports if message == phase]
+        assert steps == [(done, len(steps)) for done in range(1, len(steps) + 1)]
 
 
 def test_folds_may_be_shared_by_processes(physionet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

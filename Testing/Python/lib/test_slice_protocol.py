@@ -13,7 +13,8 @@ from ICHSegmenterLib.cards import table as model_cards
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.brain_masks import brain_mask_of, with_brain_masks
-from ICHSegmenterLib.errors import EvaluationError, WeightsCorruptError
+from ICHSegmenterLib.errors import CancelledError, EvaluationError, WeightsCorruptError
+from ICHSegmenterLib.evaluation.attempt import attempt
 from ICHSegmenterLib.evaluation.cases import find_cases
 from ICHSegmenterLib.evaluation.fold_networks import FoldNetworks, warn_of_training_data
 from ICHSegmenterLib.evaluation.slices.authors_folds import folds_of
@@ -132,6 +133,25 @@ def test_the_threshold_comes_from_the_slices_of_other_folds(data, method, tmp_pa
     assert own.summary["methods"]["hgi-sam"]["all"]["dice"]["value"] < groups["all"]["dice"]["value"]
 
 
+def test_a_slice_bleeds_by_its_label_alone_where_the_authors_count(data, method, tmp_path):
+    """The label of one outlined slice of exam 002 is taken away, and a slice without a mask gets one."""
+    cases = cases_of(data, tmp_path)
+    changed = [replace(each, slice_labels=(1, 0, 1, 0)) if each.name == "002" else each for each in cases]
+    counts = {}
+    for by_label in (False, True):
+        protocol = SliceProtocol(FOLDS, by_label=by_label, resamples=5)
+        found = evaluate_slices(changed, [method], tmp_path / str(by_label), protocol)
+        group = found.summary["methods"]["hgi-sam"]["all"]
+        table = [row for row in rows(tmp_path / str(by_label) / "slices.csv") if row["case"] == "002"]
+        counts[by_label] = (group["bleeding_slices"], group["outlined_slices"])
+        assert [row["truth"] for row in table] == (["1", "0", "1", "0"] if by_label else ["1", "1", "1", "0"])
+        drawn = sorted(path.name for path in (tmp_path / str(by_label) / "pictures" / "hgi-sam").glob("002_*"))
+        assert drawn == (["002_002.png"] if by_label else ["002_001.png", "002_002.png"])
+    assert counts == {False: (9, 8), True: (8, 7)}
+    both = [tmp_path / name / "pictures" / "hgi-sam" / "002_002.png" for name in ("False", "True")]
+    assert both[0].read_bytes() == both[1].read_bytes()  # the picture of the same slice, not of another one
+
+
 def test_hard_labels_have_their_own_auc(data, method, tmp_path):
     found = evaluate_slices(cases_of(data, tmp_path), [method], tmp_path, SliceProtocol(FOLDS, resamples=5))
     group = found.summary["methods"]["hgi-sam"]["all"]
@@ -159,6 +179,27 @@ def test_scores_are_kept_until_what_made_them_changes(data, method, tmp_path):
     method.files[0].write_bytes(b"others")
     evaluate_slices(cases, [method], tmp_path, SliceProtocol(pictures=False, resamples=5))
     assert method.session.network.slices == 2 * 8 * 4
+
+
+def test_an_exam_that_fails_in_an_unknown_way_does_not_stop_the_others(data, method, tmp_path, monkeypatch):
+    dense = method.session.network
+    answers = iter([RuntimeError("broken"), *[None] * 100])
+
+    def predict(exam, indices):
+        error = next(answers)
+        if error is not None:
+            raise error
+        return DenseIsBlood.predict_batch(dense, exam, indices)
+
+    monkeypatch.setattr(dense, "predict_batch", predict)
+    found = evaluate_slices(cases_of(data, tmp_path), [method], tmp_path, SliceProtocol(pictures=False, resamples=5))
+    assert found.summary["methods"]["hgi-sam"]["all"]["exams"] == 7
+    assert [(one.case, one.message) for one in found.failures] == [("001", "Unexpected RuntimeError: broken")]
+
+
+def test_a_stop_is_no_failure_of_an_exam():
+    with pytest.raises(CancelledError):
+        attempt(lambda: (_ for _ in ()).throw(CancelledError("stopped")), "m", "c")
 
 
 def test_the_network_of_a_fold_meets_only_that_folds_patients(tmp_path):
@@ -218,7 +259,7 @@ def test_the_authors_search_climbs_until_dice_first_falls():
     for threshold, value in ((0.03, 0.2), (0.04, 0.3), (0.05, 0.25), (0.06, 0.9)):
         dice[0, nearest_threshold(threshold)] = value
     none = np.zeros(1, dtype=bool)
-    scores = SliceScores("c", "p", "m", none, np.zeros(1), np.zeros(1, dtype=int), dice, {})
+    scores = SliceScores("c", "p", "m", none, none, np.zeros(1), np.zeros(1, dtype=int), dice, {})
     assert best_threshold([scores]) == 0.06
     assert best_threshold([scores], climb=(0.03, 0.04, 0.05, 0.06)) == 0.04
 

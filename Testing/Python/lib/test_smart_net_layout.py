@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,22 @@ def test_stacked_slices_are_scored_as_the_metrics_are_defined() -> None:
     assert said.error == pytest.approx(0.25)
     without = _slices(Network(), slices, np.zeros_like(masks))
     assert np.isnan(without.dice) and without.false_positive_voxels == 40
+
+
+def test_an_exam_that_cannot_be_read_is_named_and_the_others_are_scored(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    from ICHSegmenterLib.cards.table import get_card
+    from ICHSegmenterLib.evaluation.smart_net.evaluate import evaluate_smart_net
+    from ICHSegmenterLib.models import create_model
+
+    folder = write_samples(tmp_path / "data")
+    (folder / "test" / "sample4_hemo_img.nii.gz").write_bytes(b"no gzip")
+    config = {"width": 4, "layers": (1, 1, 1, 1)}
+    torch.save(create_model("smart_net_up", **config).state_dict(), tmp_path / "up.pt")
+    card = get_card("smart-net-up")
+    card = replace(card, network_config=config, preprocessing=replace(card.preprocessing, size=32))
+    cases = smart_net.cases(folder, tmp_path)
+    figures, failures = evaluate_smart_net(cases, card, tmp_path / "up.pt", tmp_path / "out", device="cpu", resamples=5)
+    assert {test: found["exams"] for test, found in figures.items()} == {"slice-wise": 1, "stacked": 1}
+    assert [(one.method, one.case) for one in failures] == [("smart-net-up", "test-sample4_hemo")]

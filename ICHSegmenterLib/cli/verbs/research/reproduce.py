@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,12 @@ from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.progress import TerminalProgress
 from ICHSegmenterLib.cli.verbs.research.train import add_changes_argument, devices, needs_extra, part
 
-TABLES = ("hgi-sam", "swin-sam", "unet", "swin-unetr", "rsna-sequence", "smart-net")
+FOLD_TABLES = ("unet", "swin-unetr")
+"""Those with a network a fold."""
+TABLES = ("hgi-sam", "swin-sam", *FOLD_TABLES, "rsna-sequence", "smart-net")
+WITHOUT_FOLDS = TABLES[-2:]
+"""Those whose test part is not one of folds."""
+FOLDS = 5
 
 
 def add_parsers(verbs: Any) -> None:
@@ -27,10 +31,10 @@ def add_parsers(verbs: Any) -> None:
     )
     parser.add_argument("--as-authors", action="store_true", help="all quirks of the authors' code on")
     parser.add_argument("--folds", type=Path, metavar="FILE", help="patient,fold, in place of folds drawn by the seed")
-    parser.add_argument("--fold-count", type=int, default=5, metavar="N", help="folds to draw (default: 5)")
+    parser.add_argument("--fold-count", type=int, default=FOLDS, metavar="N", help=f"folds to draw (default: {FOLDS})")
     add_changes_argument(parser, "change the recipes; each change is listed as a deviation")
     parser.add_argument(
-        "--part", type=part, default=(1, 1), metavar="N/OF", help="train every OF-th fold, for several processes"
+        "--part", type=part, default=(1, 1), metavar="N/OF", help="train every OF-th fold, for several runs"
     )
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu", "mps"))
     parser.add_argument("--devices", default="auto", type=devices, help="to train on: auto or a number")
@@ -46,6 +50,7 @@ def add_parsers(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The verb."""
     require_existing(arguments, "data", "weights", "folds")
+    _check_folds_apply(arguments)
     try:
         from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -58,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise needs_extra(error) from error
     output = arguments.output or Path(f"reproduce-{arguments.table}")
-    shows_bar = not arguments.quiet and sys.stderr.isatty()
     progress = TerminalProgress()
     options = ReproduceOptions(
         arguments.data,
@@ -69,12 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.folds,
         arguments.fold_count,
         arguments.part,
-        TrainerOptions(arguments.accelerator, arguments.devices, arguments.nodes, arguments.strategy, shows_bar),
+        TrainerOptions(arguments.accelerator, arguments.devices, arguments.nodes, arguments.strategy, progress=False),
         arguments.device,
         arguments.resamples,
         arguments.seed,
+        silent if arguments.quiet else progress.update,
         silent if arguments.quiet else progress.announce,
-        lambda: () if arguments.quiet or shows_bar else (StepProgress(progress.update),),
+        lambda what: () if arguments.quiet else (StepProgress(progress.update, what),),
     )
     try:
         outcome = reproduce(arguments.table, options)
@@ -92,3 +97,15 @@ def run(arguments: argparse.Namespace) -> int:
     for each in outcome.deviations():
         print(f"  {each.topic}: {each.authors} / here: {each.ours}")
     return 0
+
+
+def _check_folds_apply(arguments: argparse.Namespace) -> None:
+    """A setting of folds is refused where it would do nothing, or let two runs train one network at once."""
+    table = arguments.table
+    if arguments.part != (1, 1) and table not in FOLD_TABLES:
+        raise ValueError(
+            f"--part shares folds, and {table} trains none. To train one network with several processes start "
+            "`torchrun --nproc-per-node N -m ICHSegmenterLib reproduce ...` with --devices N"
+        )
+    if table in WITHOUT_FOLDS and (arguments.folds is not None or arguments.fold_count != FOLDS):
+        raise ValueError(f"{table} has no folds; leave --folds and --fold-count out")
