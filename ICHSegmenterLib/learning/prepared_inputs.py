@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.datasets.prepare import INDEX
 from ICHSegmenterLib.errors import TrainingDataError
-from ICHSegmenterLib.learning.kept_inputs import KeptInputs
+from ICHSegmenterLib.learning.array_file import ArrayFile
 
 PREFIX, SUFFIX = "inputs-", ".ready"
 VERSION = 1
 """To be raised when the same settings give other pixels."""
 
 
-class PreparedInputs(KeptInputs):
+class PreparedInputs(ArrayFile):
     """Arrays of a whole data set, asked for by their number in a part of it.
 
     Args:
@@ -33,8 +33,7 @@ class PreparedInputs(KeptInputs):
     """
 
     def __init__(self, path: Path, places: NDArray[np.integer], count: int, bytes_each: int) -> None:
-        self._bytes_each, self._count, self._path = bytes_each, count, path
-        self._streams = {}
+        super().__init__(path, count, bytes_each)
         self._places = places
 
     def check_kept(self, number: int) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
+from ICHSegmenterLib.learning.array_file import ArrayFile
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.beam_hardening import BeamHardening, add_beam_hardening, draw_beam_hardening
 from ICHSegmenterLib.learning.kept_inputs import KeptInputs
@@ -48,8 +49,8 @@ class SliceDataset(Dataset[Sample]):
         self._reader, self._table, self._rows = ShardReader(cache), table, rows
         self._preprocessing, self._augmentation = preprocessing, augmentation
         self._with_masks, self._header_window = with_masks, header_window
-        self._images: KeptInputs | None = None
-        self._masks: KeptInputs | None = None
+        self._images: ArrayFile | None = None
+        self._masks: ArrayFile | None = None
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ICHSegmenterLib.datasets.shards import ShardReader
 from ICHSegmenterLib.datasets.slices import SliceTable
+from ICHSegmenterLib.learning.array_file import ArrayFile
 from ICHSegmenterLib.learning.augmentation import apply_change, draw_change
 from ICHSegmenterLib.learning.kept_inputs import KeptInputs
 from ICHSegmenterLib.learning.prepared_inputs import PreparedInputs, begin_inputs, inputs_of
@@ -46,7 +47,7 @@ class SeriesDataset(Dataset[Sample]):
     ) -> None:
         self._reader, self._table, self._series = ShardReader(cache), table, table.series_of(rows)
         self._preprocessing, self._augmentation = preprocessing, augmentation
-        self._kept: KeptInputs | None = None
+        self._kept: ArrayFile | None = None
 
     def __len__(self) -> int:
         return len(self._series)

@@ -14,6 +14,7 @@ import torch
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.datasets.prepare import load_prepared, prepare_dataset
 from ICHSegmenterLib.errors import TrainingDataError
+from ICHSegmenterLib.learning.array_file import ArrayFile
 from ICHSegmenterLib.learning.augmentation import affine_grid
 from ICHSegmenterLib.learning.kept_inputs import KeptInputs
 from ICHSegmenterLib.learning.recipe import AugmentationRecipe
@@ -177,7 +178,7 @@ def test_a_disk_that_is_full_stops_the_preparing_of_inputs(tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(KeptInputs, "_write", full)
+    monkeypatch.setattr(ArrayFile, "_write", full)
     with pytest.raises(TrainingDataError, match="the disk is full"):
         prepare_inputs(load_recipe("rsna-sequence", []), cache)
 
