@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, caps_verdict
-from ICHSegmenterLib.preprocessing.checks.texture import measure_noise
 from ICHSegmenterLib.preprocessing.harmonize import harmonize
-from ICHSegmenterLib.preprocessing.input_check import measured_findings
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.slice_alignment import align_slices
 from ICHSegmenterLib.runtime.context import RunContext
@@ -53,19 +51,16 @@ def prepare_input(
         brain_mask: bool (slices, rows, columns) to use instead of our own.
         checked: What was found before, by our own mask.
     """
+    acquired = prepare(volume, card.preprocessing, brain_mask if checked is None else checked.brain_mask)
     if checked is None:
-        acquired = prepare(volume, card.preprocessing, brain_mask)
-        noise = measure_noise(volume, acquired.brain_mask)
-        findings = (*quick, *measured_findings(volume, acquired.brain_mask, noise))
-    else:
-        acquired = prepare(volume, card.preprocessing, checked.brain_mask)
-        noise, findings = checked.noise, (*quick, *checked.measured)
+        checked = CheckedScan.behind(acquired.brain_mask, volume, quick)
+    findings = (*quick, *checked.measured)
     shown, done = volume, []
     if card.align_slices and any(finding.code is InputCode.MOTION for finding in findings):
         shown, aligned = align_slices(shown, acquired.brain_mask)
         done.append(aligned)
     if card.harmonize:
-        shown, smoothed = harmonize(shown, acquired.brain_mask, noise)
+        shown, smoothed = harmonize(shown, acquired.brain_mask, checked.noise)
         done.extend([smoothed] if smoothed else [])
     seen = acquired if shown is volume else replace(acquired, volume=shown)
     findings = (*findings, *done)

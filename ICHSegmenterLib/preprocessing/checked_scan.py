@@ -5,7 +5,7 @@ It depends on the scan alone, so that another process may find it while a networ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,8 +49,19 @@ class CheckedScan:
             mask = find_brain(axial)
         except VolumeError:
             return None
-        noise = measure_noise(axial, mask)
-        return cls(mask, noise, quick, measured_findings(axial, mask, noise))
+        return cls.behind(mask, axial, quick)
+
+    @classmethod
+    def behind(cls, brain_mask: NDArray[np.bool_], axial: Volume, quick: Sequence[InputFinding]) -> CheckedScan:
+        """What is found behind a mask.
+
+        Args:
+            brain_mask: bool (slices, rows, columns); may be a user's own.
+            axial: Axial slices.
+            quick: What was found without it.
+        """
+        noise = measure_noise(axial, brain_mask)
+        return cls(brain_mask, noise, tuple(quick), measured_findings(axial, brain_mask, noise))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data of all but the mask, to the last digit."""

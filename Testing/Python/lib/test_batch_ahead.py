@@ -107,8 +107,8 @@ def test_an_analysis_does_not_search_for_what_the_reader_found(head, monkeypatch
         raise AssertionError("it was known")
 
     monkeypatch.setattr("ICHSegmenterLib.preprocessing.pipeline.skull.brain_mask", fail)
-    monkeypatch.setattr("ICHSegmenterLib.analysis.prepared_input.measure_noise", fail)
-    monkeypatch.setattr("ICHSegmenterLib.analysis.prepared_input.measured_findings", fail)
+    monkeypatch.setattr("ICHSegmenterLib.preprocessing.checked_scan.measure_noise", fail)
+    monkeypatch.setattr("ICHSegmenterLib.preprocessing.checked_scan.measured_findings", fail)
     begin_analysis(head, CLASSICAL, checked=checked)()
 
 
