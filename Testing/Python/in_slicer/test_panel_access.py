@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,15 +63,51 @@ def test_every_label_before_a_control_belongs_to_it(panel):
     assert {name: getattr(panel.ui, name).buddy().objectName for name in buddies} == buddies
 
 
-def test_the_tabulator_goes_from_top_to_bottom(panel):
-    order, widget = [], panel.ui.inputSelector
-    for _ in range(200):
-        order.append(widget.objectName)
-        widget = widget.nextInFocusChain()
-        if widget is panel.ui.inputSelector:
-            break
-    expected = ["inputSelector", "methodComboBox", "deviceComboBox", "advancedButton", "applyButton", "sliceTable"]
-    assert [name for name in order if name in expected] == expected
+@pytest.fixture
+def walk(shell, panel):
+    """Presses the tabulator until it comes round; returns where each control lies that had the focus, by its name."""
+    from PySide6 import QtCore, QtTest, QtWidgets
+
+    def walk_():
+        window, places = panel.parent.window(), {}
+        window.activateWindow()
+        first = panel.ui.openButton
+        shell.waitUntil(lambda: first.setFocus() or QtWidgets.QWidget.hasFocus(first), 10, "the keyboard at the panel")
+        for _ in range(300):
+            widget = QtWidgets.QApplication.focusWidget()
+            places[widget] = QtWidgets.QWidget.mapTo(widget, panel.parent, QtCore.QPoint(0, 0))
+            QtTest.QTest.keyClick(widget, QtCore.Qt.Key_Tab)
+            if QtWidgets.QApplication.focusWidget() in places:
+                return places
+        raise AssertionError("the tabulator never comes round")
+
+    return walk_
+
+
+SAME_ROW = 8
+"""Pixels between the upper edges of two controls of one row."""
+
+
+def test_the_tabulator_goes_through_every_control_from_top_to_bottom(shell, panel, phantom, walk):
+    """Through filled tables too, out of which it must come again."""
+    from PySide6 import QtCore, QtWidgets
+
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None and panel.ui.findingsTable.rowCount == 1, 120, "the finding")
+    places = walk()
+    inside = [place for widget, place in places.items() if panel.parent.isAncestorOf(widget)]
+    upwards = [one.y() for one, next_ in pairwise(inside) if next_.y() < one.y() - SAME_ROW]
+    assert len(upwards) <= 1  # from the last one round to the first
+    reached = {*places, *(widget.parentWidget() for widget in places)}
+    missed = [
+        name
+        for name, widget in controls(panel).items()
+        if widget.visible
+        and widget.enabled
+        and QtWidgets.QWidget.focusPolicy(widget) & QtCore.Qt.TabFocus
+        and widget not in reached
+    ]
+    assert missed == []
 
 
 def test_a_key_starts_a_run_and_cancels_it(shell, panel, phantom):

@@ -193,6 +193,7 @@ def prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
     table.setShowGrid(False)
+    table.setTabKeyNavigation(False)  # else the tabulator goes from cell to cell and never leaves
     for column in range(len(headings)):
         mode = qt.QHeaderView.Stretch if column == wide else qt.QHeaderView.ResizeToContents
         table.horizontalHeader().setSectionResizeMode(column, mode)
