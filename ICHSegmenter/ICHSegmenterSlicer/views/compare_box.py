@@ -13,6 +13,7 @@ from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.weights import store
 from ICHSegmenterSlicer.scene.results import compared_results
+from ICHSegmenterSlicer.scene.results.runs import editedMl
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 from ICHSegmenterSlicer.views.results.verdict_text import methodText
@@ -39,6 +40,7 @@ class ComparisonView:
         self._shown = shown
         self._voted: slicer.vtkMRMLTextNode | None = None
         self._rows: list[slicer.vtkMRMLTextNode] = []
+        self._madeMl: list[float | None] = []
         self._sideBySide = SideBySide()
         ui.sideBySideButton.connect("toggled(bool)", self._onSideBySide)
         ui.compareComboBox.connect("checkedIndexesChanged()", changed)
@@ -94,16 +96,28 @@ class ComparisonView:
         if voted is not self._voted:
             self._ui.sideBySideButton.setChecked(False)
         self._voted = voted
-        self._rows = []
+        self._rows, self._madeMl = [], []
         for widget in (table, self._ui.agreementLabel):
             widget.setVisible(agreement is not None)
         if agreement is not None:
             self._rows = [*rows, voted]
+            self._madeMl = [agreement.methods[one.analysis.provenance.method].blood_ml for one in results]
+            self._madeMl.append(agreement.vote_ml)
             self._fill(agreement, results)
+            self.markEdits()
             compared_results.fill(voted, shown)
         self._ui.sideBySideButton.setVisible(len(self._outlined) > 1)
         table.setCurrentCell(self._rows.index(shown) if shown in self._rows else -1, METHOD)
         table.blockSignals(blocked)
+
+    def markEdits(self) -> None:
+        """Write what is outlined now; agreement is that of the outlines as they were made."""
+        for row, (node, madeMl) in enumerate(zip(self._rows, self._madeMl, strict=True)):
+            nowMl = editedMl(node)
+            text = NO_VALUE if madeMl is None else f"{madeMl:.1f}"
+            if nowMl is not None:
+                text = _("{volume:.1f} (edited)").format(volume=nowMl)
+            self._ui.agreementTable.setItem(row, VOLUME, cell(text, right=True))
 
     def _fill(self, agreement: Agreement, results: Sequence[StoredResult]) -> None:
         table = self._ui.agreementTable
@@ -114,10 +128,10 @@ class ComparisonView:
         for row, result in enumerate(results):
             name = result.analysis.provenance.method
             self._fillMethod(row, numbers[name], result, agreement)
-        self._fillVote(len(self._rows) - 1, len(headings), agreement.vote_ml)
+        self._fillVote(len(self._rows) - 1, len(headings))
         table.setFixedHeight(HEADER_HEIGHT + len(self._rows) * ROW_HEIGHT + 4)
         failed = [f"⚠ {failure.method}: {failureText(failure)}" for failure in agreement.failures]
-        text = _("Dice: overlap of two outlines, 0 none to 1 the same. Click a row to see that result.")
+        text = _("Dice: overlap of two outlines as made, 0 none to 1 the same. Click a row to see that result.")
         self._ui.agreementLabel.setText("<br>".join((f"<small>{text}</small>", *failed)))
 
     def _fillMethod(self, row: int, number: int, result: StoredResult, agreement: Agreement) -> None:
@@ -126,19 +140,17 @@ class ComparisonView:
         title = cell(f"{number}  {summary.title}")
         title.setIcon(qt.QIcon(swatch(compared_results.colorOf(number - 1))))
         title.setToolTip(f"{title.text()}\n{methodText(result)}")
-        values = [NO_VALUE if summary.blood_ml is None else f"{summary.blood_ml:.1f}"]
-        for other in agreement.outlining:
+        self._ui.agreementTable.setItem(row, METHOD, title)
+        for column, other in enumerate(agreement.outlining, start=FIRST_DICE):
             isPair = name in agreement.outlining and name != other
-            values.append(f"{agreement.dice(name, other):.2f}" if isPair else NO_VALUE)
-        for column, item in enumerate((title, *(cell(text, right=True) for text in values))):
-            self._ui.agreementTable.setItem(row, column, item)
+            dice = f"{agreement.dice(name, other):.2f}" if isPair else NO_VALUE
+            self._ui.agreementTable.setItem(row, column, cell(dice, right=True))
 
-    def _fillVote(self, row: int, columns: int, voteMl: float) -> None:
+    def _fillVote(self, row: int, columns: int) -> None:
         table = self._ui.agreementTable
         title = cell(_("Majority vote"))
         title.setIcon(qt.QIcon(swatch(VOTE_COLOR)))
         table.setItem(row, METHOD, title)
-        table.setItem(row, VOLUME, cell(f"{voteMl:.1f}", right=True))
         for column in range(FIRST_DICE, columns):
             table.setItem(row, column, cell(""))
 

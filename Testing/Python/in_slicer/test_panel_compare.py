@@ -404,6 +404,35 @@ def test_two_methods_are_shown_side_by_side_and_everything_is_put_back(shell, pa
     assert [one.GetNumberOfViewNodeIDs() for one in displays] == [0, 0, 0]
 
 
+def test_milliliters_of_the_table_are_those_of_the_segments_now(shell, panel, phantom, compare):
+    compare()
+    table = panel.ui.agreementTable
+    made = [table.item(row, 1).text() for row in range(3)]
+    table.setCurrentCell(1, 0)
+    shell.waitUntil(lambda: panel.ui.findingsTable.rowCount == 1, RUN_S, "the finding")
+    panel.ui.findingsTable.setCurrentCell(0, 0)
+    shell.click(panel.ui.rejectButton)
+    shell.waitUntil(lambda: table.item(1, 1).text() == "0.0 (edited)", 10, "the edit in the table")
+    assert [table.item(row, 1).text() for row in (0, 2)] == [made[0], made[2]]
+    shell.click(panel.ui.undoButton)
+    shell.waitUntil(lambda: [table.item(row, 1).text() for row in range(3)] == made, 10, "what was made")
+
+
+def test_a_comparison_hides_earlier_runs_and_a_later_run_hides_the_comparison(shell, panel, phantom, compare):
+    def visible():
+        return [node for node in segmentations() if node.GetDisplayNode().GetVisibility()]
+
+    run(shell, panel)
+    first = panel.shown.segmentationNode
+    results, voted = compare()
+    compared = [node for one in (*results, voted) if (node := one.GetNodeReference("segmentation")) is not None]
+    assert set(visible()) == set(compared)
+    assert "Majority vote of 2 · ICHSegmenter" in panel.ui.verdictLabel.text  # no version of ours is one of a vote
+    run(shell, panel)
+    assert visible() == [panel.shown.segmentationNode]
+    assert len(segmentations()) == len({first, *compared, panel.shown.segmentationNode})
+
+
 def test_comparing_leaves_edited_segments_alone(shell, panel, phantom, compare):
     import slicer
 

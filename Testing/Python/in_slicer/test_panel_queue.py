@@ -354,6 +354,24 @@ def test_a_run_of_the_exam_on_the_screen_is_in_its_row(shell, panel, head, opene
     assert columnOfBlood(rows(panel)[0])[0] == "suspected"
 
 
+def test_a_row_says_what_is_outlined_after_an_edit_in_words_of_the_panel(shell, panel, head, opened, monkeypatch):
+    from ICHSegmenterSlicer.views.results import verdict_text
+
+    panel.ui.inputSelector.setCurrentNode(head("Bleeding"))
+    opened()
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None and panel.ui.findingsTable.rowCount == 1, RUN_S, "the finding")
+    made = rows(panel)[0][2]
+    monkeypatch.setattr(verdict_text, "_", lambda text: f"«{text}»")
+    panel.ui.findingsTable.setCurrentCell(0, 0)
+    shell.click(panel.ui.rejectButton)
+    shell.waitUntil(lambda: rows(panel)[0][2] == "edited, 0.0 mL", 10, "the edit in the row")
+    assert "«Hemorrhage suspected" in panel.ui.queueTable.item(0, 2).toolTip()
+    monkeypatch.undo()
+    shell.click(panel.ui.undoButton)
+    shell.waitUntil(lambda: rows(panel)[0][2] == made, 10, "what the run made")
+
+
 @pytest.mark.parametrize("isEdited", [True, False])
 def test_a_run_of_the_time_point_on_the_screen_is_in_its_row_if_it_has_the_rows_voxels(
     shell, panel, course, opened, isEdited

@@ -10,10 +10,13 @@ from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterSlicer.scene import maps
 from ICHSegmenterSlicer.scene.results import exam
 from ICHSegmenterSlicer.scene.results.compared_results import resultNodes as comparedNodes
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
 SEGMENTATION_ROLE = "segmentation"
 """Reference role: from a result node to its segments."""
+EDITED_ML = "ICHSegmenter.editedMl"
+"""Attribute of a result node: mL of blood that are outlined now; absent while segments are as the run made them."""
 
 
 def results() -> list[slicer.vtkMRMLTextNode]:
@@ -71,6 +74,21 @@ def show(resultNode: slicer.vtkMRMLTextNode | None) -> None:
             display.SetVisibility(isShown)
         if isShown and owners[segmentationNode.GetID()] > 1:
             _showSegments(node, isShown=node in visible)
+
+
+def noteEdits(resultNode: slicer.vtkMRMLTextNode, measured: MeasuredSegments) -> bool:
+    """Keep with a result how much is outlined now, for lists of results; True if it is not what was kept."""
+    value = f"{measured.bloodMl:.6g}" if measured.isEdited else None
+    if resultNode.GetAttribute(EDITED_ML) == value:
+        return False
+    resultNode.SetAttribute(EDITED_ML, value)
+    return True
+
+
+def editedMl(resultNode: slicer.vtkMRMLTextNode) -> float | None:
+    """Milliliters of blood that a person left or drew; None if the segments are as the run made them."""
+    value = resultNode.GetAttribute(EDITED_ML)
+    return None if value is None else float(value)
 
 
 def isMapOf(node: slicer.vtkMRMLNode | None, resultNode: slicer.vtkMRMLTextNode | None) -> bool:

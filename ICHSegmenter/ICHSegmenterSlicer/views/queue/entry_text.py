@@ -27,8 +27,10 @@ def stateText(entry: QueueEntry) -> str:
     }[entry.state]
 
 
-def verdictText(result: StoredResult) -> str:
-    """The verdict in a word, and the blood that the method outlined."""
+def verdictText(result: StoredResult, editedMl: float | None) -> str:
+    """The verdict in a word, and the blood that the method outlined; or how much is outlined after edits."""
+    if editedMl is not None:
+        return _("edited, {volume:.1f} mL").format(volume=editedMl)
     word, bloodMl = verdictWord(result.analysis.assessment.code), result.analysis.blood_ml
     return _("{verdict}, {volume:.1f} mL").format(verdict=word, volume=bloodMl) if bloodMl else word
 

@@ -17,12 +17,14 @@ from ICHSegmenterSlicer.parameters import ICHSegmenterParameters
 from ICHSegmenterSlicer.scene.exams.listed_exam import BROWSER, SEQUENCE, VOLUME, ListedExam, examOf, exams
 from ICHSegmenterSlicer.scene.nodes import isInScene
 from ICHSegmenterSlicer.scene.results.exam import VOXELS
+from ICHSegmenterSlicer.scene.results.runs import editedMl
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.check_boxes import showFrame
 from ICHSegmenterSlicer.views.queue.entry_text import stateText, summaryText, verdictText
 from ICHSegmenterSlicer.views.results.exam_results import ExamResults
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable
+from ICHSegmenterSlicer.views.results.verdict_text import methodText
 from ICHSegmenterSlicer.words.failure_text import failureText
 
 NAME, STATE, VERDICT = range(3)
@@ -174,27 +176,29 @@ class QueueView(VTKObservationMixin):
         self._updateButtons()
 
     def _fillRow(self, row: int, listed: ListedExam) -> None:
-        entry, result = self._entries.get(listed), self._resultOf(listed)
+        entry, node = self._entries.get(listed), self._resultOf(listed)
         name = cell(listed.title)
         name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
         name.setCheckState(qt.Qt.Checked if listed in self._checked else qt.Qt.Unchecked)
         name.setToolTip(listed.title)
-        isGone = entry is not None and entry.state is QueueState.DONE and result is None
+        isGone = entry is not None and entry.state is QueueState.DONE and node is None
         state = cell("" if entry is None else _("changed since") if isGone else stateText(entry))
         if entry is not None and entry.failure is not None:
             state.setToolTip(f"{state.text()}: {failureText(entry.failure)}")
-        verdict = cell("" if result is None else verdictText(result))
-        verdict.setToolTip("" if result is None else f"{verdict.text()}\n{result.verdict}")
+        verdict = cell("")
+        if node is not None:
+            result = StoredResult.fromNode(node)
+            verdict = cell(verdictText(result, editedMl(node)))
+            verdict.setToolTip(f"{verdict.text()}\n{methodText(result)}")
         for column, item in ((NAME, name), (STATE, state), (VERDICT, verdict)):
             self._ui.queueTable.setItem(row, column, item)
 
-    def _resultOf(self, listed: ListedExam) -> StoredResult | None:
+    def _resultOf(self, listed: ListedExam) -> slicer.vtkMRMLTextNode | None:
         """The result of an exam, None if it has none as it is now."""
         entry = self._entries.get(listed)
         if entry is None or not entry.resultId or entry.version != listed.version():
             return None
-        node = slicer.mrmlScene.GetNodeByID(entry.resultId)
-        return None if node is None else StoredResult.fromNode(node)
+        return slicer.mrmlScene.GetNodeByID(entry.resultId)
 
     def _isBusy(self, listed: ListedExam) -> bool:
         entry = self._entries.get(listed)

@@ -38,7 +38,8 @@ class ExamResults(VTKObservationMixin):
         client: The worker.
 
     Attributes:
-        presented: Called with the result node that is shown from now on, None if there is none.
+        presented: Called with the result node that is shown from now on or whose segments were edited, None if there
+            is none.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ExamResults(VTKObservationMixin):
         self._hasFailed = False
         self.presented: Callable[[slicer.vtkMRMLTextNode | None], None] = lambda resultNode: None
         self.shown = ShownResult(ui, client)
+        self.shown.edited = self._onEdited
         self._table = RunTable(ui, self.select)
         ui.noResultLabel.setVisible(False)
 
@@ -217,6 +219,10 @@ class ExamResults(VTKObservationMixin):
         self._describe()
         self._say(_reasonText(reasons[-1]) if reasons and resultNode is None else "")
         self.presented(resultNode)
+
+    def _onEdited(self) -> None:
+        self._comparison.markEdits()
+        self.presented(self._shownNode)
 
     def _isReadable(self, resultNode: slicer.vtkMRMLTextNode | None) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ICHSegmenterSlicer.scene.results import edits
 from ICHSegmenterSlicer.scene.results.exam import VOLUME_ROLE
 from ICHSegmenterSlicer.scene.results.live_cut import LiveCut
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, measure
-from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE
+from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE, noteEdits
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
 from ICHSegmenterSlicer.views.map_box import MapView
@@ -34,10 +35,14 @@ class ShownResult(VTKObservationMixin):
     Args:
         ui: The panel's widgets by name.
         client: The worker.
+
+    Attributes:
+        edited: Called when another volume is outlined than before.
     """
 
     def __init__(self, ui: Any, client: WorkerClient) -> None:
         VTKObservationMixin.__init__(self)
+        self.edited: Callable[[], None] = lambda: None
         self._ui = ui
         self._node: slicer.vtkMRMLTextNode | None = None
         self._result: StoredResult | None = None
@@ -184,6 +189,8 @@ class ShownResult(VTKObservationMixin):
         self._table.update(self._result, measured)
         self._findings.update(self._result, measured, self.volumeNode)
         self.updateButtons()
+        if noteEdits(self._node, measured):
+            self.edited()
         if self._ui.show3DButton.checked:
             self._draw()  # an edit takes a surface away
 
