@@ -8,12 +8,13 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.errors import Failure, VolumeError
 from ICHSegmenterLib.preprocessing.input_check import check_head_ct
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterSlicer.scene.volumes import geometryOf
+from ICHSegmenterSlicer.words.failure_text import failureText
 
 MAX_PIXELS = 128
 """Rows and columns that are checked; enough to see a head, and below 10 ms."""
@@ -44,7 +45,7 @@ def checkVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> VolumeCheck:
         description = describe(geometry)
         check_head_ct(_thinned(slicer.util.arrayFromVolume(volumeNode), geometry))
     except VolumeError as error:
-        return VolumeCheck(description, str(error))
+        return VolumeCheck(description, failureText(Failure.of(error)))
     return VolumeCheck(description, "")
 
 

@@ -166,6 +166,16 @@ def test_a_volume_that_does_not_fit_is_refused_with_the_reason(shell, panel, vox
     assert panel.analysis is None
 
 
+def test_the_reason_of_a_refusal_is_in_the_panels_words(shell, panel, monkeypatch):
+    import scene_volumes
+    from ICHSegmenterSlicer.words import finding_text
+
+    monkeypatch.setattr(finding_text, "_", lambda text: f"«{text}»")
+    node = scene_volumes.addLinear(np.full((20, 64, 64), 7, np.int16), np.diag([3.5, 3.5, 5.0, 1.0]))
+    panel.ui.inputSelector.setCurrentNode(node)
+    assert "«Every voxel is 7: the volume is blank. Load the original CT.»" in panel.ui.inputInfoLabel.text
+
+
 def test_a_method_without_weights_offers_download_and_import(shell, panel, phantom):
     panel.ui.methodComboBox.setCurrentIndex(panel.ui.methodComboBox.findData("blast-ct"))
     assert panel.ui.downloadButton.visible

@@ -74,6 +74,34 @@ def test_each_of_three_verdicts_is_put_into_words_and_drawn_by_its_code(panel, r
     assert excludes == (code == "none_found")
 
 
+def test_a_result_that_cannot_be_says_so_above_its_verdict_in_the_panels_words(panel, run, monkeypatch):
+    from ICHSegmenterLib import plausibility
+    from ICHSegmenterSlicer.views.results import verdict_text
+
+    resultNode = run()
+    figures = plausibility.OutlineFigures(412.0, 0.31, 350, 0.5, 58.0)
+    implausible = plausibility.implausible(figures)
+    plain = json.loads(resultNode.GetText())
+    plain["implausible"] = implausible.to_json()
+    plain["assessment"]["caps"] = ["implausible", "contrast_in_header"]
+    resultNode.SetText(json.dumps(plain))
+    panel.results.refresh()
+    assert panel.ui.verdictLabel.text.startswith(f"⚠ <b>{implausible.text}</b>")
+    assert "412 mL of blood, 31% of the space inside the skull, 350 pieces" in implausible.text
+    assert "because of: implausible result, contrast agent in the header." in panel.ui.verdictLabel.text
+    every = plausibility.Implausible(tuple(plausibility.ImplausibleReason), figures)
+    assert verdict_text.implausibleText(every) == every.text
+    monkeypatch.setattr(verdict_text, "_", lambda text: f"«{text}»")
+    assert verdict_text.implausibleText(every).count("«") == 5
+
+
+def test_every_reason_for_doubt_has_the_panels_words(panel):
+    from ICHSegmenterLib.verdict import CAP_WORDS
+    from ICHSegmenterSlicer.views.results.verdict_text import _capTexts
+
+    assert _capTexts() == CAP_WORDS
+
+
 def test_pieces_below_the_threshold_are_a_folded_list_that_is_neither_drawn_nor_counted(shell, panel, head, run):
     from PySide6 import QtCore, QtTest
 

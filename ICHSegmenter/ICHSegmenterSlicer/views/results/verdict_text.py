@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from slicer.i18n import tr as _
 
+from ICHSegmenterLib.plausibility import Implausible, ImplausibleReason
 from ICHSegmenterLib.verdict import Assessment, Piece, VerdictCode
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
@@ -27,6 +29,8 @@ def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> lis
         lines = [f"<b>{_editedText(result, measured)}</b>", _("Before: {verdict}").format(verdict=methodText(result))]
     else:
         lines = [f"<b>{methodText(result)}</b>"]
+        if result.analysis.implausible is not None:
+            lines.insert(0, f"⚠ <b>{implausibleText(result.analysis.implausible)}</b>")
     if result.analysis.assessment.code is VerdictCode.NONE_FOUND:
         lines.append(_("A negative result does not exclude hemorrhage."))
     known = {warning.text: readerWarningText(warning) for warning in result.readerWarnings}
@@ -72,6 +76,15 @@ def methodText(result: StoredResult) -> str:
     return text
 
 
+def implausibleText(implausible: Implausible) -> str:
+    """Why a result cannot be, and what to do."""
+    figures, texts = asdict(implausible.figures), _implausibleTexts()
+    said = ", ".join(texts[reason].format(**figures) for reason in implausible.reasons)
+    return _(
+        "This result is implausible: {reasons}. Do not use it; check the scan and the weights of the method."
+    ).format(reasons=said)
+
+
 def belowText(pieces: Sequence[Piece]) -> str:
     """How much lies below the threshold."""
     volumeMl = sum(piece.volume_ml for piece in pieces)
@@ -106,9 +119,16 @@ def _valueText(assessment: Assessment) -> str:
 
 
 def _capText(code: str) -> str:
-    """The reason for which no verdict is confident."""
-    texts = {"contrast_medium": _("contrast medium"), "implausible": _("an implausible result")}
-    return texts.get(code, code.replace("_", " "))
+    """The reason for which no verdict is confident; a code of a newer version with spaces for underscores."""
+    return _capTexts().get(code, code.replace("_", " "))
+
+
+def _capTexts() -> dict[str, str]:
+    return {
+        "contrast_in_header": _("contrast agent in the header"),
+        "contrast_medium": _("contrast medium"),
+        "implausible": _("implausible result"),
+    }
 
 
 def timeText(created: str) -> str:
@@ -118,6 +138,17 @@ def timeText(created: str) -> str:
     except ValueError:
         return ""
     return f"{made:%H:%M}" if made.date() == datetime.now().date() else f"{made:%Y-%m-%d %H:%M}"
+
+
+def _implausibleTexts() -> dict[ImplausibleReason, str]:
+    return {
+        ImplausibleReason.TOO_MUCH_BLOOD: _(
+            "{blood_ml:.0f} mL of blood, {brain_share:.0%} of the space inside the skull"
+        ),
+        ImplausibleReason.TOO_MANY_PIECES: _("{pieces} pieces"),
+        ImplausibleReason.DENSITY: _("a mean density of {mean_hu:.0f} HU, which blood does not have"),
+        ImplausibleReason.ALONG_BONE: _("{skull_share:.0%} of {pieces} pieces along bone"),
+    }
 
 
 def _editedText(result: StoredResult, measured: MeasuredSegments) -> str:
