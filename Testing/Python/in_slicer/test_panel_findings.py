@@ -327,6 +327,23 @@ def test_blood_is_added_to_a_result_that_found_none(shell, panel):
 # ---- types
 
 
+def clickType(shell, panel, key):
+    """Click the closed list of types, then an entry of the open one."""
+    from PySide6 import QtCore, QtTest
+
+    box = panel.ui.typeComboBox
+    left = (QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+    QtTest.QTest.mouseClick(box, *left, QtCore.QPoint(10, 10))
+    view = box.view()
+    shell.waitUntil(lambda: view.visible, 10, "the open list")
+    shell.process(0.6)  # Qt takes a click right after that which opened the list for its second half
+    entry = view.visualRect(box.model().index(box.findData(key), 0)).center()
+    QtTest.QTest.mouseMove(view.viewport(), entry)
+    QtTest.QTest.mouseClick(view.viewport(), *left, entry)
+    shell.waitUntil(lambda: not view.visible, 10, "the closed list")
+    shell.process()
+
+
 def test_another_type_moves_the_finding_to_the_segment_of_that_type(shell, panel, analyzed):
     import slicer
     from PySide6 import QtCore
@@ -335,9 +352,7 @@ def test_another_type_moves_the_finding_to_the_segment_of_that_type(shell, panel
     before = voxels(analyzed)
     select(shell, panel, 1)
     assert panel.ui.typeComboBox.currentData == "ICH"
-    index = panel.ui.typeComboBox.findData("SDH")
-    panel.ui.typeComboBox.setCurrentIndex(index)
-    panel.ui.typeComboBox.activated.emit(index)
+    clickType(shell, panel, "SDH")
     segmentation = node.GetSegmentation()
     assert segmentation.GetNumberOfSegments() == 2
     moved = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentation.GetNthSegmentID(1), volumeNode)

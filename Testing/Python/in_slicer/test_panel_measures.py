@@ -68,6 +68,13 @@ def test_the_measures_of_exam_and_finding_stand_in_the_box(panel, analyzed):
     assert number(r"Total (\d+\.\d) mL in one piece", label) == pytest.approx(20, abs=2)
     assert number(r"Midline shift (\d+\.\d) mm to the right", label) == pytest.approx(6, abs=1)
     assert number(r"Diameter (\d+) mm", label) == pytest.approx(34, abs=4)
+    import slicer
+
+    node = panel.shown.segmentationNode
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(0), analyzed) > 0
+    inside = slicer.util.arrayFromVolume(analyzed)[mask]
+    assert number(r"mean (\d+),", label) == pytest.approx(inside.mean(), abs=0.5)
+    assert number(r"maximum (\d+) HU", label) == inside.max()
     assert "midline shift of" in label.text and "Neurosurgery 2006" in label.text  # the criterion with its source
 
 
@@ -103,6 +110,18 @@ def test_midline_and_ventricles_of_before_an_edit_are_marked_and_measured_again_
     shell.click(panel.ui.redoButton)
     shell.waitUntil(lambda: label.text != made, 10, "the edit")
     assert not button.visible  # it was measured already
+
+
+def drawnPixels(segmentationNode):
+    """How many pixels of the axial view are others without these segments."""
+    import slicer
+
+    view, display = slicer.app.layoutManager().sliceWidget("Red").sliceView(), segmentationNode.GetDisplayNode()
+    shown = view._painter().image().astype(int)
+    display.SetVisibility(False)
+    without = view._painter().image().astype(int)
+    display.SetVisibility(True)
+    return int((np.abs(shown - without).max(axis=2) > 20).sum())
 
 
 def besideVentricle(panel, volumeNode):
@@ -162,8 +181,8 @@ def test_a_prior_exam_is_compared_and_its_outline_lies_beside_the_current_one(sh
     assert "Dowlatshahi" in label.text
     shell.waitUntil(lambda: "Prior exam:" in panel.ui.measuresLabel.text, RUN_S, "the prior volume of the finding")
     assert number(r"Prior exam: (\d+\.\d) mL here", panel.ui.measuresLabel) == pytest.approx(10, abs=1.5)
-    assert panel.shown.measures.prior.outline.node is not None
-    assert panel.shown.segmentationNode.GetDisplayNode().GetVisibility()
+    assert drawnPixels(panel.shown.measures.prior.outline.node) > 20
+    assert drawnPixels(panel.shown.segmentationNode) > 20
     shell.waitUntil(lambda: panel.ui.findingsTable.rowCount == 1, RUN_S, "the finding")
     panel.ui.findingsTable.setCurrentCell(0, 0)
     shell.click(panel.ui.rejectButton)

@@ -195,7 +195,13 @@ def test_a_volume_that_was_moved_gets_the_rest_and_the_reason(panel, analyzed, r
     assert "does not lie where its DICOM files say" in panel.ui.statusLabel.text
 
 
-def test_what_the_report_needs_is_offered_and_the_rest_written_if_declined(panel, analyzed, reported, monkeypatch):
+@pytest.mark.parametrize(
+    ("package", "absent"),
+    [("matplotlib>=3.7", {"report.pdf"}), ("highdicom>=0.24", {"segmentation.dcm", "report.dcm"})],
+)
+def test_what_the_report_needs_is_offered_and_the_rest_written_if_declined(
+    panel, analyzed, reported, monkeypatch, tmp_path, package, absent
+):
     from ICHSegmenterLib.errors import DependencyError
     from ICHSegmenterSlicer.client import dependencies
 
@@ -206,12 +212,14 @@ def test_what_the_report_needs_is_offered_and_the_rest_written_if_declined(panel
         raise DependencyError("declined")
 
     monkeypatch.setattr(dependencies, "install", decline)
-    monkeypatch.setattr(dependencies, "_version", lambda package: "" if package == "matplotlib" else "1")
+    monkeypatch.setattr(dependencies, "_version", lambda name: "" if package.startswith(name) else "1")
+    if package.startswith("highdicom"):
+        as_dicom(analyzed.volumeNode, tmp_path.parent / f"{tmp_path.name}-ct", monkeypatch)
     folder = reported()
-    assert asked == ["matplotlib>=3.7"]
+    assert asked == [package]
     assert "report.html" in names(folder)
-    assert "report.pdf" not in names(folder)
-    assert "Packages are missing: matplotlib>=3.7" in panel.ui.statusLabel.text
+    assert not absent & set(names(folder))
+    assert f"Packages are missing: {package}" in panel.ui.statusLabel.text
 
 
 def test_a_folder_that_cannot_be_written_is_said(shell, panel, analyzed, tmp_path):

@@ -31,8 +31,10 @@ def test_one_click_shows_the_trust_lines_of_the_chosen_method(shell, panel):
         assert trust.false_alarms
         assert trust.not_seen
         assert "Does not see" in text
-        for alarms in trust.false_alarms:
-            assert alarms.share in text
+        assert trust.trained_on.population[:20] in text
+        assert trust.sensitivity
+        for rate in (*trust.false_alarms, *trust.sensitivity):
+            assert rate.share in text
         for unseen in trust.not_seen:
             assert unseen[:20] in text
 

@@ -119,6 +119,27 @@ def test_the_smallest_piece_recuts_the_result(shell, panel, analyzed):
     assert outlined(panel, analyzed).any()  # the bleed has 20 mL
 
 
+def test_pieces_below_the_smallest_one_leave_the_segments_and_the_list(shell, panel):
+    import scene_volumes
+    from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
+
+    geometry = head_geometry((26, 112, 112), pixel_mm=(2.0, 2.0))
+    bleeds = (Bleed.sphere(20.0, (30.0, 5.0, 38.0)), Bleed.sphere(3.0, (-32.0, -20.0, 45.0)))
+    hu = make_phantom(geometry, HeadModel(bleeds), subsamples=(2, 1, 1)).volume.hu
+    ijkToRas = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine
+    volumeNode = scene_volumes.addLinear(np.round(hu).astype(np.int16), ijkToRas, "Two bleeds")
+    panel.ui.inputSelector.setCurrentNode(volumeNode)
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the end of the run")
+    shell.waitUntil(lambda: panel.ui.findingsTable.rowCount == 2, 10, "the findings")
+    before = outlined(panel, volumeNode).sum() * np.prod(volumeNode.GetSpacing()) / 1000
+    panel.ui.minVolumeSlider.value = 5.0
+    waitForRecut(shell, panel)
+    shell.waitUntil(lambda: panel.ui.findingsTable.rowCount == 1, 10, "the larger finding")
+    after = outlined(panel, volumeNode).sum() * np.prod(volumeNode.GetSpacing()) / 1000
+    assert before - after == pytest.approx(3, rel=0.3)
+
+
 def test_small_pieces_are_left_out_of_a_cut():
     from ICHSegmenterSlicer.scene.results.live_cut import _removeSmall
 
