@@ -8,6 +8,7 @@ from typing import Any
 
 from ICHSegmenterLib.errors import Failure, ResultError
 from ICHSegmenterLib.labels import ANY
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.protocol import read_notice
 from ICHSegmenterLib.results import RESEARCH_NOTICE, AnalysisResult
 
@@ -164,7 +165,8 @@ class Agreement:
         if not isinstance(version, int) or version > AGREEMENT_FORMAT_VERSION:
             raise ResultError(
                 f"This comparison has format {version!r}; this version of ICHSegmenter reads up to "
-                f"{AGREEMENT_FORMAT_VERSION}. Update ICHSegmenter, or compare the methods again."
+                f"{AGREEMENT_FORMAT_VERSION}. Update ICHSegmenter, or compare the methods again.",
+                Cause.STORED_RESULT,
             )
         try:
             return cls(
@@ -177,7 +179,8 @@ class Agreement:
         except (KeyError, TypeError, AttributeError) as error:
             raise ResultError(
                 f"This comparison is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Compare "
-                "the methods again."
+                "the methods again.",
+                Cause.STORED_RESULT,
             ) from error
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
+from ICHSegmenterLib.notices.cause_notice import Cause, CauseNotice
 from ICHSegmenterLib.notices.notice import Notice
 
 
@@ -25,9 +26,14 @@ class ICHSegmenterError(Exception):
     kind: ClassVar[str] = "failed"
     is_wrong_use: ClassVar[bool] = False
 
-    def __init__(self, message: str | Notice = "") -> None:
-        """Say what is wrong: a sentence, or a notice, which other languages have too."""
-        super().__init__(message)
+    def __init__(self, message: str | Notice = "", cause: Cause | None = None) -> None:
+        """Say what is wrong: a notice, which other languages have too, or a sentence.
+
+        Args:
+            message: A sentence is in English; what the panel may show has a cause, or is in the user's language.
+            cause: What the sentence is a detail of.
+        """
+        super().__init__(message if cause is None else CauseNotice(cause, {"sentence": message}))
 
     @property
     def notice(self) -> Notice | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ICHSegmenterLib.errors import VolumeError, WorkerError
+from ICHSegmenterLib.notices import notice
+from ICHSegmenterLib.notices.cause_notice import Cause, CauseNotice
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.notices.notice import Notice
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
@@ -176,7 +178,7 @@ def read_geometry(fields: Any) -> VolumeGeometry:
     except KeyError as error:
         raise ValueError(f"'geometry' lacks {error}") from error
     except (ValueError, TypeError, OverflowError) as error:
-        raise VolumeError(f"The geometry of the volume is impossible: {error}.") from error
+        raise VolumeError(f"The geometry of the volume is impossible: {error}.", Cause.DATA_MISMATCH) from error
 
 
 def read_source(fields: Any) -> VolumeSource:
@@ -199,12 +201,7 @@ def read_source(fields: Any) -> VolumeSource:
 
 def read_notice(plain: Any) -> Notice | None:
     """The code and the parameters of a failure; None without, or if this version does not know them."""
-    for kind in (ErrorNotice, InputFinding):
-        try:
-            return kind.from_json(plain)
-        except ValueError:
-            continue
-    return None
+    return notice.read_notice(plain, (ErrorNotice, CauseNotice, InputFinding))
 
 
 def _read_warnings(plain: Any) -> tuple[ReaderWarning, ...]:

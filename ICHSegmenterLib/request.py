@@ -17,6 +17,7 @@ from typing import Any
 from ICHSegmenterLib.cards.pairs import check_pair
 from ICHSegmenterLib.cards.table import NO_CONFIG, ModelCard, with_options
 from ICHSegmenterLib.errors import DeviceRequestError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.protocol import Message, read_number, read_object, read_text, read_texts
 from ICHSegmenterLib.verdict import MIN_PIECE_VOLUME_ML, OperatingPoint
 from ICHSegmenterLib.weights import store
@@ -281,7 +282,8 @@ def check_device_request(requested: str, precision: str) -> None:
         raise DeviceRequestError(
             f"The device {requested!r} cannot be used: no processor is called so. "
             "Choose 'auto', 'cpu', 'cuda', 'cuda:N' "
-            "(the N-th graphics card, from 0) or 'mps'."
+            "(the N-th graphics card, from 0) or 'mps'.",
+            Cause.NO_SUCH_DEVICE,
         )
     check_precision_on(requested, precision)
 
@@ -295,7 +297,8 @@ def check_precision_on(device: str, precision: str) -> None:
     if device == "cpu" and precision == "float16":
         raise DeviceRequestError(
             "The precision 'float16' is for graphics cards, and the device is the CPU, which gains nothing from it. "
-            "Choose the precision 'auto', 'bfloat16' or 'float32'."
+            "Choose the precision 'auto', 'bfloat16' or 'float32'.",
+            Cause.NO_SUCH_DEVICE,
         )
 
 

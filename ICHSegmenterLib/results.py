@@ -13,6 +13,7 @@ from ICHSegmenterLib.detections import DetectionResult, SliceDetection, key_slic
 from ICHSegmenterLib.errors import ResultError
 from ICHSegmenterLib.labels import ANY, SEGMENT_LABELS, SegmentLabel
 from ICHSegmenterLib.measuring.exam import ExamMeasures
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.notices.run_notice import RunNotice
 from ICHSegmenterLib.plausibility import Implausible
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
@@ -210,7 +211,8 @@ class AnalysisResult:
         if not isinstance(version, int) or version > RESULT_FORMAT_VERSION:
             raise ResultError(
                 f"This result has format {version!r}; this version of ICHSegmenter reads up to "
-                f"{RESULT_FORMAT_VERSION}. Update ICHSegmenter, or analyze the exam again."
+                f"{RESULT_FORMAT_VERSION}. Update ICHSegmenter, or analyze the exam again.",
+                Cause.STORED_RESULT,
             )
         try:
             detection, provenance = DetectionResult.from_json(data), _provenance(data)
@@ -224,7 +226,8 @@ class AnalysisResult:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ResultError(
                 f"This result is incomplete ({type(error).__name__}: {error}); it was cut off or changed. Analyze the "
-                "exam again."
+                "exam again.",
+                Cause.STORED_RESULT,
             ) from error
         segmentation = None
         if labelmap is not None:

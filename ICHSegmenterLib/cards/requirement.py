@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Literal
 
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+
 
 @dataclass(frozen=True)
 class Requirement:
@@ -55,13 +57,13 @@ def missing(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
     return tuple(one for one in requirements if not one.is_installed)
 
 
-def missing_text(title: str, lacking: Sequence[Requirement]) -> str:
+def missing_notice(title: str, lacking: Sequence[Requirement]) -> ErrorNotice:
     """The packages that a method lacks, and the command that installs them."""
-    names = ", ".join(repr(one.module) for one in lacking)
     extras = ",".join(dict.fromkeys(("torch", *sorted(one.extra for one in lacking))))
-    packages = " ".join(f'"{one.package}"' for one in lacking)
-    kind = "package" if len(lacking) == 1 else "packages"
-    return (
-        f"{title} needs the Python {kind} {names}, not installed here: "
-        f'pip install "ichsegmenter[{extras}]" (or only {packages}).'
-    )
+    parameters = {
+        "title": title,
+        "names": ", ".join(repr(one.module) for one in lacking),
+        "extras": f'"ichsegmenter[{extras}]"',
+        "packages": " ".join(f'"{one.package}"' for one in lacking),
+    }
+    return ErrorNotice(ErrorCode.METHOD_NEEDS_PACKAGES, parameters)

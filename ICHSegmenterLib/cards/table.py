@@ -18,6 +18,7 @@ from ICHSegmenterLib.cards.methods.rsna_sequence import RSNA_SEQUENCE
 from ICHSegmenterLib.cards.own import own_cards
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.errors import ModelNotFoundError, did_you_mean
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 __all__ = [
     "DEFAULT_METHODS",
@@ -72,7 +73,8 @@ def get_card(name: str) -> ModelCard:
     cards = method_cards()
     if name not in cards:
         raise ModelNotFoundError(
-            f"Unknown method {name!r}; available: {', '.join(sorted(cards))}." + did_you_mean(name, cards)
+            f"Unknown method {name!r}; available: {', '.join(sorted(cards))}." + did_you_mean(name, cards),
+            Cause.UNKNOWN_METHOD,
         )
     return cards[name]
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ICHSegmenterLib.checkpoints.safetensors_file import read_safetensors
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 State = dict[str, torch.Tensor]
 
@@ -58,7 +59,8 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
         except (KeyError, IndexError, ValueError, RuntimeError) as error:
             raise WeightsError(
                 f"{path.name}: its weights cannot be translated for {type(model).__name__} ({error}); "
-                "choose the file that was published for this method."
+                "choose the file that was published for this method.",
+                Cause.OTHER_NETWORK,
             ) from error
     _check_fits(model, state, path.name)
     _check_finite(state, path.name)
@@ -106,10 +108,14 @@ def read_state(path: str | Path) -> State:
 
 def _read(path: Path) -> State:
     if not path.is_file():
-        raise WeightsMissingError(f"{path}: no such weight file; download it or choose Import from file.")
+        raise WeightsMissingError(
+            f"{path}: no such weight file; download it or choose Import from file.", Cause.OUT_OF_REACH
+        )
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise WeightsError(f"{path.name}: unknown kind of weight file; known are {', '.join(_READERS)}.")
+        raise WeightsError(
+            f"{path.name}: unknown kind of weight file; known are {', '.join(_READERS)}.", Cause.NO_WEIGHTS
+        )
     return _unwrapped(reader(path), path.name)
 
 
@@ -121,7 +127,8 @@ def _read_torch(path: Path) -> Any:
         if "weights only" in str(error).lower() and zipfile.is_zipfile(path):
             raise WeightsCorruptError(
                 f"{path.name}: holds Python objects besides weights; running code from a weight file is not allowed. "
-                "Save the network's state_dict() alone."
+                "Save the network's state_dict() alone.",
+                Cause.WEIGHTS_WITH_CODE,
             ) from error
         raise _truncated(path, error) from error
     except Exception as error:  # a damaged pickle may fail in any way
@@ -142,7 +149,9 @@ def _read_npz(path: Path) -> Any:
             return dict(arrays)
     except ValueError as error:  # NumPy's word for an array of objects or a file of pickled data
         raise WeightsCorruptError(
-            f"{path.name}: is not a NumPy archive of plain arrays; pickled objects are not read. Save it with np.savez."
+            f"{path.name}: is not a NumPy archive of plain arrays; pickled objects are not read. "
+            "Save it with np.savez.",
+            Cause.WEIGHTS_WITH_CODE,
         ) from error
     except Exception as error:  # a damaged archive may fail in any way
         raise _truncated(path, error) from error
@@ -175,7 +184,8 @@ def _check_archive(path: Path) -> None:
     if inside > MAX_GROWTH * size + SMALL_BYTES:
         raise WeightsCorruptError(
             f"{path.name}: {size} bytes would become {inside}; weights do not compress so well. "
-            "The file is damaged, or made to do harm: get it from its authors again."
+            "The file is damaged, or made to do harm: get it from its authors again.",
+            Cause.WEIGHTS_DAMAGED,
         )
 
 
@@ -183,7 +193,8 @@ def _truncated(path: Path, error: Exception) -> WeightsCorruptError:
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return WeightsCorruptError(
         f"{path.name}: cannot be read ({path.stat().st_size} bytes; {reason[0][:120]}). "
-        "It is incomplete or altered: download or import it again."
+        "It is incomplete or altered: download or import it again.",
+        Cause.WEIGHTS_DAMAGED,
     )
 
 
@@ -197,14 +208,18 @@ def _unwrapped(content: Any, name: str) -> State:
             break
         content = inner
     if not isinstance(content, Mapping) or not _is_state(content):
-        raise WeightsError(f"{name}: holds no weights (found {_described(content)}); a state_dict is expected.")
+        raise WeightsError(
+            f"{name}: holds no weights (found {_described(content)}); a state_dict is expected.", Cause.NO_WEIGHTS
+        )
     try:
         state = {key: torch.as_tensor(value) for key, value in content.items()}
     except (TypeError, ValueError, RuntimeError) as error:  # arrays of text, or of a kind that torch does not know
-        raise WeightsCorruptError(f"{name}: holds arrays that are no weights ({error}).") from error
+        raise WeightsCorruptError(f"{name}: holds arrays that are no weights ({error}).", Cause.NO_WEIGHTS) from error
     strange = [key for key, tensor in state.items() if tensor.layout != torch.strided or tensor.is_quantized]
     if strange or any(tensor.is_meta for tensor in state.values()):
-        raise WeightsError(f"{name}: {_named(strange)} are sparse, quantized or empty; save them as plain tensors.")
+        raise WeightsError(
+            f"{name}: {_named(strange)} are sparse, quantized or empty; save them as plain tensors.", Cause.NO_WEIGHTS
+        )
     return state
 
 
@@ -238,7 +253,8 @@ def _check_fits(model: nn.Module, state: State, name: str) -> None:
     if len(missing) > len(expected) / 2:
         raise WeightsError(
             f"{name}: belongs to another network: {len(missing)} of the {len(expected)} tensors of {network} are not "
-            f"in it ({_named(missing)}), its own are {_named(state)}. Choose the method that the file was made for."
+            f"in it ({_named(missing)}), its own are {_named(state)}. Choose the method that the file was made for.",
+            Cause.OTHER_NETWORK,
         )
     if missing or unexpected:
         parts = [
@@ -248,7 +264,8 @@ def _check_fits(model: nn.Module, state: State, name: str) -> None:
         ]
         raise WeightsError(
             f"{name}: does not fit {network}: {' and '.join(parts)} tensors. "
-            "It was made for another variant of this network; choose the method or variant that it belongs to."
+            "It was made for another variant of this network; choose the method or variant that it belongs to.",
+            Cause.OTHER_NETWORK,
         )
     if differing:
         raise _wrong_shapes(expected, state, differing, name, network)
@@ -264,12 +281,14 @@ def _wrong_shapes(
         if shape[1:] == expected_shape[1:]:
             return WeightsError(
                 f"{name}: was trained for {shape[0]} classes, this method needs {expected_shape[0]}; "
-                "choose the method or the file with the same number of classes."
+                "choose the method or the file with the same number of classes.",
+                Cause.OTHER_NETWORK,
             )
     shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}" for key in differing[:_NAMED]]
     return WeightsError(
         f"{name}: {len(differing)} tensors have other shapes than {network} needs: {'; '.join(shapes)}. "
-        "It was made for another size of this network."
+        "It was made for another size of this network.",
+        Cause.OTHER_NETWORK,
     )
 
 
@@ -277,7 +296,8 @@ def _check_finite(state: State, name: str) -> None:
     for key, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float32)):
             raise WeightsCorruptError(
-                f"{name}: {key} has values that are not finite; the file is damaged or its training failed."
+                f"{name}: {key} has values that are not finite; the file is damaged or its training failed.",
+                Cause.WEIGHTS_DAMAGED,
             )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import WeightsCorruptError
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 BOOKKEEPING_MARK = "@@"
 """Ends the keys under which Paddle notes how it named things; they hold no weights."""
@@ -40,12 +41,14 @@ def read_pdparams(path: Path) -> dict[str, NDArray[Any]]:
     """
     content = read_plain_pickle(path, "PaddlePaddle weights")
     if not isinstance(content, dict):
-        raise WeightsCorruptError(f"{path.name}: holds a {type(content).__name__}, not named arrays.")
+        raise WeightsCorruptError(f"{path.name}: holds a {type(content).__name__}, not named arrays.", Cause.NO_WEIGHTS)
     arrays = {key: _array(value) for key, value in content.items() if not str(key).endswith(BOOKKEEPING_MARK)}
     foreign = [str(key) for key, value in arrays.items() if value is None]
     if foreign or not arrays:
         keys = ", ".join(foreign[:3]) or "any key"
-        raise WeightsCorruptError(f"{path.name}: holds no arrays of numbers under {keys}; it is no weight file.")
+        raise WeightsCorruptError(
+            f"{path.name}: holds no arrays of numbers under {keys}; it is no weight file.", Cause.NO_WEIGHTS
+        )
     return {str(key): value for key, value in arrays.items() if value is not None}
 
 
@@ -66,7 +69,8 @@ def read_plain_pickle(path: Path, what: str) -> Any:
         raise
     except Exception as error:  # a damaged pickle may fail in any way
         raise WeightsCorruptError(
-            f"{path.name}: cannot be read as {what} ({error}); it is incomplete or altered: download it again."
+            f"{path.name}: cannot be read as {what} ({error}); it is incomplete or altered: download it again.",
+            Cause.WEIGHTS_DAMAGED,
         ) from error
 
 
@@ -81,7 +85,8 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in _ALLOWED:
             raise WeightsCorruptError(
                 f"{self._name}: asks for {module}.{name}; a weight file that runs code is refused. "
-                "Get the file from its authors again."
+                "Get the file from its authors again.",
+                Cause.WEIGHTS_WITH_CODE,
             )
         return _SAFE.get(name) or super().find_class(module, name)
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.analysis.default_method import choose_method
-from ICHSegmenterLib.cards.requirement import Requirement, missing_text
+from ICHSegmenterLib.cards.requirement import Requirement, missing_notice
 from ICHSegmenterLib.cards.table import MODEL_CARDS, ModelCard, method_cards
 from ICHSegmenterLib.errors import DependencyError, ICHSegmenterError
 from ICHSegmenterLib.files import without_paths
@@ -81,7 +81,7 @@ def _state_of(card: ModelCard) -> str:
     if not now.is_ready:
         return "weights missing"
     if card.missing_packages:
-        return missing_text(card.title, card.missing_packages)
+        return missing_notice(card.title, card.missing_packages).text
     return "ready (bundled)" if now.is_bundled else "ready"
 
 

@@ -12,6 +12,7 @@ from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.checkpoints.checkpoint import load_checkpoint
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsError, WeightsMissingError
 from ICHSegmenterLib.methods.unet.network import VARIANTS
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.runtime.networks import create_model
 
 
@@ -52,7 +53,8 @@ def _built(card: ModelCard, config: Mapping[str, Any]) -> nn.Module:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(
             f"{card.name}: no {card.network} can be built from the network_config of its card ({reason}). Correct the "
-            "card, or use one that belongs to the file."
+            "card, or use one that belongs to the file.",
+            Cause.CARD,
         ) from error
 
 

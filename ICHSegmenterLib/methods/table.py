@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ICHSegmenterLib.cards.card import ModelCard
-from ICHSegmenterLib.cards.requirement import missing_text
+from ICHSegmenterLib.cards.requirement import missing_notice
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.runtime.context import Predictor
 
@@ -38,7 +38,7 @@ def load_predictor(card: ModelCard, weights: Sequence[Path], *, device: str, pre
         WeightsError: The files do not fit the card.
     """
     if lacking := card.missing_packages:
-        raise DependencyError(missing_text(card.title, lacking))
+        raise DependencyError(missing_notice(card.title, lacking))
     module, _, name = _CLASSES[card.predictor].partition(":")
     predictor: type[Predictor] = getattr(import_module(f"ICHSegmenterLib.methods.{module}"), name)
     return predictor.load(card, weights, device=device, precision=precision)

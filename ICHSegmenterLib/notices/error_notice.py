@@ -20,6 +20,7 @@ class ErrorCode(str, Enum):
     CANCELLED_BEFORE = "cancelled_before"
     READING_CANCELLED = "reading_cancelled"
     NOT_KEPT = "not_kept"
+    TOO_MANY_SLICES = "too_many_slices"
     NO_MEMORY_FOR_A_SLICE = "no_memory_for_a_slice"
     NO_MEMORY = "no_memory"
     NO_GPU_MEMORY = "no_gpu_memory"
@@ -30,6 +31,8 @@ class ErrorCode(str, Enum):
     BROKEN_TORCH = "broken_torch"
     UNLOADABLE_TORCH = "unloadable_torch"
     PACKAGE_MISSING = "package_missing"
+    METHOD_NEEDS_PACKAGES = "method_needs_packages"
+    FILE_NEEDS_PACKAGE = "file_needs_package"
     MISTAKE = "mistake"
     LITTLE_COMMON_SKULL = "little_common_skull"
     SKULLS_DIFFER = "skulls_differ"
@@ -58,6 +61,10 @@ SENTENCES: Mapping[ErrorCode, str] = {
     ErrorCode.CANCELLED_BEFORE: "The run was cancelled before it began.",
     ErrorCode.READING_CANCELLED: "The reading was cancelled; nothing was changed.",
     ErrorCode.NOT_KEPT: "What the method predicted is no longer kept. Analyze the exam again.",
+    ErrorCode.TOO_MANY_SLICES: (
+        "The brain spans {slices} slices of {step_mm:.1f} mm, more than the {limit} that this method can order. Choose "
+        "the 5 mm series of this exam, or another method."
+    ),
     ErrorCode.NO_MEMORY_FOR_A_SLICE: (
         "This computer ran out of memory even for one slice at a time. Close other programs or volumes and run again, "
         "or choose the method hu-threshold."
@@ -86,6 +93,11 @@ SENTENCES: Mapping[ErrorCode, str] = {
         "The Python package {package!r} is missing. In Slicer let the extension 'PyTorch' install PyTorch; elsewhere: "
         "pip install 'ichsegmenter[torch]'."
     ),
+    ErrorCode.METHOD_NEEDS_PACKAGES: (
+        "{title} needs Python packages that are not installed here ({names}): pip install {extras} (or only "
+        "{packages})."
+    ),
+    ErrorCode.FILE_NEEDS_PACKAGE: "{file}: this format needs the Python package {package}: pip install {package}",
     ErrorCode.MISTAKE: "{error}. This is a mistake in the program: please report it with the log.",
     ErrorCode.LITTLE_COMMON_SKULL: (
         "The two exams show too little of the same skull ({share:.0%} of the current one). Choose an exam that shows "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
@@ -65,3 +65,13 @@ class Notice:
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"{data!r} is no {cls.__name__}") from error
         return notice
+
+
+def read_notice(plain: Any, kinds: Iterable[type[Notice]]) -> Notice | None:
+    """The notice of one of the kinds; None for no notice, or if this version does not know it."""
+    for kind in kinds:
+        try:
+            return kind.from_json(plain)
+        except ValueError:
+            continue
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.outputs.dicom.scan import is_one_slice_a_file
 from ICHSegmenterLib.outputs.writer import ExamOutput
 from ICHSegmenterLib.volume.volume import Volume
@@ -30,7 +31,10 @@ def check(volume: Volume, source: Path | None) -> None:
         OutputError: It does not.
     """
     if source is None or not is_one_slice_a_file(volume):
-        raise OutputError("Patient and study are read from DICOM files, which this exam is not. Leave identity out.")
+        raise OutputError(
+            "Patient and study are read from DICOM files, which this exam is not. Leave identity out.",
+            Cause.NO_IDENTITY,
+        )
 
 
 def lines(exam: ExamOutput) -> tuple[tuple[str, str], ...]:

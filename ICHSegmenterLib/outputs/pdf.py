@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.outputs import identity
 from ICHSegmenterLib.outputs.writer import ExamOutput
 from ICHSegmenterLib.volume.exam_name import exam_digest
@@ -34,4 +35,4 @@ def check(volume: Volume, source: Path | None) -> None:
     """
     for module, package in PACKAGES.items():
         if importlib.util.find_spec(module) is None:
-            raise DependencyError(f"Writing report.pdf needs the package {package}: pip install {package}")
+            raise DependencyError(ErrorNotice(ErrorCode.FILE_NEEDS_PACKAGE, {"file": FILE, "package": package}))

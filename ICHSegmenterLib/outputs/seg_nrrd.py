@@ -16,6 +16,7 @@ from ICHSegmenterLib import __version__
 from ICHSegmenterLib.errors import DependencyError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import SegmentLabel
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.outputs.writer import ExamOutput
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
@@ -79,7 +80,9 @@ def encode_seg_nrrd(
     try:
         import slicerio  # not at the top: Slicer's Python has it only once a batch installed it
     except ImportError as error:
-        raise DependencyError("Writing .seg.nrrd needs slicerio: pip install slicerio") from error
+        raise DependencyError(
+            ErrorNotice(ErrorCode.FILE_NEEDS_PACKAGE, {"file": ".seg.nrrd", "package": "slicerio"})
+        ) from error
     content: dict[str, Any] = {
         "voxels": labelmap.T,  # (slice, row, column) -> (i, j, k)
         "ijkToLPS": geometry.affine,

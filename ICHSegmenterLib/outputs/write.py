@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing_folder
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.outputs.result_json import DONE_FILE
 from ICHSegmenterLib.outputs.table import OUTPUTS, select
 from ICHSegmenterLib.outputs.writer import ExamOutput
@@ -52,7 +53,8 @@ def write_outputs(
     except OSError as error:
         raise OutputError(
             f"Cannot write to {folder}: {error.strerror}. Free some space there. Choose another folder if "
-            "that does not help."
+            "that does not help.",
+            Cause.DISK,
         ) from error
     return {name: folder / name for name in written}
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.preprocessing import brain_mask as skull
 from ICHSegmenterLib.preprocessing.in_plane import InPlaneGrid
 from ICHSegmenterLib.preprocessing.orientation import AxialView
@@ -107,12 +108,14 @@ def prepare(
     view = AxialView.of(volume.geometry)
     if not view.keeps_slices or abs(volume.geometry.normal[2]) < MIN_AXIAL_COSINE:
         raise VolumeError(
-            "The slices of this volume are sagittal or coronal; it must be turned to axial slices before analysis."
+            "The slices of this volume are sagittal or coronal; it must be turned to axial slices before analysis.",
+            Cause.DATA_MISMATCH,
         )
     mask = skull.brain_mask(volume) if brain_mask is None else np.asarray(brain_mask, dtype=bool)
     if mask.shape != volume.geometry.shape:
         raise VolumeError(
             f"The brain mask has {mask.shape} voxels and the CT {volume.geometry.shape} (slices, rows, columns); "
-            "choose a mask of the same volume."
+            "choose a mask of the same volume.",
+            Cause.OTHER_GRID,
         )
     return PreparedVolume(volume, view, mask, preprocessing)

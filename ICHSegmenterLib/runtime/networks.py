@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ICHSegmenterLib.errors import DependencyError, ModelNotFoundError
+from ICHSegmenterLib.notices.cause_notice import Cause
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,14 +49,13 @@ def create_model(name: str, **config: Any) -> nn.Module:
         DependencyError: a package that the network needs is not installed.
     """
     if name not in _BUILDERS:
-        raise ModelNotFoundError(f"Unknown network {name!r}; available: {', '.join(MODEL_NAMES)}.")
+        raise ModelNotFoundError(
+            f"Unknown network {name!r}; available: {', '.join(MODEL_NAMES)}.", Cause.UNKNOWN_METHOD
+        )
     module, function = _BUILDERS[name].split(":")
     try:
         builder = getattr(import_module(f"ICHSegmenterLib.methods.{module}"), function)
         network: nn.Module = builder(**config)
     except ModuleNotFoundError as error:
-        raise DependencyError(
-            f"Network {name!r} needs the Python package {error.name!r}, which is not installed; "
-            "install the torch extra of ICHSegmenter (pip install 'ichsegmenter[torch]')."
-        ) from error
+        raise DependencyError(ErrorNotice(ErrorCode.PACKAGE_MISSING, {"package": error.name})) from error
     return network.eval()

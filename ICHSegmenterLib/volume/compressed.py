@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 HEADER_BYTES = 1 << 16
 CHUNK_BYTES = 1 << 20
@@ -39,7 +40,8 @@ def check_compressed(path: Path) -> None:
         return
     if not data.is_file() or not _is_whole(data, offset, window):
         raise VolumeError(
-            f"{path.name}: the compressed voxels do not have their checksum; the file is damaged, copy it again."
+            f"{path.name}: the compressed voxels do not have their checksum; the file is damaged, copy it again.",
+            Cause.DAMAGED_FILE,
         )
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.volume.compressed import check_compressed
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.reader.process import READER_VARIABLE, ReaderProcess
@@ -41,18 +43,22 @@ def _read_here(path: Path) -> ImageFile:
     try:
         import SimpleITK as sitk  # noqa: N813  (loading it crashes PythonSlicer, which has its own ITK)
     except ImportError as error:
-        raise DependencyError(f"{path.name}: reading this format needs SimpleITK: pip install SimpleITK") from error
+        raise DependencyError(
+            ErrorNotice(ErrorCode.FILE_NEEDS_PACKAGE, {"file": path.name, "package": "SimpleITK"})
+        ) from error
     check_compressed(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise VolumeError(
-            f"{path.name}: the file is truncated, damaged, or its data file is missing; copy it again."
+            f"{path.name}: the file is truncated, damaged, or its data file is missing; copy it again.",
+            Cause.DAMAGED_FILE,
         ) from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise VolumeError(
             f"{path.name}: the image has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} "
-            "numbers a voxel; a CT is one 3-D volume. Export a single volume."
+            "numbers a voxel; a CT is one 3-D volume. Export a single volume.",
+            Cause.NOT_ONE_VOLUME,
         )
     values = np.asarray(sitk.GetArrayFromImage(image))
     affine = np.eye(4)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.files import is_dicom
 from ICHSegmenterLib.volume.dicom.scan import list_series, read_dicom_file, read_dicom_folder, read_dicom_series
 from ICHSegmenterLib.volume.dicom.series import SeriesSummary
@@ -55,7 +56,8 @@ def read_volume(path: Path | str, *, series_uid: str | None = None, files: Seque
     if is_dicom(path):
         return read_dicom_file(path, series_uid=series_uid)
     raise VolumeError(
-        f"{path.name}: neither DICOM nor a file that ends in {', '.join(FORMATS)}. Choose the DICOM folder."
+        f"{path.name}: neither DICOM nor a file that ends in {', '.join(FORMATS)}. Choose the DICOM folder.",
+        Cause.UNKNOWN_FORMAT,
     )
 
 
@@ -71,16 +73,19 @@ def read_mask(path: Path | str, geometry: VolumeGeometry, *, allow_empty: bool =
     path = Path(path)
     _check_exists(path)
     if not format_of(path):
-        raise VolumeError(f"{path.name}: a mask must be a file that ends in {', '.join(FORMATS)}.")
+        raise VolumeError(
+            f"{path.name}: a mask must be a file that ends in {', '.join(FORMATS)}.", Cause.UNKNOWN_FORMAT
+        )
     values, mask_geometry, _ = _load(path)
     mask = _on_grid(values > 0.5, mask_geometry, geometry)
     if mask is None:
         raise VolumeError(
             f"{path.name}: the mask lies on another grid: it has {_grid(mask_geometry)}, the CT {_grid(geometry)}. "
-            "Draw or resample it on the CT."
+            "Draw or resample it on the CT.",
+            Cause.OTHER_GRID,
         )
     if not mask.any() and not allow_empty:
-        raise VolumeError(f"{path.name}: the mask is empty. Draw the brain, or leave the mask out.")
+        raise VolumeError(f"{path.name}: the mask is empty. Draw the brain, or leave the mask out.", Cause.OTHER_GRID)
     return mask
 
 
@@ -93,29 +98,37 @@ def read_labelmap(path: Path | str, geometry: VolumeGeometry) -> NDArray[np.uint
     path = Path(path)
     _check_exists(path)
     if not format_of(path):
-        raise VolumeError(f"{path.name}: a labelmap must be a file that ends in {', '.join(FORMATS)}.")
+        raise VolumeError(
+            f"{path.name}: a labelmap must be a file that ends in {', '.join(FORMATS)}.", Cause.UNKNOWN_FORMAT
+        )
     values, own_geometry, _ = _load(path)
     labels = np.asarray(np.clip(np.nan_to_num(values), 0, 255), dtype=np.uint8)
     if not np.array_equal(labels, values):
-        raise VolumeError(f"{path.name}: a labelmap holds whole numbers from 0 to 255, this file others.")
+        raise VolumeError(
+            f"{path.name}: a labelmap holds whole numbers from 0 to 255, this file others.", Cause.OTHER_GRID
+        )
     turned = _on_grid(labels, own_geometry, geometry)
     if turned is None:
         raise VolumeError(
             f"{path.name}: the labelmap lies on another grid: it has {_grid(own_geometry)}, the CT {_grid(geometry)}. "
-            "Give the CT that it was made of."
+            "Give the CT that it was made of.",
+            Cause.OTHER_GRID,
         )
     return turned
 
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise VolumeError(f"{path.name}: there is no such file or folder. Check the path.")
+        raise VolumeError(f"{path.name}: there is no such file or folder. Check the path.", Cause.OUT_OF_REACH)
 
 
 def _read_image(path: Path) -> Volume:
     values, geometry, warnings = _load(path)
     if np.issubdtype(values.dtype, np.complexfloating):
-        raise VolumeError(f"{path.name}: the voxels are complex numbers, not Hounsfield units. Load the original CT.")
+        raise VolumeError(
+            f"{path.name}: the voxels are complex numbers, not Hounsfield units. Load the original CT.",
+            Cause.NOT_ONE_VOLUME,
+        )
     hu = np.asarray(values, dtype=np.float32)
     if not np.isfinite(hu).all():
         warnings = (*warnings, ReaderWarning(ReaderCode.NO_NUMBER))
@@ -132,7 +145,7 @@ def _load(path: Path) -> tuple[NDArray[Any], VolumeGeometry, tuple[ReaderWarning
         nifti = read_nifti(path)
     except (ValueError, ArithmeticError) as error:
         raise VolumeError(
-            f"{path.name}: the header's orientation or spacing makes no grid. Load the DICOM files."
+            f"{path.name}: the header's orientation or spacing makes no grid. Load the DICOM files.", Cause.NO_POSITION
         ) from error
     if nifti.has_orientation:
         return nifti.values, nifti.geometry, ()

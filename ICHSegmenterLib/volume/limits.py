@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 MAX_VOXELS = 1 << 30
 """1024 slices of 1024 x 1024, 4 GB as float32."""
@@ -24,7 +25,8 @@ def check_voxels(shape: Sequence[int], name: str) -> None:
     if math.prod(int(size) for size in shape) > MAX_VOXELS:
         raise VolumeError(
             f"{name}: the header promises {' x '.join(str(size) for size in shape)} voxels, more than any head CT has; "
-            "it is damaged, copy the file again."
+            "it is damaged, copy the file again.",
+            Cause.DAMAGED_FILE,
         )
 
 
@@ -37,5 +39,6 @@ def check_promised_bytes(promised: int, stored: int, name: str, *, is_compressed
     if promised > stored * (MAX_DEFLATE_RATIO if is_compressed else 1):
         raise VolumeError(
             f"{name}: the file is truncated or damaged: its header promises {promised / 1e6:.1f} MB of voxels, it has "
-            f"{stored / 1e6:.1f} MB; copy it again."
+            f"{stored / 1e6:.1f} MB; copy it again.",
+            Cause.DAMAGED_FILE,
         )

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.limits import check_promised_bytes, check_voxels
 
@@ -87,13 +89,15 @@ def read_nifti(path: Path) -> NiftiImage:
     except (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
         raise VolumeError(
             f"{path.name}: no NIfTI image, or a damaged header (Analyze 7.5, which does not say left from right, is "
-            "not read). Convert it, or load the DICOM files."
+            "not read). Convert it, or load the DICOM files.",
+            Cause.DAMAGED_FILE,
         ) from error
     except (VolumeError, MemoryError):
         raise
     except Exception as error:  # a damaged file fails in many ways: OSError, EOFError, zlib.error, OverflowError
         raise VolumeError(
-            f"{path.name}: the file is truncated or damaged, or the .img of its .hdr is missing; copy it again."
+            f"{path.name}: the file is truncated or damaged, or the .img of its .hdr is missing; copy it again.",
+            Cause.DAMAGED_FILE,
         ) from error
     return NiftiImage(values, VolumeGeometry.from_affine(shape, RAS_FROM_LPS @ affine), has_orientation)
 
@@ -165,7 +169,9 @@ def _nibabel(path: Path) -> Any:
     try:
         import nibabel  # not at the top: Slicer's Python has it only once a batch installed it
     except ImportError as error:
-        raise DependencyError(f"{path.name}: this format needs nibabel: pip install nibabel") from error
+        raise DependencyError(
+            ErrorNotice(ErrorCode.FILE_NEEDS_PACKAGE, {"file": path.name, "package": "nibabel"})
+        ) from error
     return nibabel
 
 
@@ -173,10 +179,15 @@ def _shape(image: Any, path: Path) -> tuple[int, int, int]:
     """(slices, rows, columns) of one 3-D image of real numbers."""
     if image.get_data_dtype().kind not in "iuf":
         code = int(image.header["datatype"])
-        raise VolumeError(f"{path.name}: NIfTI data type {code} (color or complex) is no CT. Load the original CT.")
+        raise VolumeError(
+            f"{path.name}: NIfTI data type {code} (color or complex) is no CT. Load the original CT.",
+            Cause.NOT_ONE_VOLUME,
+        )
     sizes = list(image.shape) + [1] * (3 - len(image.shape))
     if min(sizes) < 1 or any(size != 1 for size in sizes[3:]):
-        raise VolumeError(f"{path.name}: the image has dimensions {sizes}; a CT is one 3-D volume.")
+        raise VolumeError(
+            f"{path.name}: the image has dimensions {sizes}; a CT is one 3-D volume.", Cause.NOT_ONE_VOLUME
+        )
     return sizes[2], sizes[1], sizes[0]
 
 

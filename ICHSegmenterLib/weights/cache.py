@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ICHSegmenterLib.cards.folders import FOLDER_VARIABLE, bundled_folder, weights_folder
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 __all__ = ["FOLDER_VARIABLE", "bundled_folder", "in_megabytes", "weights_folder", "writable_weights_folder"]
 
@@ -27,12 +28,14 @@ def writable_weights_folder(needed_bytes: int = 0) -> Path:
     except OSError as error:
         raise OutputError(
             f"The weights folder {folder} cannot be written ({error.strerror or error}). "
-            f"Set {FOLDER_VARIABLE} to a folder that you may write to, then try again."
+            f"Set {FOLDER_VARIABLE} to a folder that you may write to, then try again.",
+            Cause.DISK,
         ) from error
     if free_bytes < needed_bytes:
         raise OutputError(
             f"The disk of {folder} has {in_megabytes(free_bytes)} left, {in_megabytes(needed_bytes)} are needed. "
-            f"Make room, or set {FOLDER_VARIABLE} to a folder on another disk."
+            f"Make room, or set {FOLDER_VARIABLE} to a folder on another disk.",
+            Cause.DISK,
         )
     return folder
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.published_files import AUTHORS_FILES, WeightsFile
 from ICHSegmenterLib.errors import WeightsCorruptError, WeightsMissingError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.weights.cache import bundled_folder, in_megabytes
 from ICHSegmenterLib.weights.digests import file_sha256
@@ -43,9 +44,13 @@ def explicit_file(path: Path) -> Path:
     """A file that the user named: it must exist and not be an obvious non-file."""
     path = path.expanduser()
     if not path.is_file():
-        raise WeightsMissingError(f"{path} does not exist. Choose the weight file itself, for example model.pt.")
+        raise WeightsMissingError(
+            f"{path} does not exist. Choose the weight file itself, for example model.pt.", Cause.OUT_OF_REACH
+        )
     if path.stat().st_size == 0 or _is_lfs_pointer(path):
-        raise WeightsCorruptError(f"{path}: {content_of(path)}, not weights. Get the real file and choose it again.")
+        raise WeightsCorruptError(
+            f"{path}: {content_of(path)}, not weights. Get the real file and choose it again.", Cause.NO_WEIGHTS
+        )
     return path
 
 

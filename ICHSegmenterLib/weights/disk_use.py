@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ICHSegmenterLib.cards.table import method_cards
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.weights.cache import weights_folder
 from ICHSegmenterLib.weights.importing import PART_SUFFIX
 from ICHSegmenterLib.weights.sidecar import WEIGHTS_SUFFIXES, all_carded_files
@@ -69,7 +70,9 @@ def disk_use() -> DiskUse:
                 grouped.setdefault(users.get(name, ()), []).append((name, path.stat().st_size))
         free = shutil.disk_usage(_existing(folder)).free
     except OSError as error:
-        raise OutputError(f"The weights folder {folder} cannot be read ({error.strerror or error}).") from error
+        raise OutputError(
+            f"The weights folder {folder} cannot be read ({error.strerror or error}).", Cause.DISK
+        ) from error
     stored = [
         StoredWeights(methods, tuple(dict(files)), len(files), sum(size for _, size in files))
         for methods, files in grouped.items()

@@ -24,6 +24,7 @@ from typing import BinaryIO
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.errors import CancelledError, DownloadError, LicenseNotAcceptedError, OutputError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.weights.cache import in_megabytes, writable_weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND
@@ -98,7 +99,8 @@ def download_model(
     if files and card.trust.terms and not accept_license:
         raise LicenseNotAcceptedError(
             f"The weights of {card.name} are {files[0].license}, but what they were trained on has terms of its own: "
-            f"{card.trust.terms}. Accept them in the panel or run `{COMMAND} download {card.name} --accept-license`."
+            f"{card.trust.terms}. Accept them in the panel or run `{COMMAND} download {card.name} --accept-license`.",
+            Cause.LICENSE,
         )
     return [download(file, transfer) for file in files]
 
@@ -215,7 +217,9 @@ def _write(stream: BinaryIO, chunk: bytes) -> None:
     try:
         stream.write(chunk)
     except OSError as error:  # told apart from errors of the network, which are OSError too
-        raise OutputError(f"{stream.name} cannot be written ({error.strerror or error}). Is the disk full?") from error
+        raise OutputError(
+            f"{stream.name} cannot be written ({error.strerror or error}). Is the disk full?", Cause.DISK
+        ) from error
 
 
 def _size(path: Path) -> int:

@@ -17,6 +17,7 @@ from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, read_card
 from ICHSegmenterLib.errors import CardError, OutputError, WeightsError
 from ICHSegmenterLib.files import replacing
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.weights.cache import weights_folder, writable_weights_folder
 from ICHSegmenterLib.weights.checks import intact
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
@@ -52,7 +53,8 @@ def import_file(
     if file is not None and (stated.title or stated.license):
         raise WeightsError(
             f"{path.name} is the published file {file.name}, whose title and license are known ({file.license}); "
-            "import it without --title and --license."
+            "import it without --title and --license.",
+            Cause.UNWANTED_WEIGHTS,
         )
     if file is not None:
         return _copy(path, file)
@@ -82,7 +84,9 @@ def _import_own(path: Path, stated: OwnFacts) -> WeightsFile:
     """
     method = get_card(stated.method)
     if not method.needs_weights:
-        raise WeightsError(f"{path.name}: the method {method.name} has no network and takes no weights.")
+        raise WeightsError(
+            f"{path.name}: the method {method.name} has no network and takes no weights.", Cause.UNWANTED_WEIGHTS
+        )
     card = card_with(method, [path], stated)
     file = WeightsFile(path.name, (), file_sha256(path), path.stat().st_size, card.license)
     return _store(CardedFile(path, card, file), card_facts(card), card.license)
@@ -108,7 +112,7 @@ def _import_card(path: Path) -> WeightsFile | None:
     if card is None:
         return None
     if card.name in MODEL_CARDS:
-        raise CardError(f"{path.name}: {card.name} is a method of the program; give the card another name.")
+        raise CardError(f"{path.name}: {card.name} is a method of the program; give the card another name.", Cause.CARD)
     writable_weights_folder(path.stat().st_size)
     target = weights_folder() / f"{card.name}{CARD_SUFFIX}"
     if path.resolve() != target.resolve():
@@ -143,7 +147,9 @@ def _copy(path: Path, file: WeightsFile) -> WeightsFile:
         draft.replace(target)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise OutputError(f"{path.name} could not be copied to {target} ({error.strerror or error}).") from error
+        raise OutputError(
+            f"{path.name} could not be copied to {target} ({error.strerror or error}).", Cause.DISK
+        ) from error
     remember(target, hash_file(target))
     intact(file, target)
     return file

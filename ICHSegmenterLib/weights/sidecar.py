@@ -12,6 +12,7 @@ from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files, log_once
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import MODEL_CARDS, read_card
 from ICHSegmenterLib.errors import CardError, WeightsCorruptError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.weights.cache import in_megabytes
 from ICHSegmenterLib.weights.digests import file_sha256
 
@@ -55,10 +56,11 @@ def carded_file(path: Path) -> CardedFile | None:
             return None
         raise CardError(
             f"{card_path.name} lies beside {path.name} but is no model card: it lacks format_version. Complete it, or "
-            "move it away to use the file with the method's own card."
+            "move it away to use the file with the method's own card.",
+            Cause.CARD,
         )
     if not card.needs_weights:
-        raise CardError(f"{card_path.name}: the method {card.name} has no network and takes no weights.")
+        raise CardError(f"{card_path.name}: the method {card.name} has no network and takes no weights.", Cause.CARD)
     return _joined(path, card)
 
 
@@ -72,7 +74,8 @@ def checked(carded: CardedFile) -> CardedFile:
     if carded.is_described and (path.stat().st_size != file.size or file_sha256(path) != file.sha256):
         raise WeightsCorruptError(
             f"{path.name} is not the file that {carded.card_path.name} describes "
-            f"({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). Copy or convert it again."
+            f"({in_megabytes(path.stat().st_size)} of {in_megabytes(file.size)}). Copy or convert it again.",
+            Cause.WEIGHTS_DAMAGED,
         )
     return carded
 

@@ -14,6 +14,7 @@ from ICHSegmenterLib.cards.own import CARD_SUFFIX, card_files
 from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.table import MODEL_CARDS, get_card, method_cards, weights_by_sha256
 from ICHSegmenterLib.errors import OutputError, WeightsError, WeightsMissingError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.weights.cache import bundled_folder, weights_folder
 from ICHSegmenterLib.weights.checks import COMMAND, content_of, explicit_file, intact, missing_text
 from ICHSegmenterLib.weights.digests import file_sha256, hash_file, remember
@@ -170,7 +171,7 @@ def find(card: ModelCard, explicit_paths: Sequence[Path | str] = ()) -> tuple[Pa
     for folder in (weights_folder(), bundled_folder()):
         if files := carded_files(card.name, folder)[: card.default_models]:
             return tuple(intact(one.file, one.path) for one in files)
-    raise WeightsMissingError(missing_text(card))
+    raise WeightsMissingError(missing_text(card), Cause.WEIGHTS_MISSING)
 
 
 def locate(file: WeightsFile) -> Path | None:
@@ -203,7 +204,9 @@ def import_files(paths: Iterable[Path | str], stated: OwnFacts = NOTHING_STATED)
     for path in (weights_of_card(Path(path).expanduser()) for path in paths):
         before = len(imported) + len(refused)
         if not path.exists():
-            raise WeightsMissingError(f"{path} does not exist. Choose the downloaded weight file itself.")
+            raise WeightsMissingError(
+                f"{path} does not exist. Choose the downloaded weight file itself.", Cause.OUT_OF_REACH
+            )
         for file in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
             try:
                 imported += filter(None, [import_file(file, published, stated)])
@@ -212,12 +215,12 @@ def import_files(paths: Iterable[Path | str], stated: OwnFacts = NOTHING_STATED)
         if len(imported) + len(refused) == before:
             unknown.append(f"{path} (a folder without any known file)" if path.is_dir() else _unknown(path))
     if unknown:
-        refused.append(WeightsError(_unknown_text(unknown)))
+        refused.append(WeightsError(_unknown_text(unknown), Cause.NOT_IMPORTED))
     if len(refused) == 1 and not imported:
         raise refused[0]
     if refused:
         names = f" Imported: {', '.join(file.name for file in imported)}." if imported else ""
-        raise WeightsError(" ".join(map(str, refused)) + names)
+        raise WeightsError(" ".join(map(str, refused)) + names, Cause.NOT_IMPORTED)
     return imported
 
 
@@ -279,13 +282,16 @@ def remove(names: Iterable[str]) -> list[Path]:
         if not present:
             raise WeightsMissingError(
                 f"Nothing to remove for {name!r} in {weights_folder()}; see `{COMMAND} list`."
-                + (" What ships with the program stays." if _is_bundled(name) else "")
+                + (" What ships with the program stays." if _is_bundled(name) else ""),
+                Cause.OUT_OF_REACH,
             )
         for path in present:
             try:
                 path.unlink()
             except OSError as error:
-                raise OutputError(f"{path} cannot be removed ({error.strerror}). Is it open in Slicer?") from error
+                raise OutputError(
+                    f"{path} cannot be removed ({error.strerror}). Is it open in Slicer?", Cause.DISK
+                ) from error
             removed.append(path)
     return removed
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
 from ICHSegmenterLib.measuring.follow_up import OutlinedExam
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.protocol import VOXEL_FILE, Message, read_geometry, read_source, read_text, read_texts
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.hounsfield import with_air_for_padding
@@ -56,9 +57,11 @@ class Exam:
         """
         hu = self._array(VOXEL_FILE)
         if hu.shape != self.geometry.shape:
-            raise VolumeError(f"The voxels have shape {hu.shape}, the geometry says {self.geometry.shape}.")
+            raise VolumeError(
+                f"The voxels have shape {hu.shape}, the geometry says {self.geometry.shape}.", Cause.DATA_MISMATCH
+            )
         if hu.dtype.kind not in "iuf":
-            raise VolumeError(f"The voxels are {hu.dtype}, not numbers in Hounsfield units.")
+            raise VolumeError(f"The voxels are {hu.dtype}, not numbers in Hounsfield units.", Cause.DATA_MISMATCH)
         hu = with_air_for_padding(np.asarray(hu, dtype=np.float32))
         hu.setflags(write=False)
         return Volume(hu, self.geometry, self.source)
@@ -79,7 +82,10 @@ class Exam:
         """
         labelmap, keys = self._array(Path(read_text(outline, "labelmap")).name), read_texts(outline, "labels")
         if labelmap.shape != self.geometry.shape or labelmap.dtype != np.uint8:
-            raise VolumeError(f"The outline is {labelmap.dtype} {labelmap.shape}, not uint8 {self.geometry.shape}.")
+            raise VolumeError(
+                f"The outline is {labelmap.dtype} {labelmap.shape}, not uint8 {self.geometry.shape}.",
+                Cause.DATA_MISMATCH,
+            )
         unknown = [key for key in keys if key not in SEGMENT_LABELS]
         if unknown:
             raise ValueError(f"'labels' holds {unknown[0]!r}, which is none of {', '.join(SEGMENT_LABELS)}")
@@ -89,5 +95,7 @@ class Exam:
         try:
             array: NDArray[Any] = np.load(self.job / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise VolumeError(f"The voxels in {name} cannot be read ({error}); start the analysis again.") from error
+            raise VolumeError(
+                f"The voxels in {name} cannot be read ({error}); start the analysis again.", Cause.DATA_MISMATCH
+            ) from error
         return array

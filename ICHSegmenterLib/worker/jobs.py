@@ -28,6 +28,7 @@ from ICHSegmenterLib.computer.processor_check import check_processor
 from ICHSegmenterLib.errors import DependencyError, OutputError
 from ICHSegmenterLib.measuring.exam import measure_exam
 from ICHSegmenterLib.measuring.follow_up import follow_up
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.preprocessing.input_check import check_input
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.protocol import Message, MessageType, Phase, Stage, read_object, read_text, read_texts
@@ -287,7 +288,7 @@ def _write(job: Path, name: str, array: NDArray[Any]) -> str:
         np.save(job / name, array, allow_pickle=False)
     except OSError as error:
         raise OutputError(
-            f"The result cannot be written to {job} ({error.strerror or error}). Is the disk full?"
+            f"The result cannot be written to {job} ({error.strerror or error}). Is the disk full?", Cause.DISK
         ) from error
     return name
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ICHSegmenterLib.errors import OutputError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.protocol import VOXEL_FILE, Phase, geometry_fields, source_fields
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.dicom.series import SeveralSeriesError
@@ -42,7 +43,9 @@ def read_exam(path: Path, job: Path, context: RunContext, *, series_uid: str | N
             return {"series": [asdict(summary) for summary in error.series]}
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise VolumeError(f"{path.name}: {reason}. Check the path, the disk and the rights.") from error
+            raise VolumeError(
+                f"{path.name}: {reason}. Check the path, the disk and the rights.", Cause.OUT_OF_REACH
+            ) from error
         _write(volume, job / VOXEL_FILE, context)
     return {
         "geometry": geometry_fields(volume.geometry),
@@ -61,7 +64,7 @@ def _write(volume: Volume, path: Path, context: RunContext) -> None:
             target[part] = volume.hu[part]
     except OSError as error:
         raise OutputError(
-            f"The exam cannot be written to {path.parent} ({error.strerror or error}). Is the disk full?"
+            f"The exam cannot be written to {path.parent} ({error.strerror or error}). Is the disk full?", Cause.DISK
         ) from error
 
 

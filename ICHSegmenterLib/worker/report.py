@@ -10,6 +10,7 @@ import numpy as np
 from ICHSegmenterLib.analysis.edited import with_segments
 from ICHSegmenterLib.errors import ICHSegmenterError, OutputError, ResultError, VolumeError
 from ICHSegmenterLib.labels import SEGMENT_LABELS
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.outputs import identity
 from ICHSegmenterLib.outputs.dicom.scan import files_of, scan_headers
 from ICHSegmenterLib.outputs.write import write_outputs
@@ -108,10 +109,13 @@ def _labelmap(exam: Exam, labels: int) -> np.ndarray[tuple[int, ...], np.dtype[n
     try:
         voxels = np.load(exam.job / LABELMAP_FILE, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ResultError(f"The segments cannot be read ({error}); ask for the report again.") from error
+        raise ResultError(
+            f"The segments cannot be read ({error}); ask for the report again.", Cause.STORED_RESULT
+        ) from error
     if voxels.dtype != np.uint8 or voxels.shape != exam.geometry.shape or int(voxels.max(initial=0)) > labels:
         raise ResultError(
             f"The segments are {voxels.dtype} {voxels.shape} for {labels} labels, not uint8 {exam.geometry.shape}; ask "
-            "for the report again."
+            "for the report again.",
+            Cause.STORED_RESULT,
         )
     return voxels

@@ -1,19 +1,23 @@
-"""Why something gave no result, in the user's language; what only exists as a sentence stays one."""
+"""Why something gave no result, in the user's language; the panel's own sentences are in it already."""
 
 from __future__ import annotations
 
 from slicer.i18n import tr as _
 
 from ICHSegmenterLib.errors import Failure
+from ICHSegmenterLib.notices.cause_notice import CauseNotice
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.preprocessing.checks.findings import InputFinding
+from ICHSegmenterSlicer.words.cause_text import causeText
 from ICHSegmenterSlicer.words.finding_text import findingText
 
 
 def failureText(failure: Failure) -> str:
-    """What is wrong and what to do."""
+    """What is wrong and what to do; below it the detail, if there is one."""
     if isinstance(failure.notice, ErrorNotice):
         return failure.notice.said(_texts()[failure.notice.code], {})
+    if isinstance(failure.notice, CauseNotice):
+        return causeText(failure.notice)
     return findingText(failure.notice) if isinstance(failure.notice, InputFinding) else failure.message
 
 
@@ -23,6 +27,10 @@ def _texts() -> dict[ErrorCode, str]:
         ErrorCode.CANCELLED_BEFORE: _("The run was cancelled before it began."),
         ErrorCode.READING_CANCELLED: _("The reading was cancelled; nothing was changed."),
         ErrorCode.NOT_KEPT: _("What the method predicted is no longer kept. Analyze the exam again."),
+        ErrorCode.TOO_MANY_SLICES: _(
+            "The brain spans {slices} slices of {step_mm:.1f} mm, more than the {limit} that this method can order. "
+            "Choose the 5 mm series of this exam, or another method."
+        ),
         ErrorCode.NO_MEMORY_FOR_A_SLICE: _(
             "This computer ran out of memory even for one slice at a time. Close other programs or volumes and run "
             "again, or choose the method hu-threshold."
@@ -50,6 +58,13 @@ def _texts() -> dict[ErrorCode, str]:
         ErrorCode.PACKAGE_MISSING: _(
             "The Python package {package!r} is missing. In Slicer let the extension 'PyTorch' install PyTorch; "
             "elsewhere: pip install 'ichsegmenter[torch]'."
+        ),
+        ErrorCode.METHOD_NEEDS_PACKAGES: _(
+            "{title} needs Python packages that are not installed here ({names}): pip install {extras} (or only "
+            "{packages})."
+        ),
+        ErrorCode.FILE_NEEDS_PACKAGE: _(
+            "{file}: this format needs the Python package {package}: pip install {package}"
         ),
         ErrorCode.MISTAKE: _("{error}. This is a mistake in the program: please report it with the log."),
         ErrorCode.LITTLE_COMMON_SKULL: _(

@@ -24,6 +24,7 @@ from ICHSegmenterLib.cards.published_files import WeightsFile
 from ICHSegmenterLib.cards.requirement import REQUIREMENTS, Requirement
 from ICHSegmenterLib.errors import CardError
 from ICHSegmenterLib.labels import SEGMENT_LABELS, SegmentLabel
+from ICHSegmenterLib.notices.cause_notice import Cause
 
 MAX_CARD_BYTES = 1_000_000
 MAX_TEXT = 4000
@@ -63,12 +64,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     try:
         size = path.stat().st_size
         if size > MAX_CARD_BYTES:
-            raise CardError(f"{path.name} has {size} bytes, too many for a model card; is it another file?")
+            raise CardError(f"{path.name} has {size} bytes, too many for a model card; is it another file?", Cause.CARD)
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
-        raise CardError(f"{path.name} cannot be read ({error.strerror or error}). Check the file.") from error
+        raise CardError(
+            f"{path.name} cannot be read ({error.strerror or error}). Check the file.", Cause.CARD
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise CardError(f"{path.name} is no valid JSON ({str(error)[:100]}). Copy the card again.") from error
+        raise CardError(
+            f"{path.name} is no valid JSON ({str(error)[:100]}). Copy the card again.", Cause.CARD
+        ) from error
     is_card = isinstance(content, dict) and ("format_version" in content or {"name", "sha256"} <= set(content))
     return content if is_card else None
 
@@ -90,20 +95,22 @@ def card_from(content: Mapping[str, Any], file: str, known: Mapping[str, ModelCa
         if not isinstance(name, str) or name not in known:
             raise CardError(
                 f"{file}: its card names the method {str(name)[:60]!r}, which this version does not have; available: "
-                f'{", ".join(known)}. Cards of other methods need "format_version": {FORMAT_VERSION}.'
+                f'{", ".join(known)}. Cards of other methods need "format_version": {FORMAT_VERSION}.',
+                Cause.CARD,
             )
         content = upgraded(content, known[name])
     elif type(version) is not int or version != FORMAT_VERSION:
         raise CardError(
             f"{file}: format_version is {str(version)[:20]}, this version reads 1 and {FORMAT_VERSION}. "
-            "Update ICHSegmenter, or export the card again."
+            "Update ICHSegmenter, or export the card again.",
+            Cause.CARD,
         )
     try:
         card = _card(content)
         check_consistent(card)
         _check_is_method(card, known.get(card.name))
     except (ValueError, TypeError, OverflowError) as error:
-        raise CardError(f"{file}: {str(error)[:MAX_REASON]}. Correct the card.") from error
+        raise CardError(f"{file}: {str(error)[:MAX_REASON]}. Correct the card.", Cause.CARD) from error
     return card
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ICHSegmenterLib.cards.requirement import missing_text
+from ICHSegmenterLib.cards.requirement import missing_notice
 from ICHSegmenterLib.cards.table import get_card, method_cards
 from ICHSegmenterLib.cli.arguments import require_existing
 from ICHSegmenterLib.cli.card_text import card_text
@@ -71,7 +71,7 @@ def run_list(_: argparse.Namespace) -> int:
         if shown.trust.terms:
             print(f"{'':16} its training data have terms: `{COMMAND} show {card.name}`")
         if card.missing_packages:
-            print(f"{'':16} {missing_text(card.title, card.missing_packages)}")
+            print(f"{'':16} {missing_notice(card.title, card.missing_packages)}")
     print(f"Folder: {weights_folder()}")
     return 0
 

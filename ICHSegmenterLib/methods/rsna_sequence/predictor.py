@@ -19,6 +19,8 @@ from ICHSegmenterLib.methods.rsna_sequence import input as series_cube
 from ICHSegmenterLib.methods.rsna_sequence.ensemble import combine
 from ICHSegmenterLib.methods.rsna_sequence.network import SERIES_LENGTH, SliceSequenceTransformer
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
+from ICHSegmenterLib.notices.cause_notice import Cause
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SeriesPreprocessing
@@ -68,7 +70,9 @@ class RsnaSequencePredictor:
     def load(cls, card: ModelCard, weights: Sequence[Path], *, device: str, precision: str) -> RsnaSequencePredictor:
         """The predictor of a model card, one network a file."""
         if not weights:
-            raise WeightsMissingError(f"{card.title} needs a weight file; choose one with --weights FILE.")
+            raise WeightsMissingError(
+                f"{card.title} needs a weight file; choose one with --weights FILE.", Cause.WEIGHTS_MISSING
+            )
         networks = [cast(SliceSequenceTransformer, load_network(card, path)) for path in weights]
         return cls(networks, device=device, precision=precision, **card.option_values)
 
@@ -161,8 +165,6 @@ def _slices_to_show(exam: PreparedVolume, slices: int) -> tuple[slice, NDArray[n
     used = slice(min(axial), max(axial) + 1)
     groups = series_cube.slice_groups(used.stop - used.start, step_mm)
     if groups[-1] >= SERIES_LENGTH:
-        raise VolumeError(
-            f"The brain spans {groups[-1] + 1} slices of {step_mm:.1f} mm, more than the {SERIES_LENGTH} that this "
-            "method can order. Choose the 5 mm series of this exam, or another method."
-        )
+        numbers = {"slices": int(groups[-1]) + 1, "step_mm": step_mm, "limit": SERIES_LENGTH}
+        raise VolumeError(ErrorNotice(ErrorCode.TOO_MANY_SLICES, numbers))
     return used, groups

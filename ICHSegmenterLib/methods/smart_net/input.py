@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import DependencyError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing, Window
 from ICHSegmenterLib.volume.volume import Volume
@@ -102,10 +103,7 @@ def equalized(slices: NDArray[np.uint8], clip_limit: float, tiles: int) -> NDArr
     try:
         import cv2  # only SMART-Net needs it, and the panel must load without it
     except ImportError as error:
-        raise DependencyError(
-            "SMART-Net needs the Python package 'opencv-python-headless' for its contrast equalization: install the "
-            "torch extra of ICHSegmenter (pip install 'ichsegmenter[torch]'), or choose another method."
-        ) from error
+        raise DependencyError(ErrorNotice(ErrorCode.PACKAGE_MISSING, {"package": "opencv-python-headless"})) from error
     clahe = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(tiles, tiles))
     return np.stack([clahe.apply(np.ascontiguousarray(one)) for one in slices])
 

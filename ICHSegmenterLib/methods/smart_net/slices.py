@@ -16,6 +16,7 @@ from ICHSegmenterLib.methods.smart_net.activation_maps import activation_maps, p
 from ICHSegmenterLib.methods.smart_net.input import Slices, SmartNetStack
 from ICHSegmenterLib.methods.smart_net.mask import resized_mask
 from ICHSegmenterLib.methods.smart_net.networks.fused import fuse
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.preprocessing.spec import SmartNetPreprocessing
 from ICHSegmenterLib.protocol import Phase
@@ -70,10 +71,11 @@ def one_file(title: str, count: int) -> None:
     """
     if not count:
         raise WeightsMissingError(
-            f"{title} has no published weights: train it, or choose a file that its authors gave you with --weights."
+            f"{title} has no published weights: train it, or choose a file that its authors gave you with --weights.",
+            Cause.WEIGHTS_MISSING,
         )
     if count > 1:
-        raise WeightsError(f"{title} uses one weight file, got {count}; choose one of them.")
+        raise WeightsError(f"{title} uses one weight file, got {count}; choose one of them.", Cause.UNWANTED_WEIGHTS)
 
 
 def fit_for_inference(network: nn.Module, device: str, dtype: torch.dtype, in_float32: Collection[str] = ()) -> None:

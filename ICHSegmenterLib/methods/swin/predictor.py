@@ -21,6 +21,7 @@ from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size
 from ICHSegmenterLib.methods.swin.attention_maps import HEMORRHAGE_CLASS, AttentionMapper
 from ICHSegmenterLib.methods.swin.network import SwinClassifier
 from ICHSegmenterLib.methods.test_time_augmentation import mirrored
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
@@ -68,7 +69,9 @@ class SwinMapPredictor:
             WeightsError: not one file, or the file does not fit the network.
         """
         if len(weights) != 1:
-            raise WeightsError(f"{card.title} uses one weight file, but {len(weights)} were given; name one.")
+            raise WeightsError(
+                f"{card.title} uses one weight file, but {len(weights)} were given; name one.", Cause.UNWANTED_WEIGHTS
+            )
         network = cast(SwinClassifier, load_network(card, weights[0]))
         kind = cast(MapKind, card.wiring["map_kind"])
         return cls(network, map_kind=kind, device=device, precision=precision, **card.option_values)

@@ -18,6 +18,7 @@ from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.partial_volume import bone_like_blood
 from ICHSegmenterLib.methods.slice_batches import SliceBatch, default_batch_size, predict_slices
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.runtime.context import RunContext
@@ -77,7 +78,9 @@ class UnetPredictor:
             WeightsError: no file, or a file does not fit.
         """
         if not weights:
-            raise WeightsMissingError(f"{card.title} needs at least one weight file; download or import one.")
+            raise WeightsMissingError(
+                f"{card.title} needs at least one weight file; download or import one.", Cause.WEIGHTS_MISSING
+            )
         networks = [load_network(card, path) for path in weights]
         options = dict(card.option_values)
         inside_brain = bool(options.pop("inside_brain", True))

@@ -16,6 +16,7 @@ from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
 from ICHSegmenterLib.methods.from_card import load_network
 from ICHSegmenterLib.methods.test_time_augmentation import binary_entropy, mirrored
 from ICHSegmenterLib.methods.unet.predictor import BACKGROUND, slice_probability
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import MIN_BRAIN_AREA_CM2, PreparedVolume
 from ICHSegmenterLib.preprocessing.slabs import SlabGrid, channels
@@ -72,7 +73,9 @@ class SlabUnetPredictor:
             WeightsError: no file, or a file does not fit.
         """
         if not weights:
-            raise WeightsMissingError(f"{card.title} needs at least one weight file; download or import one.")
+            raise WeightsMissingError(
+                f"{card.title} needs at least one weight file; download or import one.", Cause.WEIGHTS_MISSING
+            )
         if not isinstance(card.preprocessing, SlabPreprocessing):
             raise ValueError(f"{card.name}: its network sees slabs, not {type(card.preprocessing).__name__}")
         networks = [load_network(card, path) for path in weights]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import OutputError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.volume.dicom.files import list_dicom_files
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -67,7 +68,8 @@ def files_of(uids: Sequence[str], source: Path) -> list[Path]:
     missing = [uid for uid in uids if uid not in paths]
     if missing:
         raise OutputError(
-            f"{len(missing)} of {len(uids)} slices are not in the given folder. Give the folder that was read."
+            f"{len(missing)} of {len(uids)} slices are not in the given folder. Give the folder that was read.",
+            Cause.OTHER_DICOM_FILES,
         )
     return [paths[uid] for uid in uids]
 
@@ -83,7 +85,7 @@ def _at_positions(geometry: VolumeGeometry, headers: Sequence[Dataset]) -> list[
     try:
         corners = np.stack([_corners(header) for header in headers])
     except (AttributeError, TypeError, ValueError) as error:
-        raise OutputError(f"{NOT_FROM_DICOM} ({error})") from error
+        raise OutputError(f"{NOT_FROM_DICOM} ({error})", Cause.NO_DICOM_OBJECT) from error
     slices, rows, columns = geometry.shape
     wanted = geometry.ijk_to_lps([[(0, 0, k), (columns - 1, 0, k), (0, rows - 1, k)] for k in range(slices)])
     found = []
@@ -93,7 +95,8 @@ def _at_positions(geometry: VolumeGeometry, headers: Sequence[Dataset]) -> list[
         if apart[nearest] > POSITION_TOLERANCE_MM:
             raise OutputError(
                 f"The volume does not lie where its DICOM files say: a slice is {apart[nearest]:.1f} mm away. It was "
-                "moved, cropped or resampled. Take it out of its transform, or load the series again."
+                "moved, cropped or resampled. Take it out of its transform, or load the series again.",
+                Cause.OTHER_DICOM_FILES,
             )
         found.append(headers[nearest])
     return found
@@ -114,7 +117,9 @@ def _header(path: Path) -> Dataset:
     try:
         image = pydicom.dcmread(path, stop_before_pixels=True)
     except (OSError, pydicom.errors.InvalidDicomError) as error:
-        raise OutputError(f"{path.name}: the DICOM file cannot be read any more. Load the series again.") from error
+        raise OutputError(
+            f"{path.name}: the DICOM file cannot be read any more. Load the series again.", Cause.OTHER_DICOM_FILES
+        ) from error
     for keyword in _MAY_BE_EMPTY:
         if keyword not in image:
             setattr(image, keyword, "")

@@ -15,6 +15,7 @@ from ICHSegmenterLib.cards.predictors import ARTIFICIAL_INTELLIGENCE
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import MORPHOLOGICALLY_ALTERED, Code
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.outputs.dicom import authoring
 from ICHSegmenterLib.outputs.dicom.scan import NOT_FROM_DICOM, is_one_slice_a_file
 from ICHSegmenterLib.outputs.dicom.segments import DicomSegment, DicomSegments
@@ -111,7 +112,9 @@ def write_dicom_seg(
                 series_description=f"{made_by.name} (research only)"[: authoring.MAX_TEXT],
             )
     except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise OutputError(f"No DICOM SEG can be made of this series: {error}. Use segmentation.seg.nrrd.") from error
+        raise OutputError(
+            f"No DICOM SEG can be made of this series: {error}. Use segmentation.seg.nrrd.", Cause.NO_DICOM_OBJECT
+        ) from error
     with replacing(path) as temporary:
         segmentation.save_as(temporary)
 

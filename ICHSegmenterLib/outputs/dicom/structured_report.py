@@ -16,6 +16,7 @@ from ICHSegmenterLib.editing.location import Side
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.files import replacing
 from ICHSegmenterLib.labels import MORPHOLOGICALLY_ALTERED, Code
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.outputs.dicom import authoring
 from ICHSegmenterLib.outputs.dicom.segmentation import FILE as SEGMENTATION_FILE
 from ICHSegmenterLib.outputs.dicom.segments import DicomSegment, DicomSegments
@@ -57,7 +58,9 @@ def write(exam: ExamOutput) -> None:
         with authoring.as_the_study_says():
             report = _report(hd, exam, outline)
     except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise OutputError(f"No structured report can be made of this series: {error}. Use report.pdf.") from error
+        raise OutputError(
+            f"No structured report can be made of this series: {error}. Use report.pdf.", Cause.NO_DICOM_OBJECT
+        ) from error
     with replacing(exam.folder / FILE) as temporary:
         report.save_as(temporary)
 

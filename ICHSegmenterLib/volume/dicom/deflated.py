@@ -10,6 +10,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.limits import MAX_INFLATED_BYTES
 
 META_BYTES = 4096
@@ -33,11 +34,14 @@ def check_inflated_size(path: Path) -> None:
             read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
             size = _inflated_size(file.tell(), path)
         except Exception as error:  # a damaged meta header fails in many ways
-            raise VolumeError(f"{path.name}: the DICOM file is damaged or truncated; copy it again.") from error
+            raise VolumeError(
+                f"{path.name}: the DICOM file is damaged or truncated; copy it again.", Cause.DAMAGED_FILE
+            ) from error
     if size > MAX_INFLATED_BYTES:
         raise VolumeError(
             f"{path.name}: the compressed file becomes larger than {MAX_INFLATED_BYTES >> 20} MB, which no CT image "
-            "is; it is damaged, or made to do harm. Export it again."
+            "is; it is damaged, or made to do harm. Export it again.",
+            Cause.DAMAGED_FILE,
         )
 
 

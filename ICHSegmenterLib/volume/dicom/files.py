@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.deflated import META_BYTES, check_inflated_size
 
 READ_THREADS = min(8, os.cpu_count() or 1)
@@ -141,7 +142,9 @@ def listing_of(paths: Sequence[Path]) -> FolderListing:
         headers = list(pool.map(_read_if_dicom, paths))
     gone = [path for path, header in zip(paths, headers, strict=True) if header is None]
     if gone:
-        raise VolumeError(f"{base_names(gone)}: no DICOM file any more; it was moved or changed. Run again.")
+        raise VolumeError(
+            f"{base_names(gone)}: no DICOM file any more; it was moved or changed. Run again.", Cause.OUT_OF_REACH
+        )
     return FolderListing(tuple(header for header in headers if header is not None), len(paths))
 
 
@@ -165,7 +168,9 @@ def _read_header(path: Path, start: bytes) -> DicomFile | None:
     except Exception as error:  # a damaged header fails in many ways, RecursionError and zlib.error among them
         if not whole:
             return None
-        raise VolumeError(f"{path.name}: the DICOM header cannot be read; copy the file again.") from error
+        raise VolumeError(
+            f"{path.name}: the DICOM header cannot be read; copy the file again.", Cause.DAMAGED_FILE
+        ) from error
     drop_unreadable(header)
     drop_unreadable(header.file_meta)
     if header.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
@@ -173,14 +178,16 @@ def _read_header(path: Path, start: bytes) -> DicomFile | None:
     if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
         if not whole:
             return None
-        raise VolumeError(f"{path.name}: the DICOM header ends too early; the file is truncated, copy it again.")
+        raise VolumeError(
+            f"{path.name}: the DICOM header ends too early; the file is truncated, copy it again.", Cause.DAMAGED_FILE
+        )
     deflated = header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian  # read to its end at once
     return DicomFile(path, header, has_pixels=deflated or not at_end)
 
 
 def _files_in(folder: Path, *, nested: bool) -> list[Path]:
     if not folder.is_dir():
-        raise VolumeError(f"{folder.name}: there is no such folder.")
+        raise VolumeError(f"{folder.name}: there is no such folder.", Cause.OUT_OF_REACH)
     if not nested:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     files: list[Path] = []
@@ -197,7 +204,8 @@ def _read_if_dicom(path: Path) -> DicomFile | None:
         start = _start_of(path)
     except PermissionError as error:
         raise VolumeError(
-            f"{path.name}: no right to read this file, which may be a slice. Copy the folder, or ask for the right."
+            f"{path.name}: no right to read this file, which may be a slice. Copy the folder, or ask for the right.",
+            Cause.OUT_OF_REACH,
         ) from error
     except OSError:  # a link to nowhere and the like
         start = b""
@@ -205,7 +213,8 @@ def _read_if_dicom(path: Path) -> DicomFile | None:
         return _read_header(path, start)
     if path.suffix.lower() in DICOM_SUFFIXES:
         raise VolumeError(
-            f"{path.name}: the file is named like DICOM but is not; it is empty or damaged, copy it again."
+            f"{path.name}: the file is named like DICOM but is not; it is empty or damaged, copy it again.",
+            Cause.DAMAGED_FILE,
         )
     return None
 

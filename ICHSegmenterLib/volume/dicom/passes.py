@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, DicomSlice
 from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning, pass_words
 
@@ -40,7 +41,8 @@ def interleaved_passes(slices: Sequence[DicomSlice]) -> ReaderWarning | None:
         if pair:
             raise VolumeError(
                 f"The series holds two scans, one between the slices of the other: {_both(pair, normal)}. "
-                "Export one of them as its own series."
+                "Export one of them as its own series.",
+                Cause.SEVERAL_SCANS,
             )
     pair = _interleaved(_acquisitions(slices) or _sweeps(slices, normal), normal)
     if not pair:

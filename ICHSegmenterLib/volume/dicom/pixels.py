@@ -14,6 +14,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.deflated import check_inflated_size
 from ICHSegmenterLib.volume.dicom.files import READ_THREADS, drop_unreadable
 from ICHSegmenterLib.volume.dicom.slices import DicomSlice
@@ -43,7 +44,8 @@ def read_hu(slices: Sequence[DicomSlice]) -> NDArray[np.float32]:
         if len(stored) < frames_needed or stored.shape[1:] != (rows, columns):
             raise VolumeError(
                 f"{path.name}: the header promises {frames_needed} x {rows} x {columns} pixels, the file holds "
-                f"{' x '.join(str(size) for size in stored.shape)}; it is damaged, copy it again."
+                f"{' x '.join(str(size) for size in stored.shape)}; it is damaged, copy it again.",
+                Cause.DAMAGED_FILE,
             )
         for index in frames_of[path]:
             hu[index] = to_hu(stored[slices[index].frame], slices[index])
@@ -59,13 +61,18 @@ def read_stored_values(path: Path) -> NDArray[np.number[Any]]:
     try:
         dataset = pydicom.dcmread(path, force=True)
     except Exception as error:  # a damaged file fails in many ways
-        raise VolumeError(f"{path.name}: the file is truncated or damaged; copy it again.") from error
+        raise VolumeError(
+            f"{path.name}: the file is truncated or damaged; copy it again.", Cause.DAMAGED_FILE
+        ) from error
     drop_unreadable(dataset.file_meta)
     if "TransferSyntaxUID" not in dataset.file_meta:  # a file without meta header
         explicit = not dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
     if "PixelData" not in dataset:
-        raise VolumeError(f"{path.name}: there is no pixel data; the file is truncated or only a header was exported.")
+        raise VolumeError(
+            f"{path.name}: there is no pixel data; the file is truncated or only a header was exported.",
+            Cause.DAMAGED_FILE,
+        )
     stored = _decoded(dataset, path)
     return stored if stored.ndim == 3 else stored[None]
 
@@ -95,16 +102,21 @@ def _decoded(dataset: FileDataset, path: Path) -> NDArray[np.number[Any]]:
         return np.asarray(dataset.pixel_array)
     except (RuntimeError, NotImplementedError) as error:  # from a decoder, or there is none
         if syntax is None or not _is_compressed(syntax):
-            raise VolumeError(f"{path.name}: the pixels cannot be read; the file is damaged.") from error
+            raise VolumeError(
+                f"{path.name}: the pixels cannot be read; the file is damaged.", Cause.DAMAGED_FILE
+            ) from error
         raise VolumeError(
             f"{path.name}: the pixels are compressed ({syntax.name}) and cannot be "
             "decoded. The file is damaged, or a decoder is missing: install pylibjpeg, pylibjpeg-libjpeg and "
-            "pylibjpeg-openjpeg."
+            "pylibjpeg-openjpeg.",
+            Cause.UNKNOWN_COMPRESSION,
         ) from error
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a decoder that is written in Rust panics, which is no Exception
-        raise VolumeError(f"{path.name}: pixels are missing; the file is truncated, copy it again.") from error
+        raise VolumeError(
+            f"{path.name}: pixels are missing; the file is truncated, copy it again.", Cause.DAMAGED_FILE
+        ) from error
 
 
 def _is_compressed(syntax: UID) -> bool:

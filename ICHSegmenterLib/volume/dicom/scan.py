@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import ICHSegmenterError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.files import FolderListing, list_dicom_files, listing_of, read_header
 from ICHSegmenterLib.volume.dicom.frames import count_of, text_of
 from ICHSegmenterLib.volume.dicom.pixels import padding_is_tissue, read_hu
@@ -95,14 +96,17 @@ def _sensible_headers() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # without a number it is pydicom's, of a sequence
             raise
         raise VolumeError(
-            f"The DICOM headers make no sense ({type(error).__name__}); the files are damaged. Copy them again."
+            f"The DICOM headers make no sense ({type(error).__name__}); the files are damaged. Copy them again.",
+            Cause.DAMAGED_FILE,
         ) from error
 
 
 def _read(series: Series, warnings: Sequence[ReaderWarning]) -> Volume:
     slices, stack_warnings = stack([item for file in series.files for item in slices_of(file)])
     if len(slices) < 2:
-        raise VolumeError("The series holds one slice; a head CT needs the whole stack. Export all its images.")
+        raise VolumeError(
+            "The series holds one slice; a head CT needs the whole stack. Export all its images.", Cause.SINGLE_SLICE
+        )
     hu = read_hu(slices)
     header = series.files[0].header
     codes = (_rescale(slices, hu), _padding(slices), _contrast(header), _loss(header))
@@ -130,7 +134,8 @@ def _rescale(slices: Sequence[DicomSlice], hu: NDArray[np.float32]) -> ReaderCod
         if item.rescale_type and item.rescale_type not in ("HU", "US") and not item.rescale_type.startswith("HU_"):
             raise VolumeError(
                 f"{item.path.name}: the values are of type {item.rescale_type}, not Hounsfield units "
-                "(a material map?). Choose the ordinary CT series."
+                "(a material map?). Choose the ordinary CT series.",
+                Cause.NOT_HOUNSFIELD,
             )
     without = [item for item in slices if item.slope is None or item.intercept is None]
     if not without:
@@ -139,7 +144,8 @@ def _rescale(slices: Sequence[DicomSlice], hu: NDArray[np.float32]) -> ReaderCod
     if len(without) < len(slices) or lowest >= HIGHEST_LOW_HU:
         raise VolumeError(
             f"{without[0].path.name}: RescaleSlope and RescaleIntercept are missing, and values span {lowest:.0f} to "
-            f"{highest:.0f}, not Hounsfield units. Export the original CT images."
+            f"{highest:.0f}, not Hounsfield units. Export the original CT images.",
+            Cause.NOT_HOUNSFIELD,
         )
     return ReaderCode.NO_RESCALE
 

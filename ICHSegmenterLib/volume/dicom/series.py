@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.files import DicomFile, FolderListing
 from ICHSegmenterLib.volume.dicom.frames import count_of, frames_of, look_up, number_of, text_of, values_of
 from ICHSegmenterLib.volume.dicom.slices import SAME_POSITION_MM, has_contrast
@@ -72,7 +73,7 @@ class SeveralSeriesError(VolumeError):
     """
 
     def __init__(self, message: str, series: Sequence[SeriesSummary]) -> None:
-        super().__init__(message)
+        super().__init__(message, Cause.SEVERAL_SERIES)
         self.series = tuple(series)
 
 
@@ -105,14 +106,15 @@ def choose_series(listing: FolderListing, *, series_uid: str | None) -> tuple[Se
     """
     every = group_series(listing.files)
     if not every:
-        raise VolumeError(_nothing_found(listing))
+        raise VolumeError(_nothing_found(listing), Cause.NO_CT)
     if series_uid is not None:
         return _named_series(every, series_uid), ()
     scans = [item for item in every if not item.summary.rejected]
     if not scans:
         raise VolumeError(
             f"No CT scan among {listing.file_count} files, {len(listing.files)} of them DICOM: {_listed(every)}. "
-            "Export the original slices of the head CT."
+            "Export the original slices of the head CT.",
+            Cause.NO_CT,
         )
     remaining = preferred(scans)
     if len(remaining) > 1:
@@ -141,9 +143,11 @@ def _named_series(every: Sequence[Series], series_uid: str) -> Series:
     for item in every:
         if item.summary.uid == series_uid:
             if not item.files:
-                raise VolumeError(f"The chosen series is no CT scan: {item.summary}. Choose another one.")
+                raise VolumeError(
+                    f"The chosen series is no CT scan: {item.summary}. Choose another one.", Cause.WRONG_SERIES
+                )
             return item
-    raise VolumeError(f"There is no series {series_uid}. Found: {_listed(every, uids=True)}.")
+    raise VolumeError(f"There is no series {series_uid}. Found: {_listed(every, uids=True)}.", Cause.WRONG_SERIES)
 
 
 def preferred(scans: list[Series]) -> list[Series]:
@@ -191,7 +195,8 @@ def _why_no_slice(file: DicomFile) -> str:
     if sop_class in _CT_CLASSES and not file.has_pixels:
         raise VolumeError(
             f"{file.path.name}: there is no pixel data; the file is truncated, or only its header was exported. "
-            "Copy it again, or remove it."
+            "Copy it again, or remove it.",
+            Cause.DAMAGED_FILE,
         )
     if "Rows" not in header:
         return "no images"

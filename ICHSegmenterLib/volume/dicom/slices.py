@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.files import DicomFile
 from ICHSegmenterLib.volume.dicom.frames import count_of, frames_of, look_up, number_of, text_of, values_of
 
@@ -79,7 +80,8 @@ def slices_of(file: DicomFile) -> list[DicomSlice]:
     if claimed != len(frames):
         raise VolumeError(
             f"{file.path.name}: the file holds {claimed} frames, but positions of {len(frames)}. "
-            "Export the series as enhanced CT or as one file a slice."
+            "Export the series as enhanced CT or as one file a slice.",
+            Cause.NO_POSITION,
         )
     return [_slice(file, number, places) for number, places in enumerate(frames)]
 
@@ -118,7 +120,9 @@ def has_contrast(header: Dataset) -> bool:
 def _shape(header: Dataset, name: str) -> tuple[int, int]:
     rows, columns = count_of(header.get("Rows")), count_of(header.get("Columns"))
     if rows < 1 or columns < 1:
-        raise VolumeError(f"{name}: the image size (Rows, Columns) is missing or unreadable; copy the file again.")
+        raise VolumeError(
+            f"{name}: the image size (Rows, Columns) is missing or unreadable; copy the file again.", Cause.DAMAGED_FILE
+        )
     return rows, columns
 
 
@@ -131,7 +135,8 @@ def _vector(places: Sequence[Dataset], keyword: str, length: int, what: str, nam
     if vector.shape != (length,) or not np.isfinite(vector).all():
         raise VolumeError(
             f"{name}: the {what} ({keyword}) is missing or unreadable, so the slice has no place in the patient. "
-            "Export the original axial images, not screenshots."
+            "Export the original axial images, not screenshots.",
+            Cause.NO_POSITION,
         )
     return vector
 
@@ -141,11 +146,13 @@ def _check_plane(orientation: NDArray[np.float64], spacing: NDArray[np.float64],
     lengths = np.array([along_row @ along_row, along_column @ along_column])
     if np.abs(lengths - 1).max() > 2 * ORIENTATION_TOLERANCE or abs(along_row @ along_column) > ORIENTATION_TOLERANCE:
         raise VolumeError(
-            f"{name}: ImageOrientationPatient does not hold two perpendicular unit vectors. Export the images again."
+            f"{name}: ImageOrientationPatient does not hold two perpendicular unit vectors. Export the images again.",
+            Cause.NO_POSITION,
         )
     if spacing.min() <= 0:
         raise VolumeError(
-            f"{name}: PixelSpacing is {spacing[0]:g} x {spacing[1]:g} mm; it must be positive. Export the images again."
+            f"{name}: PixelSpacing is {spacing[0]:g} x {spacing[1]:g} mm; it must be positive. Export them again.",
+            Cause.NO_POSITION,
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.files import base_names
 from ICHSegmenterLib.volume.dicom.passes import interleaved_passes
 from ICHSegmenterLib.volume.dicom.pixels import read_stored_values, to_hu
@@ -105,7 +106,8 @@ def _without_repeats(
     if len(replaced) > MAX_REPEATED_FRACTION * len(groups):
         raise VolumeError(
             f"The series holds more than one scan: {len(ascending)} images at {len(groups)} positions, with "
-            "different pixels (contrast phase, time point or kernel). Export one of them as its own series."
+            "different pixels (contrast phase, time point or kernel). Export one of them as its own series.",
+            Cause.SEVERAL_SCANS,
         )
     unique = [max(group, key=lambda item: item.recency) for group in groups]
     if not replaced:
@@ -121,7 +123,8 @@ def _are_copies(group: Sequence[DicomSlice]) -> bool:
     if apart > 2 * SAME_POSITION_MM:
         raise VolumeError(
             f"The series holds two stacks side by side: {first.path.name} and {group[-1].path.name} lie in one plane, "
-            f"{apart:.1f} mm apart. Export one of them as its own series."
+            f"{apart:.1f} mm apart. Export one of them as its own series.",
+            Cause.SEVERAL_SCANS,
         )
     hu = to_hu(read_stored_values(first.path)[first.frame], first)
     others = (to_hu(read_stored_values(item.path)[item.frame], item) for item in group[1:])
@@ -134,19 +137,22 @@ def _check_one_grid(slices: Sequence[DicomSlice]) -> None:
     if others:
         raise VolumeError(
             f"The series mixes orientations: {len(others)} of {len(slices)} slices are not parallel to the rest "
-            f"({base_names(s.path for s in others)}). Remove localizer or reformatted images."
+            f"({base_names(s.path for s in others)}). Remove localizer or reformatted images.",
+            Cause.MIXED_SLICES,
         )
     others = [s for s in slices if s.shape != reference.shape]
     if others:
         raise VolumeError(
             f"The series mixes image sizes: {others[0].path.name} has {_size(others[0])} pixels, "
-            f"{reference.path.name} {_size(reference)}. Export slices of one size."
+            f"{reference.path.name} {_size(reference)}. Export slices of one size.",
+            Cause.MIXED_SLICES,
         )
     others = [s for s in slices if np.abs(np.subtract(s.spacing_mm, reference.spacing_mm)).max() > SPACING_TOLERANCE_MM]
     if others:
         raise VolumeError(
             f"The series mixes pixel spacings: {others[0].path.name} has {others[0].spacing_mm[0]:g} mm, "
-            f"{reference.path.name} {reference.spacing_mm[0]:g} mm. Export slices of one reconstruction."
+            f"{reference.path.name} {reference.spacing_mm[0]:g} mm. Export slices of one reconstruction.",
+            Cause.MIXED_SLICES,
         )
 
 

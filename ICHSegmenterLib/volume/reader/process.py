@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ICHSegmenterLib.errors import CancelledError, DependencyError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause, CauseNotice
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
+from ICHSegmenterLib.notices.notice import read_notice
 from ICHSegmenterLib.volume.dicom.facts import FileFacts
 from ICHSegmenterLib.volume.dicom.series import SeriesSummary, SeveralSeriesError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -149,13 +151,15 @@ class ReaderProcess:
             code = self._kill()
             raise ReaderKilledError(
                 f"{name}: the file crashed the program that reads it (exit code {code}); it is damaged, or made to do "
-                "harm. Copy it again, or export it anew."
+                "harm. Copy it again, or export it anew.",
+                Cause.READER_ENDED,
             ) from error
         except TimeoutError as error:
             self._kill()
             raise ReaderKilledError(
                 f"{name}: reading took more than {limits.seconds:.0f} s and was stopped; the file is damaged, or its "
-                "disk does not answer. Copy it again."
+                "disk does not answer. Copy it again.",
+                Cause.READER_ENDED,
             ) from error
         except MemoryError as error:
             self._kill()
@@ -167,7 +171,7 @@ class ReaderProcess:
 
     def _check_open(self) -> None:
         if self._is_closed:
-            raise CancelledError("Reading was stopped.")
+            raise CancelledError(ErrorNotice(ErrorCode.READING_CANCELLED))
 
     def _answer(self, process: subprocess.Popen[bytes], limits: Limits, start_s: float) -> bytes:
         """The line that comes back; raises CancelledError, EOFError, TimeoutError or MemoryError when none will."""
@@ -267,11 +271,13 @@ def _checked(answer: _Message, name: str, limits: Limits) -> _Message:
         raise _too_large(name, limits)
     if error == "SeveralSeriesError":
         raise SeveralSeriesError(message, [SeriesSummary(**summary) for summary in answer["series"]])
-    raise DependencyError(message) if error == "DependencyError" else VolumeError(message)
+    reason = read_notice(answer.get("notice"), (CauseNotice, ErrorNotice)) or message
+    raise DependencyError(reason) if error == "DependencyError" else VolumeError(reason)
 
 
 def _too_large(name: str, limits: Limits) -> ReaderKilledError:
     return ReaderKilledError(
         f"{name}: reading needs more than {limits.memory_bytes / 1e9:.1f} GB, far more than a file of this size "
-        "should; it is damaged, or made to do harm. Copy it again, or export it anew."
+        "should; it is damaged, or made to do harm. Copy it again, or export it anew.",
+        Cause.READER_ENDED,
     )

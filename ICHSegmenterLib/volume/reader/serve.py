@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ICHSegmenterLib.errors import DependencyError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.volume.dicom.facts import FileFacts, facts_of
 from ICHSegmenterLib.volume.dicom.series import SeveralSeriesError
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -63,32 +64,28 @@ class _Server:
         name = Path(request["path"]).name
         try:
             return self._answer(request, Path(request["folder"]))
-        except DependencyError as error:
-            return {"error": "DependencyError", "message": str(error)}
         except SeveralSeriesError as error:
             series = [asdict(summary) for summary in error.series]
             return {"error": "SeveralSeriesError", "message": str(error), "series": series}
-        except VolumeError as error:
-            return {"error": "VolumeError", "message": str(error)}
+        except (DependencyError, VolumeError) as error:
+            return _refusal(error)
         except MemoryError:
             return {"error": "MemoryError"}
         except OSError as error:
             if error.errno is None:  # a library's, about the content
-                return {"error": "VolumeError", "message": f"{name}: the file is damaged. Copy it again."}
+                return _refusal(VolumeError(f"{name}: the file is damaged. Copy it again.", Cause.DAMAGED_FILE))
             return {"error": "OSError", "number": error.errno, "message": error.strerror, "file": str(error.filename)}
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a decoder's panic is no Exception
-            return {
-                "error": "VolumeError",
-                "message": f"{name}: the file cannot be read ({type(error).__name__}); it is damaged. Copy it again.",
-            }
+            reason = f"{name}: the file cannot be read ({type(error).__name__}); it is damaged. Copy it again."
+            return _refusal(VolumeError(reason, Cause.DAMAGED_FILE))
 
     def _answer(self, request: Answer, folder: Path) -> Answer:
         read, self._read = self._read, None
         if (look_at := self._more.get(request["kind"])) is not None:
             if read is None:
-                raise VolumeError("Nothing was read.")
+                raise VolumeError("Nothing was read.", Cause.DATA_MISMATCH)
             return look_at(read, folder)
         path, values = Path(request["path"]), folder / VALUES_FILE
         if request["kind"] == "image":
@@ -99,6 +96,12 @@ class _Server:
         np.save(values, volume.hu)
         self._read = volume if self._more else None
         return {**_plain(volume.geometry), "source": asdict(volume.source)}
+
+
+def _refusal(error: DependencyError | VolumeError) -> Answer:
+    kind = "DependencyError" if isinstance(error, DependencyError) else "VolumeError"
+    notice = None if error.notice is None else error.notice.to_json()
+    return {"error": kind, "message": str(error), "notice": notice}
 
 
 def _facts(path: Path) -> FileFacts:

@@ -326,8 +326,22 @@ def test_a_damaged_list_of_recent_ones_is_empty(shell, mouse):
 # ---- what is not opened
 
 
-@pytest.mark.parametrize("name", ["empty", "damaged.nii.gz", "damaged.nrrd", "notes", "photo.nrrd"])
-def test_what_cannot_be_read_leaves_the_scene_as_it_was(mouse, panel, phantom, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty", "No head CT was found there."),
+        ("damaged.nii.gz", "A file is damaged or incomplete."),
+        ("damaged.nrrd", "Slicer cannot read this file."),
+        ("notes", "Files of this kind are not read."),
+        ("photo.nrrd", "this holds colors or labels, not one CT volume."),
+    ],
+)
+def test_what_cannot_be_read_leaves_the_scene_as_it_was(mouse, panel, phantom, tmp_path, monkeypatch, name, reason):
+    from ICHSegmenterSlicer.scene import opening
+    from ICHSegmenterSlicer.words import cause_text
+
+    for module in (opening, cause_text):
+        monkeypatch.setattr(module, "_", lambda text: f"«{text}»")
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").write_text("no CT")
     for damaged in ("damaged.nii.gz", "damaged.nrrd"):
@@ -339,7 +353,10 @@ def test_what_cannot_be_read_leaves_the_scene_as_it_was(mouse, panel, phantom, t
     assert mouse.drop(tmp_path / name)
     assert mouse.wait() is phantom.volumeNode
     assert nodeIds() == before
-    assert panel.ui.statusLabel.text.startswith("⚠ ")
+    translated, *detail = panel.ui.statusLabel.text.splitlines()
+    assert translated.startswith("⚠ «") and translated.endswith("»")
+    assert reason in translated
+    assert all(line.startswith("«Detail: ") for line in detail)
     assert panel.ui.openButton.text == "Open…"
     assert name not in panel.ui.logText.toPlainText()
 

@@ -20,6 +20,21 @@ def test_every_notice_of_a_run_and_every_error_has_the_panels_words(shell):
     assert failure_text._texts() == dict(error_notice.SENTENCES)
 
 
+def test_every_cause_says_what_is_wrong_and_what_to_do_without_its_detail(shell, monkeypatch):
+    """Both are sentences of the panel, in which nothing is filled in: the detail stands apart, whatever it says."""
+    from ICHSegmenterLib.notices.cause_notice import Cause, CauseNotice
+    from ICHSegmenterSlicer.words import cause_text
+
+    monkeypatch.setattr(cause_text, "_", lambda text: f"«{text}»")
+    texts = cause_text._texts()
+    assert set(texts) == set(Cause)
+    for parts in texts.values():
+        assert all(text.startswith("«") and text.endswith(".»") and "{" not in text for text in parts)
+    assert len({text for parts in texts.values() for text in parts}) == 2 * len(Cause)
+    text = cause_text.causeText(CauseNotice(Cause.DAMAGED_FILE, {"sentence": "ct.nii: {7} bytes."}))
+    assert text.splitlines()[1:] == ["«Detail: ct.nii: {7} bytes.»"]
+
+
 def test_the_lines_that_every_panel_shows_are_those_of_the_library(panel):
     from ICHSegmenterLib.analysis.default_method import WeightsOffer
     from ICHSegmenterLib.results import RESEARCH_NOTICE

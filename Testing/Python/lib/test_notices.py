@@ -9,6 +9,7 @@ import pytest
 from ICHSegmenterLib import errors
 from ICHSegmenterLib.agreement import Agreement
 from ICHSegmenterLib.errors import CancelledError, Failure, GrowingError, ICHSegmenterError, VolumeError
+from ICHSegmenterLib.notices.cause_notice import CauseNotice
 from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.notices.run_notice import RunCode, RunNotice
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
@@ -16,7 +17,7 @@ from ICHSegmenterLib.protocol import read_notice
 from ICHSegmenterLib.volume.reader.reader_warning import ReaderCode, ReaderWarning
 from ICHSegmenterLib.worker.failures import explain
 
-KINDS = (RunNotice, ErrorNotice, InputFinding, ReaderWarning)
+KINDS = (RunNotice, ErrorNotice, CauseNotice, InputFinding, ReaderWarning)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -25,7 +26,7 @@ def test_every_code_has_one_sentence(kind):
     assert all(kind.sentences.values())
 
 
-@pytest.mark.parametrize("kind", [RunNotice, ErrorNotice])
+@pytest.mark.parametrize("kind", [RunNotice, ErrorNotice, CauseNotice])
 def test_a_notice_with_its_parameters_comes_back_from_plain_data(kind):
     for code, sentence in kind.sentences.items():
         names = {name for _, name, *_ in string.Formatter().parse(sentence) if name}

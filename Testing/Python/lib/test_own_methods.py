@@ -281,7 +281,7 @@ def test_a_method_whose_package_is_missing_is_not_ready(method: str, module: str
     assert not store.is_ready(get_card(method))
     assert main(["models", "list"]) == 0
     printed = capsys.readouterr().out
-    assert f"needs the Python package '{module}'" in printed
+    assert f"needs Python packages that are not installed here ('{module}')" in printed
     assert 'pip install "ichsegmenter[torch' in printed and f'"{package}>=' in printed
 
 

@@ -128,7 +128,7 @@ def test_no_more_pixels_can_be_asked_for_than_a_slice_has():
 
 def test_a_method_whose_package_is_missing_says_which(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(DependencyError, match="needs the Python package 'timm'.*ichsegmenter\\[torch\\]"):
+    with pytest.raises(DependencyError, match="needs Python packages .*'timm'.*ichsegmenter\\[torch\\]"):
         load_predictor(get_card("hgi-sam"), [], device="cpu", precision="float32")
 
 

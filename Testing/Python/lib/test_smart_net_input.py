@@ -97,5 +97,5 @@ def test_spreading_over_slices_uses_the_whole_range_on_each(unequalized):
 
 def test_missing_opencv_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(DependencyError, match="opencv-python-headless.*torch extra"):
+    with pytest.raises(DependencyError, match="opencv-python-headless.*ichsegmenter"):
         stack_of(head())
