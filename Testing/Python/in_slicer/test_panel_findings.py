@@ -61,6 +61,24 @@ def test_pieces_are_listed_by_size_with_side_milliliters_density_and_slices(pane
     assert rows[1][4] == "9"
 
 
+def test_of_very_many_pieces_the_largest_are_listed_and_the_total_is_that_of_all(shell, panel, analyzed):
+    """Specks below the bleeds, as of noise, would come first in the order of slices."""
+    import slicer
+
+    from ICHSegmenterSlicer.scene.results.findings import MAX_LISTED
+
+    volumeNode, node, segmentId = analyzed
+    before = cells(panel.ui.findingsTable)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, volumeNode)
+    mask[0, 2:90:4, 2:90:4] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, volumeNode)
+    shell.waitUntil(lambda: panel.ui.findingsTable.rowCount == MAX_LISTED, 60, "the findings")
+    shell.waitUntil(lambda: "or more" in panel.ui.measuresLabel.text, 60, "the measures")
+    assert [row[0] for row in cells(panel.ui.findingsTable)[:2]] == [row[0] for row in before]
+    ml = np.count_nonzero(mask) * np.prod(volumeNode.GetSpacing()) / 1000
+    assert f"Total {ml:.1f} mL in {MAX_LISTED} pieces or more" in panel.ui.measuresLabel.text
+
+
 def test_a_click_on_a_finding_moves_all_views_to_it(shell, panel, analyzed):
     import slicer
     from PySide6 import QtCore, QtTest

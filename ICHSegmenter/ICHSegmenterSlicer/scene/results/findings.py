@@ -16,7 +16,7 @@ from ICHSegmenterLib.verdict import Piece
 from ICHSegmenterLib.volume.components import Component, components_in_steps
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterSlicer.client.steps import Steps
-from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, maskOnGrid
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegment, MeasuredSegments, maskOnGrid
 from ICHSegmenterSlicer.scene.results.stored_result import LPS_TO_RAS, StoredResult
 from ICHSegmenterSlicer.scene.volumes import chunks, geometryOf
 
@@ -25,6 +25,7 @@ ACCEPTED = "ICHSegmenter.accepted"
 MIN_ML = 0.01
 """Smaller pieces are not listed: specks of a brush."""
 MAX_LISTED = 200
+"""So many of the largest."""
 SAME_PLACE_MM = 10.0
 """A piece that the method judged is this one if its middle is not farther away."""
 MAX_FRAMES = 8
@@ -92,35 +93,28 @@ def find(
     frame = skullOf(volumeNode, acquired, hu)
     yield
     listed: list[Finding] = []
-    for entry in measured.blood:
-        if segmentationNode.GetSegmentation().GetSegment(entry.segmentId) is None:
+    for entry, piece in (yield from _largestPieces(segmentationNode, measured, volumeNode)):
+        place = yield from _placeOf(piece, acquired, hu)
+        if place.volumeMl < MIN_ML:
             continue
-        mask, start = maskOnGrid(segmentationNode, entry.segmentId, volumeNode)
-        for piece in (yield from components_in_steps(mask)):
-            corner = tuple(first + low for first, low in zip(start, piece.start, strict=True))
-            if len(listed) >= MAX_LISTED:
-                break
-            place = yield from _placeOf(Component(piece.mask, corner), acquired, hu)
-            if place.volumeMl < MIN_ML:
-                continue
-            point = place.pointLps
-            listed.append(
-                Finding(
-                    entry.segmentId,
-                    entry.key,
-                    entry.name,
-                    place.volumeMl,
-                    place.meanHu,
-                    tuple(result.analysis.slice_number(index) for index in place.slices),
-                    point * LPS_TO_RAS,
-                    None if frame is None else frame.side(point),
-                    None if frame is None else frame.region(point),
-                    _judged(result, entry.key, point),
-                    place.digest,
-                    piece.mask,
-                    corner,
-                )
+        point = place.pointLps
+        listed.append(
+            Finding(
+                entry.segmentId,
+                entry.key,
+                entry.name,
+                place.volumeMl,
+                place.meanHu,
+                tuple(result.analysis.slice_number(index) for index in place.slices),
+                point * LPS_TO_RAS,
+                None if frame is None else frame.side(point),
+                None if frame is None else frame.region(point),
+                _judged(result, entry.key, point),
+                place.digest,
+                piece.mask,
+                piece.start,
             )
+        )
     return tuple(sorted(listed, key=lambda finding: -finding.importance))
 
 
@@ -143,6 +137,25 @@ def skullOf(volumeNode: Any, acquired: VolumeGeometry, hu: np.ndarray) -> SkullF
             del _frames[next(iter(_frames))]
         _frames[version] = SkullFrame.of(hu, acquired)
     return _frames[version]
+
+
+def _largestPieces(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    measured: MeasuredSegments,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+) -> Steps[list[tuple[MeasuredSegment, Component]]]:
+    """The largest pieces of all segments that are blood, each with its segment, on the acquired grid."""
+    pieces: list[tuple[int, MeasuredSegment, Component]] = []
+    for entry in measured.blood:
+        if segmentationNode.GetSegmentation().GetSegment(entry.segmentId) is None:
+            continue
+        mask, start = maskOnGrid(segmentationNode, entry.segmentId, volumeNode)
+        for piece in (yield from components_in_steps(mask)):
+            corner = tuple(first + low for first, low in zip(start, piece.start, strict=True))
+            pieces.append((np.count_nonzero(piece.mask), entry, Component(piece.mask, corner)))
+            yield
+    pieces.sort(key=lambda one: -one[0])
+    return [(entry, piece) for _count, entry, piece in pieces[:MAX_LISTED]]
 
 
 @dataclass(frozen=True, eq=False)

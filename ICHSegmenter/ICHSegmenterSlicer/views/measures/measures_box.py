@@ -22,7 +22,8 @@ from ICHSegmenterSlicer.scene.measures import corrections
 from ICHSegmenterSlicer.scene.measures.lines import MeasuredLines
 from ICHSegmenterSlicer.scene.measures.measured_anew import MeasuringAnew, measuredAnew, versionOf
 from ICHSegmenterSlicer.scene.measures.pieces import measureFindings
-from ICHSegmenterSlicer.scene.results.findings import Finding
+from ICHSegmenterSlicer.scene.results.findings import MAX_LISTED, Finding
+from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.measures.measures_text import (
     flagLines,
@@ -64,7 +65,7 @@ class MeasuresView:
         self._pieces: dict[str, PieceMeasures] = {}
         self._reader: StepRunner[dict[str, PieceMeasures]] | None = None
         self._lines = MeasuredLines(COLORS, self._onMoved)
-        self._isEdited = False
+        self._segments = MeasuredSegments()
         self._failure = ""
         self._measuringAnew = MeasuringAnew(client, self._onMeasuredAnew, self._onFailed)
         self.prior = PriorView(ui, client, self._write)
@@ -86,8 +87,7 @@ class MeasuresView:
         listed: Sequence[Finding],
         current: Finding | None,
         volumeNode: slicer.vtkMRMLScalarVolumeNode | None,
-        *,
-        isEdited: bool,
+        segments: MeasuredSegments,
     ) -> None:
         """Measure the findings as they are now, in steps; then text and lines follow.
 
@@ -95,12 +95,11 @@ class MeasuresView:
             listed: The findings.
             current: That whose row is marked.
             volumeNode: The exam.
-            isEdited: They are not as the run made them.
+            segments: All that they are pieces of; small and very many pieces are not listed.
         """
         if self._resultNode is None or volumeNode is None:
             return
-        self._findings, self._current, self._volumeNode = listed, current, volumeNode
-        self._isEdited = isEdited
+        self._findings, self._current, self._volumeNode, self._segments = listed, current, volumeNode, segments
         self._stop()
         steps = measureFindings(tuple(listed), volumeNode, self._pieces)
         self._reader = StepRunner(steps, self._onMeasured, raiseError, startNow=True)
@@ -111,7 +110,7 @@ class MeasuresView:
         self._lines.remove()
         self.prior.clear()
         self._measuringAnew.stop()
-        self._isEdited, self._failure = False, ""
+        self._segments, self._failure = MeasuredSegments(), ""
         self._resultNode = self._result = self._volumeNode = self._current = None
         self._findings, self._pieces = (), {}
         self._ui.measuresLabel.setText("")
@@ -130,13 +129,13 @@ class MeasuresView:
 
     def _write(self) -> None:
         """Fill the label by the findings as they are now."""
-        totalMl = sum(finding.volumeMl for finding in self._findings)
-        ventricularMl = sum(finding.volumeMl for finding in self._findings if finding.key == IVH.key)
+        totalMl = self._segments.bloodMl
+        ventricularMl = sum(segment.volumeMl for segment in self._segments.blood if segment.key == IVH.key)
         midline, isCorrected = self.midline, corrections.midline(self._resultNode) is not None
         shiftMm = midline.shift_mm if isinstance(midline, Midline) else None
         _midline, reaches, isNow = self._examMeasures()
         lines = [
-            totalText(totalMl, len(self._findings)),
+            totalText(totalMl, len(self._findings), isAll=len(self._findings) < MAX_LISTED),
             ventriclesText(ventricularMl, reaches, isNow=isNow),
             midlineText(midline, isNow=isNow or isCorrected),
         ]
@@ -161,9 +160,9 @@ class MeasuresView:
         """Midline, whether a ventricle is reached, and whether both are of the segments as they are now."""
         made = self._result.analysis.measures
         midline, reaches = (None, None) if made is None else (made.midline, made.reaches_ventricles)
-        anew = measuredAnew(self._resultNode) if self._isEdited else None
+        anew = measuredAnew(self._resultNode) if self._segments.isEdited else None
         if anew is None:
-            return midline, reaches, not self._isEdited
+            return midline, reaches, not self._segments.isEdited
         return anew.midline, anew.reachesVentricles, anew.version == versionOf(self._findings)
 
     def _onMeasureAgain(self) -> None:

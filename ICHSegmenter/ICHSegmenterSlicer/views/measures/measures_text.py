@@ -16,8 +16,10 @@ from ICHSegmenterLib.measuring.piece import PieceMeasures
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def totalText(totalMl: float, count: int) -> str:
-    """All blood, and in how many pieces."""
+def totalText(totalMl: float, count: int, *, isAll: bool) -> str:
+    """All blood, and in how many pieces; there may be more of them unless these are all."""
+    if not isAll:
+        return _("Total {volume:.1f} mL in {count} pieces or more").format(volume=totalMl, count=count)
     text = _("Total {volume:.1f} mL in {count} pieces") if count != 1 else _("Total {volume:.1f} mL in one piece")
     return text.format(volume=totalMl, count=count)
 

@@ -202,8 +202,7 @@ class ShownResult(VTKObservationMixin):
         """Other findings, or another one is looked at."""
         if self._measured is not None:
             findings = self._findings
-            isEdited = self._measured.isEdited
-            self.measures.update(findings.listed, findings.current, self.volumeNode, isEdited=isEdited)
+            self.measures.update(findings.listed, findings.current, self.volumeNode, self._measured)
 
     def _onSegmentationAdded(self) -> None:
         """A person added blood to a result that outlined none."""
