@@ -175,7 +175,9 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onExamChanged(self) -> None:
         """Another volume, or other voxels, another time point or another transform of the same one."""
-        if self.input.update(self._parameters.inputVolume):
+        volumeNode = self._parameters.inputVolume
+        self.status.follow("" if volumeNode is None else volumeNode.GetID())
+        if self.input.update(volumeNode):
             self._warmUp()
         self.results.follow()
         self.queue.follow(self._parameters)

@@ -57,7 +57,7 @@ class InputView:
         self.problem = check.problem if volumeNode is not None else _("Select a head CT")
         self._description = f"<small>{check.description}</small>" if check.description else ""
         self._ofReader = sourceOf(volumeNode).reader_warnings if volumeNode is not None else ()
-        self._show(f"<b>{check.problem}</b>" if check.problem else "")
+        self._show(f"<b>{html.escape(check.problem)}</b>" if check.problem else "")
         if volumeNode is not None and not check.problem:
             self._check.begin(volumeNode)
         else:

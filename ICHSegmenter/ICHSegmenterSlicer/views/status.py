@@ -23,16 +23,25 @@ class StatusView:
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
+        self._exam, self._isRunning = "", False
         ui.copyLogButton.connect("clicked()", self._onCopyLog)
         self.end()
+
+    def follow(self, exam: str) -> None:
+        """Take away what was said of another exam, unless a run is on; `exam` identifies the one that is chosen."""
+        if exam != self._exam and not self._isRunning:
+            self.show("")
+        self._exam = exam
 
     def begin(self) -> None:
         """Show that a run begins."""
         self.show("")
+        self._isRunning = True
         self._ui.progressBar.setVisible(True)
 
     def end(self) -> None:
         """Show that the run is over."""
+        self._isRunning = False
         self._ui.progressBar.setVisible(False)
         self.show("")
 

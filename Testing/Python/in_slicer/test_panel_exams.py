@@ -225,6 +225,8 @@ def test_a_failed_run_of_another_exam_shows_no_verdict(shell, panel, head, choos
     run()
     assert "the disk burns" in panel.ui.statusLabel.text
     assert verdict(panel) == ""
+    choose(healthy)
+    assert panel.ui.statusLabel.text == ""  # it was said of the other one
 
 
 def test_each_exam_keeps_its_result_through_a_scene_file(shell, panel, head, choose, run, tmp_path):
@@ -277,6 +279,13 @@ def numbers(panel):
     return verdict(panel), cells(panel.ui.segmentTable), cells(panel.ui.sliceTable), strip
 
 
+def badge(panel):
+    """The sign beside the verdict, as it is drawn."""
+    from PySide6 import QtWidgets
+
+    return QtWidgets.QLabel.pixmap(panel.ui.verdictIcon).toImage()
+
+
 def test_a_stroke_changes_every_number_and_undo_takes_all_of_it_back(shell, panel, analyzed, editor):
     volumeNode, _, segmentationNode = analyzed
     made = numbers(panel)
@@ -303,17 +312,19 @@ def test_a_removed_segment_takes_its_row_and_its_milliliters_along_and_undo_brin
     shell, panel, analyzed, editor
 ):
     _, _, segmentationNode = analyzed
-    made = numbers(panel)
+    made, alarm = numbers(panel), badge(panel)
     editor.SaveStateForUndo()
     segmentationNode.GetSegmentation().RemoveSegment(only(segmentationNode))
     shell.waitUntil(lambda: panel.ui.segmentTable.rowCount == 0, 5)
     assert "no hemorrhage is outlined now" in verdict(panel)
+    assert badge(panel) != alarm  # a red sign beside these words would contradict them
     assert all(row[3] == "" for row in cells(panel.ui.sliceTable))
     assert not any(row.bloodMl for row in panel.shown._table._strip._rows)
     assert not panel.ui.editButton.enabled
     editor.Undo()
     shell.waitUntil(lambda: numbers(panel) == made, 5)
     assert panel.ui.editButton.enabled
+    assert badge(panel) == alarm
 
 
 def test_an_added_segment_is_counted(shell, panel, analyzed):

@@ -13,7 +13,7 @@ from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import SliceRow, StoredResult
 from ICHSegmenterSlicer.views.results.segment_rows import SegmentRow, rowsAsMade, rowsNow
 from ICHSegmenterSlicer.views.results.slice_strip import NEGATIVE, POSITIVE, SliceStrip
-from ICHSegmenterSlicer.views.results.verdict_text import verdictLines
+from ICHSegmenterSlicer.views.results.verdict_text import verdictCode, verdictLines
 
 BAR_WIDTH, BAR_HEIGHT = 60, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26
@@ -114,7 +114,7 @@ class ResultsView:
         self._isFilling = True
         before, self._slices = self._slices, slices
         self._ui.verdictLabel.setText("<br>".join(verdictLines(result, measured)))
-        self._ui.verdictIcon.setPixmap(_badge(*BADGES[result.analysis.assessment.code]))
+        self._ui.verdictIcon.setPixmap(_badge(*BADGES[verdictCode(result, measured)]))
         self._showSegments(segments)
         detection = result.analysis.detection
         threshold = detection.threshold if detection.slice_threshold is None else detection.slice_threshold

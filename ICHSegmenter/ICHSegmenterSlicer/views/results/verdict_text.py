@@ -47,6 +47,13 @@ def verdictLines(result: StoredResult, measured: MeasuredSegments | None) -> lis
     return [*lines, f"<small>{made}</small>"]
 
 
+def verdictCode(result: StoredResult, measured: MeasuredSegments | None) -> VerdictCode:
+    """The verdict now: the method's, or after edits whether blood is outlined; arguments as of `verdictLines`."""
+    if measured is None or not measured.isEdited:
+        return result.analysis.assessment.code
+    return VerdictCode.SUSPECTED if measured.sliceMl else VerdictCode.NONE_FOUND
+
+
 def methodText(result: StoredResult) -> str:
     """One sentence: what the method said of the exam, with its value and the threshold of that."""
     analysis, said = result.analysis, result.analysis.statement
