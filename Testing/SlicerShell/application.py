@@ -194,6 +194,7 @@ def prepareSettings(folder: Path):
     QtCore.QCoreApplication.setOrganizationName("NA-MIC")
     QtCore.QCoreApplication.setApplicationName("Slicer")
     QtCore.QCoreApplication.setApplicationVersion(".".join(map(str, VERSION)))
+    QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_DontUseNativeDialogs)  # keys of a test reach Qt's own
 
 
 def lightPalette() -> QtGui.QPalette:
@@ -231,7 +232,9 @@ def darkPalette() -> QtGui.QPalette:
 
 
 def shutDown(app):
-    """Unload the modules, so that their widgets clean up, and empty the scene."""
+    """Say that the program ends, unload the modules, so that their widgets clean up, and empty the scene."""
+    QtCore.QTimer.singleShot(0, app.quit)
+    app.exec()  # Qt alone can send aboutToQuit, at the end of this loop; Slicer too does so before it unloads
     modules.unload(app.moduleManager())
     app.processEvents()
     slicer.mrmlScene.Clear(False)  # the view nodes stay: removing them crashes their managers

@@ -1,6 +1,7 @@
 """The Shell: what a test holds to drive the stand-in."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import sys
@@ -99,6 +100,66 @@ class Shell:
             position = widget.style().subElementRect(box, option, widget).center()
         QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, position)
         self.app.processEvents()
+
+    def chooseEntry(self, comboBox, index):
+        """A click that opens the list of a combo box, and another on an entry."""
+        from PySide6 import QtCore, QtTest, QtWidgets
+
+        self.click(comboBox)
+        entries = QtWidgets.QComboBox.view(comboBox)
+        self.waitUntil(lambda: QtWidgets.QWidget.isVisible(entries), LAYOUT_S, "the list of the combo box")
+        # The list ignores the end of a click that began before it was there.
+        self.process(QtWidgets.QApplication.doubleClickInterval() / 1000)
+        place = entries.visualRect(entries.model().index(index, QtWidgets.QComboBox.modelColumn(comboBox))).center()
+        QtTest.QTest.mouseClick(entries.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
+        self.process()
+
+    @contextlib.contextmanager
+    def fileDialog(self, *paths):
+        """Type paths into the file dialog that opens meanwhile, and press Return; without paths, Escape.
+
+        Raises:
+            AssertionError: None opened, or it did not take the paths.
+        """
+        from PySide6 import QtCore, QtTest, QtWidgets
+
+        answered, refused = [], []
+
+        def answer():
+            dialog = QtWidgets.QApplication.activeModalWidget()
+            if not isinstance(dialog, QtWidgets.QFileDialog):
+                return
+            line = dialog.findChild(QtWidgets.QLineEdit, "fileNameEdit")
+            dialog.activateWindow()
+            line.setFocus()
+            if not QtWidgets.QWidget.hasFocus(line):  # the dialog writes into it what is marked in its list
+                return
+            typing.stop()
+            giving_up.start()  # Return may open a message why it does not take the path
+            answered.append(dialog)
+            line.selectAll()
+            if paths:
+                QtTest.QTest.keyClicks(line, " ".join(f'"{path}"' for path in paths) if paths[1:] else str(paths[0]))
+            QtTest.QTest.keyClick(line, QtCore.Qt.Key_Return if paths else QtCore.Qt.Key_Escape)
+
+        def give_up():
+            dialog = QtWidgets.QApplication.activeModalWidget()
+            if dialog is not None and answered[0] in (dialog, QtWidgets.QWidget.parentWidget(dialog)):
+                refused.append(dialog)
+                QtWidgets.QDialog.reject(dialog)
+
+        typing, giving_up = QtCore.QTimer(), QtCore.QTimer()
+        for timer, slot in ((typing, answer), (giving_up, give_up)):
+            timer.setInterval(50)
+            timer.timeout.connect(pythonqt.guarded(slot))
+        typing.start()
+        try:
+            yield
+        finally:
+            typing.stop()
+            giving_up.stop()
+        assert answered, "no file dialog opened"
+        assert not refused, f"the file dialog did not take {', '.join(map(str, paths))}"
 
     def drop(self, widget, paths, text=""):
         """Drag files over a widget and let go; returns whether it takes them."""

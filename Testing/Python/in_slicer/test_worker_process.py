@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from ICHSegmenterLib import __version__
 from ICHSegmenterLib.protocol import PROTOCOL_VERSION
 
-WAIT_S = 30
+WAIT_S = 120
+REPOSITORY = Path(__file__).resolve().parents[3]
 HELLO = (
     f'print(json.dumps({{"type": "hello", "protocol": {PROTOCOL_VERSION}, "version": "0", "pid": os.getpid()}}), '
     "flush=True)\n"
@@ -180,8 +182,6 @@ def test_a_worker_that_ignores_cancelling_dies_with_its_children(shell, clients,
 
 
 def test_killing_a_worker_in_our_own_process_group_spares_us(shell, script):
-    import subprocess
-
     from ICHSegmenterSlicer.client.worker_process import killTree
 
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -205,3 +205,28 @@ def test_a_worker_ends_with_slicer_and_says_nothing_after_that(shell, clients, s
     shell.process(0.2)
     assert told == []
     worker_process._alive.discard(process)
+
+
+def test_a_worker_that_outlives_slicer_sends_nothing_to_what_is_gone(parts_of_the_shell, script):
+    """Qt ends a running child in the destructor of its QProcess, whose slots would use the object that is going."""
+    program = script("while True: time.sleep(1)\n")  # deaf to the end of its input
+    statements = f"""
+import sys
+sys.path[:0] = {[str(REPOSITORY / name) for name in ("Testing", "ICHSegmenter", "")]!r}
+import SlicerShell
+shell = SlicerShell.boot()
+from ICHSegmenterSlicer.client.worker_client import WorkerClient
+from ICHSegmenterSlicer.client.worker_process import QtTimer, WorkerProcess, isRunning
+from ICHSegmenterSlicer.paths import rootPath
+client = WorkerClient(lambda events: WorkerProcess(events, rootPath(), {program!r}), QtTimer)
+client.start()
+shell.waitUntil(lambda: client.hello, {WAIT_S})
+client.shutdown()
+assert isRunning()
+print(client.hello or "let go")
+"""
+    ended = subprocess.run([sys.executable, "-c", statements], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert "let go" in ended.stdout
+    assert "already deleted" not in ended.stderr
+    assert "still running" not in ended.stderr
