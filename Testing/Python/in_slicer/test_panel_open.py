@@ -1,5 +1,6 @@
 """A head CT comes into the panel by a click or a drop, with the place of every slice, or the scene stays as it was."""
 
+import contextlib
 from pathlib import Path
 
 import nrrd
@@ -38,14 +39,16 @@ class Mouse:
         self.shell.click(self.panel.ui.openButton)
         return [action.text for action in self._menu().actions() if action.text]
 
-    def choose(self, text):
-        """Click Open, then an entry of its menu."""
+    def choose(self, text, path=None):
+        """Click Open, then an entry of its menu; a path is typed into the dialog that it opens."""
         from PySide6 import QtCore, QtTest
 
         assert text in self.entries()
         menu = self._menu()
         action = next(action for action in menu.actions() if action.text == text)
-        QtTest.QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, menu.actionGeometry(action).center())
+        place = menu.actionGeometry(action).center()
+        with self.shell.fileDialog(path) if path else contextlib.nullcontext():
+            QtTest.QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
         self.shell.process()
 
     def drop(self, *paths, onto=None, text=""):
@@ -62,17 +65,6 @@ class Mouse:
         menu = self.panel.opener._menu
         assert menu.visible
         return menu
-
-
-@pytest.fixture
-def folder_dialog(monkeypatch):
-    """The dialog for folders answers with this path."""
-    import qt
-
-    answers = []
-    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *_arguments: str(answers[-1])))
-    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *_arguments: str(answers[-1])))
-    return answers.append
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +124,8 @@ def write_nrrd(path, volume):
 # ---- what is opened
 
 
-def test_a_dicom_folder_opens_with_the_place_of_every_slice(mouse, folder_dialog, panel, series):
-    folder_dialog(series)
-    mouse.choose("DICOM folder…")
+def test_a_dicom_folder_opens_with_the_place_of_every_slice(mouse, panel, series):
+    mouse.choose("DICOM folder…", series)
     assert panel.ui.openButton.text == "Cancel"
     assert not panel.ui.applyButton.enabled
     node = mouse.wait()
@@ -175,15 +166,14 @@ def test_an_upright_series_needs_no_transform(mouse, tmp_path):
     assert geometryOf(node).matches(UPRIGHT, tolerance_mm=EXACT_MM)
 
 
-def test_an_upright_nifti_is_read_by_slicer(mouse, panel, folder_dialog, tmp_path, monkeypatch):
+def test_an_upright_nifti_is_read_by_slicer(mouse, panel, tmp_path, monkeypatch):
     write_nifti(head().hu, UPRIGHT, tmp_path / "ct.nii.gz")
-    folder_dialog(tmp_path / "ct.nii.gz")
     client, sent = panel.logic.client, []
     submit = client.submit
     monkeypatch.setattr(
         client, "submit", lambda message, **calls: sent.append(message["type"]) or submit(message, **calls)
     )
-    mouse.choose("File…")
+    mouse.choose("File…", tmp_path / "ct.nii.gz")
     node = mouse.wait()
     assert "read" not in sent
     assert node.GetStorageNode().GetFileName() == str(tmp_path / "ct.nii.gz")
@@ -224,15 +214,14 @@ def test_the_sample_is_one_click_away(mouse):
     assert mouse.wait().GetName() == "PhantomHeadCT"
 
 
-def test_a_tilted_uneven_exam_is_opened_and_segmented_in_three_clicks(shell, mouse, panel, folder_dialog, tmp_path):
+def test_a_tilted_uneven_exam_is_opened_and_segmented_in_three_clicks(shell, mouse, panel, tmp_path):
     from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 
     steps = [6.0] * 12 + [3.0] + [8.0] * 8
     geometry = head_geometry((22, 96, 96), pixel_mm=(2.4, 2.4), slice_step_mm=steps, tilt_deg=12.0)
     phantom = make_phantom(geometry, HeadModel((Bleed.sphere(20.0, (30.0, 5.0, 32.0)),)), subsamples=(2, 1, 1))
     write_dicom_series(phantom.volume, tmp_path / "dicom")
-    folder_dialog(tmp_path / "dicom")
-    mouse.choose("DICOM folder…")
+    mouse.choose("DICOM folder…", tmp_path / "dicom")
     node = mouse.wait()
     shell.click(panel.ui.applyButton)
     shell.waitUntil(lambda: panel.analysis is None, RUN_S, "the run")

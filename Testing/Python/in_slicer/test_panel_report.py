@@ -21,15 +21,13 @@ def analyzed(shell, panel, phantom):
 
 
 @pytest.fixture
-def reported(shell, panel, monkeypatch, tmp_path):
-    """Clicks the button, chooses a folder, waits; returns the folder of the report."""
-    import qt
-
-    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+def reported(shell, panel, tmp_path):
+    """Clicks the button, types a folder into the dialog, waits; returns the folder of the report."""
 
     def click():
         before = set(tmp_path.iterdir())
-        shell.click(panel.ui.reportButton)
+        with shell.fileDialog(tmp_path):
+            shell.click(panel.ui.reportButton)
         shell.waitUntil(lambda: not panel.report.isWriting, RUN_S, "the end of the report")
         made = set(tmp_path.iterdir()) - before
         return made.pop() if made else None
