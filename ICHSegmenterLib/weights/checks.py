@@ -82,7 +82,9 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 
 def _names(files: Sequence[WeightsFile]) -> str:
-    return files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name} (at least one)"
+    if len(files) == 1:
+        return files[0].name
+    return f"{files[0].name} {'or' if len(files) == 2 else 'to'} {files[-1].name} (at least one)"
 
 
 def _sizes(files: Sequence[WeightsFile]) -> str:

@@ -115,6 +115,11 @@ def test_missing_weights_say_file_size_license_and_both_ways_to_get_them(folder:
     assert caught.value.kind == "weights_missing"
 
 
+def test_of_two_missing_files_one_or_the_other_is_asked_for(folder: Path):
+    with pytest.raises(WeightsMissingError, match=r"model_7\.pt or blast_ct_v1_model_5\.pt \(at least one\)"):
+        store.find(get_card("blast-ct"))
+
+
 def test_a_method_without_published_weights_says_so(folder: Path):
     with pytest.raises(WeightsMissingError, match="no published weights"):
         store.find(replace(CARD, weights=()))
