@@ -32,7 +32,7 @@ from ICHSegmenterSlicer.paths import resourcePath, rootPath
 from ICHSegmenterSlicer.running_job import Outcome, RunningJob
 from ICHSegmenterSlicer.scene import maps, sample, terminology
 from ICHSegmenterSlicer.self_test import SelfTest
-from ICHSegmenterSlicer.views.check_boxes import showFrame
+from ICHSegmenterSlicer.views.check_boxes import showDown, showFrame
 from ICHSegmenterSlicer.views.compare_box import ComparisonView
 from ICHSegmenterSlicer.views.input_box import InputView
 from ICHSegmenterSlicer.views.method import MethodView, rememberSeconds
@@ -91,6 +91,9 @@ class ICHSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         for checkBox in slicer.util.findChildren(uiWidget, className="QCheckBox"):
             showFrame(checkBox)
+        for button in slicer.util.findChildren(uiWidget, className="QPushButton"):
+            if button.checkable:
+                button.connect("toggled(bool)", lambda _checked, one=button: showDown(one))
         self.status = StatusView(self.ui)
         self.logic = ICHSegmenterLogic(log=self.status.log)
         self.input = InputView(self.ui, self.logic.client, self._updateButtons)

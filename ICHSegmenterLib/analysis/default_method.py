@@ -50,7 +50,7 @@ class WeightsOffer:
         if not self.alarms:
             return ""
         own, others, population = self.alarms
-        return f"False alarms: {own} with {self.method}, {others} with {self.instead_of}, of {population}."
+        return f"False alarms in {population}: {own} by {self.method}, {others} by {self.instead_of}."
 
     @property
     def sentence(self) -> str:

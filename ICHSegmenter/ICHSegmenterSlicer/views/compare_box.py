@@ -18,6 +18,7 @@ from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views.results.result_box import HEADER_HEIGHT, ROW_HEIGHT, cell, prepareTable, swatch
 from ICHSegmenterSlicer.views.results.verdict_text import methodText
 from ICHSegmenterSlicer.views.side_by_side import SideBySide
+from ICHSegmenterSlicer.views.whole_text import setWholeText
 from ICHSegmenterSlicer.words.failure_text import failureText
 
 METHOD, VOLUME, FIRST_DICE = range(3)
@@ -43,7 +44,7 @@ class ComparisonView:
         self._madeMl: list[float | None] = []
         self._sideBySide = SideBySide()
         ui.sideBySideButton.connect("toggled(bool)", self._onSideBySide)
-        ui.compareComboBox.connect("checkedIndexesChanged()", changed)
+        ui.compareComboBox.connect("checkedIndexesChanged()", self._onChecked)
         ui.agreementTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
         self.offer()
         self.show(None, None)
@@ -63,6 +64,7 @@ class ComparisonView:
             state = qt.Qt.Checked if box.itemData(row) in methods else qt.Qt.Unchecked
             box.setCheckState(box.model().index(row, 0), state)
         box.blockSignals(blocked)
+        self._nameChecked()
 
     def offer(self) -> None:
         """List the methods that can run now; those that were checked stay so."""
@@ -153,6 +155,15 @@ class ComparisonView:
         table.setItem(row, METHOD, title)
         for column in range(FIRST_DICE, columns):
             table.setItem(row, column, cell(""))
+
+    def _onChecked(self) -> None:
+        self._nameChecked()
+        self._changed()
+
+    def _nameChecked(self) -> None:
+        """The closed list has room for one or two titles: the tooltip says all that are checked."""
+        box, checked = self._ui.compareComboBox, self.methods
+        setWholeText(box, ", ".join(box.itemText(n) for n in range(box.count) if box.itemData(n) in checked))
 
     @property
     def _outlined(self) -> list[slicer.vtkMRMLTextNode]:

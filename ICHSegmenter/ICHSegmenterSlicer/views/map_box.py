@@ -45,12 +45,19 @@ class MapView:
             widget.setVisible(bool(kinds))
         if isRequested:
             self._onMapSelected(0)
+        self._enableOpacity()
 
     def _onShowMaps(self, checked: bool) -> None:
         """The user's click: the map of the shown result is shown or hidden at once."""
         self._ui.mapComboBox.setCurrentIndex(1 if checked and self._ui.mapComboBox.count > 1 else 0)
 
+    def _enableOpacity(self) -> None:
+        """Without an overlay there is nothing to be seen through."""
+        for widget in (self._ui.mapOpacitySlider, self._ui.mapOpacityLabel):
+            widget.setEnabled(bool(self._ui.mapComboBox.currentData))
+
     def _onMapSelected(self, _index: int) -> None:
+        self._enableOpacity()
         field = self._ui.mapComboBox.currentData
         node = self._resultNode.GetNodeReference(field) if self._resultNode is not None and field else None
         current = views.foreground()

@@ -34,8 +34,8 @@ class OptionsView:
         ui.detectorComboBox.addItem(_("Same method"), "")
         self._offerDetectors()
         ui.detectorComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
-        ui.operatingPointComboBox.addItem(_("Screening"), OperatingPoint.SCREENING.value)
-        ui.operatingPointComboBox.addItem(_("Confirming"), OperatingPoint.CONFIRMING.value)
+        ui.operatingPointComboBox.addItem(_("All possible (screening)"), OperatingPoint.SCREENING.value)
+        ui.operatingPointComboBox.addItem(_("Nearly certain (confirming)"), OperatingPoint.CONFIRMING.value)
         ui.operatingPointComboBox.connect("currentIndexChanged(int)", lambda _index: changed())
 
     @property

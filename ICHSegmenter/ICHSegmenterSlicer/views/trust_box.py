@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.analysis.default_method import WeightsOffer, first_run_offer
 from ICHSegmenterLib.cards.card import ModelCard
 from ICHSegmenterLib.cards.trust import Rate
+from ICHSegmenterLib.weights import store
 
 REFUSED_KEY = "ICHSegmenter/offerRefused"
 MEGABYTE = 1_000_000
@@ -39,6 +40,8 @@ class TrustView:
         self._offer = None if busy or refused else first_run_offer()
         if self._offer is not None and self._offer.method == card.name:
             self._offer = None  # the method box asks for them already
+        if not store.is_ready(card):
+            self._offer = None  # two methods that ask for files would be taken for one
         self._ui.offerFrame.setVisible(self._offer is not None)
         if self._offer is not None:
             self._ui.offerLabel.setText(_offerText(self._offer))
@@ -101,6 +104,6 @@ def _alarmsText(offer: WeightsOffer) -> str:
     if not offer.alarms:
         return ""
     own, others, population = offer.alarms
-    return _("False alarms: {own} with {method}, {others} with {instead}, of {population}.").format(
+    return _("False alarms in {population}: {own} by {method}, {others} by {instead}.").format(
         own=own, method=offer.method, others=others, instead=offer.instead_of, population=population
     )

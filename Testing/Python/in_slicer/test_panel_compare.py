@@ -106,6 +106,8 @@ def test_only_methods_that_can_run_are_offered_for_comparing(panel):
 
 
 def test_one_method_is_no_comparison(shell, panel, phantom):
+    from ICHSegmenterLib.cards.table import get_card
+
     panel.ui.compareSection.collapsed = False
     check(shell, panel, "unet")
     assert panel.comparison.methods == ("unet",)
@@ -113,6 +115,8 @@ def test_one_method_is_no_comparison(shell, panel, phantom):
     assert panel.ui.compareButton.toolTip == "Check two methods or more"
     check(shell, panel, "hu-threshold")
     assert panel.ui.compareButton.enabled
+    titles = ", ".join(get_card(method).title for method in ("unet", "hu-threshold"))
+    assert panel.ui.compareComboBox.toolTip.split("\n")[0] == titles  # a narrow dock cuts the list off
 
 
 def test_the_mirror_image_is_offered_where_the_method_knows_it(shell, panel, phantom):

@@ -73,7 +73,7 @@ def test_nothing_is_asked_of_the_worker_before_the_box_is_opened(panel, files):
 def test_the_box_lists_files_by_method_and_the_disk_they_use(opened):
     assert rows(opened.ui.weightsTable) == [["BLAST-CT", "2.0", "not verified"], ["ours.pt", "0.5", "not verified"]]
     assert opened.ui.diskLabel.text.startswith("2 files, 2 MB; ")
-    assert "of the disk are free" in opened.ui.diskLabel.text
+    assert "are free on the disk" in opened.ui.diskLabel.text
 
 
 def test_verifying_marks_the_damaged_file_and_says_what_to_do(shell, opened, files):
@@ -133,16 +133,19 @@ def test_the_folder_is_opened_and_made_if_it_is_absent(shell, opened, weights, m
     assert weights.is_dir()
 
 
-def test_import_is_offered_also_for_a_method_that_has_its_weights(shell, opened, monkeypatch):
-    import qt
-
-    imported = []
-    monkeypatch.setattr(qt.QFileDialog, "getOpenFileNames", lambda *_: ["model.pt"])
+def test_import_is_offered_also_for_a_method_that_has_its_weights(shell, opened, monkeypatch, tmp_path):
+    imported, files = [], [tmp_path / "fold 0.pt", tmp_path / "fold 1.pt"]
+    for file in files:
+        file.touch()
     monkeypatch.setattr(opened.methods, "importFiles", imported.append)
     assert opened.methods.isReady
     assert not opened.ui.importButton.visible
-    shell.click(opened.ui.importMoreButton)
-    assert imported == [["model.pt"]]
+    with shell.fileDialog(*files):
+        shell.click(opened.ui.importMoreButton)
+    assert imported == [list(map(str, files))]
+    with shell.fileDialog():
+        shell.click(opened.ui.importMoreButton)
+    assert len(imported) == 1  # the dialog was left by Escape
 
 
 # ---- processors

@@ -308,6 +308,16 @@ def test_a_stroke_changes_every_number_and_undo_takes_all_of_it_back(shell, pane
     shell.waitUntil(lambda: numbers(panel) == made, 5)
 
 
+def test_a_slice_with_too_little_blood_for_a_tenth_is_not_left_blank(shell, panel, phantom, run):
+    run()
+    segmentationNode = panel.shown.segmentationNode
+    top = panel.ui.sliceTable.rowCount - 2
+    assert 0 < np.prod(phantom.volumeNode.GetSpacing()) / 1000 < 0.05
+    paint(segmentationNode, only(segmentationNode), phantom.volumeNode, np.s_[top, 50, 50])
+    shell.waitUntil(lambda: cells(panel.ui.sliceTable)[top][3], 5)
+    assert cells(panel.ui.sliceTable)[top][3] == "< 0.1"
+
+
 def test_a_removed_segment_takes_its_row_and_its_milliliters_along_and_undo_brings_them_back(
     shell, panel, analyzed, editor
 ):
@@ -318,7 +328,10 @@ def test_a_removed_segment_takes_its_row_and_its_milliliters_along_and_undo_brin
     shell.waitUntil(lambda: panel.ui.segmentTable.rowCount == 0, 5)
     assert "no hemorrhage is outlined now" in verdict(panel)
     assert badge(panel) != alarm  # a red sign beside these words would contradict them
-    assert all(row[3] == "" for row in cells(panel.ui.sliceTable))
+    bleeding = [row.isPositive for row in panel.shown._table._strip._rows]
+    assert [row[3] for row in cells(panel.ui.sliceTable)] == ["0.0" if one else "" for one in bleeding]
+    row = bleeding.index(True)
+    assert "no segment has any there" in panel.ui.sliceTable.item(row, 3).toolTip()
     assert not any(row.bloodMl for row in panel.shown._table._strip._rows)
     assert not panel.ui.editButton.enabled
     editor.Undo()

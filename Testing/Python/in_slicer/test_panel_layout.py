@@ -197,3 +197,52 @@ def test_the_slice_table_keeps_its_row_when_results_are_shown_anew(shell, panel,
     assert panel.ui.sliceTable.currentRow() == 3
     panel.results.select(panel.results.shownNode)
     assert panel.ui.sliceTable.currentRow() != 3  # the views went to the slice with most blood
+
+
+def test_the_slice_table_keeps_its_row_in_view_when_it_becomes_lower(shell, panel, head):
+    run(shell, panel, panel.ui.applyButton)
+    table = panel.ui.sliceTable
+    before = table.minimumHeight, table.maximumHeight
+    try:
+        table.setFixedHeight(table.rowCount * 22 + 40)
+        table.setCurrentCell(table.rowCount - 1, 0)
+        shell.process(0.1)
+        table.setFixedHeight(100)
+        shell.process(0.1)
+        seen = table.visualItemRect(table.item(table.currentRow(), 0))
+        assert 0 <= seen.top() < table.viewport().height
+    finally:
+        table.minimumHeight, table.maximumHeight = before
+
+
+def test_headings_stay_as_narrow_as_they_are_when_a_row_is_marked(panel):
+    from PySide6 import QtWidgets
+
+    tables = [table for table in panel.parent.findChildren(QtWidgets.QTableWidget) if table.columnCount]
+    assert len(tables) > 5
+    for table in tables:
+        assert not table.horizontalHeader().highlightSections, table.objectName
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_seen_that_a_button_is_down(shell, panel, theme):
+    from PySide6 import QtWidgets
+
+    def color(button):
+        image = QtWidgets.QWidget.grab(button).toImage()
+        return image.pixelColor(6, image.height() // 2)  # beside the text
+
+    shell.theme(theme)
+    try:
+        for name in ("click", "show3D"):
+            button = getattr(panel.ui, f"{name}Button")
+            button.setEnabled(True)
+            up = color(button)
+            button.setChecked(True)
+            down = color(button)
+            button.setChecked(False)
+            distance = sum(abs(a - b) for a, b in zip(up.getRgb()[:3], down.getRgb()[:3], strict=True))
+            assert distance > 120, (name, up.name(), down.name())
+            assert color(button) == up
+    finally:
+        shell.theme("light")

@@ -16,7 +16,7 @@ def addHead(name, bleedMl=20.0, shiftMm=0.0):
     from ICHSegmenterLib.synthesis.phantom import Bleed, HeadModel, head_geometry, make_phantom
 
     geometry = head_geometry((26, 112, 112), pixel_mm=(2.0, 2.0))
-    bleeds = (Bleed.sphere(bleedMl, (30.0, 5.0, 38.0)),)
+    bleeds = (Bleed.sphere(bleedMl, (30.0, 5.0, 38.0)),) if bleedMl else ()
     hu = make_phantom(geometry, HeadModel(bleeds, midline_shift_mm=shiftMm), subsamples=(2, 1, 1)).volume.hu
     ijkToRas = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine
     return scene_volumes.addLinear(np.round(hu).astype(np.int16), ijkToRas, name)
@@ -152,6 +152,13 @@ def test_lines_are_drawn_on_request_and_the_numbers_follow_a_drag(shell, panel, 
     assert number(r"Midline shift (\d+\.\d) mm to the right", panel.ui.measuresLabel) == pytest.approx(3, abs=1.1)
     shell.click(panel.ui.linesButton)
     assert lines.node("A") is None
+
+
+def test_without_blood_there_are_no_lines_to_draw(shell, panel):
+    panel.ui.inputSelector.setCurrentNode(addHead("Healthy head", bleedMl=0.0))
+    shell.click(panel.ui.applyButton)
+    shell.waitUntil(lambda: panel.analysis is None and "0 pieces" in panel.ui.measuresLabel.text, RUN_S, "the measures")
+    assert not panel.ui.linesButton.enabled
 
 
 def test_corrected_lines_stay_with_their_result(shell, panel, analyzed):

@@ -205,6 +205,7 @@ def test_one_that_fails_does_not_stop_the_others_and_says_why(shell, panel, head
     assert column(panel, 1) == ["failed", "done"]
     assert "Hounsfield" in panel.ui.queueTable.item(0, 1).toolTip()
     assert "1 done, 1 failed" in panel.ui.queueLabel.text
+    assert "Photograph: " in panel.ui.queueLabel.text
     assert "Hounsfield" in panel.ui.queueLabel.text
 
 

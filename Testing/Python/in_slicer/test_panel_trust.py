@@ -40,10 +40,13 @@ def test_one_click_shows_the_trust_lines_of_the_chosen_method(shell, panel):
 
 
 def test_the_first_run_line_offers_trained_weights_until_it_is_refused(shell, panel, forget_refusal):
-    panel.methods.choose("compact-unet", "cpu")
+    panel.methods.choose("hu-threshold", "cpu")
     assert panel.ui.offerFrame.isVisibleTo(panel.ui.offerFrame.parent())
     assert "8 MB" in panel.ui.offerLabel.text
     assert "Apache-2.0" in panel.ui.offerLabel.text
+    panel.methods.choose("rsna-sequence", "cpu")
+    assert panel.ui.offerFrame.isHidden()  # that method asks for a file: its Download is not the one that is offered
+    panel.methods.choose("hu-threshold", "cpu")
     shell.click(panel.ui.offerLaterButton)
     panel.methods.choose("hu-threshold", "cpu")
     assert panel.ui.offerFrame.isHidden()
@@ -52,7 +55,7 @@ def test_the_first_run_line_offers_trained_weights_until_it_is_refused(shell, pa
 def test_accepting_the_offer_fetches_the_weights_of_its_method(shell, panel, monkeypatch, forget_refusal):
     fetched = []
     monkeypatch.setattr(panel.methods, "_onDownload", lambda: fetched.append(panel.methods.method))
-    panel.methods.choose("compact-unet", "cpu")
+    panel.methods.choose("hu-threshold", "cpu")
     shell.click(panel.ui.offerDownloadButton)
     assert fetched == ["blast-ct"]
     assert panel._parameters.method == "blast-ct"

@@ -47,7 +47,9 @@ def test_the_map_lies_over_the_ct_in_colors_and_opacity_of_its_own(shell, panel,
     import slicer
 
     plain = pixels()
+    assert not panel.ui.mapOpacitySlider.enabled
     shell.click(panel.ui.mapsCheckBox)
+    assert panel.ui.mapOpacitySlider.enabled
     assert mapOf(panel).GetDisplayNode().GetColorNode().GetName() == "ICHSegmenter map"
     composite = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     assert composite.GetForegroundOpacity() == pytest.approx(0.6)

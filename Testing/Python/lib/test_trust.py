@@ -204,7 +204,7 @@ def test_the_offer_names_files_size_license_and_both_rates_of_false_alarms(bundl
     assert offer.command == "ichsegmenter models download blast-ct"
     for card in (get_card("blast-ct"), shipped_card("compact-unet")):
         (rate,) = (rate for rate in card.trust.false_alarms if rate.population == "two bleed-free public real heads")
-        assert f"{rate.share} with {card.name}" in offer.sentence
+        assert f"{rate.share} by {card.name}" in offer.sentence
     assert "patients with traumatic brain injury, 2 files, 8.3 MB, Apache-2.0" in offer.sentence
 
 

@@ -69,7 +69,7 @@ class ComputerView:
         qt.QApplication.clipboard().setText("\n".join(lines))
         self._ui.diagnosticButton.setEnabled(True)
         self._say(
-            _("Copied: versions, processors, methods; no person, exam or folder is named. Paste it where you ask.")
+            _("Copied: versions, processors, methods; no person, exam or folder. Paste it where you ask for help.")
         )
 
 

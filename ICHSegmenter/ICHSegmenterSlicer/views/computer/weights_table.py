@@ -75,10 +75,10 @@ class WeightsTable:
         names = [stored.names for stored in self._stored]
         table.setCurrentCell(names.index(selected) if selected in names else -1, NAME)
         table.setFixedHeight(HEADER_HEIGHT + min(MAX_ROWS, max(1, len(self._stored))) * ROW_HEIGHT + 4)
-        text = _("{count} files, {size:.0f} MB; {free:.1f} GB of the disk are free.").format(
+        text = _("{count} files, {size:.0f} MB; {free:.1f} GB are free on the disk.").format(
             count=used.count, size=used.size / MEGABYTE, free=used.free / GIGABYTE
         )
-        nothing = _("No weight files; what ships with the program needs none. {free:.1f} GB of the disk are free.")
+        nothing = _("No weight files; what ships with the program needs none. {free:.1f} GB are free on the disk.")
         self._ui.diskLabel.setText(text if used.count else nothing.format(free=used.free / GIGABYTE))
         self._updateButtons()
 

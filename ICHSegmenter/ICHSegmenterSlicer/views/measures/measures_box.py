@@ -180,16 +180,17 @@ class MeasuresView:
         self._write()
 
     def _draw(self) -> None:
-        """Draw the lines while the button is down."""
+        """Draw the lines, if there are any, while the button is down."""
         lines: dict[str, Line] = {}
         finding = self._measured()
-        if self._resultNode is not None and self._ui.linesButton.checked:
+        if self._resultNode is not None:
             if finding is not None:
                 lines.update({name: getattr(self.diameters(finding), field) for name, field in DIAMETERS.items()})
             midline = self.midline
             if isinstance(midline, Midline):
                 lines.update({IDEAL: midline.ideal, SHIFT: midline.shift})
-        self._lines.show(lines)
+        self._ui.linesButton.setEnabled(bool(lines))
+        self._lines.show(lines if self._ui.linesButton.checked else {})
 
     def _onMoved(self, name: str, line: Line) -> None:
         """A person dragged an end: the number follows, and the correction is kept with the result."""

@@ -35,9 +35,13 @@ def verdictText(result: StoredResult, editedMl: float | None) -> str:
     return _("{verdict}, {volume:.1f} mL").format(verdict=word, volume=bloodMl) if bloodMl else word
 
 
-def summaryText(entries: Sequence[QueueEntry]) -> str:
-    """HTML: how many are done and failed, and why the first one failed; empty without entries."""
-    counts = Counter(entry.state for entry in entries)
+def summaryText(entries: Sequence[tuple[str, QueueEntry]]) -> str:
+    """HTML: how many are done and failed, and why the first one failed; empty without entries.
+
+    Args:
+        entries: Titles of exams, and their entries.
+    """
+    counts = Counter(entry.state for _title, entry in entries)
     parts = [
         (QueueState.DONE, _("{count} done")),
         (QueueState.WAITING, _("{count} waiting")),
@@ -45,5 +49,8 @@ def summaryText(entries: Sequence[QueueEntry]) -> str:
         (QueueState.CANCELLED, _("{count} cancelled")),
     ]
     lines = [", ".join(text.format(count=counts[state]) for state, text in parts if counts[state])]
-    reasons = dict.fromkeys(failureText(entry.failure) for entry in entries if entry.failure is not None)
-    return "<br>".join(filter(None, [*lines, *(f"⚠ {html.escape(reason)}" for reason in list(reasons)[:1])]))
+    failures = [(title, entry.failure) for title, entry in entries if entry.failure is not None]
+    for title, failure in failures[:1]:
+        text = _("⚠ {exam}: {reason}").format(exam=title, reason=failureText(failure))
+        lines.append(html.escape(text))
+    return "<br>".join(filter(None, lines))

@@ -272,6 +272,6 @@ class QueueView(VTKObservationMixin):
         ui.queueButton.setToolTip(_("Stop; results so far stay") if isRunning else reason or tip)
         ui.checkAllButton.setText(_("Check none") if self._isAllChecked() else _("Check all"))
         ui.checkAllButton.setEnabled(bool(self._exams) and not isRunning)
-        text = summaryText([self._entries[listed] for listed in self._exams if listed in self._entries])
+        text = summaryText([(one.title, self._entries[one]) for one in self._exams if one in self._entries])
         ui.queueLabel.setText(text)
         ui.queueLabel.setVisible(bool(text) and not ui.queueSection.collapsed)

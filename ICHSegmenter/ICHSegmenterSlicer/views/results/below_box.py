@@ -30,7 +30,7 @@ class BelowView:
         self._ui = ui
         self._jump = jump
         self._pieces: Sequence[Piece] = ()
-        prepareTable(ui.belowTable, (_("Type"), _("Score"), _("mL"), _("Mean HU"), _("Slice")), TYPE)
+        prepareTable(ui.belowTable, (_("Type"), _("Score"), _("mL"), _("HU"), _("Slice")), TYPE)
         ui.belowTable.connect("cellClicked(int,int)", self._onClicked)
         self.show(None)
 

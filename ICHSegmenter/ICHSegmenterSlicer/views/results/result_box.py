@@ -11,13 +11,14 @@ from slicer.i18n import tr as _
 from ICHSegmenterLib.verdict import VerdictCode
 from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments
 from ICHSegmenterSlicer.scene.results.stored_result import SliceRow, StoredResult
+from ICHSegmenterSlicer.views.results.row_in_view import RowInView
 from ICHSegmenterSlicer.views.results.segment_rows import SegmentRow, rowsAsMade, rowsNow
 from ICHSegmenterSlicer.views.results.slice_strip import NEGATIVE, POSITIVE, SliceStrip
 from ICHSegmenterSlicer.views.results.verdict_text import verdictCode, verdictLines
 
 BAR_WIDTH, BAR_HEIGHT = 60, 10
 ROW_HEIGHT, HEADER_HEIGHT = 22, 26
-NAME = 0
+NAME, DENSITY = 0, 2
 NUMBER, PROBABILITY, TYPE, BLOOD = range(4)
 BADGES = {
     VerdictCode.SUSPECTED: ("!", POSITIVE),
@@ -26,7 +27,7 @@ BADGES = {
 }
 """Sign and color of each verdict."""
 MIN_SHOWN_ML = 0.05
-"""Less blood is not written beside a slice."""
+"""Less blood is written as less than a tenth."""
 
 
 class ResultsView:
@@ -41,17 +42,19 @@ class ResultsView:
         self._ui = ui
         self._jump = jump
         self._slices: Sequence[SliceRow] = ()
-        self._isFilling = False
+        self._isFilling = self._isOutlined = False
         self._bars: dict[tuple[int, bool], qt.QIcon] = {}
         self._strip = SliceStrip(self.select)
         ui.sliceStripFrame.layout().addWidget(self._strip)
-        prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("Mean HU"), _("Slices")), NAME)
+        prepareTable(ui.segmentTable, (_("Segment"), _("mL"), _("HU"), _("Slices")), NAME)
+        ui.segmentTable.horizontalHeaderItem(DENSITY).setToolTip(_("Mean density in Hounsfield units"))
         prepareTable(ui.sliceTable, (_("Slice"), _("Probability"), _("Type"), _("mL")), TYPE)
         for column, width in ((NUMBER, 48), (PROBABILITY, 114), (BLOOD, 50)):
             ui.sliceTable.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.Fixed)
             ui.sliceTable.setColumnWidth(column, width)
         ui.sliceTable.setIconSize(qt.QSize(BAR_WIDTH, BAR_HEIGHT))
         ui.sliceTable.connect("currentCellChanged(int,int,int,int)", self._onCurrentRow)
+        self._rowInView = RowInView(ui.sliceTable)
 
     def show(self, result: StoredResult, index: int | None = None) -> None:
         """Fill everything as the run made it; the slice with this array index is current, or none is yet."""
@@ -113,6 +116,7 @@ class ResultsView:
     ) -> None:
         self._isFilling = True
         before, self._slices = self._slices, slices
+        self._isOutlined = bool(segments or result.segmentIds)
         self._ui.verdictLabel.setText("<br>".join(verdictLines(result, measured)))
         self._ui.verdictIcon.setPixmap(_badge(*BADGES[verdictCode(result, measured)]))
         self._showSegments(segments)
@@ -149,9 +153,10 @@ class ResultsView:
         for row, shown in enumerate(self._slices):
             value = cell(f"{shown.value:.2f}")
             value.setIcon(self._bar(shown))
-            blood = cell(_blood(shown), right=True)
-            for column, item in enumerate((cell(str(shown.number), right=True), value, cell(shown.type), blood)):
+            items = (cell(str(shown.number), right=True), value, cell(shown.type), cell("", right=True))
+            for column, item in enumerate(items):
                 table.setItem(row, column, item)
+            self._writeBlood(row)
         table.setCurrentCell(current, NUMBER if current >= 0 else -1)
         table.setUpdatesEnabled(True)
 
@@ -167,7 +172,13 @@ class ResultsView:
         for row, (old, new) in enumerate(zip(before, self._slices, strict=True)):
             if old != new:
                 self._ui.sliceTable.item(row, TYPE).setText(new.type)
-                self._ui.sliceTable.item(row, BLOOD).setText(_blood(new))
+                self._writeBlood(row)
+
+    def _writeBlood(self, row: int) -> None:
+        shown, item = self._slices[row], self._ui.sliceTable.item(row, BLOOD)
+        item.setText(_bloodText(shown, isOutlined=self._isOutlined))
+        isBare = self._isOutlined and shown.isPositive and not shown.bloodMl
+        item.setToolTip(_("The method saw blood on this slice; no segment has any there.") if isBare else "")
 
     def _onCurrentRow(self, row: int) -> None:
         if not self._isFilling and 0 <= row < len(self._slices):
@@ -189,6 +200,7 @@ def prepareTable(table: qt.QTableWidget, headings: tuple[str, ...], wide: int) -
     table.verticalHeader().hide()
     table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
     table.horizontalHeader().setFixedHeight(HEADER_HEIGHT)
+    table.horizontalHeader().setHighlightSections(False)  # bold headings would be cut in a narrow dock
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
@@ -211,8 +223,13 @@ def _detected(row: SliceRow) -> tuple[int, float, bool]:
     return row.index, row.value, row.isPositive
 
 
-def _blood(row: SliceRow) -> str:
-    return f"{row.bloodMl:.1f}" if row.bloodMl >= MIN_SHOWN_ML else ""
+def _bloodText(row: SliceRow, *, isOutlined: bool) -> str:
+    """Nothing beside a slice without blood; a zero where the method saw blood and no segment has any."""
+    if row.bloodMl >= MIN_SHOWN_ML:
+        return f"{row.bloodMl:.1f}"
+    if row.bloodMl > 0:
+        return _("< 0.1")
+    return "0.0" if row.isPositive and isOutlined else ""
 
 
 def _bar(length: int, *, isPositive: bool) -> qt.QIcon:

@@ -22,6 +22,7 @@ from ICHSegmenterSlicer.scene.results.measured import MeasuredSegments, measure
 from ICHSegmenterSlicer.scene.results.runs import SEGMENTATION_ROLE, noteEdits
 from ICHSegmenterSlicer.scene.results.stored_result import StoredResult
 from ICHSegmenterSlicer.views import slice_views as views
+from ICHSegmenterSlicer.views.check_boxes import showDown
 from ICHSegmenterSlicer.views.map_box import MapView
 from ICHSegmenterSlicer.views.measures.measures_box import MeasuresView
 from ICHSegmenterSlicer.views.results.below_box import BelowView
@@ -178,6 +179,7 @@ class ShownResult(VTKObservationMixin):
         blocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = isShown
         self._ui.show3DButton.blockSignals(blocked)
+        showDown(self._ui.show3DButton)
 
     def _stopMeasuring(self) -> None:
         if self._measuring is not None:
