@@ -17,7 +17,7 @@ from ICHSegmenterLib.volume.input_files import InputDigest
 ATTEMPTS_FILE = ".ichsegmenter-attempts.json"
 MAX_UNFINISHED = 5
 """A batch that ended in the middle of an exam so often was ended by it, not by power cuts: they hit others too, as an
-unfinished exam is tried after the rest."""
+unfinished exam is tried after the rest, and alone."""
 
 
 class PassedError(VolumeError):
@@ -53,6 +53,10 @@ class Attempts:
         """How often a batch ended in the middle of this exam."""
         number = _object(self._unfinished, name).get("number")
         return number if isinstance(number, int) else 0
+
+    def is_suspect(self, name: str) -> bool:
+        """It, or another exam beside it, ended a batch."""
+        return self.unfinished(name) > 0
 
     def killer(self, name: str) -> tuple[str, str] | None:
         """Times of the files of an exam that killed before, and the message; None of the others."""

@@ -1,9 +1,10 @@
 """A batch that is killed again and again: its table must equal that of a calm one, nothing lost, nothing twice.
 
-python Testing/endurance/kills.py [--kills 50] [--exams 12] [--seed 0] [--folder DIR]
+python Testing/endurance/kills.py [--kills 50] [--exams 12] [--seed 0] [--signal KILL] [--folder DIR]
 
-Exams are small phantom heads, analyzed by `hu-threshold`. The batch gets SIGKILL at a random moment, as long after its
-start at most as the last one took that came to its end: other programs may make each take longer or shorter. Whenever
+Exams are small phantom heads, analyzed by `hu-threshold`. The batch gets the signal (KILL, TERM, INT) at a random
+moment, as long after its start at most as the last one took that came to its end: other programs may make each take
+longer or shorter. One that it can answer must end it with exit code 1, or before Python listens with its own. Whenever
 more than half of the exams are done, half of the results are removed, so that there is always something to kill. A line
 every ten kills. Exit code 1 if the tables differ.
 """
@@ -15,6 +16,7 @@ import csv
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,10 @@ from ICHSegmenterLib.volume.export import write_nifti  # noqa: E402
 NUMBERS = ("status", "any", "blood_ml", "positive_slices", "slices", "key_slice", "error")
 TABLES = ("slices.csv", "findings.csv")
 LONGEST_S = 600.0
+LOG = "log.txt"
+"""What the last batch said."""
+ANSWERED = 1
+"""Exit code of a batch that a signal asked to stop."""
 
 
 def main() -> int:
@@ -37,18 +43,22 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--exams", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL")
     parser.add_argument("--folder", type=Path, help="work here instead of in a temporary folder, and keep it")
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = parsed.folder or Path(temporary)
         os.environ["ICHSEGMENTER_KEYS"] = str(folder / "keys")
-        kills, differences = killed_and_calm(folder, parsed.exams, parsed.kills, random.Random(parsed.seed))
+        sent = signal.Signals[f"SIG{parsed.signal}"]
+        kills, differences = killed_and_calm(folder, parsed.exams, parsed.kills, random.Random(parsed.seed), sent)
     print(f"{kills} kills, {len(differences)} differences to the calm table")
     print("\n".join(differences))
     return 1 if differences else 0
 
 
-def killed_and_calm(folder: Path, exams: int, kills: int, random_source: random.Random) -> tuple[int, list[str]]:
+def killed_and_calm(
+    folder: Path, exams: int, kills: int, random_source: random.Random, sent: signal.Signals
+) -> tuple[int, list[str]]:
     """How often the batch was killed in the middle, and how the tables of a killed and of a calm batch differ."""
     head = small_head()
     for number in range(exams):
@@ -61,8 +71,9 @@ def killed_and_calm(folder: Path, exams: int, kills: int, random_source: random.
     done = 0
     while done < kills:
         begun = time.monotonic()
-        code = batch(folder, "killed", kill_after_s=random_source.uniform(0.0, whole_s))
-        assert code in (0, None), f"the batch ended with {code} by itself"
+        code = batch(folder, "killed", random_source.uniform(0.0, whole_s), sent)
+        if code not in (0, None):
+            raise SystemExit(f"the batch ended with {code} by itself:\n{(folder / LOG).read_text()[-2000:]}")
         if code is None:
             done += 1
             if done % 10 == 0:
@@ -76,20 +87,28 @@ def killed_and_calm(folder: Path, exams: int, kills: int, random_source: random.
     return done, differences_of(folder)
 
 
-def batch(folder: Path, output: str, kill_after_s: float = LONGEST_S) -> int | None:
-    """Run the command in a process of its own, which is killed after so long; its exit code, None if it was killed."""
+def batch(
+    folder: Path, output: str, kill_after_s: float = LONGEST_S, sent: signal.Signals = signal.SIGKILL
+) -> int | None:
+    """Run the command in a process of its own, which gets the signal after so long.
+
+    Returns:
+        Its exit code, None if the signal ended it.
+    """
     words = ["batch", str(folder / "exams"), "--output", str(folder / output), "--method", "hu-threshold"]
     words += ["--map", str(folder / f"{output}.csv")]
     program = [sys.executable, "-m", "ICHSegmenterLib", *words]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(program, env=environment, **quiet) as process:
+    with (
+        (folder / LOG).open("wb") as log,
+        subprocess.Popen(program, env=environment, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
         try:
-            process.wait(kill_after_s)
+            return process.wait(kill_after_s)
         except subprocess.TimeoutExpired:
-            process.kill()
-            return None
-    return process.returncode
+            process.send_signal(sent)
+            code = process.wait(LONGEST_S)
+    return None if code in (ANSWERED, -sent) else code
 
 
 def differences_of(folder: Path) -> list[str]:

@@ -108,8 +108,9 @@ class ClusterEngine:
         done, name = self._steps.done, exam.name
         if name not in self._deaths_of:
             self._steps.begun(name)
-        killer = self._steps.attempts.killer(name)
-        actor.put(Task(exam, done.exams.get(name), name in done.newer, killer))
+        attempts = self._steps.attempts
+        is_suspect = name in self._deaths_of or attempts.is_suspect(name)
+        actor.put(Task(exam, done.exams.get(name), name in done.newer, attempts.killer(name), is_suspect))
 
     def _heard(self) -> list[Actor]:
         """Workers that have a message, or have died."""

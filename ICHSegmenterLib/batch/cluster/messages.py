@@ -38,12 +38,14 @@ class Task:
         done: Its result of an earlier run, if there is one.
         is_newer: That result was written by a newer version.
         killer: Times of its files and message, if it killed before.
+        is_suspect: It, or another exam beside it, ended a batch or a worker.
     """
 
     exam: Exam
     done: DoneExam | None = None
     is_newer: bool = False
     killer: tuple[str, str] | None = None
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,15 +98,26 @@ class ExamWorker:
                 self._done.newer.add(name)
             if task.killer is not None:
                 self._attempts.know(name, *task.killer)
+            if task.is_suspect:
+                self._attempts.suspects.add(name)
             yield task.exam
 
 
 class _ToldAttempts(Attempts):
-    """The record of exams that kill, kept by the leader of the run, who is told."""
+    """The record of exams that kill, kept by the leader of the run, who is told.
+
+    Attributes:
+        suspects: Names of exams that are analyzed alone.
+    """
 
     def __init__(self, messages: queue.SimpleQueue[Message]) -> None:
         super().__init__(None)
         self._messages = messages
+        self.suspects: set[str] = set()
+
+    def is_suspect(self, name: str) -> bool:
+        """The leader said so."""
+        return name in self.suspects
 
     def know(self, name: str, times: str, message: str) -> None:
         """An exam that killed before."""

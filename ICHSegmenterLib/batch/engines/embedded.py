@@ -1,12 +1,12 @@
 """The engine on one computer: processes read and check ahead, one network predicts, threads judge, measure and publish.
 
-Each queue is bounded.
+Each queue is bounded. An exam in whose middle a batch ended is analyzed alone, so that another end is its own.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -106,12 +106,7 @@ class EmbeddedEngine:
                 while len(reading) < self._options.readers + AHEAD and (exam := source.next()) is not None:
                     reading.append(self._reading_pool.submit(self._read, exam))
                 while writing and (writing[0][1].done() or len(writing) > WRITERS or not reading):
-                    read, written = writing.popleft()
-                    outcome = self._written(read, written)
-                    if outcome is None:
-                        reading.appendleft(self._reading_pool.submit(self._read, read.exam))
-                    else:
-                        yield outcome
+                    yield from self._first_written(writing, reading)
                 if not (reading or writing):
                     if source.is_exhausted:
                         return
@@ -120,9 +115,14 @@ class EmbeddedEngine:
                     continue
                 if (next_read := self._next(reading)) is None:
                     continue
+                is_alone = isinstance(next_read, ReadExam) and self._steps.attempts.is_suspect(next_read.exam.name)
+                while is_alone and writing:
+                    yield from self._first_written(writing, reading)
                 outcome = self._outcome_of(next_read, writing)
                 if outcome is not None:
                     yield outcome
+                while is_alone and writing:
+                    yield from self._first_written(writing, reading)
         except GeneratorExit:
             raise
         except BaseException:  # what is being published is finished and reported, whatever ends the run
@@ -174,6 +174,17 @@ class EmbeddedEngine:
             return self._failed(read.exam, error)
         writing.append((read, self._writing_pool.submit(self._publish, read, result)))
         return None
+
+    def _first_written(
+        self, writing: deque[tuple[ReadExam, Future[ExamOutcome]]], reading: deque[Future[_Reading]]
+    ) -> Iterator[ExamOutcome]:
+        """The outcome of the exam that is published first; none if it has to be read again."""
+        read, written = writing.popleft()
+        outcome = self._written(read, written)
+        if outcome is None:
+            reading.appendleft(self._reading_pool.submit(self._read, read.exam))
+        else:
+            yield outcome
 
     def _publish(self, read: ReadExam, result: AnalysisResult | Unjudged) -> ExamOutcome:
         """In a thread."""

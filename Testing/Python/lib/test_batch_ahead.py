@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ICHSegmenterLib.analysis.analyze import begin_analysis
 from ICHSegmenterLib.batch.attempts import Attempts
 from ICHSegmenterLib.batch.engines import time_limit
 from ICHSegmenterLib.batch.engines.time_limit import TimeLimit
+from ICHSegmenterLib.batch.names import named_exams
 from ICHSegmenterLib.batch.reading.checking_reader import CheckingReader
 from ICHSegmenterLib.batch.run import RunOptions, find_exams, run_batch
 from ICHSegmenterLib.errors import CancelledError, OutOfMemoryError
@@ -23,12 +25,15 @@ from ICHSegmenterLib.preprocessing.checks.findings import InputCode
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.input_files import digest_of
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume
 
 pytestmark = pytest.mark.usefixtures("impatient")
 REPOSITORY = Path(__file__).resolve().parents[3]
 PATIENCE_S = 120.0
+BESIDE_S = 0.3
+"""For a network that does not wait to begin its next exam."""
 REQUEST = AnalysisRequest("hu-threshold", outputs=("json",))
 
 
@@ -180,6 +185,28 @@ def test_an_exam_is_judged_while_the_network_works_on_the_next_one(exams, tmp_pa
 
     assert [one.status for one in batch(exams, tmp_path / "out", method)] == ["done"] * 3
     assert waited == [True]
+
+
+def test_exams_in_whose_middle_a_batch_ended_are_analyzed_one_by_one(exams, tmp_path):
+    """A killer takes those with it that are judged beside its network: they must not stand beside it again."""
+    output, published = tmp_path / "out", []
+    output.mkdir()
+    attempts = Attempts(output)
+    for exam in named_exams(find_exams([exams]), output):
+        attempts.begin(exam.name, digest_of(exam.input_files()))
+
+    def method(volume):
+        published.append(len(list(output.glob("*/result.json"))))
+        rest = begin_analysis(volume, CLASSICAL)
+
+        def judged():
+            time.sleep(BESIDE_S)
+            return rest()
+
+        return judged
+
+    assert [one.status for one in batch(exams, output, method)] == ["done"] * 3
+    assert published == [0, 1, 2]
 
 
 def test_a_judgement_that_fails_is_of_its_exam_alone(exams, tmp_path):

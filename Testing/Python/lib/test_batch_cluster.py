@@ -16,7 +16,8 @@ from ICHSegmenterLib.batch.cluster import engine as cluster_engine
 from ICHSegmenterLib.batch.cluster.actors import WorkerDied, actor_count
 from ICHSegmenterLib.batch.cluster.connection import LOCAL, connected
 from ICHSegmenterLib.batch.cluster.engine import MAX_DEATHS, ClusterEngine
-from ICHSegmenterLib.batch.cluster.messages import Begun, Ended, Killed, Ready, Reported
+from ICHSegmenterLib.batch.cluster.messages import Begun, Ended, Killed, Ready, Reported, Task, Work
+from ICHSegmenterLib.batch.cluster.worker import ExamWorker
 from ICHSegmenterLib.batch.done import DoneBefore, DoneExam
 from ICHSegmenterLib.batch.engines.ends import OutputLostError
 from ICHSegmenterLib.batch.engines.steps import ExamSteps
@@ -207,6 +208,32 @@ def test_an_exam_that_kills_its_workers_is_recorded_and_the_others_are_done(outc
     assert [one.status for one in found.values()] == ["done"] * 9
     assert FakeActor.seen.count("3") == MAX_DEATHS
     assert steps.attempts.killer("3") == ("times", f"{MAX_DEATHS} workers died in the middle of this exam.")
+
+
+def test_exams_in_whose_middle_a_worker_died_are_analyzed_alone(outcomes_of, tmp_path):
+    Attempts(tmp_path).begin("7", InputDigest(1, 1, "times"))  # by a batch on one computer
+    tasks = []
+    original = FakeActor.put
+
+    def put(actor, task):
+        tasks.extend([] if task is None else [(task.exam.name, task.is_suspect)])
+        original(actor, task)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeActor, "put", put)
+        outcomes_of({"3": "dies"}, workers=1)
+    assert [is_suspect for name, is_suspect in tasks if name == "3"] == [False, True, True]
+    assert [is_suspect for name, is_suspect in tasks if name == "7"] == [True] * FakeActor.seen.count("7")
+    assert not any(is_suspect for name, is_suspect in tasks if name in ("0", "1", "2"))
+
+
+def test_a_worker_holds_a_suspect_alone(tmp_path):
+    worker = ExamWorker(Work(tmp_path, CLASSICAL, None, 1))
+    worker.put(Task(Exam("0", tmp_path), is_suspect=True))
+    worker.put(Task(Exam("1", tmp_path)))
+    worker.put(None)
+    names = [exam.name for exam in worker._exams()]
+    assert [worker._attempts.is_suspect(name) for name in names] == [True, False]
 
 
 def test_an_exam_that_outlasts_its_time_limit_takes_one_worker_with_it(outcomes_of):
