@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ICHSegmenterLib.errors import VolumeError
-from ICHSegmenterLib.volume.dicom.files import is_dicom, read_header
+from ICHSegmenterLib.volume.dicom.files import GROUPING_TAGS, is_dicom, read_header
 from ICHSegmenterLib.volume.dicom.frames import frames_of, look_up
 from ICHSegmenterLib.volume.dicom.series import group_series
 
@@ -48,7 +48,7 @@ class FileFacts:
 def facts_of(path: Path) -> FileFacts:
     """Facts of a file; a file that cannot be read has a problem, and one that is no DICOM image has no series."""
     try:
-        file = read_header(path) if is_dicom(path) else None
+        file = read_header(path, GROUPING_TAGS) if is_dicom(path) else None
         if file is None:
             return FileFacts()
         series = group_series([file])[0]

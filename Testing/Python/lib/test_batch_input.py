@@ -14,7 +14,7 @@ import pytest
 from batch_inputs import CLASSICAL, analyze, summary
 from ICHSegmenterLib.batch import owner
 from ICHSegmenterLib.batch.engines import embedded
-from ICHSegmenterLib.batch.index import fill
+from ICHSegmenterLib.batch.index import fill, header_readers
 from ICHSegmenterLib.batch.run import find_exams, run_batch
 from ICHSegmenterLib.cli.searching import Search
 from ICHSegmenterLib.errors import OutputError
@@ -257,7 +257,7 @@ def headers_read(monkeypatch):
     """Base names of files whose DICOM header is read in this process, as they come."""
     read = []
     original = files._read_header
-    monkeypatch.setattr(files, "_read_header", lambda path, start: (read.append(path.name), original(path, start))[1])
+    monkeypatch.setattr(files, "_read_header", lambda path, *more: (read.append(path.name), original(path, *more))[1])
     return read
 
 
@@ -268,7 +268,7 @@ def test_headers_of_a_folder_are_read_once_a_batch(head, tmp_path, monkeypatch):
             path.rename(tmp_path / "exams" / f"{number}-{path.name}")
     read = headers_read(monkeypatch)
     monkeypatch.setattr(embedded, "ReaderProcess", InThisProcess)
-    monkeypatch.setattr(fill, "ReaderProcess", InThisProcess)
+    monkeypatch.setattr(header_readers, "ReaderProcess", InThisProcess)
     outcomes = batch(tmp_path / "exams", tmp_path / "out")
     assert [one.status for one in outcomes] == ["done"] * 4
     assert len(read) == 2 * 4 * 16  # once to find the exams, once more those of an exam to read it
