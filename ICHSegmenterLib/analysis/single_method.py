@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.results import AnalysisResult, Provenance
-from ICHSegmenterLib.runtime.context import Predictor, RunContext, SelectiveMapper, SliceDetector
+from ICHSegmenterLib.runtime.context import LateMapper, Predictor, RunContext, SelectiveMapper, SliceDetector
 from ICHSegmenterLib.runtime.device import Device
 from ICHSegmenterLib.volume.volume import Volume
 from ICHSegmenterLib.weights import store
@@ -43,6 +43,8 @@ from ICHSegmenterLib.weights.digests import named_digests
 
 SIGNS_OF_TOO_LITTLE_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
 """In messages of torch, of the system, and of cuBLAS and cuDNN, whose workspaces are not torch's."""
+
+_Late = Callable[[], list[SlicePrediction]]
 
 logger = logging.getLogger(__name__)
 
@@ -90,21 +92,15 @@ def begin_by_one(
     map_threshold = card.threshold if request.threshold is None else request.threshold
     origin = provenance.of_method(card, predicted.predictor, predicted.digests, map_threshold, predicted.seconds)
     origin = replace(origin, series_uid=volume.source.series_uid, input_findings=predicted.findings)
-    return partial(_judged, volume, request, context, card, predicted.predictions, predicted.exam, origin)
+    return partial(_judged, volume, request, context, predicted, origin)
 
 
 def _judged(
-    volume: Volume,
-    request: AnalysisRequest,
-    context: RunContext,
-    card: ModelCard,
-    predictions: Sequence[SlicePrediction],
-    exam: PreparedVolume,
-    origin: Provenance,
+    volume: Volume, request: AnalysisRequest, context: RunContext, predicted: PredictedExam, origin: Provenance
 ) -> AnalysisResult:
-    seconds = dict(origin.seconds)
+    card, exam, seconds = predicted.card, predicted.exam, dict(origin.seconds)
     with _timed(seconds, "assemble"):
-        judgement = assess(predictions, exam, card, request, context.caps)
+        judgement = assess(predicted.predictions, exam, card, request, context.caps)
         segmentation = None if request.detection_only else judgement.segmentation
         if card.draws_attention and segmentation is not None:
             context.warn(RunNotice(RunCode.ATTENTION_MAP, {"title": card.title}))
@@ -134,7 +130,7 @@ class PredictedExam:
         card: The card that ran.
         exam: HU, grid and brain, as acquired.
         findings: About the scan.
-        predictions: One a slice, in array order.
+        late: Makes the predictions, when it is called first.
         predictor: As it ran at last.
         digests: Weight file to SHA-256.
         seconds: Phase to wall time so far.
@@ -143,10 +139,15 @@ class PredictedExam:
     card: ModelCard
     exam: PreparedVolume
     findings: tuple[InputFinding, ...]
-    predictions: list[SlicePrediction]
+    late: _Late
     predictor: Predictor
     digests: dict[str, str]
     seconds: dict[str, float]
+
+    @property
+    def predictions(self) -> list[SlicePrediction]:
+        """One a slice, in array order."""
+        return self.late()
 
 
 def predict_by_one(
@@ -206,8 +207,8 @@ def _predict_anew(
         context.report(0, 1, Phase.FINDING_BRAIN)
         exam = prepare_input(volume, quick, card, context, brain_mask, checked)
     with _timed(seconds, "predict"):
-        predictor, predictions = _predict(loaded, exam.seen, context)
-    return PredictedExam(card, exam.acquired, exam.findings, predictions, predictor, digests, seconds)
+        predictor, late = _predict(loaded, exam.seen, context)
+    return PredictedExam(card, exam.acquired, exam.findings, late, predictor, digests, seconds)
 
 
 @dataclass(frozen=True)
@@ -222,13 +223,15 @@ class _Loaded:
     detection_only: bool
     maps_from: float | None
 
-    def predict(self, exam: PreparedVolume, context: RunContext) -> list[SlicePrediction]:
+    def predict(self, exam: PreparedVolume, context: RunContext) -> _Late:
         """Values of slices, with maps where they are used, as far as the predictor has a way without."""
         if self.detection_only and isinstance(self.predictor, SliceDetector):
-            return self.predictor.detect(exam, context)
+            return _known(self.predictor.detect(exam, context))
         if self.maps_from is not None and isinstance(self.predictor, SelectiveMapper):
-            return self.predictor.predict_above(exam, context, self.maps_from)
-        return self.predictor.predict(exam, context)
+            return _known(self.predictor.predict_above(exam, context, self.maps_from))
+        if isinstance(self.predictor, LateMapper):
+            return cache(self.predictor.begin(exam, context))
+        return _known(self.predictor.predict(exam, context))
 
     def on(self, device: str, precision: str) -> _Loaded:
         """The same method on another device or in another precision; this one's memory is freed."""
@@ -263,14 +266,18 @@ def _maps_from(card: ModelCard, request: AnalysisRequest) -> float | None:
     return card.detection_threshold if request.detection_threshold is None else request.detection_threshold
 
 
-def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, list[SlicePrediction]]:
+def _known(predictions: list[SlicePrediction]) -> _Late:
+    return lambda: predictions
+
+
+def _predict(loaded: _Loaded, exam: PreparedVolume, context: RunContext) -> tuple[Predictor, _Late]:
     """Predict; when memory runs out halve the batch, then go to the CPU; when float16 overflows go to float32."""
     while True:
         predictor = loaded.predictor
         try:
-            predictions = loaded.predict(exam, context)
-            if predictor.precision != "float16" or _are_finite(predictions):
-                return predictor, predictions
+            late = loaded.predict(exam, context)
+            if predictor.precision != "float16" or _are_finite(late()):
+                return predictor, late
             context.warn(RunNotice(RunCode.FLOAT32))
             loaded = loaded.on(loaded.device.name, "float32")
         except (MemoryError, RuntimeError) as error:

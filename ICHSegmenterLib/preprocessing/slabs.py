@@ -19,6 +19,8 @@ from ICHSegmenterLib.preprocessing.windowing import apply_windows
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
 AIR_HU = -1024.0
+BAND_ROWS = 32
+"""Rows of a resampling that are multiplied at once."""
 SHEAR_TOLERANCE_MM = 0.05
 """A stack that wanders less is straight."""
 
@@ -185,10 +187,9 @@ class SlabGrid:
         """(slices, rows, columns), averaged, at the network's pixels of one of them: (side, side)."""
         (along_rows, rows), (along_columns, columns) = (self._weights(axial_index, axis) for axis in (0, 1))
         mean = slices[:, rows, columns].mean(axis=0, dtype=np.float32) - np.float32(outside)
-        resampled: Array = along_rows @ mean @ along_columns.T + np.float32(outside)
-        return resampled
+        return along_rows.product(along_columns.product(mean.T).T) + np.float32(outside)
 
-    def _weights(self, axial_index: int, axis: int) -> tuple[Array, slice]:
+    def _weights(self, axial_index: int, axis: int) -> tuple[_Bands, slice]:
         """(side, pixels in the span) weights, and the span: a triangle over the wider of both pixels.
 
         So fine pixels are averaged. A straight stack needs them once.
@@ -198,10 +199,10 @@ class SlabGrid:
         return self._weights_of(axial_index, axis)
 
     @cached_property
-    def _straight_weights(self) -> tuple[tuple[Array, slice], ...]:
+    def _straight_weights(self) -> tuple[tuple[_Bands, slice], ...]:
         return tuple(self._weights_of(0, axis) for axis in (0, 1))
 
-    def _weights_of(self, axial_index: int, axis: int) -> tuple[Array, slice]:
+    def _weights_of(self, axial_index: int, axis: int) -> tuple[_Bands, slice]:
         spacing, side = self.preprocessing.spacing_mm, self.preprocessing.side
         scale = spacing / self.geometry.pixel_spacing_mm[axis]
         position = self._center_pixel(axial_index, axis) + (np.arange(side) - (side - 1) / 2) * scale
@@ -212,7 +213,7 @@ class SlabGrid:
         weights /= weights.sum(axis=1, keepdims=True)
         inside = (pixels >= 0) & (pixels < self.geometry.shape[1 + axis])
         span = slice(int(pixels[inside][0]), int(pixels[inside][-1]) + 1) if inside.any() else slice(0, 0)
-        return weights[:, inside].astype(np.float32), span
+        return _Bands(weights[:, inside].astype(np.float32)), span
 
     def _back(self, axial_index: int, axis: int, seen: slice) -> tuple[NDArray[np.float64], slice]:
         """Where acquired pixels lie among the seen ones of the network, counted from one before these, and which."""
@@ -222,6 +223,30 @@ class SlabGrid:
         reached = np.flatnonzero((position > seen.start - 1) & (position < seen.stop))
         span = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0)
         return position[span] - (seen.start - 1), span
+
+
+class _Bands:
+    """A matrix whose rows hold a few neighboring weights each, so that most of a whole product would be of zeros.
+
+    Args:
+        weights: float32 (rows, columns).
+    """
+
+    def __init__(self, weights: Array) -> None:
+        self._rows = len(weights)
+        self._bands: list[tuple[slice, slice, Array]] = []
+        for start in range(0, self._rows, BAND_ROWS):
+            band = weights[start : start + BAND_ROWS]
+            if band.any():
+                used = _span(np.any(band, axis=0))
+                self._bands.append((slice(start, start + len(band)), used, np.ascontiguousarray(band[:, used])))
+
+    def product(self, values: Array) -> Array:
+        """The matrix times values (columns, n): (rows, n)."""
+        result = np.zeros((self._rows, values.shape[1]), dtype=np.float32)
+        for rows, used, weights in self._bands:
+            np.matmul(weights, values[used], out=result[rows])
+        return result
 
 
 def channels(slabs: Array, positions_mm: NDArray[np.float64], number: int, preprocessing: SlabPreprocessing) -> Array:
@@ -238,9 +263,19 @@ def channels(slabs: Array, positions_mm: NDArray[np.float64], number: int, prepr
 
 def neighbors(slabs: Array, positions_mm: NDArray[np.float64], number: int, preprocessing: SlabPreprocessing) -> Array:
     """HU (neighbors, side, side), each interpolated between the slabs around it."""
-    weights = neighbor_weights(positions_mm, number, preprocessing)
+    return weighted(slabs, neighbor_weights(positions_mm, number, preprocessing))
+
+
+def weighted(slabs: Array, weights: Array) -> Array:
+    """Sums (neighbors, side, side) of slabs (slabs, side, side) by weights (neighbors, slabs)."""
     used = np.flatnonzero(weights.any(axis=0))
     return np.tensordot(weights[:, used], slabs[used], axes=1)
+
+
+def neighbor_table(positions_mm: NDArray[np.float64], preprocessing: SlabPreprocessing) -> Array:
+    """The weights of `neighbor_weights` for every slab: (slabs, neighbors, slabs)."""
+    heights = positions_mm[:, None] + np.asarray(preprocessing.neighbors_mm)
+    return _interpolation(heights.ravel(), positions_mm).reshape(*heights.shape, len(positions_mm))
 
 
 def neighbor_weights(

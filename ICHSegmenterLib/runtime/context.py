@@ -126,3 +126,12 @@ class SelectiveMapper(Protocol):
     def predict_above(self, exam: PreparedVolume, run: RunContext, threshold: float) -> list[SlicePrediction]:
         """The same as `Predictor.predict`, with maps only of slices whose value of "any" is at or above a threshold."""
         ...
+
+
+@runtime_checkable
+class LateMapper(Protocol):
+    """A predictor that can lay its maps on the slices while its network is at work on another exam."""
+
+    def begin(self, exam: PreparedVolume, run: RunContext) -> Callable[[], list[SlicePrediction]]:
+        """All of `Predictor.predict` that needs the network. The rest is called once, by any thread."""
+        ...

@@ -17,7 +17,8 @@ from ICHSegmenterLib.batch.messages import without_file_names
 from ICHSegmenterLib.batch.reading.checking_reader import CheckingReader
 from ICHSegmenterLib.batch.settled import check_unchanged, settled
 from ICHSegmenterLib.batch.tables.rows import numbers_of
-from ICHSegmenterLib.errors import ICHSegmenterError, ResultError, VolumeError
+from ICHSegmenterLib.errors import ICHSegmenterError, OutOfMemoryError, ResultError, VolumeError
+from ICHSegmenterLib.notices.error_notice import ErrorCode, ErrorNotice
 from ICHSegmenterLib.outputs.table import check_outputs
 from ICHSegmenterLib.outputs.write import write_outputs
 from ICHSegmenterLib.request import AnalysisRequest
@@ -134,6 +135,8 @@ def failed_outcome(exam: Exam, error: Exception) -> ExamOutcome:
     """The outcome of an exam that an exception ended, with a message that names no file."""
     if isinstance(error, ICHSegmenterError):
         kind, message = error.kind, str(error)
+    elif isinstance(error, MemoryError):
+        kind, message = OutOfMemoryError.kind, ErrorNotice(ErrorCode.NO_MEMORY).text
     elif isinstance(error, OSError):  # its text would show the path, which often holds the patient's name
         name = Path(error.filename).name if isinstance(error.filename, str) else "a file"
         kind = "failed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ICHSegmenterLib.methods.unet.predictor import BACKGROUND, slice_probability
 from ICHSegmenterLib.notices.cause_notice import Cause
 from ICHSegmenterLib.predictions import SlicePrediction
 from ICHSegmenterLib.preprocessing.pipeline import MIN_BRAIN_AREA_CM2, PreparedVolume
-from ICHSegmenterLib.preprocessing.slabs import SlabGrid, channels
+from ICHSegmenterLib.preprocessing.slabs import SlabGrid, neighbor_table, weighted, windowed
 from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.protocol import Phase
 from ICHSegmenterLib.runtime.context import RunContext
@@ -88,33 +88,40 @@ class SlabUnetPredictor:
             **card.option_values,
         )
 
-    @torch.inference_mode()
     def predict(self, exam: PreparedVolume, run: RunContext) -> list[SlicePrediction]:
         """Each class of blood as a map on every acquired slice that shows any.
 
         Raises:
             CancelledError: between two batches.
         """
+        return self.begin(exam, run)()
+
+    @torch.inference_mode()
+    def begin(self, exam: PreparedVolume, run: RunContext) -> Callable[[], list[SlicePrediction]]:
+        """All of `predict` up to the slabs' maps; the rest lays them on the slices."""
         grid = SlabGrid.of(exam.volume.geometry, exam.brain_mask, self._preprocessing)
         slabs = grid.forward(exam.volume.hu)
         todo = self._slabs_with_brain(grid, exam.brain_mask)
         side = self._preprocessing.side
         maps = np.zeros((grid.count, max(1, len(self.labels) - 1), side, side), dtype=np.float32)
         entropy = np.zeros((grid.count, 1, side, side), dtype=np.float32) if self._averages else None
+        weights = neighbor_table(grid.positions_mm, self._preprocessing)
         run.report(0, len(todo), Phase.PREDICTING)
         for start in range(0, len(todo), self.batch_size):
             batch = todo[start : start + self.batch_size]
-            shown = np.stack([channels(slabs, grid.positions_mm, number, self._preprocessing) for number in batch])
+            shown = np.stack(
+                [windowed(slabs[one], weighted(slabs, weights[one]), self._preprocessing) for one in batch]
+            )
             blood = self._blood(torch.from_numpy(shown).to(self.device, self._dtype))
             maps[batch] = blood.masked_fill(blood < FAINT, 0).cpu().numpy()
             if entropy is not None:
-                total = blood.sum(dim=1)
-                entropy[batch, 0] = binary_entropy(total).masked_fill(total < FAINT, 0).cpu().numpy()
+                entropy[batch, 0] = _entropy(blood.sum(dim=1)).cpu().numpy()
             run.report(start + len(batch), len(todo), Phase.PREDICTING)
-        return [
-            self._on_slice(index, grid, maps, entropy, exam.brain_mask[index])
-            for index in range(exam.volume.geometry.shape[0])
-        ]
+
+        def on_slices() -> list[SlicePrediction]:
+            return [self._on_slice(index, grid, maps, entropy, brain) for index, brain in enumerate(exam.brain_mask)]
+
+        return on_slices
 
     @property
     def _averages(self) -> bool:
@@ -147,13 +154,21 @@ class SlabUnetPredictor:
 
     def _blood(self, slabs: torch.Tensor) -> torch.Tensor:
         """Mean probabilities float32 (B, classes of blood, side, side) of networks and flips."""
-        views = [self._mean(slabs)]
+        mean = self._mean(slabs)
         if self.tta:
-            views.append(mirrored(self._mean(mirrored(slabs))))
-        return torch.stack(views).mean(dim=0)
+            mean += mirrored(self._mean(mirrored(slabs)))
+            mean /= 2
+        return mean
 
     def _mean(self, slabs: torch.Tensor) -> torch.Tensor:
-        total = torch.zeros((), device=slabs.device)
-        for network in self._networks:
-            total = total + network(slabs).float().softmax(dim=1)[:, BACKGROUND + 1 :]
-        return total / len(self._networks)
+        first, *others = (network(slabs).float().softmax(dim=1)[:, BACKGROUND + 1 :] for network in self._networks)
+        for other in others:
+            first += other
+        return first.div_(len(self._networks)) if others else first
+
+
+def _entropy(total: torch.Tensor) -> torch.Tensor:
+    """Entropy of probabilities of blood, 0 where they are faint, as they are nearly everywhere."""
+    entropy, is_seen = torch.zeros_like(total), total >= FAINT
+    entropy[is_seen] = binary_entropy(total[is_seen])
+    return entropy

@@ -209,7 +209,8 @@ def test_exams_in_whose_middle_a_batch_ended_are_analyzed_one_by_one(exams, tmp_
     assert published == [0, 1, 2]
 
 
-def test_a_judgement_that_fails_is_of_its_exam_alone(exams, tmp_path):
+@pytest.mark.parametrize("error", [OutOfMemoryError("too large"), MemoryError()])
+def test_a_judgement_that_fails_is_of_its_exam_alone(exams, tmp_path, error):
     calls = []
 
     def method(volume):
@@ -218,7 +219,7 @@ def test_a_judgement_that_fails_is_of_its_exam_alone(exams, tmp_path):
 
         def judged():
             if number == 2:
-                raise OutOfMemoryError("too large")
+                raise error
             return analyze(volume)
 
         return judged

@@ -128,6 +128,18 @@ def test_a_map_lies_on_the_voxels_that_it_was_made_of(name: str):
         assert not one.maps[0][~brain].any()
 
 
+def test_maps_may_be_laid_on_slices_when_the_network_has_seen_another_exam():
+    method = predictor(density, tta=True)
+    exam = exam_of(PLAIN, sloping)
+    expected = method.predict(exam, RunContext())
+    rest = method.begin(exam, RunContext())
+    method.predict(exam_of(PLAIN, ball), RunContext())
+    for one, other in zip(rest(), expected, strict=True):
+        assert one.probabilities == other.probabilities
+        np.testing.assert_array_equal(one.maps, other.maps)
+        np.testing.assert_array_equal(one.uncertainty, other.uncertainty)
+
+
 def test_thin_slices_show_the_network_the_same_and_give_the_same_blood():
     """Thick slices are means of four thin ones; along the normal their blood is spread over the thin ones again."""
     thin = gantry_geometry(slices=40, size=64, pixel_mm=1.0, steps_mm=1.0)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ICHSegmenterLib.preprocessing.slabs import AIR_HU, SlabGrid, channels, neighbor_weights, neighbors, windowed
+from ICHSegmenterLib.preprocessing.slabs import (
+    AIR_HU,
+    SlabGrid,
+    channels,
+    neighbor_table,
+    neighbor_weights,
+    neighbors,
+    windowed,
+)
 from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 
@@ -132,3 +140,10 @@ def test_channels_are_neighbors_and_then_windows_of_the_slab():
     np.testing.assert_allclose(shown[:4, 0, 0], [0.0, 0.25, 0.75, 1.0])
     np.testing.assert_allclose(shown[4:, 0, 0], [0.5, (40 + 20) / 200, (40 + 800) / 2800], rtol=1e-5)
     np.testing.assert_array_equal(shown, windowed(slabs[2], neighbors(slabs, positions, 2, SMALL), SMALL))
+
+
+def test_the_table_of_neighbors_holds_the_weights_of_every_slab():
+    positions = np.array([0.0, 4.0, 9.0, 9.5, 15.0])
+    table = neighbor_table(positions, SMALL)
+    for number in range(5):
+        np.testing.assert_array_equal(table[number], neighbor_weights(positions, number, SMALL))
