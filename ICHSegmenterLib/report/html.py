@@ -20,7 +20,8 @@ COLORS = {VerdictCode.SUSPECTED: "#b3261e", VerdictCode.POSSIBLE: "#9a5b00", Ver
 
 PAGE = Template(
     """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Intracranial hemorrhage: $title</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Intracranial hemorrhage: $title</title>
 <style>
  body { font: 15px/1.5 system-ui, sans-serif; color: #1b2126; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
  h1 { font-size: 1.5rem; margin: 0 0 .3rem; color: $color }
@@ -33,6 +34,7 @@ PAGE = Template(
  .swatch { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em }
  .bar { display: inline-block; height: .7em; background: #d64533; vertical-align: middle; margin-right: .5em }
  small { color: #66717a }
+ @media screen and (max-width: 46rem) { table { display: block; overflow-x: auto } }
  @media print { body { margin: 0; max-width: none; font-size: 11px } table, img { break-inside: avoid } }
  @page { size: A4; margin: 14mm }
 </style></head><body>
