@@ -56,6 +56,8 @@ def panicking_series(path: Path) -> None:
         item.save_as(slice_path, enforce_file_format=True)
 
 
+BOMB_BYTES = 1_000_000_000
+
 KINDS: dict[str, Callable[[Path], object]] = {
     "crash.mhd": hostile_files.write_crashing_metaimage,
     "crash.nrrd": hostile_files.write_crashing_nrrd,
@@ -65,6 +67,9 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "empty.nii": lambda path: path.write_bytes(b""),
     "cut.nii.gz": cut_off,
     "huge.nii": huge,
+    "bomb.dcm": lambda path: hostile_files.write_deflated(path, pixel_bytes=BOMB_BYTES),
+    "inflate.dcm": lambda path: hostile_files.write_deflated(path, keep=200),
+    os.fsdecode(b"SMITH\xff.nii.gz"): cut_off,
     "deep.dcm": hostile_files.write_deep_sequence,
     "panic.dcm": panicking_series,
 }
@@ -105,7 +110,12 @@ def broken_among_good(folder: Path, exams: int, broken: int) -> tuple[int, list[
         os.utime(path, (1.7e9, 1.7e9))
     words = ["--method", "hu-threshold", "--outputs", "json", "--map", str(folder / "map.csv")]
     code = command(["batch", str(folder / "exams"), "--output", str(folder / "out"), *words])
-    return code, wrong_rows(folder, {str(path): status for path, status in expected.items()})
+    return code, wrong_rows(folder, {_as_in_the_map(path): status for path, status in expected.items()})
+
+
+def _as_in_the_map(path: Path) -> str:
+    """Names that are not UTF-8 stand there with escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def wrong_rows(folder: Path, expected: dict[str, str]) -> list[str]:

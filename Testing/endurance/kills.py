@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def killed_and_calm(
-    folder: Path, exams: int, kills: int, random_source: random.Random, sent: signal.Signals
+    folder: Path, exams: int, kills: int, random_source: random.Random, sent: signal.Signals = signal.SIGKILL
 ) -> tuple[int, list[str]]:
     """How often the batch was killed in the middle, and how the tables of a killed and of a calm batch differ."""
     head = small_head()
@@ -73,7 +73,7 @@ def killed_and_calm(
         begun = time.monotonic()
         code = batch(folder, "killed", random_source.uniform(0.0, whole_s), sent)
         if code not in (0, None):
-            raise SystemExit(f"the batch ended with {code} by itself:\n{(folder / LOG).read_text()[-2000:]}")
+            raise SystemExit(ended_by_itself(folder, code))
         if code is None:
             done += 1
             if done % 10 == 0:
@@ -83,7 +83,8 @@ def killed_and_calm(
         if len(list((folder / "killed").glob("*/result.json"))) > exams // 2:
             for result in sorted((folder / "killed").glob("*/result.json"))[: exams // 2]:
                 shutil.rmtree(result.parent)
-    assert batch(folder, "killed") == 0
+    if (code := batch(folder, "killed")) != 0:
+        raise SystemExit(ended_by_itself(folder, code))
     return done, differences_of(folder)
 
 
@@ -109,6 +110,11 @@ def batch(
             process.send_signal(sent)
             code = process.wait(LONGEST_S)
     return None if code in (ANSWERED, -sent) else code
+
+
+def ended_by_itself(folder: Path, code: int | None) -> str:
+    """What a batch that should have gone on said last."""
+    return f"the batch ended with {code} by itself:\n{(folder / LOG).read_text(encoding='utf-8')[-2000:]}"
 
 
 def differences_of(folder: Path) -> list[str]:
