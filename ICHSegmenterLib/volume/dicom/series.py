@@ -222,7 +222,7 @@ def _normal(places: Sequence[Dataset]) -> NDArray[np.float64] | None:
 def _step_mm(files: Sequence[DicomFile]) -> float:
     """Median distance of neighbors along the normal; 0 if fewer than two slices have a place."""
     every = [places for file in files for places in frames_of(file.header)]
-    normal = _normal(every[0]) if every else None
+    normal = _normal(every[0]) if len(every) > 1 else None
     if normal is None:
         return 0.0
     points = [point for places in every if len(point := _numbers(look_up(places, "ImagePositionPatient"))) == 3]
