@@ -40,6 +40,7 @@ class Outbox:
         self._folder, self._ae_title = folder, ae_title
         self._destinations = {destination: folder / _name(destination) for destination in destinations}
         self._not_before = dict.fromkeys(destinations, 0.0)
+        self._refused: set[Path] = set()  # tried after the others, which are not to wait for them
         for path in (folder, *self._destinations.values()):
             make_private(path)
 
@@ -64,7 +65,8 @@ class Outbox:
         """Send what waits; returns how many objects were taken. A destination that fails is tried again later."""
         sent = 0
         for destination, folder in self._destinations.items():
-            files = sorted(folder.glob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime)[:MAX_AT_ONCE]
+            waiting = sorted(folder.glob(f"*{SUFFIX}"), key=lambda file: (file in self._refused, file.stat().st_mtime))
+            files = waiting[:MAX_AT_ONCE]
             if not files or time.monotonic() < self._not_before[destination]:
                 continue
             try:
@@ -73,6 +75,7 @@ class Outbox:
                     sent += 1
             except ReceiverError as error:
                 self._not_before[destination] = time.monotonic() + RETRY_S
+                self._refused.update(file for file in files if file.exists())
                 logger.warning("%s", error)
         return sent
 
@@ -105,17 +108,24 @@ def send(files: Iterable[Path], destination: Destination, ae_title: str) -> Iter
     association = entity.associate(destination.host, destination.port, ae_title=destination.ae_title)
     if not association.is_established:
         raise ReceiverError(f"{where} does not answer, or refuses {ae_title}. Results wait for it.")
+    refused = ""
     try:
         for file in files:
             try:
                 status = association.send_c_store(file)
-            except (ValueError, RuntimeError) as error:
-                raise ReceiverError(f"{where} takes no such object ({type(error).__name__}).") from error
+            except ValueError as error:  # none of those behind it is to wait for it
+                refused = f"{where} takes no such object ({type(error).__name__})."
+                continue
+            except RuntimeError as error:
+                raise ReceiverError(f"{where} ended the association. Results wait for it.") from error
             code = status.get("Status")
             if code is None or not (code == 0 or 0xB000 <= code <= 0xBFFF):  # warnings are taken
                 answer = "nothing" if code is None else f"{code:#06x}"
-                raise ReceiverError(f"{where} answered {answer} to a result. It is sent again.")
+                refused = f"{where} answered {answer} to a result. It is sent again."
+                continue
             yield file
+        if refused:
+            raise ReceiverError(refused)
     finally:
         if association.is_established:
             association.release()

@@ -368,14 +368,18 @@ def test_a_study_within_its_time_is_kept(series, config):
     assert list(inbox.ready.iterdir()) == []
 
 
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
+
+
 class Archive:
     """A storage service of tests that keeps what it gets."""
 
-    def __init__(self, status=0):
-        self.objects, self.status = [], status
+    def __init__(self, *, takes_reports=True):
+        self.objects, self.status = [], 0
         entity = pynetdicom.AE(ae_title="ARCHIVE")
-        entity.add_supported_context("1.2.840.10008.5.1.4.1.1.66.4")
-        entity.add_supported_context(CT_IMAGE)
+        for kind in (SEGMENTATION, COMPREHENSIVE_SR, CT_IMAGE)[: None if takes_reports else 1]:
+            entity.add_supported_context(kind)
         handlers = [(pynetdicom.evt.EVT_C_STORE, self._take)]
         self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self.port = self._server.server_address[1]
@@ -404,18 +408,35 @@ def test_nothing_is_sent_unless_the_configuration_names_whom(series, config, arc
     assert not list((config.folder / "outbox").iterdir())
 
 
-def test_the_segmentation_goes_back_to_the_archive(series, config, archive):
+def test_segmentation_and_structured_report_go_back_to_the_archive(series, config, archive):
     pytest.importorskip("highdicom")
-    config = replace(config, send_to=(Destination("ARCHIVE", "127.0.0.1", archive.port),))
-    with running(config) as (port, _):
+    destination = Destination("ARCHIVE", "127.0.0.1", archive.port, ("dicom_seg", "dicom_sr"))
+    with running(replace(config, send_to=(destination,))) as (port, _):
         send(series, port)
-        until(lambda: archive.objects)
+        until(lambda: len(archive.objects) == 2)
         until(lambda: not list((config.folder / "outbox").glob("*/*")))
-    (segmentation,) = archive.objects
     source = pydicom.dcmread(series[0])
-    assert segmentation.Modality == "SEG"
-    assert segmentation.StudyInstanceUID == source.StudyInstanceUID
-    assert segmentation.PatientID == "HOSPITAL-4711"
+    assert sorted(result.Modality for result in archive.objects) == ["SEG", "SR"]
+    assert {result.StudyInstanceUID for result in archive.objects} == {source.StudyInstanceUID}
+    assert {result.PatientID for result in archive.objects} == {"HOSPITAL-4711"}
+
+
+def test_an_object_that_an_archive_never_takes_holds_up_no_other(series, tmp_path, monkeypatch):
+    monkeypatch.setattr(outbox, "RETRY_S", 0.0)
+    monkeypatch.setattr(outbox, "MAX_AT_ONCE", 1)
+    archive = Archive(takes_reports=False)
+    kept = Outbox(tmp_path / "outbox", (Destination("ARCHIVE", "127.0.0.1", archive.port),), "X")
+    for number, kind in enumerate((COMPREHENSIVE_SR, SEGMENTATION)):
+        item = pydicom.dcmread(series[0])
+        item.SOPClassUID = item.file_meta.MediaStorageSOPClassUID = kind
+        (tmp_path / str(number)).mkdir()
+        item.save_as(tmp_path / str(number) / "segmentation.dcm")
+        kept.put(tmp_path / str(number))
+    try:
+        assert sum(kept.flush() for _ in range(2)) == 1
+    finally:
+        archive.close()
+    assert [one.SOPClassUID for one in archive.objects] == [SEGMENTATION]
 
 
 def test_a_result_waits_for_an_archive_that_does_not_answer(series, tmp_path, archive, monkeypatch):
