@@ -95,6 +95,16 @@ def write_deep_sequence(path: Path, depth: int = 3000) -> Path:
     return path
 
 
+def write_endless_number(path: Path, digits: int = 400) -> Path:
+    """A SeriesNumber beyond every floating-point number: an OverflowError."""
+    item = ct_header(pydicom.uid.ImplicitVRLittleEndian)
+    item.PixelData, item.SeriesNumber = bytes(512), 12345678
+    item.save_as(path, enforce_file_format=True)
+    before, _, after = path.read_bytes().partition(struct.pack("<I", 8) + b"12345678")
+    path.write_bytes(before + struct.pack("<I", digits) + b"9" * digits + after)
+    return path
+
+
 def write_panicking_rle(path: Path) -> Path:
     """RLE whose header sends the decoder outside of the data."""
     item = ct_header(RLELossless)

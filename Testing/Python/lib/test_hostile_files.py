@@ -16,6 +16,7 @@ from ICHSegmenterLib.batch.run import find_exams, run_batch
 from ICHSegmenterLib.errors import DependencyError, VolumeError
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
 from ICHSegmenterLib.volume.dicom import pixels, scan
+from ICHSegmenterLib.volume.dicom.facts import facts_of
 from ICHSegmenterLib.volume.dicom.pixels import read_stored_values
 from ICHSegmenterLib.volume.export import write_nifti
 from ICHSegmenterLib.volume.io import read_mask, read_volume
@@ -126,6 +127,12 @@ def test_a_hostile_header_is_an_exam_that_fails(write, tmp_path):
     (exam,) = find_exams([tmp_path])
     with pytest.raises(VolumeError, match=r"0001.dcm"):
         read_volume(exam.path)
+
+
+@pytest.mark.filterwarnings("ignore:Value")
+def test_a_number_without_end_is_as_good_as_absent(tmp_path):
+    facts = facts_of(hostile_files.write_endless_number(tmp_path / "0001.dcm"))
+    assert (facts.series, facts.number, facts.problem) == (hostile_files.ct_header("").SeriesInstanceUID, 0, "")
 
 
 def test_an_error_of_content_is_typed_though_the_library_calls_it_one_of_the_system():
