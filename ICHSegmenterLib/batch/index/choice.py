@@ -12,6 +12,8 @@ from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 
 COVER_TOLERANCE = 0.9
 """A series that covers this part of the longest one covers as much: reconstructions end a slice apart."""
+WHOLE_HEAD_MM, MAX_HEAD_MM = 160.0, 250.0
+"""Slices over the first hold the whole brain; over more than the second they go on to neck or trunk."""
 USUAL_THICKNESS_MM = 5.0
 """Of the head CT that the methods were made with; of equal series the nearest is read."""
 
@@ -59,8 +61,9 @@ def _passed_over(scans: Sequence[SeriesRow]) -> dict[str, str]:
     keep([row for row in remaining if row.plane in ("axial", "")], "not axial")
     keep([row for row in remaining if not is_sharp_kernel(row.kernel)], "sharp kernel")
     keep([row for row in remaining if not row.has_contrast], "contrast agent")
-    longest = max((row.cover_mm for row in remaining), default=0.0)
+    longest = min(max((row.cover_mm for row in remaining), default=0.0), WHOLE_HEAD_MM)
     keep([row for row in remaining if row.cover_mm >= COVER_TOLERANCE * longest], "covers less of the head")
+    keep([row for row in remaining if row.cover_mm <= MAX_HEAD_MM], "goes beyond the head")
     nearest = sorted(remaining, key=lambda row: (abs(row.thickness_mm - USUAL_THICKNESS_MM), row.number, row.series))
     keep(nearest[:1], f"its thickness is farther from {USUAL_THICKNESS_MM:g} mm, or it comes later")
     return reasons | {row.series: "" for row in remaining}

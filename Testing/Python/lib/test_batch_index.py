@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from head_volumes import set_elements
 from ICHSegmenterLib.batch.index import fill as filling
 from ICHSegmenterLib.batch.index.choice import choices
 from ICHSegmenterLib.batch.index.fill import fill
-from ICHSegmenterLib.batch.index.store import INDEX_FILE, Store
+from ICHSegmenterLib.batch.index.store import INDEX_FILE, SeriesRow, Store
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.errors import OutputError
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
@@ -84,6 +85,22 @@ def test_of_equal_kernels_the_one_that_covers_the_head_is_read(tmp_path):
             2: "",
             3: "covers less of the head",
         }
+
+
+@pytest.mark.parametrize(
+    ("covers_mm", "reasons"),
+    [
+        ((150.0, 380.0), ["", "goes beyond the head"]),
+        ((90.0, 380.0), ["covers less of the head", ""]),
+        ((380.0,), [""]),
+    ],
+)
+def test_a_series_with_the_neck_is_read_only_if_no_other_covers_the_head(covers_mm, reasons):
+    rows = [
+        SeriesRow("1", str(number), number, 40, "axial", "H31s", 5.0, False, cover_mm, "", 1, Path("a"))
+        for number, cover_mm in enumerate(covers_mm)
+    ]
+    assert [choice.reason for choice in choices(rows)] == reasons
 
 
 def test_of_equal_cover_the_usual_thickness_is_read(tmp_path):
