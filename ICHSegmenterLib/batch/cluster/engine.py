@@ -66,7 +66,8 @@ class ClusterEngine:
         Raises:
             ClusterError: Workers end as soon as they start.
         """
-        source, again, is_exhausted = iter(exams), deque[Exam](), False
+        source, is_exhausted = iter(exams), False
+        again, suspects = deque[Exam](), deque[Exam]()  # suspects are tried after the rest
         while True:
             if self._options.stop.is_set():
                 for actor in self._actors:
@@ -77,24 +78,27 @@ class ClusterEngine:
                 self._actors.append(Actor(self._ray, self._work, self._count))
             for actor in self._with_room():
                 exam = again.popleft() if again else next(source, _END)
-                if exam is None:
-                    break
-                if isinstance(exam, Exam):
-                    self._send(actor, exam)
-                else:
+                if exam is _END:
                     is_exhausted = True
+                    exam = suspects.popleft() if suspects else None
+                if not isinstance(exam, Exam):
                     break
-            if is_exhausted and not again and not any(actor.exams for actor in self._actors):
+                self._send(actor, exam)
+            if is_exhausted and not (again or suspects or any(actor.exams for actor in self._actors)):
                 return
             for actor in self._heard():
                 try:
                     yield from self._outcomes_of(actor, actor.message())
                 except WorkerDied:
+                    tried = []
                     for exam in self._bury(actor):
                         if isinstance(exam, ExamOutcome):
                             yield exam
+                        elif exam.name in self._deaths_of:
+                            tried.append(exam)
                         else:
                             again.append(exam)
+                    suspects.extendleft(reversed(tried))
 
     def _with_room(self) -> Iterator[Actor]:
         """The worker with the fewest exams, as long as one has room for another."""
@@ -142,18 +146,19 @@ class ClusterEngine:
         actor.kill()
         self._deaths += 1
         logger.warning("a worker died (%s); its exams go to another one", actor.reason)
-        if self._deaths >= MAX_DEATHS:
-            raise ClusterError(
-                f"{MAX_DEATHS} workers died one after the other ({actor.reason}). Look into the log of Ray. {GO_ON}"
-            )
         for name, exam in actor.exams.items():
             started = actor.begun.get(name)
             error = None if started is None else self._verdict(name, started)
             if started is None or error is None:
                 yield exam
             else:
+                self._deaths = 0  # the exam was the reason
                 self._steps.attempts.killed(name, started.digest, str(error))
                 yield failed_outcome(exam, error)
+        if self._deaths >= MAX_DEATHS:
+            raise ClusterError(
+                f"{MAX_DEATHS} workers died one after the other ({actor.reason}). Look into the log of Ray. {GO_ON}"
+            )
 
     def _verdict(self, name: str, started: Started) -> ICHSegmenterError | None:
         """Why an exam that had been begun when its worker died is not tried again; None if it is."""

@@ -227,6 +227,14 @@ def test_exams_in_whose_middle_a_worker_died_are_analyzed_alone(outcomes_of, tmp
     assert not any(is_suspect for name, is_suspect in tasks if name in ("0", "1", "2"))
 
 
+def test_two_exams_that_kill_workers_are_tried_after_the_others_and_end_no_run(outcomes_of):
+    found, _ = outcomes_of({"0": "dies", "3": "dies"}, workers=1)
+    assert {name for name, one in found.items() if one.status == "failed"} == {"0", "3"}
+    assert len(found) == 10
+    last = [max(place for place, name in enumerate(FakeActor.seen) if name == str(number)) for number in range(10)]
+    assert min(last[0], last[3]) > max(last[number] for number in (1, 2, 4, 5, 6, 7, 8, 9))
+
+
 def test_a_worker_holds_a_suspect_alone(tmp_path):
     worker = ExamWorker(Work(tmp_path, CLASSICAL, None, 1))
     worker.put(Task(Exam("0", tmp_path), is_suspect=True))
