@@ -122,10 +122,16 @@ class DetectionResult:
 def key_slice_of(slices: Sequence[SliceDetection]) -> int:
     """Index of the slice to look at first.
 
-    It is the positive slice with most blood; without segmentation, or without a positive slice, the one with the
-    highest "any"; of equal ones the first.
+    It is the positive slice with most blood, which counts by the slice's "any": much that is doubtful stands behind
+    less that is sure. Without segmentation, or without a positive slice, it is the one with the highest "any"; of equal
+    ones the first.
     """
-    return max(slices, key=lambda one: (one.is_positive, one.blood_ml, one.probabilities[ANY])).index
+
+    def importance(one: SliceDetection) -> tuple[bool, float, float]:
+        any_value = one.probabilities[ANY]
+        return one.is_positive, one.blood_ml * any_value, any_value
+
+    return max(slices, key=importance).index
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

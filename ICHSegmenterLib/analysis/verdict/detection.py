@@ -166,7 +166,7 @@ def _highest(is_on: NDArray[np.bool_], values: Values) -> Values:
 
 
 def _key_slice(slices: Sequence[SliceDetection], found: SlicePieces) -> int:
-    """The positive slice with most blood; else that of the likeliest piece; else what the method itself suspects."""
+    """That of `key_slice_of` if there is blood, else of the likeliest piece, else what the method itself suspects."""
     if any(one.is_positive for one in slices):
         return key_slice_of(slices)
     if len(found.probabilities):

@@ -100,6 +100,12 @@ def test_key_slice_is_the_positive_slice_with_most_blood(volume):
     assert found.exam_probabilities["any"] == pytest.approx(0.99)
 
 
+def test_less_blood_that_is_sure_is_looked_at_before_more_that_is_doubtful(volume):
+    predictions = [prediction(k, value) for k, value in enumerate((0.99, 0.35, 0.7, 0.3))]
+    found = summarize(predictions, volume.geometry, 0.3, np.array([2.0, 3.0, 0.5, 0.0]))
+    assert found.key_slice == 0
+
+
 def test_key_slice_of_a_negative_exam_is_the_least_certain_one(volume):
     predictions = [prediction(k, value) for k, value in enumerate((0.1, 0.2, 0.4, 0.3))]
     found = summarize(predictions, volume.geometry, 0.5)
