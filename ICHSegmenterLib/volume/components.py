@@ -79,6 +79,7 @@ def components_in_steps(
     for part in parts:
         for number in range(1, part.count + 1):
             members.setdefault(_root(parents, part.offset + number), []).append((part, number))
+        yield
     pieces = []
     for pairs in members.values():
         pieces.append(_united(pairs))

@@ -268,7 +268,7 @@ def _removeUneditedSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) ->
     unedited = []
     for segmentId in list(segmentation.GetSegmentIDs()):
         segment = segmentation.GetSegment(segmentId)
-        voxels = segment_voxels.maskOf(segmentationNode, segmentId)
+        voxels = yield from segment_voxels.maskOf(segmentationNode, segmentId)
         if edits.isOurs(segment) and not (yield from edits.isEdited(segment, *voxels)):
             unedited.append(segmentId)
     for segmentId in unedited:

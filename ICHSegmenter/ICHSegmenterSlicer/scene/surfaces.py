@@ -36,7 +36,7 @@ def make(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Steps[None]:
             or segment_voxels.labelmapOf(segment) is None
         ):
             continue
-        mask, start = segment_voxels.maskOf(segmentationNode, segmentId)
+        mask, start = yield from segment_voxels.maskOf(segmentationNode, segmentId)
         matrix, smoothing = vtk.vtkMatrix4x4(), segmentation.GetConversionParameter(SMOOTHING)
         segment_voxels.labelmapOf(segment).GetImageToWorldMatrix(matrix)
         yield

@@ -160,10 +160,11 @@ def test_only_so_many_steps_are_kept_and_all_of_them_can_be_taken_back(segmentat
 def test_segments_that_share_a_labelmap_are_kept_together(shared):
     from ICHSegmenterSlicer.scene.results import segment_voxels
     from ICHSegmenterSlicer.scene.results.edit_history import EditHistory
+    from scene_volumes import drain
 
     node, names = shared
     history = EditHistory(node.GetSegmentation())
-    counts = lambda: [int(segment_voxels.maskOf(node, name)[0].sum()) for name in names]  # noqa: E731
+    counts = lambda: [int(drain(segment_voxels.maskOf(node, name))[0].sum()) for name in names]  # noqa: E731
     before = counts()
     for name in names:
         list(history.save([name]))

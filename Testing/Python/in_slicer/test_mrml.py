@@ -492,7 +492,7 @@ def test_replacing_takes_unedited_segments_only(twice, scenes):
         scenes.drain(
             edits.isEdited(
                 first.segmentationNode.GetSegmentation().GetSegment(one),
-                *segment_voxels.maskOf(first.segmentationNode, one),
+                *scenes.drain(segment_voxels.maskOf(first.segmentationNode, one)),
             )
         )
         for one in first.segmentIds

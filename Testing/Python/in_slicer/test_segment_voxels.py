@@ -28,10 +28,11 @@ def stretched(shell):
 
 def test_a_mask_is_the_filled_box_of_a_large_labelmap_and_no_copy(stretched):
     from ICHSegmenterSlicer.scene.results import segment_voxels
+    from scene_volumes import drain
 
     _volumeNode, node, _segment, mask = stretched
     assert segment_voxels.sharing(node.GetSegmentation(), "bleed") == ["bleed"]
-    own, start = segment_voxels.maskOf(node, "bleed")
+    own, start = drain(segment_voxels.maskOf(node, "bleed"))
     assert (start, own.shape, own.dtype) == ((3, 10, 20), (2, 3, 4), np.dtype(bool))
     assert (own == mask[3:5, 10:13, 20:24]).all()
     assert not own.flags.owndata
@@ -58,10 +59,12 @@ def test_a_cropped_labelmap_holds_what_it_held_and_grows_by_what_is_written(stre
     assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, "bleed", volumeNode) == mask).all()
 
 
-def test_a_mask_leaves_out_the_segment_that_shares_the_labelmap(stretched):
+def test_a_mask_leaves_out_the_segment_that_shares_the_labelmap(stretched, monkeypatch):
     import slicer
 
+    from ICHSegmenterSlicer.scene import volumes
     from ICHSegmenterSlicer.scene.results import segment_voxels
+    from scene_volumes import drain
 
     volumeNode, _node, _segment, mask = stretched
     both = mask.copy()
@@ -76,5 +79,8 @@ def test_a_mask_leaves_out_the_segment_that_shares_the_labelmap(stretched):
     segment_voxels.crop(segmentation.GetSegment(names[0]))
     for value, name in enumerate(names, start=1):
         assert len(segment_voxels.sharing(segmentation, name)) == 2
-        assert segment_voxels.maskOf(node, name)[0].sum() == (both == value).sum()
+        assert drain(segment_voxels.maskOf(node, name))[0].sum() == (both == value).sum()
         assert (slicer.util.arrayFromSegmentBinaryLabelmap(node, name, volumeNode) == (both == value)).all()
+    monkeypatch.setattr(volumes, "CHUNK_BYTES", 1)  # a slice a step: both lie in slices 3 to 8 of the labelmap
+    assert len(list(segment_voxels.maskOf(node, names[1]))) == 6
+    assert drain(segment_voxels.maskOf(node, names[1]))[0].sum() == (both == 2).sum()

@@ -103,6 +103,6 @@ def stateOf(priorNode: slicer.vtkMRMLTextNode) -> Steps[str]:
     corners = geometry.ijk_to_lps([(0, 0, 0), [size - 1 for size in geometry.shape[::-1]]])
     parts.append(str((np.round(corners, POSITION_DIGITS) + 0.0).tolist()))
     for name in sorted(segmentationNode.GetSegmentation().GetSegmentIDs()):
-        mask, start = maskOnGrid(segmentationNode, name, volumeNode)
+        mask, start = yield from maskOnGrid(segmentationNode, name, volumeNode)
         parts.append((yield from edits.digestOfMask(mask, start)))
     return f"{zlib.crc32(' '.join(parts).encode()):08x}"

@@ -112,7 +112,7 @@ def exportOutlined(resultNode: slicer.vtkMRMLTextNode, folder: Path) -> Steps[tu
     keys: list[str] = []
     for segmentId in list(segmentationNode.GetSegmentation().GetSegmentIDs()) if segmentationNode is not None else ():
         segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-        mask, start = maskOnGrid(segmentationNode, segmentId, volumeNode)
+        mask, start = yield from maskOnGrid(segmentationNode, segmentId, volumeNode)
         key = edits.tagOf(segment, edits.KEY_TAG)
         if mask.size and isBlood(segment, key, segmentationNode):
             key = key if key in SEGMENT_LABELS else ICH.key

@@ -149,7 +149,7 @@ def _largestPieces(
     for entry in measured.blood:
         if segmentationNode.GetSegmentation().GetSegment(entry.segmentId) is None:
             continue
-        mask, start = maskOnGrid(segmentationNode, entry.segmentId, volumeNode)
+        mask, start = yield from maskOnGrid(segmentationNode, entry.segmentId, volumeNode)
         for piece in (yield from components_in_steps(mask)):
             corner = tuple(first + low for first, low in zip(start, piece.start, strict=True))
             pieces.append((np.count_nonzero(piece.mask), entry, Component(piece.mask, corner)))

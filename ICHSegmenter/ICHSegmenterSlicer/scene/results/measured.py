@@ -120,7 +120,7 @@ def measure(
         segment = segmentation.GetSegment(segmentId)
         if segment is None or (edits.isOurs(segment) and segmentId not in made):
             continue  # removed meanwhile, or of another run in the same node
-        mask, start = maskOnGrid(segmentationNode, segmentId, volumeNode)
+        mask, start = yield from maskOnGrid(segmentationNode, segmentId, volumeNode)
         yield
         isEdited = segmentId not in made or (yield from edits.isEdited(segment, mask, start))
         slices = yield from _slices(mask, start, grid)
@@ -145,12 +145,12 @@ def isBlood(segment: slicer.vtkSegment, key: str, segmentationNode: slicer.vtkMR
 
 def maskOnGrid(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, volumeNode: slicer.vtkMRMLScalarVolumeNode
-) -> tuple[np.ndarray, tuple[int, int, int]]:
+) -> Steps[tuple[np.ndarray, tuple[int, int, int]]]:
     """bool (slices, rows, columns) of a segment's box within the volume's grid, and where the box starts."""
     if not isOnGrid(segmentationNode, segmentId, volumeNode):
         voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentationNode, segmentId, volumeNode)
         return (np.zeros((0, 0, 0), bool) if voxels is None else voxels > 0), (0, 0, 0)
-    mask, start = segment_voxels.maskOf(segmentationNode, segmentId)
+    mask, start = yield from segment_voxels.maskOf(segmentationNode, segmentId)
     shape = volumeNode.GetImageData().GetDimensions()[::-1]
     first = [max(0, -position) for position in start]
     last = [size - position for size, position in zip(shape, start, strict=True)]

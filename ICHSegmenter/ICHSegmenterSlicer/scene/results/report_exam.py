@@ -96,7 +96,7 @@ def _writeLabelmap(
         key = _keyOf(segment)
         if not key or segmentationNode.GetSegmentation().GetSegment(segment.segmentId) is None:
             continue
-        mask, start = maskOnGrid(segmentationNode, segment.segmentId, volumeNode)
+        mask, start = yield from maskOnGrid(segmentationNode, segment.segmentId, volumeNode)
         if not mask.size:
             continue
         box = voxels[tuple(slice(first, first + size) for first, size in zip(start, mask.shape, strict=True))]

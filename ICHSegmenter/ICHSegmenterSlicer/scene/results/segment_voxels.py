@@ -9,6 +9,9 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
+from ICHSegmenterSlicer.client.steps import Steps
+from ICHSegmenterSlicer.scene.volumes import chunks
+
 
 def labelmapOf(segment: slicer.vtkSegment) -> slicer.vtkOrientedImageData | None:
     """The voxels of a segment, maybe shared with others; None if there are none."""
@@ -17,11 +20,14 @@ def labelmapOf(segment: slicer.vtkSegment) -> slicer.vtkOrientedImageData | None
     return None if image is None or image.GetPointData().GetScalars() is None or image.IsEmpty() else image
 
 
-def maskOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> tuple[np.ndarray, tuple[int, int, int]]:
+def maskOf(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str
+) -> Steps[tuple[np.ndarray, tuple[int, int, int]]]:
     """The voxels of a segment now: bool (slices, rows, columns) of the box that is filled, and where the box starts.
 
     After a stroke the labelmap may be as large as the volume, nearly all of it empty. Nothing is copied where it holds
-    this segment alone: the mask cannot be written to, and shows later edits.
+    this segment alone in bytes: the mask cannot be written to, and shows later edits. Else some slices are compared a
+    step.
     """
     segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
     image = labelmapOf(segment)
@@ -29,7 +35,8 @@ def maskOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> 
     if box is None:
         return np.zeros((0, 0, 0), bool), (0, 0, 0)
     start = [first + axis.start for first, axis in zip(_startOf(image), box, strict=True)]
-    return _equal(_voxels(image)[box], segment.GetLabelValue()), (start[0], start[1], start[2])
+    mask = yield from _equal(_voxels(image)[box], segment.GetLabelValue())
+    return mask, (start[0], start[1], start[2])
 
 
 def sharing(segmentation: slicer.vtkSegmentation, segmentId: str) -> list[str]:
@@ -130,13 +137,17 @@ def _startOf(image: slicer.vtkOrientedImageData) -> tuple[int, int, int]:
     return extent[4], extent[2], extent[0]
 
 
-def _equal(voxels: np.ndarray, value: int) -> np.ndarray:
+def _equal(voxels: np.ndarray, value: int) -> Steps[np.ndarray]:
     """bool, where voxels have a value; the same memory if they have no other one but 0."""
     if value == 1 and voxels.dtype == np.uint8 and np.bitwise_or.reduce(voxels, axis=0).max() == 1:
         mask = voxels.view(bool)
         mask.flags.writeable = False
         return mask
-    return voxels == value
+    mask = np.empty(voxels.shape, bool)
+    for part in chunks(voxels):
+        np.equal(voxels[part], value, out=mask[part])
+        yield
+    return mask
 
 
 def _extent(isFilled: np.ndarray) -> slice:
