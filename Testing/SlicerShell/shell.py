@@ -108,11 +108,11 @@ class Shell:
         self.click(comboBox)
         entries = QtWidgets.QComboBox.view(comboBox)
         self.waitUntil(lambda: QtWidgets.QWidget.isVisible(entries), LAYOUT_S, "the list of the combo box")
-        # The list ignores the end of a click that began before it was there.
-        self.process(QtWidgets.QApplication.doubleClickInterval() / 1000)
+        # The list ignores the end of a click that began before it was there, by a timer that may be 5 % late.
+        self.process(1.2 * QtWidgets.QApplication.doubleClickInterval() / 1000)
         place = entries.visualRect(entries.model().index(index, QtWidgets.QComboBox.modelColumn(comboBox))).center()
         QtTest.QTest.mouseClick(entries.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
-        self.process()
+        self.waitUntil(lambda: not QtWidgets.QWidget.isVisible(entries), LAYOUT_S, "the end of the list")
 
     @contextlib.contextmanager
     def fileDialog(self, *paths):
