@@ -46,8 +46,7 @@ def align_slices(volume: Volume, mask: Mask) -> tuple[Volume, InputFinding]:
     """
     shifts = slice_shifts_mm(volume, mask)
     grid = volume.geometry
-    across = np.stack([step / np.linalg.norm(step) for step in (grid.row_step, grid.column_step)])
-    origins = grid.slice_origins - shifts @ across
+    origins = grid.slice_origins - shifts @ _directions(grid)
     still = VolumeGeometry(grid.shape, grid.column_step, grid.row_step, origins)
     farthest = float(np.linalg.norm(shifts, axis=1).max())
     return Volume(volume.hu, still, volume.source), InputFinding(InputCode.ALIGNED, {"farthest_mm": farthest})
@@ -72,13 +71,17 @@ def slice_shifts_mm(volume: Volume, mask: Mask) -> Floats:
     grid = volume.geometry
     pictures = [_Picture.of(volume.hu[k], grid.pixel_spacing_mm) for k in used]
     steps = [beside_pixels(one, other) for one, other in pairwise(pictures)]
-    across = np.stack([step / np.linalg.norm(step) for step in (grid.row_step, grid.column_step)])
-    path = grid.slice_origins[used] @ across.T
+    path = grid.slice_origins[used] @ _directions(grid).T
     path[1:] += PIXEL_MM * np.cumsum(steps, axis=0).reshape(-1, 2)
     shifts = np.zeros((grid.shape[0], 2))
     shifts[used] = path - _trend(path, grid.slice_positions_mm[used])
     shifts[np.linalg.norm(shifts, axis=1) > MAX_SHIFT_MM] = 0.0
     return shifts
+
+
+def _directions(grid: VolumeGeometry) -> Floats:
+    """(2, 3) unit vectors down the rows and along the columns."""
+    return np.stack([step / np.linalg.norm(step) for step in (grid.row_step, grid.column_step)])
 
 
 @dataclass(frozen=True, eq=False)
