@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ICHSegmenterLib.analysis.verdict.assess import Judgement, assess
-from ICHSegmenterLib.analysis.verdict.edges import REACH_MM
+from ICHSegmenterLib.analysis.verdict.edges import REACH_MM, too_dense
 from ICHSegmenterLib.cards.json.reader import card_from
 from ICHSegmenterLib.cards.table import card_facts, get_card
 from ICHSegmenterLib.labels import ANY, SUBTYPE_LABELS
@@ -71,7 +71,7 @@ def test_a_piece_that_is_drawn_too_thin_or_too_wide_ends_where_the_scan_shows_it
     assert dice(outline(judged(exam, UNREFINED, core=wide)), blood(exam)) < 0.8
     for core in (CORE, wide):
         refined = outline(judged(exam, core=core))
-        # A Gaussian with an SD of 1.2 pixels takes five of 800 pixels off each of the four corners.
+        # A Gaussian takes a few of 800 pixels off each of the four corners.
         assert dice(refined, blood(exam)) > 0.98
         assert not refined[np.arange(SHAPE[0]) != SLICE].any()
 
@@ -123,6 +123,31 @@ def test_another_threshold_is_drawn_as_it_is():
 def test_an_exam_without_a_drawn_piece_stays_without():
     strict = replace(CARD, detection_threshold=0.95)
     assert not outline(judged(prepared(BLOOD), strict)).any()
+
+
+def test_bone_calcium_and_metal_are_no_blood_but_the_grain_of_noise_is():
+    exam = prepared(BLOOD)
+    scan = exam.volume.hu.copy()
+    hu = scan[SLICE]
+    hu[50:52, 40:80] = 220.0  # a rim that is partly bone
+    hu[60, 60] = 900.0  # a clip
+    hu[64:66, 50:52], hu[58, 70:72] = 150.0, 150.0  # calcium of 4 mm², two pixels of noise
+    refined = outline(judged(replace(exam, volume=Volume(scan, exam.volume.geometry))))[SLICE]
+    assert not refined[50:52].any()
+    assert not refined[60, 60]
+    assert not refined[64:66, 50:52].any()
+    assert refined[58, 70:72].all()
+    assert dice(refined, (hu == BLOOD_HU)) > 0.97
+
+
+def test_dense_spots_are_told_by_size_in_mm_and_by_bone():
+    hu = np.full((1, 12, 12), 60.0, dtype=np.float32)
+    hu[0, 2:4, 2:4] = 140.0
+    assert too_dense(hu, (1.0, 1.0)).sum() == 4
+    assert not too_dense(hu, (0.5, 0.5)).any()
+    hu[0, 3, 3] = 300.0
+    assert too_dense(hu, (0.5, 0.5)).sum() == 4
+    assert not too_dense(np.full((2, 3, 3), 130.0, dtype=np.float32), (1.0, 1.0)).any()
 
 
 def test_a_card_says_whether_edges_are_refined():
