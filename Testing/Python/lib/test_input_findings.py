@@ -16,17 +16,20 @@ from scipy import ndimage
 from head_volumes import HEAD_SEMIAXES_MM, SKULL_MM, gantry_geometry, head, lps_of_voxels, write_head
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
+from ICHSegmenterLib.preprocessing.checks.brain_slabs import BrainSlabs
 from ICHSegmenterLib.preprocessing.checks.contrast_medium import (
     FARTHEST_MM,
     LEAST_TISSUE,
     OFF_WALL_MM,
     TISSUE_HU,
-    _Brain,
-    _excess,
+    WEIGHTS,
+    above_tissue,
+    contrast_features,
 )
 from ICHSegmenterLib.preprocessing.checks.findings import SENTENCES, InputCode, InputFinding, Severity, caps_verdict
 from ICHSegmenterLib.preprocessing.checks.texture import Noise, measure_noise
 from ICHSegmenterLib.preprocessing.input_check import check_input
+from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.io import read_volume
 from ICHSegmenterLib.volume.volume import Volume, VolumeSource
@@ -174,7 +177,8 @@ def test_spots_are_compared_with_soft_tissue_as_far_from_bone() -> None:
     hu = random.uniform(-10, 140, (4, 40, 40)).astype(np.float32)
     inside, distance = random.random(hu.shape) > 0.2, random.uniform(0, 20, hu.shape)
     distance[3] = 30.0  # no soft tissue of other rings beside its slice 2 from above
-    brain = _Brain(inside, hu, hu, hu, distance, np.arange(4.0), 1.0, 5.0)
+    nowhere = np.zeros(hu.shape)
+    brain = BrainSlabs(inside, hu, hu, hu, distance, nowhere, nowhere, np.zeros(4, dtype=bool), 1.0, 5.0)
     expected = np.full(hu.shape, np.nan, dtype=np.float32)
     ring, is_soft = np.minimum(distance.astype(int), FARTHEST_MM), inside & (hu > 0) & (hu < 90)
     for k, j, i in np.argwhere(inside & (distance > OFF_WALL_MM)):
@@ -183,7 +187,57 @@ def test_spots_are_compared_with_soft_tissue_as_far_from_bone() -> None:
         level = float(np.median(tissue)) if len(tissue) > LEAST_TISSUE else TISSUE_HU
         expected[k, j, i] = hu[k, j, i] - np.float32(level)
     assert np.isfinite(expected).any()
-    assert np.array_equal(_excess(brain, hu), expected, equal_nan=True)
+    assert np.array_equal(above_tissue(brain, hu), expected, equal_nan=True)
+
+
+def test_only_noise_counts_against_vessels() -> None:
+    assert len(WEIGHTS) == 7
+    assert all(weight >= 0 for number, weight in enumerate(WEIGHTS) if number not in (3, 4))
+    assert WEIGHTS[3] <= 0 and WEIGHTS[4] <= 0
+
+
+def features_of(volume: Volume) -> tuple[float, ...]:
+    brain = BrainSlabs.of(volume, brain_mask(volume))
+    assert brain is not None
+    return contrast_features(brain, 5.0)
+
+
+def test_vessels_are_on_both_sides_and_what_is_on_one_is_none(good: Volume) -> None:
+    both = features_of(with_hu(good, lambda hu: vessels(hu, GRID, 190.0)))
+
+    def one_side(hu: np.ndarray) -> None:
+        left, plain = lps_of_voxels(GRID)[..., 0] > 4, hu.copy()
+        vessels(hu, GRID, 190.0)
+        hu[~left] = plain[~left]
+
+    one = features_of(with_hu(good, one_side))
+    assert both[0] > 0.8 and both[1] > 0.8
+    assert one[0] < 0.2 and one[1] < 0.2
+    assert 0.25 * np.expm1(both[2]) < np.expm1(one[2]) < 0.5 * np.expm1(both[2])
+
+
+def test_a_turned_and_a_flipped_head_has_the_same_vessels(good: Volume) -> None:
+    volume = with_hu(good, lambda hu: vessels(hu, GRID, 190.0))
+    for axes, flips in (((0, 2, 1), (False, True, False)), ((0, 1, 2), (True, True, True))):
+        view = AxialView(axes, flips)
+        turned = Volume(np.ascontiguousarray(view.apply(volume.hu)), view.geometry(volume.geometry))
+        assert features_of(turned) == pytest.approx(features_of(volume), abs=1e-6)
+
+
+def test_slabs_with_metal_and_those_beside_them_show_no_spots(good: Volume) -> None:
+    plain = with_hu(good, lambda hu: vessels(hu, GRID, 190.0))
+    metal = with_hu(plain, lambda hu: hu.__setitem__((15, 80, 80), 3000.0))
+    slabs = np.count_nonzero(brain_mask(plain).any(axis=(1, 2)))  # of 5 mm: each slice is one
+    for number in (0, 1):
+        assert features_of(plain)[number] - features_of(metal)[number] == pytest.approx(3 / slabs)
+
+
+def test_thin_slices_are_put_together_and_thick_ones_are_not(good: Volume) -> None:
+    thin = head(gantry_geometry(slices=60, size=160, pixel_mm=1.25, steps_mm=1.25))
+    slabs = BrainSlabs.of(thin, brain_mask(thin))
+    assert slabs is not None and slabs.step_mm == pytest.approx(3.75)
+    assert BrainSlabs.of(good, brain_mask(good)).step_mm == pytest.approx(5.0)
+    assert len(slabs.hu) == -(-np.count_nonzero(brain_mask(thin).any(axis=(1, 2))) // 3)
 
 
 def test_the_header_s_contrast_agent_is_said_and_leaves_no_confident_verdict(good: Volume) -> None:
