@@ -224,6 +224,17 @@ def test_a_turned_and_a_flipped_head_has_the_same_vessels(good: Volume) -> None:
         assert features_of(turned) == pytest.approx(features_of(volume), abs=1e-6)
 
 
+def test_the_middle_of_a_turned_head_is_its_long_axis() -> None:
+    points, turn = lps_of_voxels(GRID), np.radians(20.0)
+    behind = points[..., 1] * np.cos(turn) + points[..., 0] * np.sin(turn)
+    across = points[..., 0] * np.cos(turn) - points[..., 1] * np.sin(turn)
+    mask = (behind / 80.0) ** 2 + (across / 60.0) ** 2 < 1
+    slabs = BrainSlabs.of(Volume(np.where(mask, 32.0, 900.0).astype(np.float32), GRID), mask)
+    assert slabs is not None
+    assert slabs.across_mm[slabs.inside] == pytest.approx(across[mask], abs=0.5)
+    assert slabs.behind_mm[slabs.inside] == pytest.approx(behind[mask], abs=0.5)
+
+
 def test_slabs_with_metal_and_those_beside_them_show_no_spots(good: Volume) -> None:
     plain = with_hu(good, lambda hu: vessels(hu, GRID, 190.0))
     metal = with_hu(plain, lambda hu: hu.__setitem__((15, 80, 80), 3000.0))
