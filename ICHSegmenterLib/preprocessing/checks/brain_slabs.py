@@ -21,6 +21,8 @@ FINE_MM, COARSE_MM = 1.0, 1.6
 WALL_HU, METAL_HU = 450.0, 2800.0
 """Smoothed bone, and what no bone reaches."""
 MARGIN_MM, REFERENCE_ML = 8.0, 1400.0
+LEAST_SLABS, LEAST_VOXELS = 3, 100
+"""Less is no brain in which anything could be told."""
 MIN_ELONGATION = 1.05
 """A head that is not longer than wide by this factor does not tell how it is turned."""
 
@@ -65,7 +67,7 @@ class BrainSlabs:
 
     @classmethod
     def of(cls, acquired: Volume, acquired_mask: Mask) -> BrainSlabs | None:
-        """The slabs of slices with brain; None of fewer than three.
+        """The slabs of slices with brain; None of too few, or of hardly any brain.
 
         Args:
             acquired: Axial slices, in any order and turn; no NaN.
@@ -75,19 +77,21 @@ class BrainSlabs:
         volume, mask = view.volume(acquired), view.apply(acquired_mask)
         positions = np.abs(volume.geometry.slice_positions_mm - volume.geometry.slice_positions_mm[0])
         slabs = _slabs(np.flatnonzero(mask.any(axis=(1, 2))), positions)
-        if len(slabs) < 3:
+        if len(slabs) < LEAST_SLABS:
             return None
         block = max(1, int(PIXEL_MM / volume.geometry.pixel_spacing_mm[0] + 0.05))
         pixel = block * volume.geometry.pixel_spacing_mm[0]
         rows, columns = _box(mask, round(MARGIN_MM * block / pixel))
         means, shares, highest = [], [], []
         for slab in slabs:
-            hu = volume.hu[slab][:, rows, columns]
+            hu = volume.hu[slab, rows, columns]
             highest.append(float(hu.max()))
             means.append(np.clip(hu, *SHOWN_HU).mean(axis=0))
-            shares.append(mask[slab][:, rows, columns].mean(axis=0, dtype=np.float32))
+            shares.append(mask[slab, rows, columns].mean(axis=0, dtype=np.float32))
         hu, share = (block_mean(block_mean(np.stack(one), 1, block), 2, block) for one in (means, shares))
         inside = np.asarray(share > 0.5)
+        if np.count_nonzero(inside) < LEAST_VOXELS:
+            return None
         fine, coarse = (smooth(hu, width / pixel) for width in (FINE_MM, COARSE_MM))
         middles = np.array([positions[slab].mean() for slab in slabs])
         across, behind = _places(inside)

@@ -24,6 +24,7 @@ from ICHSegmenterLib.preprocessing.checks.contrast_medium import (
     TISSUE_HU,
     WEIGHTS,
     above_tissue,
+    check_contrast,
     contrast_features,
 )
 from ICHSegmenterLib.preprocessing.checks.findings import SENTENCES, InputCode, InputFinding, Severity, caps_verdict
@@ -233,6 +234,14 @@ def test_the_middle_of_a_turned_head_is_its_long_axis() -> None:
     assert slabs is not None
     assert slabs.across_mm[slabs.inside] == pytest.approx(across[mask], abs=0.5)
     assert slabs.behind_mm[slabs.inside] == pytest.approx(behind[mask], abs=0.5)
+
+
+@pytest.mark.parametrize("side", [0, 1, 5])
+def test_hardly_any_brain_shows_no_vessels(good: Volume, side: int) -> None:
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[10:13, 80 : 80 + side, 80 : 80 + side] = True
+    assert BrainSlabs.of(good, mask) is None
+    assert check_contrast(good, mask, 5.0) is None
 
 
 def test_slabs_with_metal_and_those_beside_them_show_no_spots(good: Volume) -> None:
