@@ -36,7 +36,7 @@ class BrainSlabs:
 
     Attributes:
         inside: bool (slabs, rows, columns), the inside of the skull.
-        hu, fine, coarse: float32 of that shape: mean density, and smoothed.
+        fine, coarse: float32 of that shape: HU, smoothed by `FINE_MM` and `COARSE_MM`.
         from_wall_mm: Distance to bone in the plane, of the slabs above and below too.
         across_mm, behind_mm: Distance from the middle of the head to its left and to its back.
         has_metal: bool (slabs,), metal in the slab or beside it.
@@ -45,7 +45,6 @@ class BrainSlabs:
     """
 
     inside: Mask
-    hu: NDArray[np.float32]
     fine: NDArray[np.float32]
     coarse: NDArray[np.float32]
     from_wall_mm: Numbers
@@ -97,7 +96,6 @@ class BrainSlabs:
         across, behind = _places(inside)
         return cls(
             inside,
-            hu,
             fine,
             coarse,
             _distance_to_wall(~inside | (fine > WALL_HU)) * pixel,

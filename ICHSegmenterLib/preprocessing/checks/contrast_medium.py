@@ -19,7 +19,7 @@ from ICHSegmenterLib.volume.components import CONNECTIVITY_26
 from ICHSegmenterLib.volume.volume import Volume
 
 CALCIUM_HU, NEAR_CALCIUM_MM = 250.0, 4.0
-"""Smoothed, which brings enhanced vessels below. What lies so near, in three slabs, does not count."""
+"""Smoothed, which brings enhanced vessels below. What lies so near, or right above or below, does not count."""
 OFF_WALL_MM, DEEP_MM, FARTHEST_MM = 2.5, 6.0, 14
 """Distance to bone from which spots count, of deep tissue, and from where all is alike."""
 THIN_MM, TOP_HAT_HU = 3.5, (-10.0, 300.0)

@@ -179,7 +179,7 @@ def test_spots_are_compared_with_soft_tissue_as_far_from_bone() -> None:
     inside, distance = random.random(hu.shape) > 0.2, random.uniform(0, 20, hu.shape)
     distance[3] = 30.0  # no soft tissue of other rings beside its slice 2 from above
     nowhere = np.zeros(hu.shape)
-    brain = BrainSlabs(inside, hu, hu, hu, distance, nowhere, nowhere, np.zeros(4, dtype=bool), 1.0, 5.0)
+    brain = BrainSlabs(inside, hu, hu, distance, nowhere, nowhere, np.zeros(4, dtype=bool), 1.0, 5.0)
     expected = np.full(hu.shape, np.nan, dtype=np.float32)
     ring, is_soft = np.minimum(distance.astype(int), FARTHEST_MM), inside & (hu > 0) & (hu < 90)
     for k, j, i in np.argwhere(inside & (distance > OFF_WALL_MM)):
@@ -257,7 +257,7 @@ def test_thin_slices_are_put_together_and_thick_ones_are_not(good: Volume) -> No
     slabs = BrainSlabs.of(thin, brain_mask(thin))
     assert slabs is not None and slabs.step_mm == pytest.approx(3.75)
     assert BrainSlabs.of(good, brain_mask(good)).step_mm == pytest.approx(5.0)
-    assert len(slabs.hu) == -(-np.count_nonzero(brain_mask(thin).any(axis=(1, 2))) // 3)
+    assert len(slabs.fine) == -(-np.count_nonzero(brain_mask(thin).any(axis=(1, 2))) // 3)
 
 
 def test_the_header_s_contrast_agent_is_said_and_leaves_no_confident_verdict(good: Volume) -> None:
