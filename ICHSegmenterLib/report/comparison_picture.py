@@ -13,7 +13,15 @@ from ICHSegmenterLib.analysis.comparison.compare import Comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
 from ICHSegmenterLib.report.drawing.slices import HIGHEST_SHOWN, LOWEST_SHOWN, display_slice, head_box
-from ICHSegmenterLib.report.drawing.style import BACKGROUND, DOTS_PER_INCH, INK, MUTED, legend, plain_axes
+from ICHSegmenterLib.report.drawing.style import (
+    BACKGROUND,
+    DOTS_PER_INCH,
+    INK,
+    MUTED,
+    legend,
+    plain_axes,
+    text_on_slice,
+)
 from ICHSegmenterLib.results import RESEARCH_NOTICE
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -147,9 +155,9 @@ def _draw_slice(
         ],
     )
     number = int(np.argsort(np.argsort(_positions(comparison, view)))[index]) + 1
-    axes.text(0.03, 0.97, f"slice {number}", transform=axes.transAxes, color=INK, fontsize=9, va="top")
-    axes.text(0.02, 0.5, "R", transform=axes.transAxes, color=MUTED, fontsize=9, va="center")
-    axes.text(0.98, 0.5, "L", transform=axes.transAxes, color=MUTED, fontsize=9, va="center", ha="right")
+    text_on_slice(axes, (0.03, 0.97), f"slice {number}", color=INK, fontsize=9, va="top")
+    text_on_slice(axes, (0.02, 0.5), "R", color=MUTED, fontsize=9, va="center")
+    text_on_slice(axes, (0.98, 0.5), "L", color=MUTED, fontsize=9, va="center", ha="right")
     axes.set(facecolor="black", xticks=[], yticks=[])
 
 

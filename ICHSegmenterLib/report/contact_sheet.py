@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.labels import SEGMENT_LABELS, SUBTYPE_LABELS
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.preprocessing.spec import BRAIN_WINDOW
+from ICHSegmenterLib.report.drawing.style import text_on_slice
 from ICHSegmenterLib.volume.volume import Volume
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _draw_row(row: list[Axes], title: str, volume: Volume, labelmap: NDArray[np.
         axes.set(xticks=[], yticks=[], facecolor="black")
         if labels is not None:
             _outline(axes, labels[index])
-    row[0].text(0.02, 0.98, title, transform=row[0].transAxes, color="white", fontsize=7, va="top")
+    text_on_slice(row[0], (0.02, 0.98), title, color="white", fontsize=7, va="top")
 
 
 def _write_legend(figure: Figure, labelmaps: Sequence[NDArray[np.uint8]]) -> None:

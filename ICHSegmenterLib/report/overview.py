@@ -58,9 +58,9 @@ def _draw_slice(canvas: Canvas, corner: tuple[int, int], panels: Panels, index: 
     detection, letters = result.detection.slices[index], font(NORMAL)
     color = POSITIVE_COLOR if detection.is_positive else INK
     text = f"slice {result.slice_number(index)}   {detection.probabilities[ANY]:.2f}"
-    canvas.text((left + 0.03 * width, top + 0.03 * height), text, color, letters, anchor="la")
-    canvas.text((left + 0.02 * width, top + height / 2), "R", MUTED, letters, anchor="lm")
-    canvas.text((left + 0.98 * width, top + height / 2), "L", MUTED, letters, anchor="rm")
+    canvas.text_on_slice((left + 0.03 * width, top + 0.03 * height), text, color, letters, anchor="la")
+    canvas.text_on_slice((left + 0.02 * width, top + height / 2), "R", MUTED, letters, anchor="lm")
+    canvas.text_on_slice((left + 0.98 * width, top + height / 2), "L", MUTED, letters, anchor="rm")
 
 
 def _subtitle(result: AnalysisResult) -> str:

@@ -23,6 +23,7 @@ Box = tuple[float, float, float, float]
 FILL_OPACITY = 0.28
 OUTLINE_SCALE, OUTLINE_REACH = 4, 3
 """Outlines are drawn so many times larger, and reach so many of those pixels to both sides of an edge."""
+RIM_PX = 2
 NEAREST_SCALE = 3
 """Pixels that are drawn so much larger stay squares."""
 MAX_GRAY = 255
@@ -44,6 +45,10 @@ class Canvas:
     def text(self, xy: tuple[float, float], text: str, color: Color, font: Any, *, anchor: str = "ls") -> None:
         """A line of text; anchor as of Pillow: l, m or r, then a (top), m (middle) or s (baseline)."""
         self._draw.text(xy, text, fill=color, font=font, anchor=anchor)
+
+    def text_on_slice(self, xy: tuple[float, float], text: str, color: Color, font: Any, *, anchor: str) -> None:
+        """The same with a dark rim, so that it is read on bone, too."""
+        self._draw.text(xy, text, fill=color, font=font, anchor=anchor, stroke_width=RIM_PX, stroke_fill="black")
 
     def text_upwards(self, xy: tuple[float, float], text: str, color: Color, font: Any) -> None:
         """A line of text that runs from bottom to top, its middle at xy."""

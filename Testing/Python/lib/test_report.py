@@ -16,7 +16,7 @@ from ICHSegmenterLib.measuring.line import Line
 from ICHSegmenterLib.measuring.midline import Midline, NoMidline
 from ICHSegmenterLib.outputs import report as page
 from ICHSegmenterLib.outputs import write as report
-from ICHSegmenterLib.report.drawing.canvas import Canvas, fitting_font
+from ICHSegmenterLib.report.drawing.canvas import Canvas, fitting_font, font
 from ICHSegmenterLib.report.drawing.slices import slices_to_show
 from ICHSegmenterLib.report.measures import measures_section
 from ICHSegmenterLib.request import AnalysisRequest
@@ -149,6 +149,15 @@ def test_an_outline_runs_along_the_edge_of_a_stretched_mask_and_tints_its_inside
     assert all(min(abs(x + 0.5 - 75), abs(x + 0.5 - 125)) <= 2 for x in strong)
     assert 40 < row[110] < 70  # 0.28 of 200
     assert not row[: 10 + 70].any() and not row[10 + 130 :].any()
+
+
+def test_letters_on_a_slice_have_a_dark_rim_and_are_read_on_bone():
+    canvas = Canvas((60, 30), "white")
+    canvas.text_on_slice((5, 5), "R", "white", font(20), anchor="la")
+    pixels = np.asarray(canvas.image)[..., 0]
+    assert pixels.min() == 0
+    rows, columns = np.nonzero(pixels < 100)
+    assert (pixels[rows.min() : rows.max(), columns.min() : columns.max()] == 255).any()  # the letter within its rim
 
 
 def test_the_thumbnail_shows_the_key_slice_with_its_blood(exam, tmp_path):
