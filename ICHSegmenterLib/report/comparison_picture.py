@@ -39,6 +39,8 @@ BASE_WIDTH, BASE_OPACITY = 0.8, 0.5
 """A thin line joins the dashes of each outline."""
 MANY_METHODS = 6
 """More than these need smaller numbers in the matrix of Dice."""
+LEAST_ML = 1.0
+"""The axis of volumes reaches so far, even if no method finds blood."""
 DARK_CELL = 0.55
 """Dice below it is written in light ink on its dark cell."""
 
@@ -166,7 +168,7 @@ def _draw_volumes(axes: Axes, comparison: Comparison, colors: dict[str, str]) ->
     names = list(comparison.results)
     volumes = [result.blood_ml for result in comparison.results.values()]
     axes.barh(names, volumes, color=[colors[name] for name in names], height=0.62)
-    reach = max([*volumes, 1e-3])
+    reach = max([*volumes, LEAST_ML])
     for number, (name, volume_ml) in enumerate(zip(names, volumes, strict=True)):
         result = comparison.results[name]
         value = result.detection.exam_probabilities["any"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ICHSegmenterLib.agreement import AGREEMENT_FORMAT_VERSION, Agreement
@@ -20,7 +21,14 @@ from ICHSegmenterLib.errors import CancelledError, DeviceError, Failure, ModelNo
 from ICHSegmenterLib.models import create_model
 from ICHSegmenterLib.outputs.comparison import write_comparison
 from ICHSegmenterLib.preprocessing.orientation import AxialView
-from ICHSegmenterLib.report.comparison_picture import COLORS, DASH, dash_pattern, slices_to_show, write_picture
+from ICHSegmenterLib.report.comparison_picture import (
+    COLORS,
+    DASH,
+    _draw_volumes,
+    dash_pattern,
+    slices_to_show,
+    write_picture,
+)
 from ICHSegmenterLib.request import AnalysisRequest, CompareRequest
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.synthesis.dicom_series import write_dicom_series
@@ -157,6 +165,15 @@ def test_outlines_that_coincide_are_each_seen(phantom, tmp_path):
     seen = [np.count_nonzero(near(slices, color)) for color in COLORS[:3]]
     assert min(seen) > 100
     assert max(seen) < 2 * min(seen)
+
+
+def test_the_axis_of_volumes_is_legible_where_no_method_finds_blood(phantom):
+    empty = np.zeros(phantom.volume.geometry.shape, dtype=bool)
+    found = analyze(phantom.volume, AnalysisRequest("hu-threshold"))
+    nothing = replace(with_mask(found, empty), measurements=())
+    axes = Figure().subplots()
+    _draw_volumes(axes, agreement_of({"a": nothing, "b": nothing}, phantom.volume.geometry), {"a": "r", "b": "b"})
+    assert axes.get_xlim() == (0, pytest.approx(1.55))
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
