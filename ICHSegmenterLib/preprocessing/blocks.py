@@ -63,6 +63,15 @@ def erode_in_plane(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     return ~dilate_in_plane(~mask, radius)
 
 
+def box_in_plane(mask: NDArray[np.bool_], margin: float) -> tuple[slice, slice]:
+    """Rows and columns around what any slice of (slices, rows, columns) has of a mask, and so many pixels more."""
+    bounds = []
+    for axes in ((0, 2), (0, 1)):
+        hits = np.flatnonzero(mask.any(axis=axes))
+        bounds.append(slice(max(0, int(hits[0] - margin)), int(hits[-1] + margin) + 1))
+    return bounds[0], bounds[1]
+
+
 def fill_holes_in_plane(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(slices, rows, columns) with all in every slice that no path over sides of pixels joins with its border.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.preprocessing.blocks import box_in_plane
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
 from ICHSegmenterLib.preprocessing.checks.texture import Noise, noise_after_smoothing
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
@@ -71,7 +72,8 @@ def _slice_weights(sigma_mm: float, geometry: VolumeGeometry) -> NDArray[np.floa
 def _smooth(volume: Volume, mask: Mask, sigma_mm: float) -> Field:
     """Soft voxels around the brain as the Gaussian mean of soft voxels; all others as acquired."""
     pixel = volume.geometry.pixel_spacing_mm[0]
-    box = _box(mask, int(MARGIN_MM / pixel))
+    used = np.flatnonzero(mask.any(axis=(1, 2)))
+    box = (slice(used[0], used[-1] + 1), *box_in_plane(mask, int(MARGIN_MM / pixel)))
     result = np.array(volume.hu, dtype=np.float32)
     hu = volume.hu[box]
     weights = np.zeros(hu.shape, dtype=np.float32)
@@ -88,12 +90,3 @@ def _smooth(volume: Volume, mask: Mask, sigma_mm: float) -> Field:
     part = result[box]
     part[soft] = around[soft] / near[soft]
     return result
-
-
-def _box(mask: Mask, margin: int) -> tuple[slice, slice, slice]:
-    """Slices with brain, and the rows and columns around it."""
-    bounds = []
-    for axis, extra in ((0, 0), (1, margin), (2, margin)):
-        hits = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        bounds.append(slice(max(0, int(hits[0]) - extra), int(hits[-1]) + extra + 1))
-    return bounds[0], bounds[1], bounds[2]

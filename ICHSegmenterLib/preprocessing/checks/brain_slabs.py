@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ICHSegmenterLib.preprocessing.blocks import block_mean
+from ICHSegmenterLib.preprocessing.blocks import block_mean, box_in_plane
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -80,7 +80,7 @@ class BrainSlabs:
             return None
         block = max(1, int(PIXEL_MM / volume.geometry.pixel_spacing_mm[0] + 0.05))
         pixel = block * volume.geometry.pixel_spacing_mm[0]
-        rows, columns = _box(mask, round(MARGIN_MM * block / pixel))
+        rows, columns = box_in_plane(mask, round(MARGIN_MM * block / pixel))
         means, shares, highest = [], [], []
         for slab in slabs:
             hu = volume.hu[slab, rows, columns]
@@ -141,11 +141,3 @@ def _distance_to_wall(wall: Mask) -> Numbers:
     near[1:] |= wall[:-1]
     near[:-1] |= wall[1:]
     return np.stack([ndimage.distance_transform_edt(~image) for image in near])
-
-
-def _box(mask: Mask, margin: int) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    return (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin),
-    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.preprocessing.blocks import box_in_plane
 from ICHSegmenterLib.volume.volume import Volume
 
 SMOOTHING_MM, RIM_MM, FLAT_HU_PER_MM = 3.0, 8.0, 0.5
@@ -109,7 +110,7 @@ def _slices_to_measure(volume: Volume, mask: Mask, pairs: int | None) -> NDArray
 def _cropped(volume: Volume, mask: Mask, used: NDArray[np.intp]) -> tuple[Field, Mask]:
     """HU and mask of some slices, around the mask."""
     margin = MARGIN_MM / volume.geometry.pixel_spacing_mm[0]
-    rows, columns = _box(mask[used], margin)
+    rows, columns = box_in_plane(mask[used], margin)
     return volume.hu[used][:, rows, columns], mask[used][:, rows, columns]
 
 
@@ -135,15 +136,6 @@ def separate_noise(hu: Field, inside: Mask, pixel_mm: float) -> tuple[Field, Mas
         even[k] = inner & (steep < limit)
         noise[k] = np.where(even[k], image - smooth, 0)
     return noise, even
-
-
-def _box(mask: Mask, margin: float) -> tuple[slice, slice]:
-    """Rows and columns around a mask."""
-    bounds = []
-    for axes in ((0, 2), (0, 1)):
-        hits = np.flatnonzero(mask.any(axis=axes))
-        bounds.append(slice(max(0, int(hits[0] - margin)), int(hits[-1] + margin) + 1))
-    return bounds[0], bounds[1]
 
 
 def _correlation(noise: Field, mask: Mask, lag: int) -> float:

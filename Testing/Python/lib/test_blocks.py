@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from ICHSegmenterLib.analysis.verdict.outline_figures import TOUCHING_MM, outline_figures
 from ICHSegmenterLib.labels import ICH
-from ICHSegmenterLib.preprocessing.blocks import dilate_in_plane, fill_holes_in_plane
+from ICHSegmenterLib.preprocessing.blocks import box_in_plane, dilate_in_plane, fill_holes_in_plane
 from ICHSegmenterLib.results import SegmentationResult
 from ICHSegmenterLib.synthesis.phantom import head_geometry
 from ICHSegmenterLib.volume.volume import Volume
@@ -35,3 +35,12 @@ def test_figures_of_an_outline_are_those_of_whole_slices():
         touching = np.unique(pieces[dilate_in_plane(~brain, radius) & blood])
         assert (figures.pieces, figures.skull_share) == (count, len(touching) / count)
         assert len(touching) > 0
+
+
+def test_a_box_holds_the_mask_of_all_slices_and_a_margin_within_the_picture():
+    mask = np.zeros((3, 20, 30), dtype=bool)
+    mask[0, 5, 12], mask[2, 9, 28] = True, True
+    rows, columns = box_in_plane(mask, 3)
+    assert (rows.start, columns.start) == (2, 9)
+    assert np.arange(20)[rows].tolist() == list(range(2, 13))
+    assert np.arange(30)[columns].tolist() == list(range(9, 30))
