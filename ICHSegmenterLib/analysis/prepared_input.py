@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ICHSegmenterLib.cards.table import ModelCard
 from ICHSegmenterLib.preprocessing.checked_scan import CheckedScan
-from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, caps_verdict
+from ICHSegmenterLib.preprocessing.checks.findings import InputFinding, caps_verdict
 from ICHSegmenterLib.preprocessing.harmonize import harmonize
 from ICHSegmenterLib.preprocessing.pipeline import PreparedVolume, prepare
 from ICHSegmenterLib.preprocessing.slice_alignment import align_slices
@@ -54,13 +54,14 @@ def prepare_input(
     acquired = prepare(volume, card.preprocessing, brain_mask if checked is None else checked.brain_mask)
     if checked is None:
         checked = CheckedScan.behind(acquired.brain_mask, volume, quick)
-    findings = (*quick, *checked.measured)
+    measured = checked.measured
+    findings = (*quick, *measured.findings)
     shown, done = volume, []
-    if card.align_slices and any(finding.code is InputCode.MOTION for finding in findings):
-        shown, aligned = align_slices(shown, acquired.brain_mask)
+    if card.align_slices and measured.shifts_mm is not None:
+        shown, aligned = align_slices(shown, measured.shifts_mm)
         done.append(aligned)
     if card.harmonize:
-        shown, smoothed = harmonize(shown, acquired.brain_mask, checked.noise)
+        shown, smoothed = harmonize(shown, acquired.brain_mask, measured.noise)
         done.extend([smoothed] if smoothed else [])
     seen = acquired if shown is volume else replace(acquired, volume=shown)
     findings = (*findings, *done)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ICHSegmenterLib.errors import VolumeError
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask as find_brain
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
-from ICHSegmenterLib.preprocessing.checks.texture import Noise, measure_noise
-from ICHSegmenterLib.preprocessing.input_check import accepted_findings, finite, measured_findings
+from ICHSegmenterLib.preprocessing.checks.texture import Noise
+from ICHSegmenterLib.preprocessing.input_check import MeasuredScan, accepted_findings, finite, measure_scan
 from ICHSegmenterLib.preprocessing.orientation import AxialView
 from ICHSegmenterLib.volume.volume import Volume
 
@@ -27,14 +27,13 @@ class CheckedScan:
 
     Attributes:
         brain_mask: bool (slices, rows, columns) of the axial view of `AxialView.at_border`.
-        noise: Of the brain.
-        quick, measured: Findings without the brain and by it, as of `quick_findings` and `measured_findings`.
+        quick: Findings without the brain.
+        measured: What it shows.
     """
 
     brain_mask: NDArray[np.bool_]
-    noise: Noise
     quick: tuple[InputFinding, ...]
-    measured: tuple[InputFinding, ...]
+    measured: MeasuredScan
 
     @classmethod
     def of(cls, volume: Volume) -> CheckedScan | None:
@@ -60,15 +59,16 @@ class CheckedScan:
             axial: Axial slices.
             quick: What was found without it.
         """
-        noise = measure_noise(axial, brain_mask)
-        return cls(brain_mask, noise, tuple(quick), measured_findings(axial, brain_mask, noise))
+        return cls(brain_mask, tuple(quick), measure_scan(axial, brain_mask))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data of all but the mask, to the last digit."""
+        measured = self.measured
         return {
-            "noise": asdict(self.noise),
+            "noise": asdict(measured.noise),
             "quick": [_plain(finding) for finding in self.quick],
-            "measured": [_plain(finding) for finding in self.measured],
+            "measured": [_plain(finding) for finding in measured.findings],
+            "shifts_mm": None if measured.shifts_mm is None else measured.shifts_mm.tolist(),
         }
 
     @classmethod
@@ -78,7 +78,8 @@ class CheckedScan:
             tuple(InputFinding(InputCode(code), parameters) for code, parameters in plain[name])
             for name in ("quick", "measured")
         )
-        return cls(brain_mask, Noise(**plain["noise"]), quick, measured)
+        shifts_mm = None if plain["shifts_mm"] is None else np.array(plain["shifts_mm"], dtype=np.float64)
+        return cls(brain_mask, quick, MeasuredScan(measured, Noise(**plain["noise"]), shifts_mm))
 
 
 def _plain(finding: InputFinding) -> tuple[str, dict[str, Any]]:

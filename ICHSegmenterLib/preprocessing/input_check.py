@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -17,6 +19,7 @@ from ICHSegmenterLib.preprocessing.checks.extent import check_air, check_child, 
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, Severity
 from ICHSegmenterLib.preprocessing.checks.texture import Noise, measure_noise
 from ICHSegmenterLib.preprocessing.orientation import AxialView
+from ICHSegmenterLib.preprocessing.slice_alignment import put_back, slice_shifts_mm
 from ICHSegmenterLib.volume.hounsfield import AIR_HU, HIGHEST_LOW_HU, LOWEST_HU
 from ICHSegmenterLib.volume.kernels import is_sharp_kernel
 from ICHSegmenterLib.volume.volume import Volume
@@ -99,30 +102,47 @@ def check_input(volume: Volume, brain_mask: Mask | None = None) -> tuple[InputFi
         mask = find_brain(axial) if brain_mask is None else view.apply(brain_mask)
     except VolumeError:
         return (*number, *quick, InputFinding(InputCode.NO_BRAIN))
-    return (*number, *quick, *measured_findings(axial, mask))
+    return (*number, *quick, *measure_scan(axial, mask).findings)
 
 
-def measured_findings(volume: Volume, mask: Mask, noise: Noise | None = None) -> tuple[InputFinding, ...]:
+@dataclass(frozen=True, eq=False)
+class MeasuredScan:
     """What the pixels inside the skull say.
+
+    Attributes:
+        findings: By them.
+        noise: Of the brain.
+        shifts_mm: As of `slice_shifts_mm`; None of a head that kept still.
+    """
+
+    findings: tuple[InputFinding, ...]
+    noise: Noise
+    shifts_mm: NDArray[np.float64] | None
+
+
+def measure_scan(volume: Volume, mask: Mask) -> MeasuredScan:
+    """Measure the pixels inside the skull; vessels are looked for where the slices would lie in a still head.
 
     Args:
         volume: Axial slices; no NaN.
         mask: bool (slices, rows, columns), the inside of the skull.
-        noise: As measured before; measured here if None.
     """
-    noise = noise or measure_noise(volume, mask)
+    noise = measure_noise(volume, mask)
+    motion = check_motion(volume, mask)
+    shifts_mm = None if motion is None else slice_shifts_mm(volume, mask)
+    still = (volume, mask) if shifts_mm is None else put_back(volume, mask, shifts_mm)
     header = (InputFinding(InputCode.CONTRAST_IN_HEADER),) if volume.source.has_contrast_agent else ()
     findings = (
         *header,
-        check_contrast(volume, mask, noise.sd_hu),
+        check_contrast(*still, noise.sd_hu),
         _grain(volume, noise),
         check_metal(volume, mask),
-        check_motion(volume, mask),
+        motion,
         *check_extent(volume, mask),
         check_air(volume, mask),
         check_child(volume, mask),
     )
-    return tuple(finding for finding in findings if finding is not None)
+    return MeasuredScan(tuple(finding for finding in findings if finding is not None), noise, shifts_mm)
 
 
 def finite(volume: Volume) -> Volume:

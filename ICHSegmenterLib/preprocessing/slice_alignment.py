@@ -1,7 +1,7 @@
-"""Slices of a head that moved, put back beside each other, for methods that look across slices.
+"""Slices of a head that moved, put back beside each other, for what looks across slices.
 
-Only the grid on which a method sees the slices changes, never a pixel: each slice lies elsewhere in its own plane, and
-what is outlined on it stays on its acquired pixels.
+For a method only the grid on which it sees the slices changes, never a pixel: each slice lies elsewhere in its own
+plane, and what is outlined on it stays on its acquired pixels. Checks look at pixels that are moved on the same grid.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.hounsfield import AIR_HU
 from ICHSegmenterLib.volume.volume import Volume
 
 PIXEL_MM = 1.5
@@ -37,19 +38,35 @@ Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def align_slices(volume: Volume, mask: Mask) -> tuple[Volume, InputFinding]:
+def align_slices(volume: Volume, shifts_mm: Floats) -> tuple[Volume, InputFinding]:
     """The same pixels on a grid whose slices lie as if the head had been still, and what was done.
 
     Args:
-        volume: Axial slices in HU, without NaN, of a head that moved (`InputCode.MOTION`).
-        mask: bool (slices, rows, columns), the inside of the skull.
+        volume: Axial slices of a head that moved (`InputCode.MOTION`).
+        shifts_mm: As of `slice_shifts_mm`.
     """
-    shifts = slice_shifts_mm(volume, mask)
     grid = volume.geometry
-    origins = grid.slice_origins - shifts @ _directions(grid)
+    origins = grid.slice_origins - shifts_mm @ _directions(grid)
     still = VolumeGeometry(grid.shape, grid.column_step, grid.row_step, origins)
-    farthest = float(np.linalg.norm(shifts, axis=1).max())
+    farthest = float(np.linalg.norm(shifts_mm, axis=1).max())
     return Volume(volume.hu, still, volume.source), InputFinding(InputCode.ALIGNED, {"farthest_mm": farthest})
+
+
+def put_back(volume: Volume, mask: Mask, shifts_mm: Floats) -> tuple[Volume, Mask]:
+    """The slices moved by whole pixels on the same grid, air where they come from, and the mask with them.
+
+    Args:
+        volume: Axial slices of a head that moved.
+        mask: bool (slices, rows, columns).
+        shifts_mm: As of `slice_shifts_mm`.
+    """
+    hu, moved = np.full_like(volume.hu, AIR_HU), np.zeros_like(mask)
+    pixels = np.rint(shifts_mm / volume.geometry.pixel_spacing_mm).astype(int)
+    for k, shift in enumerate(pixels.tolist()):
+        here = (k, *(slice(max(0, -by), size + min(0, -by)) for by, size in zip(shift, mask.shape[1:], strict=True)))
+        there = (k, *(slice(max(0, by), size + min(0, by)) for by, size in zip(shift, mask.shape[1:], strict=True)))
+        hu[here], moved[here] = volume.hu[there], mask[there]
+    return Volume(hu, volume.geometry, volume.source), moved
 
 
 def slice_shifts_mm(volume: Volume, mask: Mask) -> Floats:

@@ -52,9 +52,10 @@ def batch(exams, output, method, **options):
 def same(first, second):
     return (
         np.array_equal(first.brain_mask, second.brain_mask)
-        and first.noise == second.noise
-        and [one.to_json() for one in (*first.quick, *first.measured)]
-        == [one.to_json() for one in (*second.quick, *second.measured)]
+        and first.measured.noise == second.measured.noise
+        and np.array_equal(first.measured.shifts_mm, second.measured.shifts_mm)
+        and [one.to_json() for one in (*first.quick, *first.measured.findings)]
+        == [one.to_json() for one in (*second.quick, *second.measured.findings)]
     )
 
 
@@ -77,7 +78,7 @@ def test_the_reader_finds_of_a_scan_what_an_analysis_finds(head, tmp_path):
     with CheckingReader() as reader:
         volume = reader.volume(tmp_path / "ct.nii.gz")
         checked = reader.checked(volume)
-    assert InputCode.METAL in {finding.code for finding in checked.measured}
+    assert InputCode.METAL in {finding.code for finding in checked.measured.findings}
     assert same(checked, CheckedScan.of(read_volume(tmp_path / "ct.nii.gz")))
     known = begin_analysis(volume, CLASSICAL, checked=checked)()
     assert plain(known) == plain(analyze(volume))
@@ -112,8 +113,7 @@ def test_an_analysis_does_not_search_for_what_the_reader_found(head, monkeypatch
         raise AssertionError("it was known")
 
     monkeypatch.setattr("ICHSegmenterLib.preprocessing.pipeline.skull.brain_mask", fail)
-    monkeypatch.setattr("ICHSegmenterLib.preprocessing.checked_scan.measure_noise", fail)
-    monkeypatch.setattr("ICHSegmenterLib.preprocessing.checked_scan.measured_findings", fail)
+    monkeypatch.setattr("ICHSegmenterLib.preprocessing.checked_scan.measure_scan", fail)
     begin_analysis(head, CLASSICAL, checked=checked)()
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from head_volumes import gantry_geometry, head
+from head_volumes import HEAD_SEMIAXES_MM, SKULL_MM, gantry_geometry, head, lps_of_voxels
 from ICHSegmenterLib.analysis.prepared_input import prepare_input
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.checks.artifacts import check_motion
+from ICHSegmenterLib.preprocessing.checks.brain_slabs import BrainSlabs
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding, Severity
+from ICHSegmenterLib.preprocessing.input_check import measure_scan
 from ICHSegmenterLib.preprocessing.slabs import SlabGrid
-from ICHSegmenterLib.preprocessing.slice_alignment import align_slices, slice_shifts_mm
+from ICHSegmenterLib.preprocessing.slice_alignment import align_slices, put_back, slice_shifts_mm
 from ICHSegmenterLib.preprocessing.spec import SlabPreprocessing
 from ICHSegmenterLib.runtime.context import RunContext
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
+from ICHSegmenterLib.volume.hounsfield import AIR_HU
 from ICHSegmenterLib.volume.volume import Volume
 
 STRAIGHT = gantry_geometry(slices=24, size=160, pixel_mm=1.25, steps_mm=5.0)
@@ -62,7 +65,7 @@ def test_a_still_head_stays_where_it_is(grid: VolumeGeometry) -> None:
 @GRIDS
 def test_slices_move_in_their_planes_and_pixels_stay(grid: VolumeGeometry) -> None:
     volume, _ = moved_head(grid)
-    aligned, finding = align_slices(volume, brain_mask(volume))
+    aligned, finding = align_slices(volume, slice_shifts_mm(volume, brain_mask(volume)))
     assert np.shares_memory(aligned.hu, volume.hu) and aligned.geometry.shape == grid.shape
     np.testing.assert_array_equal(aligned.geometry.row_step, grid.row_step)
     np.testing.assert_array_equal(aligned.geometry.column_step, grid.column_step)
@@ -76,7 +79,7 @@ def test_slices_move_in_their_planes_and_pixels_stay(grid: VolumeGeometry) -> No
 def test_what_a_network_with_context_sees_fits_together_again(grid: VolumeGeometry) -> None:
     volume, _ = moved_head(grid)
     mask = brain_mask(volume)
-    aligned, _ = align_slices(volume, mask)
+    aligned, _ = align_slices(volume, slice_shifts_mm(volume, mask))
     preprocessing = get_card("compact-unet").preprocessing
     assert isinstance(preprocessing, SlabPreprocessing)
     steps = []
@@ -85,6 +88,53 @@ def test_what_a_network_with_context_sees_fits_together_again(grid: VolumeGeomet
         steps.append(float(np.abs(np.diff(slabs, axis=0)).mean()))
     still, moved, again = steps
     assert again - still < 0.25 * (moved - still)
+
+
+def test_pixels_go_back_by_whole_pixels_and_air_comes_in() -> None:
+    still = head(STRAIGHT)
+    mask = brain_mask(still)
+    pixels = np.random.default_rng(2).integers(-4, 5, (STRAIGHT.shape[0], 2))
+    moved = [np.roll(one, by, axis=(0, 1)) for one, by in zip(still.hu, pixels, strict=True)]
+    inside = [np.roll(one, by, axis=(0, 1)) for one, by in zip(mask, pixels, strict=True)]
+    volume, again = put_back(Volume(np.stack(moved), STRAIGHT), np.stack(inside), pixels * 1.25 + 0.4)
+    assert volume.geometry is STRAIGHT and np.array_equal(again, mask)
+    assert np.array_equal(volume.hu[:, 4:-4, 4:-4], still.hu[:, 4:-4, 4:-4])
+    k, (down, along) = 0, pixels[0]
+    rows, columns = np.arange(160) + down, np.arange(160) + along
+    left = (rows < 0) | (rows >= 160), (columns < 0) | (columns >= 160)
+    assert (volume.hu[k][left[0]] == AIR_HU).all() and (volume.hu[k][:, left[1]] == AIR_HU).all()
+
+
+def test_vessels_of_a_head_that_moved_lie_over_each_other_again() -> None:
+    grid = gantry_geometry(slices=90, size=160, pixel_mm=1.25, steps_mm=1.25)
+    shifts = np.random.default_rng(5).normal(0.0, MOTION_MM, (grid.shape[0], 2))
+    scanned = VolumeGeometry(
+        grid.shape, grid.column_step, grid.row_step, grid.slice_origins - shifts @ directions(grid)
+    )
+    moved = Volume(with_vessels(scanned), grid)
+    mask, still = brain_mask(moved), Volume(with_vessels(grid), grid)
+    measured = measure_scan(moved, mask)
+    assert measured.shifts_mm is not None
+    assert InputCode.CONTRAST_MEDIUM in {finding.code for finding in measured.findings}
+    scans = ((still, mask), (moved, mask), put_back(moved, mask, measured.shifts_mm))
+    seen = [share_of_vessels(*scan) for scan in scans]
+    assert seen[1] < 0.6 * seen[0] and seen[2] > 0.9 * seen[0]
+
+
+def share_of_vessels(volume: Volume, mask: np.ndarray) -> float:
+    """Of the deep brain, of what is bright in slabs."""
+    slabs = BrainSlabs.of(volume, mask)
+    assert slabs is not None
+    return float((slabs.fine[slabs.inside & (slabs.from_wall_mm > 10)] > 110).mean())
+
+
+def with_vessels(grid: VolumeGeometry) -> np.ndarray:
+    """The head with upright tubes of contrast medium 20 mm apart, on this grid."""
+    points, hu = lps_of_voxels(grid), head(grid).hu.copy()
+    x, y = (np.mod(points[..., axis] + 10.0, 20.0) - 10.0 for axis in (0, 1))
+    inner = ((points / (HEAD_SEMIAXES_MM - SKULL_MM - 6)) ** 2).sum(axis=-1) < 1
+    hu[inner & (np.hypot(x, y) < 1.8)] = 230.0
+    return hu
 
 
 @pytest.mark.parametrize(("method", "is_aligned"), [("compact-unet", True), ("hu-threshold", False)])
