@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ICHSegmenterLib.preprocessing.blocks import box_in_plane
 from ICHSegmenterLib.preprocessing.checks.findings import InputCode, InputFinding
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
-from ICHSegmenterLib.volume.hounsfield import AIR_HU
 from ICHSegmenterLib.volume.volume import Volume
 
 PIXEL_MM = 1.5
@@ -33,6 +33,8 @@ TREND_MM = 20.0
 TREND_ROUNDS, USUAL_ERROR_MM = 3, 0.05
 MAX_SHIFT_MM = 15.0
 """More is no motion that a scan survives, but slices that were laid over each other wrongly."""
+MARGIN_MM = 10.0
+"""Around the brain, for checks that look at its border."""
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -53,20 +55,23 @@ def align_slices(volume: Volume, shifts_mm: Floats) -> tuple[Volume, InputFindin
 
 
 def put_back(volume: Volume, mask: Mask, shifts_mm: Floats) -> tuple[Volume, Mask]:
-    """The slices moved by whole pixels on the same grid, air where they come from, and the mask with them.
+    """The slices as they would have been sampled of a still head, on the same grid, and the mask with them.
+
+    Pixels are interpolated around the brain; what is farther away stays as it is.
 
     Args:
         volume: Axial slices of a head that moved.
-        mask: bool (slices, rows, columns).
+        mask: bool (slices, rows, columns), the inside of the skull.
         shifts_mm: As of `slice_shifts_mm`.
     """
-    hu, moved = np.full_like(volume.hu, AIR_HU), np.zeros_like(mask)
-    pixels = np.rint(shifts_mm / volume.geometry.pixel_spacing_mm).astype(int)
-    for k, shift in enumerate(pixels.tolist()):
-        here = (k, *(slice(max(0, -by), size + min(0, -by)) for by, size in zip(shift, mask.shape[1:], strict=True)))
-        there = (k, *(slice(max(0, by), size + min(0, by)) for by, size in zip(shift, mask.shape[1:], strict=True)))
-        hu[here], moved[here] = volume.hu[there], mask[there]
-    return Volume(hu, volume.geometry, volume.source), moved
+    hu, inside = volume.hu.copy(), mask.copy()
+    spacing_mm = np.array(volume.geometry.pixel_spacing_mm)
+    around = box_in_plane(mask, int(np.ceil((MAX_SHIFT_MM + MARGIN_MM) / spacing_mm.min())))
+    for k, shift in enumerate(-shifts_mm / spacing_mm):
+        if shift.any():
+            ndimage.shift(volume.hu[k][around], shift, hu[k][around], order=1, mode="nearest")
+            ndimage.shift(mask[k][around], shift, inside[k][around], order=0)
+    return Volume(hu, volume.geometry, volume.source), inside
 
 
 def slice_shifts_mm(volume: Volume, mask: Mask) -> Floats:
