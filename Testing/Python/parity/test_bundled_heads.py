@@ -16,12 +16,22 @@ from ICHSegmenterLib.request import AnalysisRequest
 from ICHSegmenterLib.synthesis.exam import make_exam  # noqa: E402
 from ICHSegmenterLib.synthesis.insertion import insert_lesions  # noqa: E402
 from ICHSegmenterLib.synthesis.pathology.lesions import SUBTYPES, LesionPlan  # noqa: E402
+from ICHSegmenterLib.verdict import VerdictCode  # noqa: E402
 from ICHSegmenterLib.volume.io import read_volume  # noqa: E402
 from ICHSegmenterLib.weights import store  # noqa: E402
+from Testing.accuracy.changed_heads import CHANGES  # noqa: E402
 
 pytestmark = pytest.mark.shipped
 
 LESION_ML = 10.0
+SEEN_OTHERWISE = (
+    "noise of 16 HU",
+    "sharpened",
+    "brighter beside bone",
+    "mirrored",
+    "a tenth larger",
+    "slices of twice the thickness",
+)
 FOUND_SHARE, OUTLINED_SHARE = 0.1, 0.6
 
 
@@ -50,6 +60,13 @@ def test_the_network_is_in_the_repository_and_whole(method):
     (path,) = store.find(get_card(method))
     assert path.parent.name == "Models"
     assert path.stat().st_size > 1e6
+
+
+@pytest.mark.parametrize("name", SEEN_OTHERWISE)
+def test_no_blood_is_found_in_that_head_as_other_scanners_show_it(name, head, session):
+    result = analyze(CHANGES[name](head), AnalysisRequest("compact-unet"), session=session)
+    assert result.assessment.code is VerdictCode.NONE_FOUND
+    assert blood_ml(result) == 0
 
 
 @pytest.mark.parametrize("method", ["compact-unet", "compact-hgi"])
