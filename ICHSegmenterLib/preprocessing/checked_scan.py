@@ -28,7 +28,7 @@ class CheckedScan:
     Attributes:
         brain_mask: bool (slices, rows, columns) of the axial view of `AxialView.at_border`.
         quick: Findings without the brain.
-        measured: What it shows.
+        measured: What the pixels inside it say.
     """
 
     brain_mask: NDArray[np.bool_]

@@ -117,15 +117,24 @@ def make(plan: ExamPlan, scans: Path) -> KnownExam:
         volume = Volume(hu, phantom.volume.geometry)
         labelmap = np.where(phantom.labelmap > 0, 1 + SUBTYPES.index("IPH"), 0).astype(np.uint8)
         return KnownExam(volume, labelmap, _facts(volume, labelmap, phantom.brain_mask))
-    path = next((scans / plan.scan).glob("*.nii.gz"), scans / plan.scan)
-    if not path.exists():
-        raise ScanMissingError(f"the scan {plan.scan} is not at hand")
-    volume = read_volume(path)
+    volume = read_scan(plan.scan, scans)
     if plan.kind == "inserted":
         lesion = LesionPlan(facts["subtype"], facts["volume_ml"])
         return _known(insert_lesions(volume, [lesion], seed=facts["seed"]))
     labelmap = np.zeros(volume.hu.shape, dtype=np.uint8)
     return KnownExam(volume, labelmap, _facts(volume, labelmap, brain_mask(volume)))
+
+
+def read_scan(name: str, scans: Path) -> Volume:
+    """A real scan from the folder of the real scans.
+
+    Raises:
+        ScanMissingError: It is not there.
+    """
+    path = next((scans / name).glob("*.nii.gz"), scans / name)
+    if not path.exists():
+        raise ScanMissingError(f"the scan {name} is not at hand")
+    return read_volume(path)
 
 
 def _protocol(plan: ExamPlan) -> Protocol:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from head_volumes import HEAD_SEMIAXES_MM, SKULL_MM, gantry_geometry, head, lps_of_voxels, write_head
+from head_volumes import HEAD_SEMIAXES_MM, SKULL_MM, gantry_geometry, head, lps_of_voxels, vessels, write_head
 from ICHSegmenterLib.cli.main import main
 from ICHSegmenterLib.preprocessing.brain_mask import brain_mask
 from ICHSegmenterLib.preprocessing.checks.brain_slabs import BrainSlabs
@@ -135,14 +135,6 @@ def test_noise_that_neighbors_share_is_seen(good: Volume, inside: np.ndarray) ->
 
 def test_without_brain_the_noise_is_unknown(good: Volume) -> None:
     assert not measure_noise(good, np.zeros(GRID.shape, dtype=bool)).is_known
-
-
-def vessels(hu: np.ndarray, grid: VolumeGeometry, value: float, width_mm: float = 2.2) -> None:
-    """Upright tubes 16 mm apart, through the whole brain."""
-    points = lps_of_voxels(grid)
-    x, y = (np.mod(points[..., axis] + 8.0, 16.0) - 8.0 for axis in (0, 1))
-    inner = ((points / (HEAD_SEMIAXES_MM - SKULL_MM - 6)) ** 2).sum(axis=-1) < 1
-    hu[inner & (np.hypot(x, y) < width_mm)] = value
 
 
 def test_contrast_medium_in_vessels_is_recognized(good: Volume) -> None:

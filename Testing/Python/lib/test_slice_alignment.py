@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from head_volumes import HEAD_SEMIAXES_MM, SKULL_MM, gantry_geometry, head, lps_of_voxels
+from head_volumes import gantry_geometry, head, vessels
 from ICHSegmenterLib.analysis.prepared_input import prepare_input
 from ICHSegmenterLib.cards.table import get_card
 from ICHSegmenterLib.preprocessing.blocks import box_in_plane
@@ -36,11 +36,15 @@ def directions(grid: VolumeGeometry) -> np.ndarray:
 
 def moved_head(grid: VolumeGeometry, sd_mm: float = MOTION_MM) -> tuple[Volume, np.ndarray]:
     """The head on this grid with each slice shifted in its plane, and the shifts (slices, 2) in mm."""
-    shifts = np.random.default_rng(5).normal(0.0, sd_mm, (grid.shape[0], 2))
-    scanned = VolumeGeometry(
-        grid.shape, grid.column_step, grid.row_step, grid.slice_origins - shifts @ directions(grid)
-    )
+    scanned, shifts = moved_grid(grid, sd_mm)
     return Volume(head(scanned).hu, grid), shifts
+
+
+def moved_grid(grid: VolumeGeometry, sd_mm: float = MOTION_MM) -> tuple[VolumeGeometry, np.ndarray]:
+    """Where the slices lay in the head, and their shifts (slices, 2) in mm."""
+    shifts = np.random.default_rng(5).normal(0.0, sd_mm, (grid.shape[0], 2))
+    origins = grid.slice_origins - shifts @ directions(grid)
+    return VolumeGeometry(grid.shape, grid.column_step, grid.row_step, origins), shifts
 
 
 @GRIDS
@@ -111,11 +115,7 @@ def test_pixels_go_back_to_where_they_would_have_been() -> None:
 
 def test_vessels_of_a_head_that_moved_lie_over_each_other_again() -> None:
     grid = gantry_geometry(slices=90, size=160, pixel_mm=1.25, steps_mm=1.25)
-    shifts = np.random.default_rng(5).normal(0.0, MOTION_MM, (grid.shape[0], 2))
-    scanned = VolumeGeometry(
-        grid.shape, grid.column_step, grid.row_step, grid.slice_origins - shifts @ directions(grid)
-    )
-    moved = Volume(with_vessels(scanned), grid)
+    moved = Volume(with_vessels(moved_grid(grid)[0]), grid)
     mask, still = brain_mask(moved), Volume(with_vessels(grid), grid)
     measured = measure_scan(moved, mask)
     assert measured.shifts_mm is not None
@@ -126,7 +126,7 @@ def test_vessels_of_a_head_that_moved_lie_over_each_other_again() -> None:
 
 
 def share_of_vessels(volume: Volume, mask: np.ndarray) -> float:
-    """Of the deep brain, of what is bright in slabs."""
+    """Of the deep brain, what is bright in slabs."""
     slabs = BrainSlabs.of(volume, mask)
     assert slabs is not None
     return float((slabs.fine[slabs.inside & (slabs.from_wall_mm > 10)] > 110).mean())
@@ -134,10 +134,8 @@ def share_of_vessels(volume: Volume, mask: np.ndarray) -> float:
 
 def with_vessels(grid: VolumeGeometry) -> np.ndarray:
     """The head with upright tubes of contrast medium 20 mm apart, on this grid."""
-    points, hu = lps_of_voxels(grid), head(grid).hu.copy()
-    x, y = (np.mod(points[..., axis] + 10.0, 20.0) - 10.0 for axis in (0, 1))
-    inner = ((points / (HEAD_SEMIAXES_MM - SKULL_MM - 6)) ** 2).sum(axis=-1) < 1
-    hu[inner & (np.hypot(x, y) < 1.8)] = 230.0
+    hu = head(grid).hu.copy()
+    vessels(hu, grid, 230.0, width_mm=1.8, apart_mm=20.0)
     return hu
 
 
