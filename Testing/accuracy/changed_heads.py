@@ -3,7 +3,8 @@
 python Testing/accuracy/changed_heads.py [--method compact-unet]
 
 Prints verdict, probability and drawn blood of each head in each of `CHANGES`; exit code 1 if blood is found in
-any, or there is no head. They are read from $ICHSEGMENTER_SHARED/data; one that is absent is left out.
+any, or there is no head. They are read from $ICHSEGMENTER_SHARED/data, as the weights of BLAST-CT are; a head that is
+absent is left out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ICHSegmenterLib.verdict import VerdictCode
 from ICHSegmenterLib.volume.geometry import VolumeGeometry
 from ICHSegmenterLib.volume.volume import Volume
 from Testing.accuracy.known_exam import ScanMissingError, read_scan
-from Testing.accuracy.measure import shared_data
+from Testing.accuracy.measure import shared_data, shared_weights
 
 HEADS = ("ge_head_ct", "invesalius_cranium")
 SOFT_HU = (-200.0, 150.0)
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="compact-unet")
     options = parser.parse_args(arguments)
-    session, request, alarms, total = Session(), AnalysisRequest(options.method), 0, 0
+    request = AnalysisRequest(options.method, weights=shared_weights(options.method, shared_data()))
+    session, alarms, total = Session(), 0, 0
     for head in HEADS:
         try:
             volume = read_scan(head, shared_data())

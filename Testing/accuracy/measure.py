@@ -102,7 +102,7 @@ def method_plans(names: Sequence[str], weights: Sequence[str], scans: Path) -> t
     plans, absent = [], {}
     for text in names:
         name, _, share = text.partition(":")
-        files = tuple(own.get(name, ())) or _shared_weights(name, scans)
+        files = tuple(own.get(name, ())) or shared_weights(name, scans)
         try:
             plans.append(MethodPlan(Judge(name, files), float(share or 1)))
         except WeightsError as error:
@@ -110,7 +110,7 @@ def method_plans(names: Sequence[str], weights: Sequence[str], scans: Path) -> t
     return plans, absent
 
 
-def _shared_weights(method: str, scans: Path) -> tuple[Path, ...]:
+def shared_weights(method: str, scans: Path) -> tuple[Path, ...]:
     """Weights of BLAST-CT at hand, so many as the method takes by default; none for other methods."""
     if method != "blast-ct":
         return ()
