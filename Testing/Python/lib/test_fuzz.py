@@ -4,6 +4,7 @@ No input's time is judged here, where the clock also counts what the process of 
 through its garbage: an input that never ends is ended with its test, by pytest's timeout.
 """
 
+import gc
 import math
 import random
 import sys
@@ -30,6 +31,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.fixture(autouse=True)
 def any_time_will_do(monkeypatch):
     monkeypatch.setattr(child, "SECONDS", math.inf)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_other_tests_hold_is_no_garbage():
+    """After each request the worker looks for garbage, which takes long among all that tests before have made."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
